@@ -1,0 +1,138 @@
+"""What every script shares: flags made from configuration dataclasses, and how errors are told."""
+
+import contextlib
+import dataclasses
+import errno
+import os
+import re
+import shlex
+import sys
+import typing
+
+from absl import flags, logging
+
+
+def quiet_tensorflow() -> None:
+    """Keeps TensorFlow's chatter off the terminal, unless the user asks for it.
+
+    To be called by scripts before they import TensorFlow; TF_CPP_MIN_LOG_LEVEL=0 shows it all.
+    """
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+        inside = f"{os.sep}tensorflow{os.sep}"
+        logging.get_absl_handler().addFilter(
+            lambda record: record.levelno >= logging.converter.STANDARD_WARNING
+            or inside not in record.pathname
+        )
+
+
+def define_flags(kind: type, skip: tuple[str, ...] = (), **overrides) -> None:
+    """Defines a flag for every field of a configuration dataclass.
+
+    The flag's help is the field's entry under `Attributes` in the class docstring, so the two
+    cannot differ.
+
+    Args:
+      kind: The dataclass.
+      skip: Fields without a flag.
+      **overrides: Defaults that differ from the dataclass's.
+    """
+    told = _attribute_docs(kind)
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if field.name in skip:
+            continue
+        default = overrides.get(field.name, field.default)
+        define = {bool: flags.DEFINE_boolean, int: flags.DEFINE_integer, float: flags.DEFINE_float,
+                  str: flags.DEFINE_string}.get(hints[field.name])
+        if define is None:  # tuples of numbers or names
+            default = [str(value) for value in default]
+            define = flags.DEFINE_list
+        define(field.name, default, told[field.name])
+
+
+def from_flags(kind: type, **overrides):
+    """Builds the dataclass from the flags that `define_flags` defined.
+
+    Args:
+      kind: The dataclass.
+      **overrides: Values of fields, flags notwithstanding.
+
+    Returns:
+      An instance.
+    """
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for field in dataclasses.fields(kind):
+        if field.name in flags.FLAGS and field.name not in overrides:
+            value = flags.FLAGS[field.name].value
+            if isinstance(value, list):
+                element = typing.get_args(hints[field.name])[0]
+                value = tuple(element(part) for part in value)
+            values[field.name] = value
+    return kind(**values | overrides)
+
+
+def _attribute_docs(kind: type) -> dict[str, str]:
+    """Field name → description, from the docstring's `Attributes` section."""
+    section = (kind.__doc__ or "").split("Attributes:", 1)[-1]
+    entries = re.findall(r"^ +(\w+): (.*?)(?=^ +\w+: |\Z)", section, re.DOTALL | re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+@contextlib.contextmanager
+def clear_errors(program: str):
+    """Turns the errors a user can mend into one line and exit code 1; others keep their trace.
+
+    Args:
+      program: Name to begin the line with.
+    """
+    try:
+        yield
+    except Interrupted as stop:
+        print(f"{program}: {stop}: {_command_line()}", file=sys.stderr)
+        raise SystemExit(130) from stop
+    except Exception as error:
+        if _is_full(error):
+            raise SystemExit(
+                f"{program}: no space left on the disk; free some and run the same command again, "
+                "what is finished is kept"
+            ) from error
+        if not _for_the_user(error):
+            raise
+        raise SystemExit(f"{program}: {error}") from error
+
+
+class UsageError(ValueError):
+    """Flags that do not fit together or do not fit the corpus."""
+
+
+class Interrupted(RuntimeError):
+    """A long job was asked to stop and has saved its state; the message says where."""
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is a full disk: TensorFlow tells it only in words."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _for_the_user(error: Exception) -> bool:
+    """Whether its message was made to be read: one of ours, or one of the file system's."""
+    ours = type(error).__module__.split(".")[0] in ("audio_triplet", "data_prep", "experiments")
+    return ours or isinstance(error, OSError) or _is_from_tensorflows_files(error)
+
+
+def _is_from_tensorflows_files(error: Exception) -> bool:
+    """Whether tf.io.gfile raised it, which has no OSErrors but types of its own."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_filename.endswith("file_io.py")
+
+
+def _command_line() -> str:
+    return shlex.join([os.path.basename(sys.executable), *sys.orig_argv[1:]])

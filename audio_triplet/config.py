@@ -1,0 +1,350 @@
+"""All configuration: frozen dataclasses, one tree for a training run, written beside it.
+
+No TensorFlow here: scripts read their flags into these before they import it.
+"""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+
+CONFIG_FILE = "config.json"
+MININGS = ("semi_hard", "hardest", "random")
+SCHEDULES = ("constant", "cosine")
+ARCHITECTURES = ("vggish", "resnet50")
+NORMALISATIONS = ("none", "batch")
+
+CONSTRAINTS = ("gaussian_noise", "translation", "mixing", "proximity")
+"""Class-agnostic constraints, in the order of their ids in a batch."""
+
+EXPLICIT = "explicit"
+"""The supervised topline; its id is `len(CONSTRAINTS)`."""
+
+
+class ConfigError(ValueError):
+    """A configuration that is damaged, or does not fit the run it is to continue."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FrontEndConfig:
+    """Parameters of the front end. None may change after a model was trained with them.
+
+    Attributes:
+      sample_rate: Samples per second of the waveform.
+      window_samples: Length of the analysis window (25 ms).
+      hop_samples: Step between windows (10 ms).
+      fft_length: FFT points; the window is zero-padded to it.
+      mel_bands: Number of mel bands F.
+      mel_min_hz: Lower edge of the lowest band.
+      mel_max_hz: Upper edge of the highest band.
+      log_offset: Added to the energies before the logarithm.
+      patch_frames: Frames T of a patch.
+    """
+
+    sample_rate: int = 16000
+    window_samples: int = 400
+    hop_samples: int = 160
+    fft_length: int = 512
+    mel_bands: int = 64
+    mel_min_hz: float = 125.0
+    mel_max_hz: float = 7500.0
+    log_offset: float = 0.01
+    patch_frames: int = 96
+
+    @property
+    def hop_seconds(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.hop_samples / self.sample_rate
+
+    @property
+    def patch_samples(self) -> int:
+        """Fewest samples that make a whole patch: 15,600, i.e. 0.975 s, for the defaults."""
+        return (self.patch_frames - 1) * self.hop_samples + self.window_samples
+
+    @property
+    def patch_seconds(self) -> float:
+        """Seconds from the start of a patch to the start of the next: 0.96 for the defaults."""
+        return self.patch_frames * self.hop_seconds
+
+    def frames(self, samples: int) -> int:
+        """Number of whole windows in `samples` samples."""
+        return max(0, 1 + (samples - self.window_samples) // self.hop_samples)
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareConfig:
+    """How a corpus is prepared.
+
+    Attributes:
+      num_shards: Shards of each split; 0: as many as make shards of about 100 MB.
+      resampler: `soxr` or `resampy`.
+      max_bad_share: A greater share of bad files stops the run.
+      seed: Seed of the order of recordings in the shards.
+    """
+
+    num_shards: int = 0
+    resampler: str = "soxr"
+    max_bad_share: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.resampler not in ("soxr", "resampy"):
+            raise ConfigError(f"resampler={self.resampler!r} is neither soxr nor resampy")
+        if not 0 <= self.max_bad_share <= 1 or self.num_shards < 0:
+            raise ConfigError("max_bad_share must lie in 0 … 1, and num_shards not be negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class TripletConfig:
+    """How triplets are made. The defaults are the paper's.
+
+    Attributes:
+      constraints: `joint`, one of `CONSTRAINTS`, or `explicit`.
+      noise_sigma: σ of the Gaussian noise constraint.
+      max_mel_shift: S, the largest shift in frequency in mel bands.
+      mixing_alpha: α, energy of the mixed-in example relative to the anchor's.
+      max_seconds_apart: Δt, bound on the distance in time of a temporal proximity pair.
+      shares: Weights of the constraints in `joint`, in the order of `CONSTRAINTS`.
+      silence_energy: A patch whose mean mel energy per cell is not above this is silent: it is
+        drawn neither as an anchor nor as a proximity positive [D]. A hundredth of it is lost
+        beside the front end's log offset of 0.01.
+    """
+
+    constraints: str = "joint"
+    noise_sigma: float = 0.5
+    max_mel_shift: int = 10
+    mixing_alpha: float = 0.25
+    max_seconds_apart: float = 10.0
+    shares: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    silence_energy: float = 1e-3
+
+    def __post_init__(self):
+        known = ("joint", *CONSTRAINTS, EXPLICIT)
+        if self.constraints not in known:
+            raise ConfigError(
+                f"constraints={self.constraints!r} is unknown; choose from {', '.join(known)}"
+            )
+        if len(self.shares) != len(CONSTRAINTS) or min(self.shares) < 0 or sum(self.shares) == 0:
+            raise ConfigError(f"shares needs {len(CONSTRAINTS)} weights >= 0, got {self.shares}")
+
+    def pattern(self, batch_size: int) -> np.ndarray:
+        """Which constraint each place of a batch gets.
+
+        Shares are as equal as `shares` asks (largest remainder), and interleaved, so that a batch
+        split over replicas gives each its part of every constraint.
+
+        Args:
+          batch_size: Triplets in a (global) batch.
+
+        Returns:
+          int32[batch_size] of ids into `CONSTRAINTS`, or `len(CONSTRAINTS)` for explicit.
+        """
+        if self.constraints == EXPLICIT:
+            return np.full(batch_size, len(CONSTRAINTS), np.int32)
+        if self.constraints != "joint":
+            return np.full(batch_size, CONSTRAINTS.index(self.constraints), np.int32)
+        exact = np.asarray(self.shares) / sum(self.shares) * batch_size
+        counts = np.floor(exact).astype(int)
+        for index in np.argsort(counts - exact, kind="stable")[: batch_size - counts.sum()]:
+            counts[index] += 1
+        # The n-th of `count` places of a constraint belongs at (n + 1/2) / count of the batch.
+        places = [
+            ((place + 0.5) / count, constraint)
+            for constraint, count in enumerate(counts)
+            for place in range(count)
+        ]
+        return np.array([constraint for _, constraint in sorted(places)], np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+    """How batches are made.
+
+    Attributes:
+      batch_size: Triplets in a global batch.
+      batches_per_visit: Batches made from one visit to the same recordings, each with patches of
+        its own; above 1 it saves decoding when sound files are read on the fly [D].
+      seed: Seed of everything that is drawn.
+    """
+
+    batch_size: int = 64
+    batches_per_visit: int = 1
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.batch_size < 2 or self.batches_per_visit < 1:
+            raise ConfigError(
+                f"batch_size={self.batch_size} must be at least 2 (a triplet needs a negative) and "
+                f"batches_per_visit={self.batches_per_visit} at least 1"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """What `build_encoder` needs to build the same network again.
+
+    Attributes:
+      architecture: `vggish` or `resnet50`.
+      embedding_size: Dimensions of the embedding.
+      width: Factor on the number of channels of every layer.
+      normalisation: `none`, `batch`, or `default`: none for vggish, batch for resnet50.
+    """
+
+    architecture: str = "vggish"
+    embedding_size: int = 128
+    width: float = 1.0
+    normalisation: str = "default"
+
+    def __post_init__(self):
+        if self.architecture not in ARCHITECTURES:
+            raise ConfigError(
+                f"architecture={self.architecture!r} is none of {', '.join(ARCHITECTURES)}"
+            )
+        if self.normalisation not in ("default", *NORMALISATIONS):
+            raise ConfigError(
+                f"normalisation={self.normalisation!r} is none of default, "
+                f"{', '.join(NORMALISATIONS)}"
+            )
+        if self.embedding_size < 1 or self.width <= 0:
+            raise ConfigError(
+                f"embedding_size={self.embedding_size} and width={self.width} must be positive"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How an encoder is trained.
+
+    Attributes:
+      steps: Training steps.
+      learning_rate: Adam's; the paper's is 1e-4.
+      schedule: `constant` (the paper), or `cosine` down to zero at the last step.
+      warmup_steps: Steps over which the learning rate rises from zero.
+      margin: δ of the triplet loss.
+      mining: `semi_hard` (the paper), `hardest`, or `random` for no mining.
+      precision: `auto`, `float32` or `mixed_bfloat16`.
+      seed: Seed of the initial weights.
+      checkpoint_minutes: Longest time between checkpoints.
+      checkpoint_steps: Most steps between checkpoints; 0: time alone decides.
+      log_steps: Steps from one log entry to the next.
+    """
+
+    steps: int = 1000
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    margin: float = 0.1
+    mining: str = "semi_hard"
+    precision: str = "auto"
+    seed: int = 0
+    checkpoint_minutes: float = 5.0
+    checkpoint_steps: int = 0
+    log_steps: int = 20
+
+    def __post_init__(self):
+        if self.mining not in MININGS:
+            raise ConfigError(f"mining={self.mining!r} is none of {', '.join(MININGS)}")
+        if self.schedule not in SCHEDULES:
+            raise ConfigError(f"schedule={self.schedule!r} is none of {', '.join(SCHEDULES)}")
+        for name in ("steps", "learning_rate", "margin", "log_steps", "checkpoint_minutes"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name}={getattr(self, name)} must be positive")
+
+
+# May differ between a run and its continuation: they shape no weight, or only how long it trains.
+_FREE = {"steps", "checkpoint_minutes", "checkpoint_steps", "log_steps"}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """All that shapes a trained encoder.
+
+    Attributes:
+      corpus: What `--corpus` said, or the prepared folder.
+      corpus_fingerprint: Digest of the corpus, so that a run is not continued on another one.
+      splits: Splits trained on.
+      triplets: Constraints.
+      pipeline: Batches and seed.
+      encoder: Network.
+      training: Optimisation.
+    """
+
+    corpus: str = ""
+    corpus_fingerprint: str = ""
+    splits: tuple[str, ...] = ()
+    triplets: TripletConfig = TripletConfig()
+    pipeline: PipelineConfig = PipelineConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def write(self, folder: str) -> None:
+        """Writes config.json into a folder, whole or not at all."""
+        path = os.path.join(folder, CONFIG_FILE)
+        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+            json.dump(dataclasses.asdict(self), file, indent=1)
+        os.replace(f"{path}.tmp", path)
+
+    @classmethod
+    def read(cls, folder: str) -> "RunConfig":
+        """Reads config.json of a folder.
+
+        Raises:
+          ConfigError: It is missing or damaged.
+        """
+        path = os.path.join(folder, CONFIG_FILE)
+        try:
+            with open(path, encoding="utf-8") as file:
+                return cls.from_dict(json.load(file))
+        except FileNotFoundError as error:
+            raise ConfigError(f"{path}: missing; is {folder} the folder of a run?") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(f"{path}: is damaged ({error}); restore or delete the run") from error
+
+    @classmethod
+    def from_dict(cls, content: dict) -> "RunConfig":
+        """The inverse of `dataclasses.asdict`, after a round trip through JSON."""
+        def part(kind, values):
+            return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+        nested = {
+            "triplets": TripletConfig, "pipeline": PipelineConfig,
+            "encoder": EncoderConfig, "training": TrainingConfig,
+        }
+        return cls(**{
+            name: part(nested[name], value) if name in nested
+            else tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+        })
+
+    def check_continues(self, earlier: "RunConfig", folder: str) -> None:
+        """Raises ConfigError unless a run of `earlier` can be continued with this configuration."""
+        mine, theirs = _flat(self), _flat(earlier)
+        differing = [
+            f"{name} (there {theirs.get(name)!r}, now {value!r})"
+            for name, value in mine.items()
+            if theirs.get(name) != value and name.rsplit(".", 1)[-1] not in _FREE
+        ]
+        scheduled = self.training.schedule != "constant"
+        if scheduled and self.training.steps != earlier.training.steps:
+            differing.append(
+                f"training.steps (there {earlier.training.steps}, now {self.training.steps}: "
+                "the learning rate schedule depends on it)"
+            )
+        if differing:
+            raise ConfigError(
+                f"{folder}: holds a run with another configuration: {'; '.join(differing)}; "
+                "choose another --output_dir, or --noresume to replace it"
+            )
+
+
+def _flat(config, prefix: str = "") -> dict:
+    """Dotted names → values of a tree of dataclasses. The corpus is known by its fingerprint."""
+    values = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            values |= _flat(value, f"{prefix}{field.name}.")
+        elif prefix or field.name != "corpus":
+            values[f"{prefix}{field.name}"] = value
+    return values

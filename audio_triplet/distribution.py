@@ -1,0 +1,96 @@
+"""The only place that turns flags into a tf.distribute strategy and a numerical precision."""
+
+import tensorflow as tf
+from absl import logging
+
+from audio_triplet.config import ConfigError
+
+STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+
+
+def build_strategy(name: str = "auto", tpu: str = "") -> tf.distribute.Strategy:
+    """Builds a strategy.
+
+    Args:
+      name: `cpu`: one CPU; `mirrored`: all GPUs of this machine, or all its logical CPUs when it
+        has none; `multi_worker`: the cluster in TF_CONFIG; `tpu`; `auto`: a TPU if one is named,
+        else `mirrored` if there are several GPUs, else the one device there is.
+      tpu: Name or address of the TPU; `local` on a TPU VM.
+
+    Returns:
+      The strategy.
+
+    Raises:
+      ConfigError: Unknown name, or the devices it asks for cannot be reached.
+    """
+    if name not in STRATEGIES:
+        raise ConfigError(f"strategy={name!r} is none of {', '.join(STRATEGIES)}")
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "tpu" or (name == "auto" and tpu):
+        return _tpu_strategy(tpu)
+    if name == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "cpu":
+        return tf.distribute.OneDeviceStrategy("/cpu:0")
+    if name == "mirrored" or len(gpus) > 1:
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu or "local")
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError) as error:
+        raise ConfigError(
+            f"no TPU {tpu or 'local'!r} can be reached ({type(error).__name__}); on a TPU VM "
+            "install tensorflow-tpu and use --tpu=local, elsewhere give its name or grpc address"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def choose_precision(name: str, strategy: tf.distribute.Strategy) -> str:
+    """The Keras dtype policy for a precision flag.
+
+    Args:
+      name: `float32`, `mixed_bfloat16`, or `auto`: bfloat16 where the hardware multiplies it
+        natively (TPU, GPU of compute capability 8 or more, CPU with AMX). Elsewhere it is
+        emulated, and on a CPU nine times slower than float32.
+      strategy: Where it will run.
+
+    Returns:
+      `float32` or `mixed_bfloat16`.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError(f"precision={name!r} is none of {', '.join(PRECISIONS)}")
+    native = has_native_bfloat16(strategy)
+    if name == "auto":
+        return "mixed_bfloat16" if native else "float32"
+    if name == "mixed_bfloat16" and not native:
+        logging.warning("this hardware emulates bfloat16; expect it to be slower than float32")
+    return name
+
+
+def has_native_bfloat16(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the strategy's devices multiply bfloat16 in hardware."""
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        return True
+    if any("GPU" in device for device in strategy.extended.worker_devices):
+        details = map(
+            tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU")
+        )
+        return all(detail.get("compute_capability", (0, 0))[0] >= 8 for detail in details)
+    return "amx_bf16" in cpu_flags()
+
+
+def cpu_flags() -> frozenset[str]:
+    """Instruction set flags of this machine's CPU; empty where they are not told."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            line = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return frozenset()
+    return frozenset(line.split())

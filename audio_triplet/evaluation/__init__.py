@@ -1,0 +1,1 @@
+"""What an embedding is worth: query by example, shallow classification, recovery (paper.md)."""

@@ -1,0 +1,208 @@
+"""Exporting an encoder as a SavedModel: waveform in, embeddings out.
+
+The export holds front end and encoder, needs TensorFlow alone to be loaded, and says in
+`config.json` beside it how it was made.
+"""
+
+import json
+import os
+import shutil
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from audio_triplet import features
+
+CONFIG_FILE = "config.json"
+SIGNATURE = "serving_default"
+
+
+class ExportError(ValueError):
+    """A SavedModel that is missing, or not one of ours; the message names it and the mend."""
+
+
+def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
+    """Waveforms to embeddings, the same on a live model and in the export.
+
+    Args:
+      encoder: float32[n, 96, 64] log mel → float32[n, dim].
+      waveform: float32[batch, samples], 16 kHz, any number of samples; one shorter than a patch
+        is padded with silence. Values that are not finite count as zero.
+      hop_frames: Frames from one patch to the next.
+
+    Returns:
+      `patch_embeddings` float32[batch, patches, dim] of unit norm, `segment_embedding`
+      float32[batch, dim], their mean scaled to unit norm, and `timestamps` float32[patches], the
+      seconds at which the patches' centres lie.
+    """
+    config = features.DEFAULT
+    waveform = tf.where(tf.math.is_finite(waveform), waveform, 0.0)
+    # Beyond this bound, absurd for sound, the transform's sums would overflow.
+    waveform = tf.clip_by_value(waveform, -1e30, 1e30)
+    missing = tf.maximum(0, config.window_samples - tf.shape(waveform)[1])
+    waveform = tf.pad(waveform, [[0, 0], [0, missing]])
+    energies = features.mel_energies(waveform)  # [batch, frames, mels]
+    patches = features.patches(energies, hop_frames)  # [batch, patches, 96, mels]
+    batch, count = tf.unstack(tf.shape(patches)[:2])
+    flat = tf.reshape(patches, [-1, config.patch_frames, config.mel_bands])
+    embeddings = encoder(features.log_mel(flat))
+    embeddings = tf.reshape(embeddings, [batch, count, embeddings.shape[-1]])
+    starts = tf.cast(tf.range(count) * hop_frames, tf.float32) * config.hop_seconds
+    return {
+        "patch_embeddings": embeddings,
+        "segment_embedding": tf.math.l2_normalize(tf.reduce_mean(embeddings, axis=1), axis=-1),
+        "timestamps": starts + config.patch_samples / config.sample_rate / 2,
+    }
+
+
+class _Export(tf.Module):
+    """What is saved. A Keras 3 model is no tf.Module, so its variables are held here."""
+
+    def __init__(self, encoder: keras.Model):
+        super().__init__()
+        self._encoder = encoder
+        self._variables = [variable.value for variable in encoder.variables]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="waveform")])
+    def __call__(self, waveform):
+        return embed_waveforms(lambda patches: self._encoder(patches, training=False), waveform)
+
+    @tf.function(input_signature=[
+        tf.TensorSpec([None, None], tf.float32, name="waveform"),
+        tf.TensorSpec([], tf.int32, name="hop_frames"),
+    ])
+    def with_hop(self, waveform, hop_frames):
+        return embed_waveforms(
+            lambda patches: self._encoder(patches, training=False), waveform, hop_frames
+        )
+
+
+def export(encoder: keras.Model, path: str, config: dict) -> None:
+    """Writes a SavedModel, whole or not at all, replacing an earlier one.
+
+    Args:
+      encoder: A float32 encoder.
+      path: Folder of the SavedModel.
+      config: What config.json will say: how the model was trained and on what.
+    """
+    module = _Export(encoder)
+    temporary = f"{os.path.normpath(path)}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    tf.saved_model.save(
+        module, temporary,
+        signatures={
+            SIGNATURE: module.__call__.get_concrete_function(),
+            "with_hop": module.with_hop.get_concrete_function(),
+        },
+    )
+    with open(os.path.join(temporary, CONFIG_FILE), "w", encoding="utf-8") as file:
+        json.dump(config, file, indent=1, ensure_ascii=False)
+    if os.path.exists(path):
+        shutil.rmtree(path)
+    os.replace(temporary, path)
+
+
+class Model:
+    """A loaded export.
+
+    Attributes:
+      path: Folder of the SavedModel.
+      config: Its config.json; {} if there is none.
+      embedding_size: Dimensions of the embedding.
+    """
+
+    def __init__(self, path: str):
+        """Loads a SavedModel of the contract.
+
+        Raises:
+          ExportError: It is not there, or has another signature.
+        """
+        if not os.path.exists(os.path.join(path, "saved_model.pb")):
+            raise ExportError(f"{path}: holds no saved_model.pb; give the folder of a SavedModel")
+        try:
+            self._loaded = tf.saved_model.load(path)
+            self._embed = self._loaded.signatures[SIGNATURE]
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+            raise ExportError(f"{path}: cannot be loaded as a SavedModel ({error})") from error
+        inputs = self._embed.structured_input_signature[1]
+        outputs = self._embed.structured_outputs
+        wanted = {"patch_embeddings", "segment_embedding", "timestamps"}
+        if set(inputs) != {"waveform"} or not wanted <= set(outputs):
+            raise ExportError(
+                f"{path}: its signature takes {sorted(inputs)} and gives {sorted(outputs)}; a "
+                f"model exported by audio_triplet takes waveform and gives {sorted(wanted)}"
+            )
+        self.path = path
+        self.embedding_size = outputs["segment_embedding"].shape[-1]
+        config_path = os.path.join(path, CONFIG_FILE)
+        self.config = {}
+        if os.path.exists(config_path):
+            with open(config_path, encoding="utf-8") as file:
+                self.config = json.load(file)
+
+    def __call__(self, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
+        """Embeds waveforms, see `embed_waveforms`.
+
+        Args:
+          waveform: float32[batch, samples] at 16 kHz.
+          hop_frames: Frames (10 ms) from one patch to the next.
+        """
+        waveform = tf.convert_to_tensor(waveform, tf.float32)
+        if hop_frames == features.DEFAULT.patch_frames:
+            return self._embed(waveform=waveform)
+        hop = self._loaded.signatures["with_hop"]
+        return hop(waveform=waveform, hop_frames=tf.constant(hop_frames, tf.int32))
+
+
+def check(run, atol: float = 1e-4) -> dict[str, np.ndarray]:
+    """Checks that something behaves as the contract says an export does.
+
+    The one check for the live model, a restored checkpoint and the reloaded SavedModel; equal
+    results from two of them say that they are the same model.
+
+    Args:
+      run: float32[batch, samples] → dict of the three outputs.
+      atol: Tolerance on norms and on invariances.
+
+    Returns:
+      The outputs for a fixed test signal, to be compared.
+
+    Raises:
+      AssertionError: A promise does not hold; the message says which.
+    """
+    rate = features.DEFAULT.sample_rate
+    time = np.arange(int(2.5 * rate)) / rate
+    chirp = np.sin(2 * np.pi * (200 + 800 * time) * time)
+    noise = np.random.default_rng(0).normal(size=time.size)
+    waveform = np.stack([0.5 * chirp, 0.1 * noise, 0 * time]).astype(np.float32)
+    outputs = {name: np.asarray(value) for name, value in run(waveform).items()}
+    patches, segment = outputs["patch_embeddings"], outputs["segment_embedding"]
+    stamps = outputs["timestamps"]
+    count = features.DEFAULT.frames(time.size) // features.DEFAULT.patch_frames
+    _promise(patches.shape[:2] == (3, count), f"3 waveforms have {count} patches each")
+    _promise(stamps.shape == (count,), "timestamps has one entry a patch")
+    _promise(all(v.dtype == np.float32 for v in outputs.values()), "outputs are float32")
+    _promise(all(np.isfinite(v).all() for v in outputs.values()), "outputs are finite")
+    for vectors in (patches, segment):
+        norms = np.linalg.norm(vectors, axis=-1)
+        _promise(np.allclose(norms, 1, atol=atol), "embeddings have unit norm")
+    mean = patches.mean(axis=1)
+    mean /= np.linalg.norm(mean, axis=-1, keepdims=True)
+    _promise(np.allclose(mean, segment, atol=atol), "segment_embedding is the patches' mean")
+    _promise(np.allclose(np.diff(stamps), 0.96) and 0.4 < stamps[0] < 0.5, "timestamps are centres")
+    alone = run(waveform[:1])
+    _promise(
+        np.allclose(np.asarray(alone["segment_embedding"]), segment[:1], atol=atol),
+        "a waveform's embedding does not depend on the batch",
+    )
+    for samples in (0, 1, 399, 400, 15600):
+        short = {k: np.asarray(v) for k, v in run(waveform[:, :samples]).items()}
+        _promise(short["patch_embeddings"].shape[1] == 1, f"{samples} samples make one patch")
+        _promise(np.isfinite(short["patch_embeddings"]).all(), f"{samples} samples stay finite")
+    return outputs
+
+
+def _promise(holds: bool, what: str) -> None:
+    if not holds:
+        raise AssertionError(f"the model breaks its contract: {what}")

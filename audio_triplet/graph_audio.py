@@ -1,0 +1,439 @@
+"""Sound files to waveforms inside the TensorFlow graph, for pipelines where Python cannot go.
+
+tf.data service workers run graphs, not Python functions, so `audio_triplet.audio` does not reach
+them; `load` does. Elsewhere prefer `audio_triplet.audio`: libsndfile decodes FLAC and Ogg faster,
+reads more formats, reads pieces of long files, and its errors are clearer.
+
+WAV is decoded by TensorFlow's own ops; FLAC, Ogg Vorbis and MP3 by tensorflow-io's, which exist in
+TensorFlow 2.16 and 2.17 only. Under other versions `import tensorflow_io` succeeds all the same and
+each op fails when called: ask `tensorflow_io_works` first. Worker processes, too, must import
+tensorflow_io, for its ops to be registered there.
+
+Only give these decoders files that `audio_triplet.audio.load_audio` has read once: tensorflow-io's
+FLAC decoder never returns from some files with flipped bits, and passes others as if they were
+sound; a cut Ogg file is read up to the cut. Cut FLAC and MP3 files are errors.
+
+The resampler is a Kaiser-windowed sinc (`tfio.audio.resample` was measured 50 times slower, and
+resampy's best cannot run in a graph) as one strided convolution.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+
+import numpy as np
+import soundfile
+import tensorflow as tf
+from absl import logging
+
+# The filter, in units of the lower of the two rates [D]: stop-band from its Nyquist frequency on,
+# passband to 0.94 of it, that is 7520 Hz at 16 kHz, where the highest mel band ends at 7500 Hz.
+# Kaiser's formulas give beta and the length for the attenuation asked.
+STOP_BAND_DB = 110.0
+PASSBAND = 0.94
+_KAISER_BETA = 0.1102 * (STOP_BAND_DB - 8.7)
+_HALF_WIDTH_SAMPLES = math.ceil((STOP_BAND_DB - 8.0) / (2.285 * math.pi * (1.0 - PASSBAND)) / 2)
+# The filter is tabulated at so many points a sample; linear interpolation errs by 1e-7 (-140 dB).
+_TABLE_DENSITY = 2048
+
+# A convolution yields at least so many samples a step: matrix products of one column are slow.
+_LEAST_PHASES = 128
+# Rates with hardly a common divisor (16,001 Hz) would need filter banks of gigabytes. Above this
+# many weights each sample's filter is interpolated between two of a bank (-125 dB), some samples at
+# a time: 10 times real time, and seldom met.
+_MOST_WEIGHTS = 1 << 20
+_CHUNK_SAMPLES = 1024
+_BANK_PHASES = 1024
+
+
+@functools.cache
+def tensorflow_io_works() -> bool:
+    """Whether tensorflow-io's decoders run in this process; tried once, with a real FLAC stream.
+
+    Where they do not, that is said once in the log.
+    """
+    samples = np.arange(-32, 32, dtype=np.int16) * 1000
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, 16_000, format="FLAC", subtype="PCM_16")
+    try:
+        import tensorflow_io as tfio
+
+        with tf.init_scope():  # callable while a graph is being built
+            decoded = tfio.audio.decode_flac(stream.getvalue(), dtype=tf.int16)
+        works = bool(np.array_equal(decoded.numpy()[:, 0], samples))
+        reason = "" if works else "its decoder returns other samples"
+    except Exception as error:  # noqa: BLE001  whatever a mismatched native library may raise
+        works, reason = False, f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    if not works:
+        logging.warning(
+            "tensorflow-io fails under TensorFlow %s (%s): decoding with libsndfile instead",
+            tf.__version__,
+            reason,
+        )
+    return works
+
+
+@tf.autograph.experimental.do_not_convert
+def load(path: tf.Tensor, sample_rate: int = 16_000) -> tf.Tensor:
+    """Reads, decodes, mixes down and resamples a sound file, all in the graph.
+
+    Args:
+        path: string[], anything `tf.io.read_file` reads (gs:// too).
+        sample_rate: of the result, Hz.
+
+    Returns:
+        float32[samples], mono, finite; as many samples as `audio_triplet.audio.load_audio` returns.
+
+    Raises:
+        tf.errors.OpError: the file is missing, corrupt, without audio or of an unknown format.
+            The text names the file, except where a native decoder gives up.
+    """
+    waveform, rate = decode(tf.io.read_file(path), name=path)
+    mono = tf.reduce_mean(waveform, axis=1)
+    with tf.control_dependencies(
+        [
+            tf.debugging.Assert(tf.size(mono) > 0, [path, "holds no audio"]),
+            tf.debugging.Assert(
+                tf.reduce_all(tf.math.is_finite(mono)), [path, "holds NaN or infinite samples"]
+            ),
+        ]
+    ):
+        return resample(mono, rate, sample_rate)
+
+
+@tf.autograph.experimental.do_not_convert
+def decode(contents: tf.Tensor, name: tf.Tensor | str = "audio") -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes the bytes of a WAV, FLAC, Ogg Vorbis or MP3 file, told apart by their first bytes.
+
+    Args:
+        contents: string[], a whole file. WAV may hold 8, 16, 24, 32-bit integers, 32 or 64-bit
+            floats; FLAC 8, 16 or 24 bits. All but WAV need tensorflow-io.
+        name: what error messages call it.
+
+    Returns:
+        waveform float32[samples, channels], full scale ±1, and its rate int32[] in Hz.
+
+    Raises:
+        tf.errors.OpError: not such a file, or corrupt.
+    """
+    contents = tf.convert_to_tensor(contents, tf.string)
+    # Padded, so that short contents reach the assertion below instead of failing in substr.
+    head = tf.io.decode_raw(tf.strings.substr(contents + bytes(48), 0, 48), tf.uint8)
+    is_mpeg_frame = (head[0] == 0xFF) & (tf.bitwise.bitwise_and(head[1], 0xE0) == 0xE0)
+    kinds = tf.stack(
+        [
+            _begins(head, b"RIFF") | _begins(head, b"RF64"),
+            _begins(head, b"fLaC"),
+            _begins(head, b"OggS") & _begins(head[28:], b"\x01vorbis"),
+            _begins(head, b"ID3") | is_mpeg_frame,
+        ]
+    )
+    known = tf.debugging.Assert(tf.reduce_any(kinds), [name, "is not WAV, FLAC, Ogg Vorbis or MP3"])
+    with tf.control_dependencies([known]):
+        kind = tf.argmax(tf.cast(kinds, tf.int32), output_type=tf.int32)
+    # All branches are built, taken or not; so none may use ops that do not exist.
+    compressed = [
+        lambda: _decode_flac(contents, name),
+        lambda: _decode_vorbis(contents),
+        lambda: _decode_mp3(contents),
+    ]
+    if not tensorflow_io_works():
+        compressed = [lambda: _refuse(name)] * 3
+    waveform, rate = tf.switch_case(kind, [lambda: _decode_wav(contents, name), *compressed])
+    waveform.set_shape([None, None])
+    return waveform, rate
+
+
+@tf.autograph.experimental.do_not_convert
+def resample(
+    waveform: tf.Tensor, rate_in: tf.Tensor | int, rate_out: tf.Tensor | int = 16_000
+) -> tf.Tensor:
+    """Resamples by a Kaiser-windowed sinc: -110 dB from the lower Nyquist on, flat to 0.94 of it.
+
+    With L/M = rate_out/rate_in in lowest terms, output j is sum_n x[n] h(j M/L - n). Its filter
+    depends on j mod L only, so one convolution of stride M with L output channels does it all.
+    Silence is taken to lie before and after.
+
+    Args:
+        waveform: float32[samples] or float32[samples, channels].
+        rate_in: Hz, Python int or int tensor.
+        rate_out: Hz, likewise.
+
+    Returns:
+        float32[n] or float32[n, channels], n = round(samples * rate_out / rate_in), at least 1.
+    """
+    waveform = tf.convert_to_tensor(waveform, tf.float32)
+    if waveform.shape.rank == 1:
+        return resample(waveform[:, tf.newaxis], rate_in, rate_out)[:, 0]
+    rate_in, rate_out = tf.cast(rate_in, tf.int64), tf.cast(rate_out, tf.int64)
+    result = tf.cond(
+        rate_in == rate_out,
+        lambda: waveform,
+        lambda: tf.transpose(_resample_rows(tf.transpose(waveform), rate_in, rate_out)),
+    )
+    result.set_shape([None, waveform.shape[1]])
+    return result
+
+
+# --- resampling ---------------------------------------------------------------------------------
+
+
+def _resample_rows(rows: tf.Tensor, rate_in: tf.Tensor, rate_out: tf.Tensor) -> tf.Tensor:
+    """float32[channels, samples] -> float32[channels, n]."""
+    samples = tf.shape(rows, tf.int64)[1]
+    n_out = _rounded_quotient(samples * rate_out, rate_in)
+    n_out = tf.maximum(n_out, tf.cast(samples > 0, tf.int64))
+    divisor = _gcd(rate_in, rate_out)
+    step_in, step_out = rate_in // divisor, rate_out // divisor  # M, L
+    # Input samples per sample of the lower rate; half the filter, in input samples.
+    stretch = tf.maximum(tf.cast(rate_in, tf.float64) / tf.cast(rate_out, tf.float64), 1.0)
+    reach = tf.cast(tf.math.ceil(_HALF_WIDTH_SAMPLES * stretch), tf.int64)
+    grow = -(-_LEAST_PHASES // step_out)
+    width = grow * step_in + 2 * reach  # input samples that one step of the convolution sees
+    return tf.cond(
+        width * grow * step_out <= _MOST_WEIGHTS,
+        lambda: _convolve(rows, n_out, grow * step_in, grow * step_out, reach, stretch),
+        lambda: _interpolate(rows, n_out, step_in, step_out, reach, stretch),
+    )
+
+
+def _convolve(rows, n_out, step_in, step_out, reach, stretch):
+    """[channels, samples] -> [channels, n_out], `step_out` samples at a time."""
+    # tf.nn.conv1d wants a static stride: so blocks of `step_in` samples become its channels, and
+    # the filter spans as many blocks as it needs.
+    n_blocks = 1 - (-2 * reach // step_in)
+    tap = tf.range(n_blocks * step_in) - reach
+    phase = tf.range(step_out) * step_in  # in 1/step_out of an input sample, hence exact
+    distance = tf.abs(phase[tf.newaxis, :] - tap[:, tf.newaxis] * step_out)
+    # All distances are on one grid, on which each occurs many times: evaluate once, look up.
+    last = (reach + 1) * step_out  # beyond the half width, hence zero
+    grid = tf.cast(tf.range(last + 1), tf.float64) / (tf.cast(step_out, tf.float64) * stretch)
+    weights = tf.gather(_response(grid, stretch), tf.minimum(distance, last))
+    weights = tf.reshape(weights, [n_blocks, step_in, step_out])
+
+    channels, samples = tf.unstack(tf.shape(rows, tf.int64))
+    n_steps = -(-n_out // step_out)
+    padding = (n_steps + n_blocks - 1) * step_in - reach - samples
+    rows = tf.pad(rows, [[0, 0], [reach, tf.maximum(padding, 0)]])
+    rows = rows[:, : (n_steps + n_blocks - 1) * step_in]
+    blocks = tf.reshape(rows, [channels, -1, step_in])
+    steps = tf.nn.conv1d(blocks, weights, stride=1, padding="VALID")
+    return tf.reshape(steps, [channels, -1])[:, :n_out]
+
+
+def _interpolate(rows, n_out, step_in, step_out, reach, stretch):
+    """[channels, samples] -> [channels, n_out], each by two neighbours of a bank of filters."""
+    tap = tf.range(2 * reach + 2) - reach  # relative to the input sample before the position
+    phase = tf.range(_BANK_PHASES + 1, dtype=tf.float64) / _BANK_PHASES
+    bank = _response(tf.abs(phase[:, tf.newaxis] - tf.cast(tap, tf.float64)) / stretch, stretch)
+    slopes = bank[1:] - bank[:-1]
+    after = reach + 2 + tf.cast(stretch, tf.int64)
+    rows = tf.pad(rows, [[0, 0], [reach, after]])
+    offsets = tf.range(_CHUNK_SAMPLES, dtype=tf.int64)
+
+    def some_samples(start):
+        position = tf.minimum(start + offsets, n_out - 1) * step_in  # in 1/step_out of a sample
+        place = tf.cast(position % step_out * _BANK_PHASES, tf.float64)
+        place = place / tf.cast(step_out, tf.float64)
+        phase = tf.cast(place, tf.int32)
+        rest = tf.cast(place - tf.cast(phase, tf.float64), tf.float32)[:, tf.newaxis]
+        weights = tf.gather(bank, phase) + rest * tf.gather(slopes, phase)  # [chunk, taps]
+        index = (position // step_out)[:, tf.newaxis] + tap + reach
+        return tf.reduce_sum(tf.gather(rows, index, axis=1) * weights, axis=2)
+
+    starts = tf.range(0, n_out, _CHUNK_SAMPLES)
+    chunks = tf.map_fn(some_samples, starts, fn_output_signature=tf.float32)
+    return tf.reshape(tf.transpose(chunks, [1, 0, 2]), [tf.shape(rows)[0], -1])[:, :n_out]
+
+
+def _response(time: tf.Tensor, stretch: tf.Tensor) -> tf.Tensor:
+    """Impulse response, float32, at `time` (float64, >= 0, in samples of the lower rate)."""
+    table = tf.constant(_response_table())
+    place = tf.minimum(time * _TABLE_DENSITY, len(_response_table()) - 2.0)
+    below = tf.cast(place, tf.int32)
+    rest = tf.cast(place - tf.cast(below, tf.float64), tf.float32)
+    low, high = tf.gather(table, below), tf.gather(table, below + 1)
+    return (low + rest * (high - low)) / tf.cast(stretch, tf.float32)
+
+
+@functools.cache
+def _response_table() -> np.ndarray:
+    """The impulse response from its middle to past its end, where it is 0; float32, read-only."""
+    time = np.arange((_HALF_WIDTH_SAMPLES + 1) * _TABLE_DENSITY) / _TABLE_DENSITY
+    cutoff = (1.0 + PASSBAND) / 2.0  # middle of the transition, in Nyquist frequencies
+    inside = 1.0 - (time / _HALF_WIDTH_SAMPLES) ** 2
+    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(inside, 0.0))) / np.i0(_KAISER_BETA)
+    table = np.where(inside >= 0.0, cutoff * np.sinc(cutoff * time) * window, 0.0)
+    table = table.astype(np.float32)
+    table.setflags(write=False)
+    return table
+
+
+def _gcd(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    return tf.while_loop(
+        lambda a, b: b > 0, lambda a, b: (b, a % b), [first, second], parallel_iterations=1
+    )[0]
+
+
+def _rounded_quotient(numerator: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:
+    """Python's round(numerator / denominator) for int64: halves go to the even number."""
+    quotient, rest = numerator // denominator, numerator % denominator
+    above = 2 * rest > denominator
+    tie_to_even = (2 * rest == denominator) & (quotient % 2 == 1)
+    return quotient + tf.cast(above | tie_to_even, tf.int64)
+
+
+# --- decoding -----------------------------------------------------------------------------------
+
+
+def _begins(head: tf.Tensor, magic: bytes) -> tf.Tensor:
+    return tf.reduce_all(head[: len(magic)] == tf.constant(list(magic), tf.uint8))
+
+
+def _int_at(contents: tf.Tensor, offset, n_bytes: int, big_endian: bool = False) -> tf.Tensor:
+    """Unsigned integer of `n_bytes` at `offset`, int64[]."""
+    data = tf.io.decode_raw(tf.strings.substr(contents, offset, n_bytes), tf.uint8)
+    order = range(n_bytes - 1, -1, -1) if big_endian else range(n_bytes)
+    factors = tf.constant([1 << (8 * power) for power in order], tf.int64)
+    return tf.reduce_sum(tf.cast(data, tf.int64) * factors)
+
+
+def _refuse(name) -> tuple[tf.Tensor, tf.Tensor]:
+    message = "needs tensorflow-io, which does not work here: decode with audio_triplet.audio"
+    with tf.control_dependencies([tf.debugging.Assert(False, [name, message])]):
+        return tf.zeros([0, 1]), tf.zeros([], tf.int32)
+
+
+def _decode_wav(contents: tf.Tensor, name) -> tuple[tf.Tensor, tf.Tensor]:
+    size = tf.cast(tf.strings.length(contents), tf.int64)
+
+    def walk(offset, fmt, data_start, data_size):
+        """One chunk: its name, its size, its body, and a byte more if the size is odd."""
+        kind = tf.strings.substr(contents, offset, 4)
+        chunk_size = _int_at(contents, offset + 4, 4)
+        body = offset + 8
+        fmt = tf.where((kind == b"fmt ") & (body + 16 <= size), body, fmt)
+        is_data = kind == b"data"
+        return (
+            body + chunk_size + chunk_size % 2,
+            fmt,
+            tf.where(is_data, body, data_start),
+            tf.where(is_data, chunk_size, data_size),
+        )
+
+    zero = tf.zeros([], tf.int64)
+    _, fmt, data_start, data_size = tf.while_loop(
+        lambda offset, fmt, data_start, data_size: (data_start == 0) & (offset + 8 <= size),
+        walk,
+        [zero + 12, zero, zero, zero],
+        parallel_iterations=1,
+    )
+    # Who writes to a pipe puts the largest size there is, RF64 too; it means "until the end".
+    until_end = data_size >= 0x7FFF_0000
+    whole = until_end | (data_start + data_size <= size)
+    checks = [
+        tf.debugging.Assert((fmt > 0) & (data_start > 0), [name, "is WAV without fmt or data"]),
+        tf.debugging.Assert(whole, [name, "is truncated"]),
+    ]
+    with tf.control_dependencies(checks):
+        data_size = tf.where(until_end, size - data_start, data_size)
+        tag = _int_at(contents, fmt, 2)
+    # An extensible header keeps the true tag further on.
+    tag = tf.cond(
+        (tag == 0xFFFE) & (fmt + 26 <= size), lambda: _int_at(contents, fmt + 24, 2), lambda: tag
+    )
+    channels = _int_at(contents, fmt + 2, 2)
+    rate = _int_at(contents, fmt + 4, 4)
+    bits = _int_at(contents, fmt + 14, 2)
+    is_kind = tf.stack(
+        [(tag == 1) & (bits == b) for b in (8, 16, 24, 32)]
+        + [(tag == 3) & (bits == b) for b in (32, 64)]
+    )
+    check = tf.debugging.Assert(
+        tf.reduce_any(is_kind) & (channels > 0) & (rate > 0),
+        [name, "is WAV of a kind that is not read in the graph: format", tag, "bits", bits],
+    )
+    with tf.control_dependencies([check]):
+        block = channels * bits // 8
+        data = tf.strings.substr(contents, data_start, data_size // block * block)
+    values = tf.switch_case(
+        tf.argmax(tf.cast(is_kind, tf.int32), output_type=tf.int32),
+        [
+            lambda: _scaled(tf.io.decode_raw(data, tf.uint8)),
+            lambda: _scaled(tf.io.decode_raw(data, tf.int16)),
+            lambda: _scaled(_int24(tf.io.decode_raw(data, tf.uint8))),
+            lambda: _scaled(tf.io.decode_raw(data, tf.int32)),
+            lambda: tf.io.decode_raw(data, tf.float32),
+            lambda: tf.cast(tf.io.decode_raw(data, tf.float64), tf.float32),
+        ],
+    )
+    return tf.reshape(values, tf.stack([-1, channels])), tf.cast(rate, tf.int32)
+
+
+def _int24(data: tf.Tensor) -> tf.Tensor:
+    """uint8[3 n] little-endian -> int32[n], left-aligned."""
+    parts = tf.reshape(tf.cast(data, tf.int32), [-1, 3])
+    shifted = tf.bitwise.left_shift(parts, [8, 16, 24])
+    return tf.reduce_sum(shifted, axis=1)  # no bit is in two of them, so the sum is the union
+
+
+def _scaled(values: tf.Tensor) -> tf.Tensor:
+    """Integers to float32, full scale ±1."""
+    scale = 2.0 ** (8 * values.dtype.size - 1)
+    values_float = tf.cast(values, tf.float32)
+    return (values_float - scale if values.dtype == tf.uint8 else values_float) / scale
+
+
+def _decode_flac(contents: tf.Tensor, name) -> tuple[tf.Tensor, tf.Tensor]:
+    import tensorflow_io as tfio
+
+    # STREAMINFO comes first by the standard: 20 bits rate, 3 bits channels - 1, 5 bits depth - 1.
+    packed = _int_at(contents, 18, 4, big_endian=True)
+    rate = tf.cast(packed // (1 << 12), tf.int32)
+    bits = packed // (1 << 4) % 32 + 1
+    depths = tf.constant([8, 16, 24], tf.int64)
+    check = tf.debugging.Assert(
+        tf.reduce_any(bits == depths), [name, "is FLAC of a depth not read in the graph:", bits]
+    )
+    with tf.control_dependencies([check]):
+        kind = tf.argmax(tf.cast(bits == depths, tf.int32), output_type=tf.int32)
+    waveform = tf.switch_case(
+        kind,
+        [
+            lambda: _scaled(tfio.audio.decode_flac(contents, dtype=tf.uint8)),
+            lambda: _scaled(tfio.audio.decode_flac(contents, dtype=tf.int16)),
+            lambda: _scaled(tfio.audio.decode_flac(contents, dtype=tf.int32)),
+        ],
+    )
+    return waveform, rate
+
+
+def _decode_vorbis(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    import tensorflow_io as tfio
+
+    # Page header 28 bytes, "\x01vorbis", version 4, channels 1, then the rate.
+    rate = tf.cast(_int_at(contents, 40, 4), tf.int32)
+    return tfio.audio.decode_vorbis(contents), rate
+
+
+def _decode_mp3(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    import tensorflow_io as tfio
+
+    def after_tag():
+        size = tf.cast(tf.io.decode_raw(tf.strings.substr(contents, 6, 4), tf.uint8), tf.int64)
+        return 10 + tf.reduce_sum(size * [1 << 21, 1 << 14, 1 << 7, 1])
+
+    is_tagged = tf.strings.substr(contents, 0, 3) == b"ID3"
+    offset = tf.cond(is_tagged, after_tag, lambda: tf.zeros([], tf.int64))
+    header = _int_at(contents, offset, 4, big_endian=True)
+    # Version (2 bits): 0 is MPEG 2.5, 2 is MPEG 2, 3 is MPEG 1. Rate (2 bits): 44.1, 48 or 32 kHz,
+    # halved by MPEG 2 and once more by MPEG 2.5.
+    version, index = header // (1 << 19) % 4, header // (1 << 10) % 4
+    check = tf.debugging.Assert(
+        (header // (1 << 21) == 0x7FF) & (index != 3) & (version != 1), ["no MPEG frame", header]
+    )
+    with tf.control_dependencies([check]):
+        rate = tf.gather([44_100, 48_000, 32_000], index) // tf.gather([4, 1, 2, 1], version)
+    return tfio.audio.decode_mp3(contents), rate

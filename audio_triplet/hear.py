@@ -1,0 +1,127 @@
+"""The HEAR 2021 API (Holistic Evaluation of Audio Representations) on an exported SavedModel.
+
+    model = hear.load_model("runs/mine/export")
+    embeddings, timestamps = hear.get_timestamp_embeddings(audio, model)   # every 50 ms
+    embeddings = hear.get_scene_embeddings(audio, model)
+
+A timestamp embedding is that of a patch (0.975 s of sound) centred on the timestamp; beyond the
+clip's ends there is silence. A scene embedding is the mean over the patches of the clip, side by
+side, scaled to unit norm, as everywhere else in this package.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from audio_triplet import export, features
+
+HOP_MILLISECONDS = 50
+"""Time between timestamp embeddings."""
+
+_PATCHES_AT_ONCE = 512
+
+
+class HearModel(tf.Module):
+    """What HEAR calls a model.
+
+    Attributes:
+      sample_rate: Samples per second that it wants, 16000.
+      scene_embedding_size: Dimensions of a scene embedding.
+      timestamp_embedding_size: Dimensions of a timestamp embedding.
+    """
+
+    def __init__(self, path: str):
+        """Loads an export.
+
+        Raises:
+          ExportError: `path` holds none.
+        """
+        super().__init__(name="audio_triplet")
+        self.export = export.Model(path)
+        self.sample_rate = int(features.DEFAULT.sample_rate)
+        self.scene_embedding_size = int(self.export.embedding_size)
+        self.timestamp_embedding_size = int(self.export.embedding_size)
+
+    def __call__(self, audio) -> tf.Tensor:
+        """Scene embeddings, see `get_scene_embeddings`."""
+        return get_scene_embeddings(audio, self)
+
+
+def load_model(model_file_path: str = "") -> HearModel:
+    """Loads a model.
+
+    Args:
+      model_file_path: Folder of an exported SavedModel.
+
+    Returns:
+      The model.
+
+    Raises:
+      ExportError: There is none.
+    """
+    return HearModel(model_file_path)
+
+
+def get_timestamp_embeddings(
+    audio, model: HearModel, hop_milliseconds: int = HOP_MILLISECONDS
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Embeddings over time.
+
+    Args:
+      audio: float32[sounds, samples], 16 kHz, within ±1.
+      model: The model.
+      hop_milliseconds: Time between embeddings, a multiple of 10.
+
+    Returns:
+      float32[sounds, timestamps, dim] and float32[sounds, timestamps] of milliseconds: 0,
+      `hop_milliseconds`, … up to the clip's end, not past it.
+
+    Raises:
+      ValueError: `audio` has no two axes, no samples, or the hop is no multiple of 10.
+    """
+    audio = _checked(audio)
+    config = features.DEFAULT
+    hop_frames, rest = divmod(hop_milliseconds, round(1000 * config.hop_seconds))
+    if rest or hop_frames < 1:
+        raise ValueError(f"hop_milliseconds={hop_milliseconds} must be a multiple of 10")
+    hop_samples = hop_frames * config.hop_samples
+    sounds, samples = audio.shape
+    count = 1 + samples // hop_samples
+    # With half a patch of silence before it, the first patch is centred on time 0.
+    before = config.patch_samples // 2
+    wanted = (count - 1) * hop_samples + config.patch_samples
+    padded = np.pad(audio, [[0, 0], [before, max(0, wanted - before - samples)]])
+    parts = []
+    for first in range(0, count, _PATCHES_AT_ONCE):
+        last = min(count, first + _PATCHES_AT_ONCE)
+        begin = first * hop_samples
+        end = (last - 1) * hop_samples + config.patch_samples
+        rows = [
+            model.export(sound[None, begin:end], hop_frames)["patch_embeddings"] for sound in padded
+        ]
+        parts.append(tf.concat(rows, axis=0))  # [sounds, last - first, dim]
+    timestamps = tf.range(count, dtype=tf.float32) * float(hop_milliseconds)
+    return tf.concat(parts, axis=1), tf.tile(timestamps[None, :], [sounds, 1])
+
+
+def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
+    """One embedding a sound.
+
+    Args:
+      audio: float32[sounds, samples], 16 kHz, within ±1.
+      model: The model.
+
+    Returns:
+      float32[sounds, dim], unit norm.
+
+    Raises:
+      ValueError: `audio` has no two axes or no samples.
+    """
+    audio = _checked(audio)
+    return tf.concat([model.export(sound[None])["segment_embedding"] for sound in audio], axis=0)
+
+
+def _checked(audio) -> np.ndarray:
+    audio = np.asarray(audio, np.float32)
+    if audio.ndim != 2 or 0 in audio.shape:
+        raise ValueError(f"audio must be [sounds, samples] and not empty, not {audio.shape}")
+    return audio

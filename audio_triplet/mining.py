@@ -1,0 +1,69 @@
+"""Semi-hard negative mining (paper.md, Objective)."""
+
+import tensorflow as tf
+
+
+def squared_distances(anchor, candidates) -> tf.Tensor:
+    """Squared L2 distances of all pairs by one matrix product, in float32.
+
+    Args:
+      anchor: float[batch, dim].
+      candidates: float[n, dim].
+
+    Returns:
+      float32[batch, n], never negative.
+    """
+    anchor = tf.cast(anchor, tf.float32)
+    candidates = tf.cast(candidates, tf.float32)
+    return tf.maximum(
+        0.0,
+        tf.reduce_sum(anchor**2, 1)[:, None]
+        + tf.reduce_sum(candidates**2, 1)[None, :]
+        - 2.0 * tf.linalg.matmul(anchor, candidates, transpose_b=True),
+    )
+
+
+def semi_hard_negatives(anchor, positive, candidates, allowed) -> tf.Tensor:
+    """The closest allowed candidate that is still farther from the anchor than the positive.
+
+    Where no allowed candidate is farther than the positive, the farthest allowed one [D].
+
+    Distances come from a matrix product, whose rounding could make a copy of the positive look
+    farther than the positive itself; only what is farther by more than that rounding counts.
+
+    Args:
+      anchor: float[batch, dim].
+      positive: float[batch, dim].
+      candidates: float[n, dim].
+      allowed: bool[batch, n].
+
+    Returns:
+      int32[batch], indices into `candidates`. A row that allows nothing gets 0; callers leave
+      such anchors out. No gradient flows through the choice.
+    """
+    anchor = tf.stop_gradient(tf.cast(anchor, tf.float32))
+    positive = tf.stop_gradient(tf.cast(positive, tf.float32))
+    candidates = tf.stop_gradient(tf.cast(candidates, tf.float32))
+    to_candidates = squared_distances(anchor, candidates)  # [batch, n]
+    to_positive = tf.reduce_sum((anchor - positive) ** 2, axis=1, keepdims=True)  # [batch, 1]
+    scale = tf.reduce_sum(anchor**2, 1)[:, None] + tf.reduce_sum(candidates**2, 1)[None, :]
+    farther = allowed & (to_candidates > to_positive + 1e-6 * scale)
+    largest = tf.constant(tf.float32.max)
+    closest_farther = tf.argmin(
+        tf.where(farther, to_candidates, largest), axis=1, output_type=tf.int32
+    )
+    farthest = tf.argmax(tf.where(allowed, to_candidates, -1.0), axis=1, output_type=tf.int32)
+    return tf.where(tf.reduce_any(farther, axis=1), closest_farther, farthest)
+
+
+def hardest_negatives(anchor, candidates, allowed) -> tf.Tensor:
+    """The closest allowed candidate, whatever the positive: int32[batch]. For comparison only."""
+    distances = squared_distances(tf.stop_gradient(anchor), tf.stop_gradient(candidates))
+    largest = tf.constant(tf.float32.max)
+    return tf.argmin(tf.where(allowed, distances, largest), axis=1, output_type=tf.int32)
+
+
+def random_negatives(allowed, seed) -> tf.Tensor:
+    """Any allowed candidate, uniformly: int32[batch]. No mining, for comparison."""
+    scores = tf.random.stateless_uniform(tf.shape(allowed), seed)
+    return tf.argmax(tf.where(allowed, scores, -1.0), axis=1, output_type=tf.int32)

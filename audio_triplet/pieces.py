@@ -1,0 +1,444 @@
+"""Pieces: the unit of reading, from sound files on the fly or from prepared shards.
+
+A piece is up to 11 patches (10.56 s) of one recording as mel energies: long enough that two of its
+patches can be almost Δt = 10 s apart, short enough that a batch of them stays small however long
+the recording is. The pieces of a segment tile it, on a grid of whole patches.
+
+Draws are by recording: an epoch visits every recording once, and with it one of its pieces, the
+next one each epoch. So a three-hour file weighs no more than a one-second one, and is still heard
+whole after as many epochs as it has pieces. The n-th visit of a run is a pure function of the seed
+and n, so a run resumes anywhere without any state of its own.
+"""
+
+import abc
+import csv
+import dataclasses
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent import futures
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from audio_triplet import audio, features
+from audio_triplet.manifest import CorpusError, Manifest
+
+PIECE_PATCHES = 11
+"""Patches in a whole piece: the most for which every pair is less than 10 s apart."""
+
+PIECE_FRAMES = PIECE_PATCHES * features.DEFAULT.patch_frames
+PIECE_SECONDS = PIECE_PATCHES * features.DEFAULT.patch_seconds
+_PIECE_SAMPLES = (
+    (PIECE_FRAMES - 1) * features.DEFAULT.hop_samples + features.DEFAULT.window_samples
+)
+READ_SECONDS = _PIECE_SAMPLES / features.DEFAULT.sample_rate
+"""Sound a piece needs: its last window reaches past the start of the next piece."""
+
+
+def key_of(*names: object) -> int:
+    """A stable non-negative int64 for a name, the same on every machine and in every run."""
+    text = "\0".join(str(name) for name in names)
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def shuffled(place, seed, epoch, count: int) -> tf.Tensor:
+    """Where a permutation drawn for `(seed, epoch)` puts `place`: int64 in [0, count)."""
+    seeds = tf.cast(tf.stack([seed, epoch]), tf.int64)
+    return tf.random.experimental.index_shuffle(place, seeds, tf.cast(count - 1, tf.int64))
+
+
+def turn_of(epoch, recording_key, count) -> tf.Tensor:
+    """Which of its `count` pieces a recording is heard by in an epoch: the next one each time."""
+    return (epoch + recording_key % count) % count
+
+
+def piece_energies(waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mel energies of one piece.
+
+    Args:
+      waveform: float32[samples] at 16 kHz; what is beyond a piece is ignored.
+
+    Returns:
+      float32[frames, mels] with at most `PIECE_FRAMES` frames and at least one (a waveform
+      shorter than a window is padded with silence), zero frames only for an empty waveform; and
+      the int32 number of frames.
+    """
+    config = features.DEFAULT
+    waveform = waveform[:_PIECE_SAMPLES]
+    samples = tf.size(waveform)
+    missing = tf.where(samples > 0, tf.maximum(0, config.window_samples - samples), 0)
+    energies = features.mel_energies(tf.pad(waveform, [[0, missing]]))
+    return energies, tf.shape(energies)[0]
+
+
+class BadFiles:
+    """The list of files that could not be used: thread-safe, each file once.
+
+    Attributes:
+      entries: path → reason.
+    """
+
+    def __init__(self):
+        self.entries: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def add(self, path: str, reason: str) -> None:
+        """Notes a file and logs it, the first time."""
+        with self._lock:
+            if path in self.entries:
+                return
+            self.entries[path] = reason
+        logging.warning("skipped %s: %s", path, reason)
+
+    def read(self, path: str) -> None:
+        """Takes over the list that an earlier, unfinished run wrote, if there is one."""
+        if os.path.exists(path):
+            with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+                rows = list(csv.reader(file))[1:]
+            with self._lock:
+                self.entries.update(row for row in rows if len(row) == 2)
+
+    def write(self, path: str) -> None:
+        """Writes `path,reason` as CSV, whole or not at all."""
+        temporary = f"{path}.tmp"
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "reason"])
+            with self._lock:
+                writer.writerows(sorted(self.entries.items()))
+        os.replace(temporary, path)
+
+    def check_share(self, files: int, max_share: float, name: str) -> None:
+        """Stops before any work is lost: too many bad files are a mistake, not bad luck.
+
+        Raises:
+          CorpusError: More than `max_share` of `files` are bad.
+        """
+        bad = len(self.entries)
+        if bad > max_share * files:
+            first = next(iter(self.entries.items()))
+            raise CorpusError(
+                f"{name}: {bad} of {files} files cannot be used, more than "
+                f"{max_share:.0%} (--max_bad_share); the first: {first[0]}: {first[1]}"
+            )
+
+
+class PieceSource(abc.ABC):
+    """Where pieces come from. Sub-classes say how one is found and read.
+
+    A piece, as a dict of tensors:
+      `mel_energies` float32[PIECE_FRAMES, mels], zero-padded at the end,
+      `frames` int32, how many of them are real (0: the file could not be read),
+      `recording` int64 and `piece` int64, stable keys of the recording and the piece,
+      `labels` bool[classes],
+      `segment` int64, row in the manifest,
+      `position` int64, the piece's place in its segment.
+
+    Attributes:
+      classes: Names of the labels.
+      recordings: Number of recordings, i.e. of visits in an epoch.
+    """
+
+    classes: tuple[str, ...]
+    recordings: int
+
+    @abc.abstractmethod
+    def _handles(self, seed: int, first_visit: int) -> tf.data.Dataset:
+        """Endless (handle, epoch) from a visit on; a handle is what `_read` turns into a piece."""
+
+    @abc.abstractmethod
+    def _all_handles(self) -> tf.data.Dataset:
+        """Every handle once, segment by segment."""
+
+    @abc.abstractmethod
+    def _label_ids(self, handle) -> tf.Tensor:
+        """int64[labels] of a handle, without reading its sound."""
+
+    @abc.abstractmethod
+    def _read(self, handle) -> dict[str, tf.Tensor]:
+        """Reads a piece."""
+
+    def visits(self, seed: int, first_visit: int = 0) -> tf.data.Dataset:
+        """Endless visits, each a piece with `epoch` int64, from the given visit on."""
+        def read(handle, epoch):
+            return self._read(handle) | {"epoch": epoch}
+
+        return self._handles(seed, first_visit).map(read, tf.data.AUTOTUNE)
+
+    def pairs(self, seed: int, first_pair: int = 0) -> tf.data.Dataset:
+        """Endless pairs of pieces that share a label, from the given pair on.
+
+        The two are successive visits to that label (of a piece with several labels, one is
+        drawn); unlabelled pieces are passed over.
+
+        Returns:
+          Dataset of (piece, piece, int64 label).
+        """
+        if not self.classes:
+            raise CorpusError("explicit-label triplets need labels, and this corpus has none")
+
+        def key(handle, epoch):
+            labels = self._label_ids(handle)
+            count = tf.size(labels)
+            # The handles of an epoch differ, the draw need not: it is only which of its labels.
+            draw = tf.random.stateless_uniform([], [seed, epoch], 0, 2**30, tf.int32)
+            place = tf.math.floormod(draw, tf.maximum(1, count))
+            label = tf.cond(count > 0, lambda: labels[place], lambda: tf.constant(-1, tf.int64))
+            return handle, epoch, label
+
+        def read(handles, epochs, labels):
+            first = self._read(tf.nest.map_structure(lambda t: t[0], handles))
+            second = self._read(tf.nest.map_structure(lambda t: t[1], handles))
+            return first | {"epoch": epochs[0]}, second | {"epoch": epochs[1]}, labels[0]
+
+        keyed = self._handles(seed, 0).map(key).filter(lambda handle, epoch, label: label >= 0)
+        paired = keyed.group_by_window(
+            key_func=lambda handle, epoch, label: label,
+            reduce_func=lambda label, window: window.batch(2, drop_remainder=True),
+            window_size=2,
+        )
+        return paired.skip(first_pair).map(read, tf.data.AUTOTUNE)
+
+    def in_order(self) -> tf.data.Dataset:
+        """Every piece once, segment by segment, for evaluation and preparation."""
+        return self._all_handles().map(self._read, tf.data.AUTOTUNE)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PieceTable:
+    """All pieces of a manifest, recording by recording.
+
+    Attributes:
+      manifest: Only segments that can be read.
+      row: int64[segments], their rows in the manifest that was scanned.
+      duration: float64[segments], seconds of each segment.
+      segment: int32[pieces], the segment a piece is of.
+      position: int32[pieces], its place in the segment.
+      key: int64[pieces], stable keys.
+      first: int64[recordings], where each recording's pieces begin.
+      count: int64[recordings], how many it has.
+      recording_key: int64[recordings].
+    """
+
+    manifest: Manifest
+    row: np.ndarray
+    duration: np.ndarray
+    segment: np.ndarray
+    position: np.ndarray
+    key: np.ndarray
+    first: np.ndarray
+    count: np.ndarray
+    recording_key: np.ndarray
+
+    @property
+    def hours(self) -> float:
+        """Hours of sound in all segments."""
+        return float(self.duration.sum() / 3600)
+
+
+def pieces_in(duration_seconds) -> np.ndarray:
+    """Number of pieces of a segment; a rest shorter than a patch makes no piece of its own.
+
+    Args:
+      duration_seconds: float or float[n], seconds.
+
+    Returns:
+      int64 of the same shape, at least 1.
+    """
+    config = features.DEFAULT
+    samples = np.round(np.asarray(duration_seconds) * config.sample_rate).astype(np.int64)
+    frames = np.maximum(0, 1 + (samples - config.window_samples) // config.hop_samples)
+    patches = np.maximum(1, frames // config.patch_frames)
+    return -(-patches // PIECE_PATCHES)
+
+
+def scan(manifest: Manifest, bad_files: BadFiles, threads: int = 8) -> PieceTable:
+    """Reads the header of every file and lays out the pieces.
+
+    Args:
+      manifest: Segments; those of unreadable files are left out and listed.
+      bad_files: Where unreadable files are listed.
+      threads: Files looked at at the same time.
+
+    Returns:
+      The pieces.
+
+    Raises:
+      CorpusError: Not one file can be read.
+    """
+    paths = manifest.frame["path"].unique()
+
+    def seconds(path: str) -> float:
+        try:
+            return audio.probe(path).duration_seconds
+        except audio.AudioError as error:
+            bad_files.add(path, error.reason)
+            return np.nan
+
+    with futures.ThreadPoolExecutor(threads) as pool:
+        length = dict(zip(paths, pool.map(seconds, paths, chunksize=64), strict=True))
+    frame = manifest.frame
+    file_seconds = frame["path"].map(length).to_numpy(np.float64)
+    start = frame["start_seconds"].to_numpy(np.float64)
+    end = np.fmin(frame["end_seconds"].to_numpy(np.float64), file_seconds)
+    duration = end - start
+    for path in frame["path"][duration <= 0].unique():
+        bad_files.add(path, "a segment begins past the end of the file; correct start_seconds")
+    usable = duration > 0  # false for NaN as well
+    if not usable.any():
+        reason = next(iter(bad_files.entries.items()))
+        raise CorpusError(f"{manifest.name}: no file can be read; {reason[0]}: {reason[1]}")
+
+    codes, names = _codes(frame["recording_id"].to_numpy(dtype=object)[usable])
+    order = np.argsort(codes, kind="stable")
+    rows = np.flatnonzero(usable)[order]
+    codes, duration = codes[order], duration[rows]
+    pieces = pieces_in(duration)
+    segment = np.repeat(np.arange(len(rows), dtype=np.int32), pieces)
+    position = (np.arange(len(segment)) - np.repeat(np.cumsum(pieces) - pieces, pieces)).astype(
+        np.int32
+    )
+    kept = manifest.take(rows)
+    segment_key = np.array(
+        [
+            key_of(os.path.basename(path), start)
+            for path, start in zip(kept.frame["path"], kept.frame["start_seconds"], strict=True)
+        ],
+        np.int64,
+    )
+    recording_key = np.array([key_of(name) for name in names], np.int64)
+    key = (segment_key[segment] ^ recording_key[codes][segment]) ^ position
+    count = np.bincount(codes[segment], minlength=len(names)).astype(np.int64)
+    return PieceTable(
+        kept, rows, duration, segment, position, key, np.cumsum(count) - count, count, recording_key
+    )
+
+
+def _codes(values: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Numbers the different values in the order they first occur."""
+    numbers: dict[str, int] = {}
+    codes = np.fromiter(
+        (numbers.setdefault(value, len(numbers)) for value in values), np.int64, len(values)
+    )
+    return codes, list(numbers)
+
+
+class FilePieces(PieceSource):
+    """Pieces decoded from sound files on the fly.
+
+    Attributes:
+      table: The pieces.
+      bad_files: Files that could not be read; their pieces come with no frames.
+    """
+
+    def __init__(
+        self,
+        table: PieceTable,
+        bad_files: BadFiles,
+        *,
+        classes: Sequence[str] | None = None,
+        resampler: str = "soxr",
+        in_graph: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ):
+        """Makes a source.
+
+        Args:
+          table: What `scan` returned.
+          bad_files: Where files are listed whose body cannot be decoded.
+          classes: Names and order of the labels; the manifest's own if None.
+          resampler: `soxr` or `resampy`.
+          in_graph: A graph function path → float32[samples] at 16 kHz, for pipelines in which
+            Python cannot run; libsndfile in a Python function if None.
+        """
+        self.table, self.bad_files = table, bad_files
+        self.classes = tuple(table.manifest.classes if classes is None else classes)
+        self.recordings = len(table.count)
+        self._resampler, self._in_graph = resampler, in_graph
+        frame = table.manifest.frame
+        self._paths = frame["path"].to_numpy(dtype=object)
+        self._starts = frame["start_seconds"].to_numpy(np.float64)
+        # Tensors made here are captured by the pipeline's functions; made inside of these, they
+        # would be copied into the graph.
+        with tf.device("/cpu:0"):
+            self._first = tf.constant(table.first)
+            self._count = tf.constant(table.count)
+            self._recording_key = tf.constant(table.recording_key)
+            self._segment = tf.constant(table.segment)
+            self._position = tf.constant(table.position, tf.int64)
+            self._key = tf.constant(table.key)
+            self._row = tf.constant(table.row, tf.int64)
+            self._labels = tf.constant(table.manifest.label_matrix(self.classes))
+
+    def _handles(self, seed, first_visit):
+        recordings = self.recordings
+
+        def find(visit):
+            epoch, place = visit // recordings, visit % recordings
+            recording = shuffled(place, seed, epoch, recordings)
+            turn = turn_of(epoch, self._recording_key[recording], self._count[recording])
+            return self._first[recording] + turn, epoch
+
+        return tf.data.Dataset.range(first_visit, np.iinfo(np.int64).max).map(find)
+
+    def _all_handles(self):
+        return tf.data.Dataset.range(len(self.table.segment))
+
+    def _label_ids(self, handle):
+        return tf.where(self._labels[self._segment[handle]])[:, 0]
+
+    def _read(self, handle):
+        segment, position = self._segment[handle], self._position[handle]
+        if self._in_graph is None:
+            waveform = tf.numpy_function(self._decode, [segment, position], tf.float32)
+            waveform.set_shape([None])
+        else:
+            waveform = self._decode_in_graph(segment, position)
+        energies, frames = piece_energies(waveform)
+        energies = tf.pad(energies, [[0, PIECE_FRAMES - frames], [0, 0]])
+        recording = tf.searchsorted(self._first, handle[None], side="right")[0] - 1
+        return {
+            "mel_energies": tf.ensure_shape(energies, [PIECE_FRAMES, features.DEFAULT.mel_bands]),
+            "frames": frames,
+            "recording": self._recording_key[recording],
+            "piece": self._key[handle],
+            "labels": tf.ensure_shape(self._labels[segment], [len(self.classes)]),
+            "segment": self._row[segment],
+            "position": position,
+        }
+
+    def read_handles(self, handles: np.ndarray) -> tf.data.Dataset:
+        """The pieces at the given places of the table, in that order: int64[n] → n pieces."""
+        return tf.data.Dataset.from_tensor_slices(np.asarray(handles, np.int64)).map(
+            self._read, tf.data.AUTOTUNE
+        )
+
+    def _extent(self, segment: int, position: int) -> tuple[float, float]:
+        """Start in the file and length of a piece, seconds."""
+        offset = position * PIECE_SECONDS
+        rest = self.table.duration[segment] - offset
+        return self._starts[segment] + offset, min(rest, READ_SECONDS)
+
+    def _decode(self, segment, position) -> np.ndarray:
+        path = self._paths[segment]
+        try:
+            waveform = audio.read_piece(
+                path, *self._extent(int(segment), int(position)), resampler=self._resampler
+            )
+        except audio.AudioError as error:
+            self.bad_files.add(path, error.reason)
+            return np.zeros(0, np.float32)
+        return waveform
+
+    def _decode_in_graph(self, segment, position):
+        waveform = self._in_graph(tf.constant(self._paths.astype(str))[segment])
+        rate = features.DEFAULT.sample_rate
+        offset = tf.cast(position, tf.float64) * PIECE_SECONDS
+        start = tf.constant(self._starts)[segment] + offset
+        rest = tf.constant(self.table.duration)[segment] - offset
+        begin = tf.cast(tf.round(start * rate), tf.int32)
+        samples = tf.cast(tf.round(rest * rate), tf.int32)
+        return waveform[begin : begin + tf.minimum(samples, _PIECE_SAMPLES)]

@@ -1,0 +1,448 @@
+"""Training an encoder on batches of triplets.
+
+One step on every replica (`_replica_step`), one function that runs it on all of them (`step`), one
+loop with checkpoints and logs (`run`). The step counter is the optimizer's, and batches are a
+function of the step's number, so continuing a run needs nothing but the checkpoint.
+"""
+
+import csv
+import dataclasses
+import math
+import os
+import signal
+import time
+from collections.abc import Iterable
+
+import keras
+import tensorflow as tf
+from absl import logging
+from tqdm import tqdm
+
+from audio_triplet import distribution, features, losses, mining, models, pieces, pipeline
+from audio_triplet.cli import Interrupted
+from audio_triplet.config import EXPLICIT, ConfigError, RunConfig, TrainingConfig
+
+METRICS_FILE = "metrics.csv"
+BAD_FILES = "bad_files.csv"
+SCALARS = (
+    "loss", "positive_distance", "negative_distance", "active", "embedding_variance", "valid",
+    "learning_rate",
+)
+_COLUMNS = ("step", *SCALARS, "patches_per_second", "input_wait")
+
+COLLAPSED_VARIANCE = 0.01
+"""Unit vectors with less variance than this lie within 6 degrees of each other."""
+
+COLLAPSED_STEPS = 50
+"""Steps of that which are called a collapse."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says where it stopped and what is kept."""
+
+
+def learning_rate(config: TrainingConfig):
+    """A Keras learning rate: a number, or a schedule over the optimizer's steps."""
+    if config.schedule == "constant" and not config.warmup_steps:
+        return config.learning_rate
+    decay_steps = max(1, config.steps - config.warmup_steps)
+    if config.schedule == "constant":  # rises, then stays
+        return keras.optimizers.schedules.PolynomialDecay(
+            0.0, config.warmup_steps, config.learning_rate
+        )
+    if not config.warmup_steps:
+        return keras.optimizers.schedules.CosineDecay(config.learning_rate, decay_steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, decay_steps, warmup_target=config.learning_rate, warmup_steps=config.warmup_steps
+    )
+
+
+class Trainer:
+    """An encoder, its optimizer, and the step that trains it.
+
+    Attributes:
+      config: The run.
+      strategy: Where it runs.
+      encoder: The network.
+      optimizer: Adam; its `iterations` is the step counter.
+      precision: Keras dtype policy that was chosen.
+    """
+
+    def __init__(self, config: RunConfig, strategy: tf.distribute.Strategy | None = None):
+        """Builds encoder and optimizer under the strategy."""
+        self.config = config
+        self.strategy = strategy or distribution.build_strategy()
+        replicas = self.strategy.num_replicas_in_sync
+        if config.pipeline.batch_size % replicas:
+            raise ConfigError(
+                f"batch_size={config.pipeline.batch_size} must be a multiple of the {replicas} "
+                "replicas"
+            )
+        self.precision = distribution.choose_precision(config.training.precision, self.strategy)
+        with self.strategy.scope():
+            self.encoder = models.build(config.encoder, self.precision, config.training.seed)
+            self.optimizer = keras.optimizers.Adam(learning_rate(config.training))
+            self.optimizer.build(self.encoder.trainable_variables)
+
+    @property
+    def steps_done(self) -> int:
+        """Steps trained so far."""
+        return int(self.optimizer.iterations.numpy())
+
+    @tf.function
+    def step(self, batch: dict) -> dict[str, tf.Tensor]:
+        """One training step on all replicas.
+
+        Args:
+          batch: What `pipeline.triplet_batches` gives, distributed by the strategy.
+
+        Returns:
+          float32 scalars by name, see `SCALARS`.
+        """
+        per_replica = self.strategy.run(self._replica_step, args=(batch,))
+        # Every replica has computed the means over the global batch already.
+        return {
+            name: self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+            for name, value in per_replica.items()
+        }
+
+    def _replica_step(self, batch: dict) -> dict[str, tf.Tensor]:
+        config = self.config.training
+        variables = self.encoder.trainable_variables
+        with tf.GradientTape() as tape:
+            patches = tf.concat([batch["anchor"], batch["positive"]], axis=0)
+            # [2 * local batch, frames, mels]
+            embeddings = self.encoder(features.log_mel(patches), training=True)
+            anchor, positive = tf.split(embeddings, 2)  # each [local batch, dim]
+            candidates = self._gather(anchor)  # [global batch, dim]
+            allowed, certain = self._allowed(batch)
+            if config.mining == "semi_hard":
+                mined = mining.semi_hard_negatives(anchor, positive, candidates, allowed)
+            elif config.mining == "hardest":
+                mined = mining.hardest_negatives(anchor, candidates, allowed)
+            else:
+                seed = tf.stack([config.seed, tf.cast(self.optimizer.iterations, tf.int32)])
+                mined = mining.random_negatives(allowed, seed)
+            index = tf.where(batch["negative"] >= 0, batch["negative"], mined)
+            # As a product: a gather's sparse gradient does not pass through the collective.
+            chosen = tf.one_hot(index, tf.shape(candidates)[0], dtype=candidates.dtype)
+            negative = tf.linalg.matmul(chosen, candidates)
+            # The sum over the global batch's triplets, by their number: replicas' gradients add.
+            mask = tf.cast(certain, tf.float32)
+            count = tf.maximum(1.0, self._sum(tf.reduce_sum(mask)))
+            hinge = mask * losses.triplet_loss(anchor, positive, negative, config.margin)
+            local_loss = tf.reduce_sum(hinge) / count
+        gradients = tape.gradient(local_loss, variables)
+        rate = tf.identity(self.optimizer.learning_rate)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+        def mean(values):
+            return self._sum(tf.reduce_sum(mask * values)) / count
+
+        centre = tf.reduce_mean(candidates, axis=0)
+        return {
+            "loss": mean(hinge),
+            "positive_distance": mean(tf.reduce_sum((anchor - positive) ** 2, axis=1)),
+            "negative_distance": mean(tf.reduce_sum((anchor - negative) ** 2, axis=1)),
+            "active": mean(tf.cast(hinge > 0, tf.float32)),
+            "embedding_variance": tf.reduce_mean(tf.reduce_sum((candidates - centre) ** 2, axis=1)),
+            "valid": count / self.config.pipeline.batch_size,
+            "learning_rate": tf.cast(rate, tf.float32),
+        }
+
+    def _allowed(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which anchors of the global batch may be whose negative, and which triplets count.
+
+        Returns:
+          bool[local batch, global batch] and bool[local batch].
+        """
+        recording, drawn = self._gather(batch["recording"]), self._gather(batch["drawn"])
+        allowed = (batch["recording"][:, None] != recording[None, :]) & drawn[None, :]
+        if self.config.triplets.constraints == EXPLICIT:
+            labels = self._gather(batch["labels"])  # [global batch, classes]
+            has_label = tf.transpose(tf.gather(labels, batch["label"], axis=1))
+            allowed &= ~has_label
+        certain = batch["valid"] & ((batch["negative"] >= 0) | tf.reduce_any(allowed, axis=1))
+        return allowed, certain
+
+    def _gather(self, values: tf.Tensor) -> tf.Tensor:
+        """Values of all replicas, in the order of the global batch."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return values
+        if values.dtype == tf.bool:  # collectives take numbers only
+            return self._gather(tf.cast(values, tf.int32)) > 0
+        return tf.distribute.get_replica_context().all_gather(values, axis=0)
+
+    def _sum(self, value: tf.Tensor) -> tf.Tensor:
+        """Sum over replicas."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return value
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+    def checkpoint(self) -> tf.train.Checkpoint:
+        """All that a run needs to go on."""
+        return tf.train.Checkpoint(encoder=self.encoder, optimizer=self.optimizer)
+
+
+def run(
+    trainer: Trainer,
+    source: pieces.PieceSource,
+    output_dir: str,
+    *,
+    resume: bool = True,
+    progress: bool = True,
+) -> list[dict[str, float]]:
+    """Trains until `config.training.steps`, from the last checkpoint if there is one.
+
+    Writes into `output_dir`: `config.json`, `checkpoints/`, `metrics.csv` (a row for every step),
+    TensorBoard events under `tensorboard/`, and `bad_files.csv` if there are any.
+
+    Args:
+      trainer: A new trainer.
+      source: Pieces of the training splits.
+      output_dir: Folder of the run.
+      resume: Whether to continue the run that is there; else it is replaced.
+      progress: Whether to show a progress bar.
+
+    Returns:
+      The rows of metrics.csv.
+
+    Raises:
+      ConfigError: `output_dir` holds a run of another configuration.
+      TrainingError: The loss is not finite.
+      Interrupted: A signal asked the run to stop; it has checkpointed.
+    """
+    config = trainer.config
+    checkpoint_dir = os.path.join(output_dir, "checkpoints")
+    os.makedirs(output_dir, exist_ok=True)
+    if not resume:
+        _clear(output_dir)
+    elif os.path.exists(os.path.join(output_dir, "config.json")):
+        config.check_continues(RunConfig.read(output_dir), output_dir)
+    config.write(output_dir)
+    manager = tf.train.CheckpointManager(trainer.checkpoint(), checkpoint_dir, max_to_keep=2)
+    restore(trainer, manager)
+    log = _Log(output_dir, trainer.steps_done)
+    started = trainer.steps_done
+    if started >= config.training.steps:
+        return log.rows
+
+    dataset = pipeline.triplet_batches(source, config.triplets, config.pipeline, started)
+    batches = iter(trainer.strategy.experimental_distribute_dataset(dataset))
+    bar = tqdm(
+        total=config.training.steps, initial=started, unit="step",
+        disable=None if progress else True,  # None: off where there is no terminal
+        desc=os.path.basename(os.path.normpath(output_dir)), smoothing=0.05,
+    )
+    try:
+        with _StopSignals() as stop:
+            last_saved = told = time.monotonic()
+            pending: list[tuple[int, dict]] = []
+            waited, since = 0.0, time.monotonic()
+            for step in range(started, config.training.steps):
+                before = time.monotonic()
+                batch = next(batches)
+                waited += time.monotonic() - before
+                pending.append((step, trainer.step(batch)))
+                bar.update()
+                done = step + 1
+                last = done == config.training.steps or stop.asked
+                if done % config.training.log_steps and not last and len(pending) > 1:
+                    continue
+                # Reading values waits for the device, so it is done only here.
+                values = [(s, {k: float(v) for k, v in m.items()}) for s, m in pending]
+                elapsed = time.monotonic() - since
+                rate = 2 * config.pipeline.batch_size * len(pending) / elapsed
+                _check_finite(values, manager)
+                log.add(values, rate, waited / elapsed)
+                if bar.disable and (last or time.monotonic() - told > 60):
+                    told = time.monotonic()
+                    logging.info(
+                        "step %d of %d: loss %.4f, %.0f patches/s, %.0f min left", done,
+                        config.training.steps, values[-1][1]["loss"], rate,
+                        (config.training.steps - done) * 2 * config.pipeline.batch_size / rate / 60,
+                    )
+                bar.set_postfix_str(
+                    f"loss {values[-1][1]['loss']:.4f}, {rate:.0f} patches/s", refresh=False
+                )
+                pending, waited, since = [], 0.0, time.monotonic()
+                minutes = (time.monotonic() - last_saved) / 60
+                steps = config.training.checkpoint_steps
+                due = minutes >= config.training.checkpoint_minutes or (steps and done % steps == 0)
+                if last or due:
+                    log.flush()
+                    manager.save(done)
+                    last_saved = since = time.monotonic()
+                if stop.asked:
+                    break
+    finally:
+        # Its threads may call Python; were they still running when Python ends, it would never end.
+        del batches
+    bar.close()
+    log.flush()
+    bad_files = getattr(source, "bad_files", None)
+    if bad_files is not None and bad_files.entries:
+        bad_files.write(os.path.join(output_dir, BAD_FILES))
+        logging.warning("%d bad files, listed in %s", len(bad_files.entries), BAD_FILES)
+    if stop.asked and trainer.steps_done < config.training.steps:
+        raise Interrupted(
+            f"stopped at step {trainer.steps_done} of {config.training.steps}, checkpoint saved in "
+            f"{checkpoint_dir}; the same command continues"
+        )
+    return log.rows
+
+
+def restore(trainer: Trainer, manager: tf.train.CheckpointManager) -> None:
+    """Restores the newest checkpoint that can be read, if there is any.
+
+    Raises:
+      TrainingError: There are checkpoints, and none can be read.
+    """
+    checkpoints = list(reversed(manager.checkpoints))
+    for path in checkpoints:
+        try:
+            manager.checkpoint.restore(path).assert_existing_objects_matched()
+        except Exception as error:  # TensorFlow tells a damaged file by many types
+            logging.warning("checkpoint %s cannot be read: %s", path, str(error).split("\n")[0])
+            continue
+        logging.info("continuing at step %d from %s", trainer.steps_done, path)
+        return
+    if checkpoints:
+        raise TrainingError(
+            f"{manager.directory}: no checkpoint can be read; --noresume starts the run again"
+        )
+
+
+def load_encoder(output_dir: str, precision: str = "float32") -> keras.Model:
+    """The encoder of a run, from its configuration and newest checkpoint.
+
+    Raises:
+      ConfigError: There is no run.
+      TrainingError: There is no checkpoint that can be read.
+    """
+    config = RunConfig.read(output_dir)
+    training = dataclasses.replace(config.training, precision=precision)
+    config = dataclasses.replace(config, training=training)
+    trainer = Trainer(config, distribution.build_strategy("cpu"))
+    manager = tf.train.CheckpointManager(
+        trainer.checkpoint(), os.path.join(output_dir, "checkpoints"), max_to_keep=None
+    )
+    if not manager.checkpoints:
+        raise TrainingError(f"{output_dir}: has no checkpoint yet")
+    restore(trainer, manager)
+    return trainer.encoder
+
+
+def read_metrics(output_dir: str) -> list[dict[str, float]]:
+    """The rows of a run's metrics.csv, oldest first; empty if there are none."""
+    path = os.path.join(output_dir, METRICS_FILE)
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    # A kill may have cut the last row short.
+    whole = [row for row in rows if all(row.get(name) for name in _COLUMNS)]
+    return [{name: float(row[name]) for name in _COLUMNS} for row in whole]
+
+
+class _Log:
+    """metrics.csv and TensorBoard, cut back to the step that training continues from."""
+
+    def __init__(self, output_dir: str, first_step: int):
+        self._path = os.path.join(output_dir, METRICS_FILE)
+        self.rows = [row for row in read_metrics(output_dir) if row["step"] < first_step]
+        self._writer = tf.summary.create_file_writer(os.path.join(output_dir, "tensorboard"))
+        self._collapsed_since: int | None = None
+        self._warned = False
+        self.flush()
+
+    def add(self, values: Iterable[tuple[int, dict]], rate: float, input_wait: float) -> None:
+        values = list(values)
+        for step, scalars in values:
+            self.rows.append(
+                {"step": step, **scalars, "patches_per_second": rate, "input_wait": input_wait}
+            )
+        step, scalars = values[-1]
+        with self._writer.as_default(step=step):
+            for name in _COLUMNS[1:]:
+                tf.summary.scalar(name, self.rows[-1][name])
+        for step, scalars in values:
+            self._watch(step, scalars["embedding_variance"])
+
+    def _watch(self, step: int, variance: float) -> None:
+        """Warns once when the embedding has been a single point for a while.
+
+        Many runs pass through such a point in their first steps and leave it again.
+        """
+        if variance >= COLLAPSED_VARIANCE:
+            self._collapsed_since = None
+        elif self._collapsed_since is None:
+            self._collapsed_since = step
+        elif step - self._collapsed_since >= COLLAPSED_STEPS and not self._warned:
+            self._warned = True
+            logging.warning(
+                "step %d: the embedding has collapsed for %d steps (variance %.1e; all patches get "
+                "almost the same vector, the loss stays at the margin); try a lower learning rate, "
+                "warm-up, or batch normalisation", step, COLLAPSED_STEPS, variance,
+            )
+
+    def flush(self) -> None:
+        """Writes metrics.csv, whole or not at all."""
+        temporary = f"{self._path}.tmp"
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, _COLUMNS)
+            writer.writeheader()
+            writer.writerows(
+                {"step": int(row["step"]), **{n: f"{row[n]:.9g}" for n in _COLUMNS[1:]}}
+                for row in self.rows
+            )
+        os.replace(temporary, self._path)
+        self._writer.flush()
+
+
+def _check_finite(values, manager) -> None:
+    bad = [step for step, scalars in values if not math.isfinite(scalars["loss"])]
+    if bad:
+        kept = manager.latest_checkpoint or "none was written yet"
+        raise TrainingError(
+            f"the loss is not finite from step {bad[0]} to {values[-1][0]}; the last good "
+            f"checkpoint is kept: {kept}; try a lower --learning_rate or --precision=float32"
+        )
+
+
+def _clear(output_dir: str) -> None:
+    """Removes an earlier run: its own files only."""
+    for name in ("checkpoints", "tensorboard"):
+        folder = os.path.join(output_dir, name)
+        if tf.io.gfile.exists(folder):
+            tf.io.gfile.rmtree(folder)
+    for name in ("config.json", METRICS_FILE, BAD_FILES):
+        path = os.path.join(output_dir, name)
+        if os.path.exists(path):
+            os.remove(path)
+
+
+class _StopSignals:
+    """SIGINT and SIGTERM ask for a stop after the step; a second one ends the process at once."""
+
+    def __enter__(self):
+        self.asked = False
+        self._earlier = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._earlier[number] = signal.signal(number, self._ask)
+            except ValueError:  # not in the main thread: nobody sends us signals
+                break
+        return self
+
+    def _ask(self, number, frame):
+        del frame
+        if self.asked:
+            os._exit(128 + number)
+        self.asked = True
+        logging.warning("stopping after this step; once more to stop at once")
+
+    def __exit__(self, *exception):
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+

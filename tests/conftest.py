@@ -1,0 +1,53 @@
+"""Fixtures: small corpora of generated sound. Nothing here is recorded."""
+
+import os
+
+# Before anything imports TensorFlow.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import hypothesis
+import numpy as np
+import pytest
+import soundfile
+
+# The same examples in every run, so that a change is judged by itself and not by the day's draw;
+# `HYPOTHESIS_PROFILE=search` looks further, with new ones.
+hypothesis.settings.register_profile("repeat", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
+
+RATE = 16000
+
+
+def tone(seconds: float, hertz: float, seed: int = 0, rate: int = RATE) -> np.ndarray:
+    """A chirping tone with a little noise: float32[samples]."""
+    time = np.arange(round(seconds * rate)) / rate
+    noise = np.random.default_rng(seed).normal(size=time.size)
+    return (0.3 * np.sin(2 * np.pi * hertz * time * (1 + 0.05 * time)) + 0.02 * noise).astype("f4")
+
+
+@pytest.fixture(scope="session")
+def tone_folder(tmp_path_factory) -> str:
+    """A `folders:` corpus: 3 classes × 6 recordings of 1.2 to 4 s, one of 0.3 s, one silent."""
+    root = tmp_path_factory.mktemp("tones")
+    for label, hertz in (("low", 200), ("middle", 800), ("high", 3000)):
+        (root / label).mkdir()
+        for number in range(6):
+            sound = tone(1.2 + 0.55 * number, hertz * (1 + 0.03 * number), number)
+            soundfile.write(root / label / f"{label}{number}.wav", sound, RATE)
+    soundfile.write(root / "low" / "short.wav", tone(0.3, 220), RATE)
+    soundfile.write(root / "high" / "silent.wav", np.zeros(RATE * 2, "f4"), RATE)
+    return str(root)
+
+
+@pytest.fixture(scope="session")
+def prepared(tone_folder, tmp_path_factory) -> str:
+    """The same corpus as prepared shards, split into train and test by recording."""
+    from audio_triplet.config import PrepareConfig
+    from data_prep.corpora import load_corpus
+    from data_prep.preparation import prepare
+
+    folder = str(tmp_path_factory.mktemp("prepared"))
+    prepare(load_corpus(f"folders:{tone_folder}"), folder, PrepareConfig(), progress=False)
+    return folder

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tone
+
+from audio_triplet import export, features, hear, models
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("hear") / "export")
+    export.export(models.build_encoder(width=0.0625, embedding_size=12), path, {})
+    return hear.load_model(path)
+
+
+def test_attributes(model):
+    assert isinstance(model, tf.Module)
+    assert model.sample_rate == 16000
+    for size in (model.scene_embedding_size, model.timestamp_embedding_size):
+        assert isinstance(size, int) and size == 12
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.5, 1.0, 3.21])
+def test_timestamps_are_even_and_within_the_clip(model, seconds):
+    audio = np.stack([tone(seconds, 300), tone(seconds, 900)])
+    embeddings, timestamps = hear.get_timestamp_embeddings(audio, model)
+    assert embeddings.dtype == timestamps.dtype == tf.float32
+    assert embeddings.shape[:2] == timestamps.shape and embeddings.shape[2] == 12
+    steps = np.diff(timestamps.numpy(), axis=1)
+    assert (steps == 50).all() and timestamps[0, 0] == 0
+    end = 1000 * audio.shape[1] / 16000
+    assert end - 50 < timestamps[0, -1] <= end
+    np.testing.assert_array_equal(timestamps[0], timestamps[1])
+
+
+def test_an_embedding_is_that_of_the_patch_around_it(model, monkeypatch):
+    audio = tone(3.0, 500)[None]
+    embeddings, timestamps = hear.get_timestamp_embeddings(audio, model)
+    place = 30  # 1.5 s
+    centre = int(timestamps[0, place] * 16)
+    cut = audio[:, centre - 7800 : centre + 7800]
+    assert cut.shape[1] == features.DEFAULT.patch_samples
+    expected = model.export(cut)["patch_embeddings"][:, 0]
+    np.testing.assert_allclose(embeddings[:, place], expected, atol=1e-5)
+    monkeypatch.setattr(hear, "_PATCHES_AT_ONCE", 7)
+    again, _ = hear.get_timestamp_embeddings(audio, model)
+    np.testing.assert_allclose(again, embeddings, atol=1e-5)
+
+
+def test_scene_embeddings(model):
+    audio = np.stack([tone(2.5, 300), tone(2.5, 900)])
+    scenes = hear.get_scene_embeddings(audio, model)
+    np.testing.assert_allclose(scenes, model.export(audio)["segment_embedding"], atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(scenes, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(model(audio), scenes)
+
+
+def test_wrong_input(model):
+    for audio in (np.zeros(100, "f4"), np.zeros((2, 0), "f4")):
+        with pytest.raises(ValueError, match="sounds, samples"):
+            hear.get_scene_embeddings(audio, model)
+    with pytest.raises(ValueError, match="multiple of 10"):
+        hear.get_timestamp_embeddings(np.zeros((1, 100), "f4"), model, 25)
+    with pytest.raises(export.ExportError):
+        hear.load_model("/nowhere")

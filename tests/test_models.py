@@ -1,0 +1,106 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from audio_triplet import models
+
+
+def patches(batch=3, seed=0):
+    return tf.random.stateless_normal([batch, 96, 64], [seed, 1])
+
+
+def by_formula(architecture: str, width: float) -> int:
+    """Trainable parameters counted from the architectures' tables."""
+    c = lambda channels: round(channels * width)  # noqa: E731
+    if architecture == "vggish":
+        stack = [1, c(64), c(128), c(256), c(256), c(512), c(512)]
+        convolutions = sum(9 * a * b + b for a, b in zip(stack, stack[1:], strict=False))
+        return convolutions + c(512) * 128 + 128
+    count = 49 * c(64) + 2 * c(64)  # no bias; scale and offset
+    before = c(64)
+    for channels, repeats in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        inside, outside = c(channels), c(4 * channels)
+        for repeat in range(repeats):
+            count += before * inside + 9 * inside * inside + inside * outside
+            count += 2 * (inside + inside + outside)
+            if repeat == 0:
+                count += before * outside + 2 * outside
+            before = outside
+    return count + before * 128 + 128
+
+
+@pytest.mark.parametrize(
+    ("architecture", "width", "told"),
+    [("vggish", 1.0, 4565376), ("vggish", 0.5, 1158400), ("vggish", 0.25, 298176),
+     ("resnet50", 1.0, 23764032)],
+)
+def test_parameter_counts_of_the_docstring(architecture, width, told):
+    encoder = models.build_encoder(architecture, width=width)
+    trainable = sum(int(np.prod(v.shape)) for v in encoder.trainable_variables)
+    assert trainable == told == by_formula(architecture, width)
+    assert f"{told:,}" in models.__doc__
+
+
+@pytest.mark.parametrize("architecture", ["vggish", "resnet50"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("normalisation", ["none", "batch"])
+def test_unit_norm_float32(architecture, precision, normalisation):
+    encoder = models.build_encoder(
+        architecture, 32, width=0.125, normalisation=normalisation, precision=precision
+    )
+    for training in (False, True):
+        embeddings = encoder(patches(), training=training)
+        assert embeddings.shape == (3, 32) and embeddings.dtype == tf.float32
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    assert all(v.dtype == "float32" for v in encoder.trainable_variables)
+
+
+def test_seed_decides_the_weights():
+    first, same, other = (
+        models.build_encoder(width=0.125, seed=seed).get_weights() for seed in (1, 1, 2)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not np.array_equal(first[0], other[0])
+    kernels = [w for w in first if w.ndim == 4 and w.size > 1000]
+    assert all(abs(k.std() * np.sqrt(np.prod(k.shape[:3]) / 2) - 1) < 0.1 for k in kernels)  # He
+
+
+def test_bfloat16_is_close_to_float32():
+    x = patches(8)
+    full, half = (models.build_encoder(width=0.25, precision=p)(x) for p in
+                  ("float32", "mixed_bfloat16"))
+    assert (np.sum(full * half, axis=1) > 0.999).all()
+
+
+def test_fused_batch_normalization_equals_keras():
+    random = np.random.default_rng(0)
+    ours = models.FusedBatchNormalization()
+    theirs = keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3)
+    for _ in range(3):
+        x = random.normal(2, 3, size=(4, 5, 6, 7)).astype("f4")
+        np.testing.assert_allclose(
+            ours(x, training=True), theirs(x, training=True), rtol=1e-3, atol=1e-4
+        )
+    np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-4)
+    # TensorFlow's fused kernel keeps the unbiased variance (n / (n - 1)), Keras the biased one.
+    np.testing.assert_allclose(ours.moving_variance, theirs.moving_variance, rtol=1e-2)
+    x = random.normal(size=(4, 5, 6, 7)).astype("f4")
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-2, atol=1e-2)
+
+
+def test_zero_vector_has_finite_gradient():
+    layer = models.UnitNorm()
+    x = tf.Variable(tf.zeros([2, 4]))
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(layer(x))
+    assert np.isfinite(tape.gradient(y, x)).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"architecture": "vgg"}, {"normalisation": "layer"}, {"width": 0.0},
+              {"embedding_size": 0}]
+)
+def test_wrong_arguments(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        models.build_encoder(**wrong)

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+import soundfile
+import tensorflow as tf
+from conftest import RATE, tone
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audio_triplet import pieces, pipeline, shards
+from audio_triplet.config import CONSTRAINTS, EXPLICIT, PipelineConfig, TripletConfig
+from audio_triplet.manifest import CorpusError
+from data_prep.corpora import load_corpus
+
+
+def piece(frames, audible=None, key=1, epoch=0):
+    """A piece whose cell energies tell their frame: 1 + frame."""
+    energies = np.zeros((pieces.PIECE_FRAMES, 64), "f4")
+    energies[:frames] = 1 + np.arange(frames)[:, None]
+    if audible is not None:
+        energies[:frames] *= audible[:, None]
+    return {
+        "mel_energies": tf.constant(energies), "frames": tf.constant(frames),
+        "recording": tf.constant(7, tf.int64), "piece": tf.constant(key, tf.int64),
+        "epoch": tf.constant(epoch, tf.int64), "labels": tf.constant([True, False]),
+    }
+
+
+draw = tf.function(pipeline.draw_patches)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    frames=st.integers(1, pieces.PIECE_FRAMES), key=st.integers(0, 2**62),
+    epoch=st.integers(0, 1000), apart=st.sampled_from([1.0, 2.5, 10.0]),
+)
+def test_neighbour_is_another_patch_within_delta_t(frames, key, epoch, apart):
+    config = TripletConfig(max_seconds_apart=apart)
+    drawn = pipeline.draw_patches(piece(frames, key=key, epoch=epoch), 3, config, seed=5)
+    whole = max(1, frames // 96)
+    assert drawn["drawn"].numpy().all()
+    for anchor, neighbour, has, seconds in zip(
+        drawn["anchor"].numpy(), drawn["neighbour"].numpy(), drawn["has_neighbour"].numpy(),
+        drawn["seconds"].numpy(), strict=True,
+    ):
+        start = int(anchor[0, 0]) - 1
+        assert start == round(seconds[0] * 100) and start + min(96, frames) <= frames
+        expected = np.zeros(96)
+        expected[: min(96, frames)] = 1 + start + np.arange(min(96, frames))
+        np.testing.assert_array_equal(anchor, np.repeat(expected[:, None], 64, 1))
+        if has:
+            other = int(neighbour[0, 0]) - 1
+            assert (other - start) % 96 == 0 and 0 < abs(other - start) / 100 < apart
+            assert 0 <= other <= frames - 96
+        else:
+            assert whole < 3 or apart == 1.0
+    if whole >= 3 and apart > 1:
+        assert drawn["has_neighbour"].numpy().all()
+
+
+def test_anchors_differ_while_there_are_enough():
+    starts = {s for s, _ in pipeline.draw_patches(piece(960), 9, TripletConfig(), 0)["seconds"]
+              .numpy().tolist()}
+    assert len(starts) == 9
+
+
+def test_silent_patches_are_not_drawn():
+    audible = np.zeros(960)
+    audible[500:700] = 1
+    for key in range(30):
+        drawn = pipeline.draw_patches(piece(960, audible, key=key), 2, TripletConfig(), 0)
+        assert drawn["anchor"].numpy().reshape(2, -1).max(1).min() > 0
+        near = drawn["neighbour"].numpy()[drawn["has_neighbour"].numpy()]
+        assert (near.reshape(len(near), -1).max(1) > 0).all()
+    for nothing in (piece(960, np.zeros(960)), piece(0)):
+        assert not pipeline.draw_patches(nothing, 2, TripletConfig(), 0)["drawn"].numpy().any()
+
+
+def test_phase_of_the_grid_is_drawn():
+    starts = [
+        round(float(pipeline.draw_patches(piece(960, key=key), 1, TripletConfig(), 0)
+                    ["seconds"][0, 0]) * 100) % 96
+        for key in range(200)
+    ]
+    assert len(set(starts)) > 60
+
+
+@pytest.mark.parametrize("per_visit", [1, 3])
+@pytest.mark.parametrize("constraints", ["joint", "mixing", EXPLICIT])
+def test_batches_are_a_function_of_seed_and_step(prepared, constraints, per_visit):
+    source = shards.ShardPieces(prepared, ("train",))
+    triplets = TripletConfig(constraints=constraints)
+    config = PipelineConfig(batch_size=8, batches_per_visit=per_visit, seed=3)
+
+    def batches(first, count, config=config):
+        made = pipeline.triplet_batches(source, triplets, config, first)
+        return list(made.take(count).as_numpy_iterator())
+
+    whole, rest = batches(0, 9), batches(5, 4)
+    for one, other in zip(whole[5:], rest, strict=True):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    other_seed = batches(0, 1, PipelineConfig(8, per_visit, seed=4))
+    assert not np.array_equal(other_seed[0]["anchor"], whole[0]["anchor"])
+
+
+def test_files_and_shards_give_the_same_triplets(tone_folder, prepared):
+    """In an epoch, the same pieces are heard and the same patches drawn, up to float16."""
+    everything = shards.ShardPieces(prepared)
+    bad = pieces.BadFiles()
+    table = pieces.scan(load_corpus(f"folders:{tone_folder}"), bad)
+    files = pieces.FilePieces(table, bad)
+    assert files.recordings == everything.recordings
+    drawn = {}
+    for name, source in (("files", files), ("shards", everything)):
+        visits = source.visits(seed=9).take(2 * source.recordings)
+        made = visits.map(lambda p: (p["piece"], p["epoch"], draw(p, 2, TripletConfig(), 9)))
+        drawn[name] = {(int(k), int(e)): d for k, e, d in made.as_numpy_iterator()}
+    assert drawn["files"].keys() == drawn["shards"].keys() and len(drawn["files"]) == 40
+    for visit, one in drawn["files"].items():
+        other = drawn["shards"][visit]
+        np.testing.assert_array_equal(one["seconds"], other["seconds"])
+        for name in ("anchor", "neighbour"):
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("constraints", [*CONSTRAINTS, "joint", EXPLICIT])
+def test_triplets_keep_their_promise(prepared, constraints):
+    source = shards.ShardPieces(prepared, ("train",))
+    config = PipelineConfig(batch_size=8, seed=1)
+    made = pipeline.triplet_batches(source, TripletConfig(constraints=constraints), config)
+    for batch in made.take(6).as_numpy_iterator():
+        assert batch["anchor"].shape == batch["positive"].shape == (8, 96, 64)
+        assert np.isfinite(batch["positive"]).all() and (batch["positive"] >= 0).all()
+        mixed = batch["negative"] >= 0
+        ok = mixed & batch["valid"]
+        assert (batch["recording"][batch["negative"][ok]] != batch["recording"][ok]).all()
+        assert batch["drawn"][batch["negative"][ok]].all()
+        if constraints == "joint":
+            np.testing.assert_array_equal(np.bincount(batch["constraint"]), [2, 2, 2, 2])
+        if constraints == EXPLICIT:
+            places = np.arange(8)
+            assert batch["labels"][places, batch["label"]][batch["drawn"]].all()
+
+
+def test_one_long_file_does_not_drown_the_rest(tmp_path):
+    soundfile.write(tmp_path / "long.wav", tone(60, 500), RATE)
+    for number in range(9):
+        soundfile.write(tmp_path / f"{number}.wav", tone(2, 300 + 50 * number), RATE)
+    bad = pieces.BadFiles()
+    source = pieces.FilePieces(pieces.scan(load_corpus(f"folders:{tmp_path}"), bad), bad)
+    made = pipeline.triplet_batches(source, TripletConfig(), PipelineConfig(batch_size=10))
+    recordings = np.concatenate([b["recording"] for b in made.take(10).as_numpy_iterator()])
+    assert np.unique(recordings, return_counts=True)[1].tolist() == [10] * 10
+
+
+def test_a_corpus_of_one_recording_is_refused(tmp_path):
+    soundfile.write(tmp_path / "only.wav", tone(2, 500), RATE)
+    bad = pieces.BadFiles()
+    source = pieces.FilePieces(pieces.scan(load_corpus(f"folders:{tmp_path}"), bad), bad)
+    with pytest.raises(CorpusError, match="another recording"):
+        pipeline.triplet_batches(source, TripletConfig(), PipelineConfig())
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 1}, {"batches_per_visit": 0}])
+def test_wrong_configuration(wrong):
+    with pytest.raises(ValueError, match="at least"):
+        PipelineConfig(**wrong)

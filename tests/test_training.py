@@ -1,0 +1,276 @@
+import dataclasses
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from audio_triplet import distribution, shards, training
+from audio_triplet.config import (
+    ConfigError,
+    EncoderConfig,
+    PipelineConfig,
+    RunConfig,
+    TrainingConfig,
+    TripletConfig,
+)
+from audio_triplet.embedding import embed
+
+SMALL = EncoderConfig(width=0.0625, embedding_size=16)
+
+
+def config_of(steps=6, constraints="joint", **training_fields):
+    fields = {"steps": steps, "learning_rate": 1e-3, "log_steps": 2, "precision": "float32"}
+    return RunConfig(
+        corpus="tones", splits=("train",), triplets=TripletConfig(constraints=constraints),
+        pipeline=PipelineConfig(batch_size=8), encoder=SMALL,
+        training=TrainingConfig(**fields | training_fields),
+    )
+
+
+def run(config, prepared, folder, **arguments):
+    source = shards.ShardPieces(prepared, ("train",))
+    trainer = training.Trainer(config, distribution.build_strategy("cpu"))
+    rows = training.run(trainer, source, str(folder), progress=False, **arguments)
+    return trainer, rows
+
+
+def losses(rows):
+    return [row["loss"] for row in rows]
+
+
+def test_loss_falls_and_the_embedding_separates_the_classes(prepared, tmp_path):
+    trainer, rows = run(config_of(60), prepared, tmp_path)
+    assert np.mean(losses(rows)[-10:]) < 0.6 * np.mean(losses(rows)[:10])
+    source = shards.ShardPieces(prepared)
+    embeddings = embed(source, source.manifest, trainer.encoder)
+    label = embeddings.manifest.frame["labels"].to_numpy()
+    unit = embeddings.segment / np.linalg.norm(embeddings.segment, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    same = (label[:, None] == label[None, :]) & ~np.eye(len(label), dtype=bool)
+    assert cosine[same].mean() > cosine[label[:, None] != label[None, :]].mean() + 0.03
+
+
+def test_first_loss_by_hand(prepared, tmp_path):
+    """The first step's loss from the batch and the initial weights, by a plain loop."""
+    from audio_triplet import features, pipeline
+
+    config = config_of(1)
+    trainer = training.Trainer(config, distribution.build_strategy("cpu"))
+    source = shards.ShardPieces(prepared, ("train",))
+    batch = next(iter(pipeline.triplet_batches(source, config.triplets, config.pipeline)))
+    a = trainer.encoder(features.log_mel(batch["anchor"])).numpy().astype("f8")
+    p = trainer.encoder(features.log_mel(batch["positive"])).numpy().astype("f8")
+    recording, drawn = batch["recording"].numpy(), batch["drawn"].numpy()
+    expected = []
+    for i in range(8):
+        if not batch["valid"].numpy()[i]:
+            continue
+        others = [j for j in range(8) if recording[j] != recording[i] and drawn[j]]
+        distance = {j: ((a[i] - a[j]) ** 2).sum() for j in others}
+        to_positive = ((a[i] - p[i]) ** 2).sum()
+        chosen = int(batch["negative"].numpy()[i])
+        if chosen < 0:
+            beyond = [j for j in others if distance[j] > to_positive]
+            chosen = min(beyond, key=distance.get) if beyond else max(others, key=distance.get)
+        expected.append(max(0, to_positive - ((a[i] - a[chosen]) ** 2).sum() + 0.1))
+    _, rows = run(config, prepared, tmp_path)
+    assert rows[0]["loss"] == pytest.approx(np.mean(expected), abs=1e-5)
+    assert rows[0]["valid"] == pytest.approx(len(expected) / 8)
+
+
+def test_explicit_negatives_lack_the_label(prepared):
+    config = config_of(1, "explicit")
+    trainer = training.Trainer(config, distribution.build_strategy("cpu"))
+    from audio_triplet import pipeline
+
+    source = shards.ShardPieces(prepared, ("train",))
+    batch = next(iter(pipeline.triplet_batches(source, config.triplets, config.pipeline)))
+    allowed, _ = trainer._allowed(batch)
+    labels, label = batch["labels"].numpy(), batch["label"].numpy()
+    for i in range(8):
+        for j in range(8):
+            expected = (
+                not labels[j, label[i]]
+                and batch["recording"][i] != batch["recording"][j]
+                and bool(batch["drawn"][j])
+            )
+            assert bool(allowed[i, j]) == expected
+
+
+def test_resumed_run_equals_an_undisturbed_one(prepared, tmp_path):
+    _, whole = run(config_of(8), prepared, tmp_path / "whole")
+    run(config_of(4), prepared, tmp_path / "parts")
+    trainer, parts = run(config_of(8), prepared, tmp_path / "parts")
+    assert [row["step"] for row in parts] == list(range(8))
+    np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-6)
+    again, rows = run(config_of(8), prepared, tmp_path / "parts")  # nothing left to do
+    assert again.steps_done == 8 and len(rows) == 8
+
+
+SCRIPT = """
+import sys
+from absl import app
+sys.argv = ["x", "--corpus={corpus}", "--output_dir={out}", "--steps=40", "--batch_size=8",
+            "--width=0.0625", "--log_steps=1", "--checkpoint_steps=3", "--precision=float32"]
+from experiments import train_embedding
+train_embedding.run()
+"""
+
+
+def start(prepared, out):
+    code = SCRIPT.format(corpus=prepared, out=out)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def newest(out):
+    return tf.train.latest_checkpoint(os.path.join(out, "checkpoints"))
+
+
+def wait_for_checkpoint(out, process):
+    """Waits until the process has written a checkpoint of its own."""
+    deadline, before = time.monotonic() + 120, newest(out)
+    while newest(out) == before:
+        assert time.monotonic() < deadline and process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
+
+
+def test_kill_and_interrupt_lose_nothing(prepared, tmp_path):
+    killed, undisturbed = str(tmp_path / "killed"), str(tmp_path / "undisturbed")
+    process = start(prepared, killed)
+    wait_for_checkpoint(killed, process)
+    process.kill()
+    process.wait()
+    process = start(prepared, killed)
+    wait_for_checkpoint(killed, process)
+    process.send_signal(signal.SIGTERM)
+    text = process.communicate(timeout=120)[0]
+    if process.returncode:  # it may have been done before the signal came
+        assert process.returncode == 130 and "the same command continues" in text, text
+    for out in (killed, undisturbed):
+        process = start(prepared, out)
+        text = process.communicate(timeout=300)[0]
+        assert process.returncode == 0, text
+    one, other = (training.read_metrics(out) for out in (killed, undisturbed))
+    assert len(one) == len(other) == 40
+    np.testing.assert_allclose(losses(one), losses(other), rtol=1e-5)
+
+
+def test_other_configuration_is_refused(prepared, tmp_path):
+    run(config_of(2), prepared, tmp_path)
+    other = dataclasses.replace(config_of(2), triplets=TripletConfig(noise_sigma=0.7))
+    with pytest.raises(ConfigError, match=r"noise_sigma \(there 0.5, now 0.7\)"):
+        run(other, prepared, tmp_path)
+    _, rows = run(other, prepared, tmp_path, resume=False)
+    assert len(rows) == 2
+    scheduled = config_of(2, schedule="cosine")
+    run(scheduled, prepared, tmp_path, resume=False)
+    with pytest.raises(ConfigError, match="schedule depends"):
+        run(config_of(4, schedule="cosine"), prepared, tmp_path)
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(prepared, tmp_path):
+    run(config_of(4), prepared, tmp_path)
+    trainer = training.Trainer(config_of(8), distribution.build_strategy("cpu"))
+    good = trainer.step
+
+    def broken(batch):
+        scalars = good(batch)
+        if trainer.steps_done > 5:
+            scalars["loss"] = tf.constant(math.nan)
+        return scalars
+
+    trainer.step = broken
+    source = shards.ShardPieces(prepared, ("train",))
+    with pytest.raises(training.TrainingError, match=r"not finite from step 5 .*ckpt-4"):
+        training.run(trainer, source, str(tmp_path), progress=False)
+    assert training.load_encoder(str(tmp_path)) is not None
+    assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).endswith("ckpt-4")
+
+
+def test_damaged_newest_checkpoint_falls_back_to_the_one_before(prepared, tmp_path):
+    run(config_of(6, checkpoint_steps=2), prepared, tmp_path)
+    for data in (tmp_path / "checkpoints").glob("ckpt-6.data*"):
+        data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
+    trainer, rows = run(config_of(8, checkpoint_steps=2), prepared, tmp_path)
+    assert [row["step"] for row in rows] == list(range(8)) and trainer.steps_done == 8
+    for data in (tmp_path / "checkpoints").glob("ckpt-*.data*"):
+        data.write_bytes(b"")
+    with pytest.raises(training.TrainingError, match="no checkpoint can be read"):
+        run(config_of(10, checkpoint_steps=2), prepared, tmp_path)
+
+
+def test_collapse_is_recognised(prepared, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(training, "COLLAPSED_STEPS", 10)
+    config = config_of(12, learning_rate=1e-20)
+    trainer = training.Trainer(config, distribution.build_strategy("cpu"))
+    dense = trainer.encoder.get_layer("embedding")
+    dense.kernel.assign(tf.zeros_like(dense.kernel))
+    dense.bias.assign(tf.ones_like(dense.bias))
+    source = shards.ShardPieces(prepared, ("train",))
+    rows = training.run(trainer, source, str(tmp_path), progress=False)
+    assert rows[-1]["loss"] == pytest.approx(0.1, abs=1e-4)  # exactly at the margin
+    assert caplog.text.count("collapsed for 10 steps") == 1
+
+
+def test_schedules():
+    config = TrainingConfig(steps=100, learning_rate=1e-3, schedule="cosine", warmup_steps=10)
+    rate = training.learning_rate(config)
+    at = [float(rate(step)) for step in (0, 5, 10, 55, 100)]
+    np.testing.assert_allclose(at, [0, 5e-4, 1e-3, 5e-4, 0], atol=1e-6)
+    rising = training.learning_rate(TrainingConfig(learning_rate=1e-3, warmup_steps=10))
+    np.testing.assert_allclose([float(rising(s)) for s in (0, 5, 10, 99)], [0, 5e-4, 1e-3, 1e-3])
+    assert training.learning_rate(TrainingConfig(learning_rate=0.5)) == 0.5
+
+
+REPLICAS = """
+import json, sys
+import tensorflow as tf
+count = int(sys.argv[1])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)])
+sys.path.insert(0, {tests!r})
+import test_training as t
+from audio_triplet import distribution, shards, training
+trainer = training.Trainer(t.config_of(5), distribution.build_strategy("mirrored"))
+assert trainer.strategy.num_replicas_in_sync == count
+rows = training.run(trainer, shards.ShardPieces({prepared!r}, ("train",)), sys.argv[2],
+                    progress=False)
+print("LOSSES", json.dumps([[r["loss"], r["positive_distance"], r["negative_distance"]]
+                            for r in rows]))
+"""
+
+
+def test_replicas_mine_over_the_global_batch(prepared, tmp_path):
+    """1, 2 and 4 replicas with one global batch give the same losses."""
+    import json
+
+    code = REPLICAS.format(tests=os.path.dirname(__file__), prepared=prepared)
+    found = []
+    for count in (1, 2, 4):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(count), str(tmp_path / str(count))],
+            capture_output=True, text=True,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        line = next(x for x in done.stdout.splitlines() if x.startswith("LOSSES"))
+        found.append(json.loads(line.removeprefix("LOSSES ")))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-4)
+
+
+def test_batch_must_divide_over_replicas_and_strategies_are_known():
+    with pytest.raises(ValueError, match="none of auto, cpu"):
+        distribution.build_strategy("gpu")
+    with pytest.raises(ValueError, match="no TPU"):
+        distribution.build_strategy("tpu", "local")
+    with pytest.raises(ValueError, match="precision"):
+        distribution.choose_precision("float16", distribution.build_strategy("cpu"))
