@@ -1,0 +1,1 @@
+"""Scripts, one per experiment of the paper. Flags live here and nowhere below."""

@@ -1,0 +1,140 @@
+"""Opening `--corpus` for an experiment: prepared shards, split into training and test side."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+
+from absl import logging
+
+from audio_triplet import graph_audio, pieces, shards
+from audio_triplet.config import PrepareConfig
+from audio_triplet.manifest import TRAIN, Manifest, cap, train_test
+from data_prep import corpora
+from data_prep.preparation import fingerprint, prepare
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """A corpus that is ready for training and evaluation.
+
+    Attributes:
+      name: What `--corpus` said.
+      folder: The prepared folder.
+      manifest: All its segments; `segment` of a piece is a row of it.
+      train_splits: Splits to train on.
+      test_splits: Splits to evaluate on.
+      fingerprint: Digest of the corpus.
+    """
+
+    name: str
+    folder: str
+    manifest: Manifest
+    train_splits: tuple[str, ...]
+    test_splits: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def train(self) -> shards.ShardPieces:
+        """Pieces of the training side."""
+        return shards.ShardPieces(self.folder, self.train_splits)
+
+    @property
+    def everything(self) -> shards.ShardPieces:
+        """Pieces of both sides."""
+        return shards.ShardPieces(self.folder, self.train_splits + self.test_splits)
+
+
+def open_corpus(
+    spec: str,
+    prepared_dir: str,
+    test_splits: tuple[str, ...] = (),
+    config: PrepareConfig | None = None,
+    max_share: Mapping[str, float] | None = None,
+) -> Corpus:
+    """Prepares a corpus unless it is, and says which splits are for what.
+
+    Args:
+      spec: What `--corpus` said.
+      prepared_dir: Where to prepare it.
+      test_splits: Splits to test on; chosen by `manifest.train_test` if empty.
+      config: How to prepare.
+      max_share: Greatest shares of the recordings for kinds of sound, see `manifest.cap`.
+
+    Returns:
+      The corpus.
+
+    Raises:
+      CorpusError: It cannot be found, prepared or split.
+    """
+    if corpora.is_prepared(spec):
+        if max_share:
+            raise corpora.CorpusError(f"{spec}: is prepared; shares are chosen when preparing it")
+        folder = os.path.expanduser(spec)
+    else:
+        folder = prepared_dir
+        prepare(load_for_training(spec, max_share), folder, config)
+    info = shards.PreparedInfo.read(folder)
+    manifest = Manifest.read(os.path.join(folder, shards.MANIFEST_FILE), info.source)
+    if info.bad_files:
+        logging.warning(
+            "%s: %d bad files were left out, listed in %s", spec, len(info.bad_files),
+            os.path.join(folder, "bad_files.csv"),
+        )
+    if manifest.splits == (TRAIN,):
+        train_splits, held_out = (TRAIN,), ()
+    else:
+        train, test = train_test(manifest, test_splits)
+        train_splits, held_out = train.splits, test.splits
+    return Corpus(spec, folder, manifest, train_splits, held_out, info.fingerprint)
+
+
+def load_for_training(spec: str, max_share: Mapping[str, float] | None = None) -> Manifest:
+    """The manifest of a corpus; one that names neither labels nor splits is all for training [D].
+
+    It is an archive whose owner wants an embedding of it, and nothing of it can be evaluated.
+    """
+    manifest = cap(corpora.load_corpus(spec), max_share or {})
+    if not manifest.classes and manifest.splits == ("",):
+        return Manifest(manifest.frame.assign(split=TRAIN), manifest.name)
+    return manifest
+
+
+def open_files(
+    spec: str,
+    test_splits: tuple[str, ...],
+    config: PrepareConfig,
+    max_share: Mapping[str, float] | None = None,
+    decoder: str = "libsndfile",
+) -> tuple[Corpus, pieces.FilePieces]:
+    """Opens a corpus for decoding on the fly: nothing is written but the list of bad files.
+
+    Args:
+      spec: What `--corpus` said; not a prepared folder.
+      test_splits: As in `open_corpus`.
+      config: Resampler and the bearable share of bad files.
+      max_share: As in `open_corpus`.
+      decoder: `libsndfile`, or `in_graph` for tensorflow-io's ops where they work.
+
+    Returns:
+      The corpus (its `folder` is empty), and the pieces of its training side.
+
+    Raises:
+      CorpusError: It cannot be found or split, or too many of its files cannot be read.
+    """
+    manifest = load_for_training(spec, max_share)
+    if manifest.splits == (TRAIN,):
+        train, held_out = manifest, ()
+    else:
+        train, test = train_test(manifest, test_splits)
+        held_out = test.splits
+    bad_files = pieces.BadFiles()
+    table = pieces.scan(train, bad_files)
+    bad_files.check_share(train.frame["path"].nunique(), config.max_bad_share, manifest.name)
+    # The probe says once where tensorflow-io's ops do not work.
+    in_graph = graph_audio.tensorflow_io_works() and decoder == "in_graph"
+    source = pieces.FilePieces(
+        table, bad_files, classes=manifest.classes, resampler=config.resampler,
+        in_graph=graph_audio.load if in_graph else None,
+    )
+    found = fingerprint(train, config)
+    return Corpus(spec, "", manifest, train.splits, held_out, found), source

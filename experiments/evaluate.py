@@ -1,0 +1,154 @@
+"""Scores a SavedModel on a corpus: query by example, and a classifier on its frozen embeddings.
+
+    python -m experiments.evaluate --model=runs/mine/export --corpus=esc50:DIR --output_dir=scores
+
+The model hears the sound files themselves; it needs not have been trained on this corpus. Written
+to --output_dir: metrics.json.
+"""
+
+import json
+import os
+
+from absl import app, flags
+from tqdm import tqdm
+
+from audio_triplet import cli
+from data_prep import corpora
+
+
+def define_flags() -> None:
+    """Defines the script's flags."""
+    flags.DEFINE_string("model", None, "Folder of a SavedModel.", required=True)
+    flags.DEFINE_string("corpus", None, f"The sound: {corpora.accepted_forms()}.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder for metrics.json.", required=True)
+    flags.DEFINE_list(
+        "test_splits", [], "Splits to score; the classifier is trained on the others. By default "
+        "test or eval; the last fold; or, without splits, a fifth of the recordings."
+    )
+    flags.DEFINE_integer("seed", 0, "Seed of the classifier.")
+    flags.DEFINE_float("max_bad_share", 0.05, "A greater share of unreadable files stops it.")
+
+
+def main(argv):
+    """Runs the command."""
+    del argv
+    cli.quiet_tensorflow()
+    with cli.clear_errors("evaluate"):
+        metrics = evaluate()
+    print(
+        f"query by example mAP {metrics['qbe_map']:.4f}, per-query mAP {metrics['query_map']:.4f}, "
+        f"classification mAP {metrics['cls_map']:.4f}"
+        + (f", accuracy {metrics['accuracy']:.4f}" if metrics["accuracy"] is not None else "")
+    )
+
+
+def evaluate() -> dict:
+    """Embeds both sides of the corpus, scores, and writes metrics.json.
+
+    Returns:
+      Its content.
+    """
+    from audio_triplet import export, pieces
+    from audio_triplet.evaluation.classification import ClassifierConfig
+    from audio_triplet.manifest import Manifest, split_by_recording, train_test
+    from experiments import scoring
+    from experiments.provenance import provenance
+
+    values = flags.FLAGS
+    if corpora.is_prepared(values.corpus):
+        folder = os.path.expanduser(values.corpus)
+        manifest = Manifest.read(os.path.join(folder, "manifest.csv"), values.corpus)
+    else:
+        manifest = split_by_recording(corpora.load_corpus(values.corpus))
+    if not manifest.classes:
+        raise cli.UsageError(f"{values.corpus}: has no labels to score by")
+    model = export.Model(values.model)
+    _, test = train_test(manifest, tuple(values.test_splits))
+    bad_files = pieces.BadFiles()
+    embeddings = embed_files(model, manifest, bad_files)
+    os.makedirs(values.output_dir, exist_ok=True)
+    if bad_files.entries:
+        bad_files.write(os.path.join(values.output_dir, "bad_files.csv"))
+    bad_files.check_share(
+        manifest.frame["path"].nunique(), values.max_bad_share, values.corpus
+    )
+    sides = scoring.split_sides(embeddings, test.splits)
+    metrics = scoring.score(sides, manifest.classes, ClassifierConfig(seed=values.seed)) | {
+        "test_splits": test.splits,
+        "segments": {"train": len(sides.train.manifest), "test": len(sides.test.manifest)},
+        "bad_files": len(bad_files.entries),
+        "model": model.path,
+        "corpus": values.corpus,
+        **provenance(),
+    }
+    path = os.path.join(values.output_dir, "metrics.json")
+    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+        json.dump(metrics, file, indent=1, ensure_ascii=False)
+    os.replace(f"{path}.tmp", path)
+    return metrics
+
+
+def embed_files(model, manifest, bad_files):
+    """Embeds every segment of a manifest by a SavedModel, piece by piece.
+
+    Args:
+      model: An `export.Model`.
+      manifest: Segments; splits named "unused" are left out.
+      bad_files: Where unreadable files are listed.
+
+    Returns:
+      SegmentEmbeddings of the segments that could be read.
+    """
+    import numpy as np
+
+    from audio_triplet import audio, features, pieces
+    from audio_triplet.embedding import SegmentEmbeddings
+    from audio_triplet.manifest import UNUSED, CorpusError
+
+    rows, vectors, energies = [], [], []
+    frame = manifest.frame
+    wanted = np.flatnonzero((frame["split"] != UNUSED).to_numpy())
+    for row in tqdm(wanted, unit="segment", desc="embedding", disable=None):
+        segment = frame.iloc[row]
+        start, path = segment["start_seconds"], segment["path"]
+        end = segment["end_seconds"]
+        try:
+            end = np.fmin(end, audio.probe(path).duration_seconds)
+            begins = start + pieces.PIECE_SECONDS * np.arange(pieces.pieces_in(end - start))
+            sounds = [
+                audio.read_piece(path, begin, min(end - begin, pieces.READ_SECONDS))
+                for begin in begins
+            ]
+        except audio.AudioError as error:
+            bad_files.add(path, error.reason)
+            continue
+        for sound in sounds:
+            if not len(sound):
+                continue
+            mel = features.mel_energies(np.pad(sound, (0, max(0, 400 - len(sound)))))
+            energy = features.patches(mel).numpy().mean((1, 2))
+            embedded = model(sound[None])["patch_embeddings"].numpy()[0]
+            count = min(len(embedded), len(energy), pieces.PIECE_PATCHES)
+            vectors.append(embedded[:count])
+            energies.append(energy[:count])
+            rows.append(np.full(count, row))
+    if not vectors:
+        raise CorpusError(f"{manifest.name}: not one segment could be read")
+    found, patch_segment = np.unique(np.concatenate(rows), return_inverse=True)
+    return SegmentEmbeddings(
+        manifest=manifest.take(found),
+        row=found,
+        patch=np.concatenate(vectors),
+        patch_segment=patch_segment.astype(np.int32),
+        patch_energy=np.concatenate(energies).astype(np.float32),
+    )
+
+
+def run() -> None:
+    """Entry point of the command."""
+    define_flags()
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

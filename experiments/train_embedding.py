@@ -1,0 +1,215 @@
+"""Trains an embedding on unlabelled sound (or, as the topline, on labels) and exports it.
+
+One row of the paper's Table 1 is one value of --triplets. On one's own folder of sound:
+
+    python -m experiments.train_embedding --corpus=folders:DIR --output_dir=runs/mine
+
+Run the same command again to continue a run that was stopped. The export is in
+OUTPUT_DIR/export; `tf.saved_model.load` needs nothing else of this package.
+"""
+
+import dataclasses
+import os
+
+from absl import app, flags
+
+from audio_triplet import cli
+from audio_triplet.config import (
+    CONSTRAINTS,
+    EXPLICIT,
+    EncoderConfig,
+    PipelineConfig,
+    PrepareConfig,
+    RunConfig,
+    TrainingConfig,
+    TripletConfig,
+)
+from data_prep import corpora
+from data_prep.prepare import define_preparing_flags
+
+
+def define_flags() -> None:
+    """Defines the script's flags."""
+    define_corpus_flags()
+    flags.DEFINE_enum(
+        "triplets", "joint", ["joint", *CONSTRAINTS, EXPLICIT], "Which triplets to train on."
+    )
+    flags.DEFINE_boolean(
+        "on_the_fly", False, "Decode sound files while training instead of preparing shards first."
+    )
+    flags.DEFINE_enum(
+        "decoder", "libsndfile", ["libsndfile", "in_graph"], "For --on_the_fly. in_graph (needs "
+        "tensorflow-io but for wav) is slower; it is for pipelines in which Python cannot run."
+    )
+    flags.DEFINE_boolean("resume", True, "Continue the run in --output_dir; else replace it.")
+    define_training_flags()
+
+
+def define_corpus_flags(required: bool = True) -> None:
+    """Defines the flags of every script that trains on a corpus.
+
+    Args:
+      required: Whether corpus and folder must be given.
+    """
+    flags.DEFINE_string(
+        "corpus", None, f"The sound: {corpora.accepted_forms()}.", required=required
+    )
+    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=required)
+    flags.DEFINE_list(
+        "max_share", [], "Greatest shares of the recordings for kinds of sound, such as "
+        "speech=0.1,music=0 (kinds as in the manifest's column `kind`)."
+    )
+    flags.DEFINE_list(
+        "test_splits", [], "Splits held out for testing. By default test or eval; the last fold; "
+        "or, without splits, a fifth of the recordings. Unlabelled sound is all trained on."
+    )
+    define_preparing_flags()
+
+
+def define_training_flags(seed: bool = True) -> None:
+    """Defines the flags of every script that trains encoders.
+
+    Args:
+      seed: Whether there is a flag for the seed.
+    """
+    flags.DEFINE_enum(
+        "strategy", "auto", ["auto", "cpu", "mirrored", "multi_worker", "tpu"],
+        "Where to train: auto takes a TPU if --tpu is set, else all GPUs, else the CPU.",
+    )
+    flags.DEFINE_string("tpu", "", "Name or grpc address of a TPU; local on a TPU VM.")
+    cli.define_flags(TripletConfig, skip=("constraints",))
+    cli.define_flags(PipelineConfig, skip=() if seed else ("seed",))
+    cli.define_flags(EncoderConfig)
+    cli.define_flags(TrainingConfig, skip=("seed",), learning_rate=3e-4)
+
+
+def shares_from_flags() -> dict[str, float]:
+    """What --max_share says: kind → share."""
+    shares = {}
+    for entry in flags.FLAGS.max_share:
+        kind, _, share = entry.partition("=")
+        try:
+            shares[kind.strip()] = float(share)
+        except ValueError as error:
+            raise cli.UsageError(f"--max_share={entry}: write kind=share, as speech=0.1") from error
+    return shares
+
+
+def open_corpus_from_flags():
+    """Opens --corpus, preparing it below --output_dir if it is not prepared."""
+    from experiments import data
+
+    values = flags.FLAGS
+    return data.open_corpus(
+        values.corpus, os.path.join(values.output_dir, "prepared"), tuple(values.test_splits),
+        cli.from_flags(PrepareConfig), shares_from_flags(),
+    )
+
+
+def run_config(constraints: str, corpus, seed: int) -> RunConfig:
+    """The configuration that the flags describe.
+
+    Args:
+      constraints: Which triplets.
+      corpus: An `experiments.data.Corpus`.
+      seed: Seed of the weights and of all that is drawn.
+
+    Returns:
+      The configuration of a run.
+    """
+    return RunConfig(
+        corpus=corpus.name,
+        corpus_fingerprint=corpus.fingerprint,
+        splits=corpus.train_splits,
+        triplets=cli.from_flags(TripletConfig, constraints=constraints),
+        pipeline=cli.from_flags(PipelineConfig, seed=seed),
+        encoder=cli.from_flags(EncoderConfig),
+        training=cli.from_flags(TrainingConfig, seed=seed),
+    )
+
+
+def train(config: RunConfig, source, output_dir: str, resume: bool = True) -> dict:
+    """Trains a run to its end and exports it.
+
+    Args:
+      config: The run.
+      source: Pieces to train on.
+      output_dir: Folder of the run; the export is `export` in it.
+      resume: Whether to continue what is there.
+
+    Returns:
+      What the export's config.json says.
+    """
+    from audio_triplet import distribution, export, training
+    from experiments.provenance import provenance
+
+    strategy = distribution.build_strategy(flags.FLAGS.strategy, flags.FLAGS.tpu)
+    trainer = training.Trainer(config, strategy)
+    rows = training.run(trainer, source, output_dir, resume=resume)
+    encoder = training.load_encoder(output_dir)
+    last = rows[-50:]
+    told = {
+        "model": dataclasses.asdict(config.encoder) | {"parameters": encoder.count_params()},
+        "signature": {
+            "waveform": "float32[batch, samples], 16000 Hz, any length",
+            "patch_embeddings": f"float32[batch, patches, {config.encoder.embedding_size}], "
+            "unit norm",
+            "segment_embedding": f"float32[batch, {config.encoder.embedding_size}], unit norm",
+            "timestamps": "float32[patches], centres of the patches in seconds",
+        },
+        "training": dataclasses.asdict(config) | {
+            "steps_done": trainer.steps_done,
+            "precision": trainer.precision,
+            "recordings": source.recordings,
+            "final_loss": sum(row["loss"] for row in last) / len(last),
+        },
+        **provenance(),
+    }
+    path = os.path.join(output_dir, "export")
+    export.export(encoder, path, told)
+    live = export.check(lambda waveform: export.embed_waveforms(encoder, waveform))
+    back = export.check(export.Model(path))
+    apart = max(abs(live[name] - back[name]).max() for name in live)
+    if apart > 1e-5:
+        raise export.ExportError(f"{path}: differs from the live model by {apart:.1e}")
+    return told
+
+
+def main(argv):
+    """Runs the command."""
+    del argv
+    cli.quiet_tensorflow()
+    with cli.clear_errors("train_embedding"):
+        from audio_triplet import pieces
+        from experiments import data
+
+        values = flags.FLAGS
+        os.makedirs(values.output_dir, exist_ok=True)
+        if values.on_the_fly:
+            corpus, source = data.open_files(
+                values.corpus, tuple(values.test_splits), cli.from_flags(PrepareConfig),
+                shares_from_flags(), values.decoder,
+            )
+        else:
+            corpus = open_corpus_from_flags()
+            source = corpus.train
+        config = run_config(values.triplets, corpus, values.seed)
+        if isinstance(source, pieces.FilePieces) and config.pipeline.batches_per_visit == 1:
+            # Several batches from one visit: decoding must not hold up training.
+            several = dataclasses.replace(config.pipeline, batches_per_visit=4)
+            config = dataclasses.replace(config, pipeline=several)
+        told = train(config, source, values.output_dir, values.resume)
+    print(
+        f"trained {told['training']['steps_done']} steps on {source.recordings} recordings, "
+        f"loss {told['training']['final_loss']:.4f}\nSavedModel: {values.output_dir}/export"
+    )
+
+
+def run() -> None:
+    """Entry point of the command."""
+    define_flags()
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()
