@@ -32,6 +32,8 @@ INSTALL = [
 ]
 
 EXTRAS = {
+    # Checks audio_triplet.hear against the published rules (it imports PyTorch too).
+    "hear": ["hearvalidator>=2021.0.2", "torch>=2.2"],
     "dev": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
 }
 

@@ -16,6 +16,7 @@ from audio_triplet import features
 
 CONFIG_FILE = "config.json"
 SIGNATURE = "serving_default"
+ENCODER_SIGNATURE = "encode"
 
 
 class ExportError(ValueError):
@@ -77,6 +78,13 @@ class _Export(tf.Module):
             lambda patches: self._encoder(patches, training=False), waveform, hop_frames
         )
 
+    @tf.function(input_signature=[tf.TensorSpec(
+        [None, features.DEFAULT.patch_frames, features.DEFAULT.mel_bands], tf.float32,
+        name="log_mel",
+    )])
+    def encode(self, log_mel):
+        return {"embedding": self._encoder(log_mel, training=False)}
+
 
 def export(encoder: keras.Model, path: str, config: dict) -> None:
     """Writes a SavedModel, whole or not at all, replacing an earlier one.
@@ -94,6 +102,7 @@ def export(encoder: keras.Model, path: str, config: dict) -> None:
         signatures={
             SIGNATURE: module.__call__.get_concrete_function(),
             "with_hop": module.with_hop.get_concrete_function(),
+            ENCODER_SIGNATURE: module.encode.get_concrete_function(),
         },
     )
     with open(os.path.join(temporary, CONFIG_FILE), "w", encoding="utf-8") as file:
@@ -153,6 +162,31 @@ class Model:
             return self._embed(waveform=waveform)
         hop = self._loaded.signatures["with_hop"]
         return hop(waveform=waveform, hop_frames=tf.constant(hop_frames, tf.int32))
+
+    @property
+    def variables(self) -> tuple[tf.Variable, ...]:
+        """The weights."""
+        return tuple(self._embed.variables)
+
+    def encode(self, log_mel) -> tf.Tensor:
+        """The encoder without its front end.
+
+        Args:
+          log_mel: float32[n, 96, 64].
+
+        Returns:
+          float32[n, dim], unit norm.
+
+        Raises:
+          ExportError: The export is from before it had this signature.
+        """
+        if ENCODER_SIGNATURE not in self._loaded.signatures:
+            raise ExportError(
+                f"{self.path}: has no signature {ENCODER_SIGNATURE!r}, an older version wrote it; "
+                "repeat the command that trained it: nothing is left to train, it only exports"
+            )
+        log_mel = tf.convert_to_tensor(log_mel, tf.float32)
+        return self._loaded.signatures[ENCODER_SIGNATURE](log_mel=log_mel)["embedding"]
 
 
 def check(run, atol: float = 1e-4) -> dict[str, np.ndarray]:

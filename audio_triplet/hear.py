@@ -6,8 +6,11 @@
 
 A timestamp embedding is that of a patch (0.975 s of sound) centred on the timestamp; beyond the
 clip's ends there is silence. A scene embedding is the mean over the patches of the clip, side by
-side, scaled to unit norm, as everywhere else in this package.
+side, scaled to unit norm, as everywhere else in this package. Memory does not grow with the length
+of the clips beyond what the sound and its embeddings take.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +20,7 @@ from audio_triplet import export, features
 HOP_MILLISECONDS = 50
 """Time between timestamp embeddings."""
 
-_PATCHES_AT_ONCE = 512
+_PATCHES_AT_ONCE = 128
 
 
 class HearModel(tf.Module):
@@ -37,6 +40,7 @@ class HearModel(tf.Module):
         """
         super().__init__(name="audio_triplet")
         self.export = export.Model(path)
+        self._weights = self.export.variables  # so that `variables` lists them
         self.sample_rate = int(features.DEFAULT.sample_rate)
         self.scene_embedding_size = int(self.export.embedding_size)
         self.timestamp_embedding_size = int(self.export.embedding_size)
@@ -67,7 +71,7 @@ def get_timestamp_embeddings(
     """Embeddings over time.
 
     Args:
-      audio: float32[sounds, samples], 16 kHz, within ±1.
+      audio: float[sounds, samples], 16 kHz, within ±1.
       model: The model.
       hop_milliseconds: Time between embeddings, a multiple of 10.
 
@@ -76,7 +80,8 @@ def get_timestamp_embeddings(
       `hop_milliseconds`, … up to the clip's end, not past it.
 
     Raises:
-      ValueError: `audio` has no two axes, no samples, or the hop is no multiple of 10.
+      ValueError: `audio` has no two axes, no samples or whole numbers, or the hop is no multiple
+        of 10.
     """
     audio = _checked(audio)
     config = features.DEFAULT
@@ -90,38 +95,66 @@ def get_timestamp_embeddings(
     before = config.patch_samples // 2
     wanted = (count - 1) * hop_samples + config.patch_samples
     padded = np.pad(audio, [[0, 0], [before, max(0, wanted - before - samples)]])
-    parts = []
-    for first in range(0, count, _PATCHES_AT_ONCE):
-        last = min(count, first + _PATCHES_AT_ONCE)
-        begin = first * hop_samples
-        end = (last - 1) * hop_samples + config.patch_samples
-        rows = [
-            model.export(sound[None, begin:end], hop_frames)["patch_embeddings"] for sound in padded
-        ]
-        parts.append(tf.concat(rows, axis=0))  # [sounds, last - first, dim]
+    embeddings = tf.concat(
+        [tf.concat(list(parts), axis=1) for parts in _blocks(padded, model, count, hop_frames)],
+        axis=0,
+    )
     timestamps = tf.range(count, dtype=tf.float32) * float(hop_milliseconds)
-    return tf.concat(parts, axis=1), tf.tile(timestamps[None, :], [sounds, 1])
+    return embeddings, tf.tile(timestamps[None, :], [sounds, 1])
 
 
 def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
     """One embedding a sound.
 
     Args:
-      audio: float32[sounds, samples], 16 kHz, within ±1.
+      audio: float[sounds, samples], 16 kHz, within ±1.
       model: The model.
 
     Returns:
       float32[sounds, dim], unit norm.
 
     Raises:
-      ValueError: `audio` has no two axes or no samples.
+      ValueError: `audio` has no two axes, no samples or whole numbers.
     """
     audio = _checked(audio)
-    return tf.concat([model.export(sound[None])["segment_embedding"] for sound in audio], axis=0)
+    config = features.DEFAULT
+    count = max(1, config.frames(audio.shape[1]) // config.patch_frames)
+    totals = [
+        tf.add_n([tf.reduce_sum(part, axis=1) for part in parts])
+        for parts in _blocks(audio, model, count, config.patch_frames)
+    ]
+    return tf.math.l2_normalize(tf.concat(totals, axis=0), axis=-1)
+
+
+def _blocks(
+    audio: np.ndarray, model: HearModel, count: int, hop_frames: int
+) -> Iterator[Iterator[tf.Tensor]]:
+    """Embeds the first `count` patches of every sound, so many at once as memory bears.
+
+    Yields:
+      For some sounds at a time: their patches' embeddings in turn, float32[some, patches, dim].
+    """
+    config = features.DEFAULT
+    across = min(count, _PATCHES_AT_ONCE)
+    together = _PATCHES_AT_ONCE // across
+
+    def embed(sounds, first):
+        last = min(count, first + across)
+        begin = first * hop_frames * config.hop_samples
+        end = (last - 1) * hop_frames * config.hop_samples + config.patch_samples
+        return model.export(sounds[:, begin:end], hop_frames)["patch_embeddings"]
+
+    for row in range(0, len(audio), together):
+        sounds = audio[row : row + together]
+        yield (embed(sounds, first) for first in range(0, count, across))
 
 
 def _checked(audio) -> np.ndarray:
-    audio = np.asarray(audio, np.float32)
+    audio = np.asarray(audio)
     if audio.ndim != 2 or 0 in audio.shape:
         raise ValueError(f"audio must be [sounds, samples] and not empty, not {audio.shape}")
-    return audio
+    if not np.issubdtype(audio.dtype, np.floating):
+        raise ValueError(
+            f"audio must be floats within ±1, not {audio.dtype}; divide 16-bit samples by 32768"
+        )
+    return audio.astype(np.float32)

@@ -74,6 +74,17 @@ def test_hop_and_config(exported):
     assert model.config == {"note": "ünïcode"} and model.embedding_size == 24
 
 
+def test_the_encoder_alone(encoder, exported, tmp_path):
+    mel = features.patches(features.log_mel(features.mel_energies(tone(3.3, 440))))
+    encoded = export.Model(exported).encode(mel)
+    np.testing.assert_allclose(encoded, encoder(mel), atol=1e-6)
+    older = tf.saved_model.load(exported)
+    signatures = {k: older.signatures[k] for k in ("serving_default", "with_hop")}
+    tf.saved_model.save(older, str(tmp_path / "older"), signatures=signatures)
+    with pytest.raises(export.ExportError, match="no signature 'encode'"):
+        export.Model(str(tmp_path / "older")).encode(mel)
+
+
 @pytest.mark.parametrize("amplitude", [0.0, 1e-30, 1.0, 1e30, 3e38])
 def test_any_amplitude_gives_unit_vectors(exported, amplitude):
     waveform = (tone(1.5, 500) * np.float64(amplitude)).astype("f4")[None]

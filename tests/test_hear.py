@@ -18,6 +18,7 @@ def test_attributes(model):
     assert model.sample_rate == 16000
     for size in (model.scene_embedding_size, model.timestamp_embedding_size):
         assert isinstance(size, int) and size == 12
+    assert {tuple(v.shape) for v in model.variables} >= {(3, 3, 1, 4), (12,)}  # real weights
 
 
 @pytest.mark.parametrize("seconds", [0.02, 0.5, 1.0, 3.21])
@@ -33,7 +34,7 @@ def test_timestamps_are_even_and_within_the_clip(model, seconds):
     np.testing.assert_array_equal(timestamps[0], timestamps[1])
 
 
-def test_an_embedding_is_that_of_the_patch_around_it(model, monkeypatch):
+def test_an_embedding_is_that_of_the_patch_around_it(model):
     audio = tone(3.0, 500)[None]
     embeddings, timestamps = hear.get_timestamp_embeddings(audio, model)
     place = 30  # 1.5 s
@@ -42,9 +43,17 @@ def test_an_embedding_is_that_of_the_patch_around_it(model, monkeypatch):
     assert cut.shape[1] == features.DEFAULT.patch_samples
     expected = model.export(cut)["patch_embeddings"][:, 0]
     np.testing.assert_allclose(embeddings[:, place], expected, atol=1e-5)
-    monkeypatch.setattr(hear, "_PATCHES_AT_ONCE", 7)
-    again, _ = hear.get_timestamp_embeddings(audio, model)
-    np.testing.assert_allclose(again, embeddings, atol=1e-5)
+
+
+def test_what_is_embedded_at_once_changes_nothing(model, monkeypatch):
+    audio = np.stack([tone(4.2, 300 + 200 * row, row) for row in range(3)])
+    embeddings, _ = hear.get_timestamp_embeddings(audio, model)
+    scenes = hear.get_scene_embeddings(audio, model)
+    for limit in (3, 7, 90):  # fewer patches than a scene has, than a sound has; two sounds
+        monkeypatch.setattr(hear, "_PATCHES_AT_ONCE", limit)
+        again, _ = hear.get_timestamp_embeddings(audio, model)
+        np.testing.assert_allclose(again, embeddings, atol=1e-5)
+        np.testing.assert_allclose(hear.get_scene_embeddings(audio, model), scenes, atol=1e-5)
 
 
 def test_scene_embeddings(model):
@@ -59,7 +68,15 @@ def test_wrong_input(model):
     for audio in (np.zeros(100, "f4"), np.zeros((2, 0), "f4")):
         with pytest.raises(ValueError, match="sounds, samples"):
             hear.get_scene_embeddings(audio, model)
+    for get in (hear.get_scene_embeddings, hear.get_timestamp_embeddings):
+        with pytest.raises(ValueError, match="divide 16-bit samples by 32768"):
+            get(np.zeros((1, 16000), np.int16), model)
     with pytest.raises(ValueError, match="multiple of 10"):
         hear.get_timestamp_embeddings(np.zeros((1, 100), "f4"), model, 25)
     with pytest.raises(export.ExportError):
         hear.load_model("/nowhere")
+
+
+def test_the_published_validator_accepts_it(model):
+    validate = pytest.importorskip("hearvalidator.validate", reason="hearvalidator is not here")
+    validate.ValidateModel("audio_triplet.hear", model.export.path)()
