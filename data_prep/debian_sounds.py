@@ -23,10 +23,8 @@ recording_id, and so do sources that have a duplicate in common; the split is dr
 Classes with fewer than eight recordings in what was downloaded lose their label.
 """
 
-import contextlib
 import dataclasses
 import errno
-import fcntl
 import fnmatch
 import hashlib
 import os
@@ -37,13 +35,14 @@ import subprocess
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import soundfile
 from absl import app, flags, logging
 
+from audio_triplet import locks
 from audio_triplet.manifest import TEST, Manifest, split_by_recording
 from data_prep import CorpusError
 from data_prep.debian_sounds_classes import PACKAGE_SETS, SAME_SOURCE, classify
@@ -123,11 +122,13 @@ def download(
 
     Raises:
       CorpusError: no apt, unknown packages, no space, no network, a wrong checksum.
+      LockedError: another run is filling the folder.
     """
     _need_tools()
     try:
         os.makedirs(output_dir, exist_ok=True)
-        with _locked(output_dir):
+        with locks.exclusive(output_dir):
+            locks.clear_leftovers(output_dir)
             for package in _resolve(packages):
                 _prepare(package, output_dir, deb_dir)
             manifest = build_manifest(output_dir)
@@ -586,22 +587,6 @@ def _copyright(unpacked: str, name: str) -> str:
 # --- small things -------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _locked(output_dir: str) -> Iterator[None]:
-    """Keeps a second run out of the folder, and clears what a killed one left."""
-    with open(os.path.join(output_dir, ".lock"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CorpusError(
-                f"{output_dir}: another run is filling this folder; wait for it, or name another"
-            ) from None
-        for name in os.listdir(output_dir):
-            if name.startswith(".unpack-"):
-                shutil.rmtree(os.path.join(output_dir, name))
-        yield
-
-
 def _disk_error(output_dir: str, error: OSError) -> CorpusError:
     """The message for a folder that cannot be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -674,7 +659,7 @@ def main(argv: Sequence[str]) -> None:
     values = flags.FLAGS
     try:
         manifest = download(values.output_dir, values.packages, values.deb_dir)
-    except CorpusError as error:
+    except (CorpusError, locks.LockedError) as error:
         raise SystemExit(f"error: {error}") from None
     print(summary(values.output_dir, manifest))
     print(f"wrote {os.path.join(values.output_dir, MANIFEST_FILE)}")

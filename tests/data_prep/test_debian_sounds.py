@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from audio_triplet import locks
 from audio_triplet.manifest import Manifest
 from data_prep import CorpusError, debian_sounds
 from data_prep.corpora import load_corpus
@@ -395,8 +396,8 @@ def test_download_end_to_end(server, tmp_path):
     moved = load_corpus(f"manifest:{tmp_path}/moved/manifest.csv")
     assert os.path.isfile(moved.frame["path"][0])
     assert sorted(os.listdir(tmp_path / "moved")) == [
-        ".lock", "audio", "copyright", "manifest.csv", "packages",
-    ]  # fmt: skip
+        "audio", "copyright", "manifest.csv", "packages",
+    ]
 
 
 @needs_dpkg
@@ -489,7 +490,7 @@ def test_full_disk(server, tmp_path, monkeypatch):
         patched.setattr(os, "replace", full)
         with pytest.raises(CorpusError, match="corpus: No space left on device; free some space"):
             download(str(tmp_path / "corpus"), ["first"])
-    assert os.listdir(tmp_path / "corpus") == [".lock"]
+    assert os.listdir(tmp_path / "corpus") == []
     assert len(download(str(tmp_path / "corpus"), ["first"])) == 1
 
 
@@ -499,7 +500,7 @@ def test_two_runs_do_not_share_a_folder(server, tmp_path):
     (tmp_path / "corpus").mkdir()
     with open(tmp_path / "corpus" / ".lock", "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(CorpusError, match="another run is filling this folder"):
+        with pytest.raises(locks.LockedError, match="another process is writing it"):
             download(str(tmp_path / "corpus"), ["first"])
 
 
