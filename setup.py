@@ -34,6 +34,11 @@ INSTALL = [
 EXTRAS = {
     # Checks audio_triplet.hear against the published rules (it imports PyTorch too).
     "hear": ["hearvalidator>=2021.0.2", "torch>=2.2"],
+    # What benchmarks compare with; each is optional, absent ones are named as skipped.
+    "bench": [
+        "faiss-cpu>=1.8", "kaldi-native-fbank>=1.19", "kapre>=0.3.6", "librosa>=0.10.2",
+        "torch>=2.4",
+    ],
     "dev": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
 }
 

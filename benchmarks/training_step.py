@@ -1,153 +1,129 @@
-"""Training steps in float32 and bfloat16, and the share of a step spent waiting for input.
+"""Training steps in each precision, and what of that rate is left with real input.
 
-    python -m benchmarks.training_step --width=0.25 --output_dir=/tmp/training_step
+    python -m benchmarks.training_step
+    python -m benchmarks.training_step --architectures=vggish --width=0.25 --batch_size=64
 
-Both precisions take turns on the same batches in memory: medians of interleaved repeats, and the
-ratio. Then the whole loop from prepared shards and from sound files (generated ones, or --corpus):
-patches a second beside the rate on data in memory, and the share of time in which it waited.
+Then the whole loop from prepared shards and from sound files: patches a second beside the rate on
+data in memory. Goals: at least 97 % of it from shards, and 90 % from 16 kHz FLAC.
 """
 
-import dataclasses
-import json
 import os
-import statistics
 import tempfile
-import time
 
-from absl import app, flags
+from absl import flags
 
-from audio_triplet import cli
-from data_prep import corpora
+from benchmarks import harness
 
-
-def define_flags() -> None:
-    """Defines the script's flags."""
-    flags.DEFINE_string("corpus", None, f"The sound: {corpora.accepted_forms()}; or generated.")
-    flags.DEFINE_string("output_dir", None, "Folder for training_step.json.", required=True)
-    flags.DEFINE_integer("batch_size", 64, "Triplets in a batch; a step embeds twice as many.")
-    flags.DEFINE_float("width", 1.0, "Width of the encoder.")
-    flags.DEFINE_string("architecture", "vggish", "Architecture of the encoder.")
-    flags.DEFINE_integer("repeats", 5, "Timed repeats of each.")
-    flags.DEFINE_integer("steps", 4, "Steps in a repeat.")
-    flags.DEFINE_list("precisions", ["float32", "mixed_bfloat16"], "Precisions to compare.")
+_ARCHITECTURES = flags.DEFINE_list("architectures", ["vggish", "resnet50"], "Encoders.")
+_WIDTH = flags.DEFINE_float("width", 1.0, "Width of the encoders.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 16, "Triplets; a step embeds twice as many.")
+_STEPS = flags.DEFINE_integer("steps", 2, "Steps in a round.", lower_bound=1)
+_LOOP_WIDTH = flags.DEFINE_float("loop_width", 0.25, "Width of vggish in the whole loop.")
 
 
-def main(argv):
-    """Runs the command."""
-    del argv
-    cli.quiet_tensorflow()
-    from experiments.provenance import provenance
+def random_batch(batch_size: int) -> dict:
+    """A batch of generated triplets, as `pipeline.triplet_batches` gives it."""
+    import numpy as np
+    import tensorflow as tf
 
-    values = flags.FLAGS
-    with tempfile.TemporaryDirectory() as folder:
-        result = measure(folder)
-    result |= provenance()
-    os.makedirs(values.output_dir, exist_ok=True)
-    path = os.path.join(values.output_dir, "training_step.json")
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=1)
-    for name, rate in result["patches_per_second"].items():
-        print(f"{name:30s} {rate:8.1f} patches/s  {rate / result['reference']:5.2f} of float32")
-    for name, share in result["input_wait"].items():
-        print(f"waiting for input, {name:12s} {share:8.1%}")
+    rng = np.random.default_rng(0)
+    shape = [batch_size, 96, 64]
+    return {
+        "anchor": tf.constant(rng.gamma(0.5, size=shape), tf.float32),
+        "positive": tf.constant(rng.gamma(0.5, size=shape), tf.float32),
+        "recording": tf.range(batch_size, dtype=tf.int64),
+        "drawn": tf.fill([batch_size], True),
+        "valid": tf.fill([batch_size], True),
+        "negative": tf.fill([batch_size], -1),
+    }
 
 
-def measure(folder: str) -> dict:
-    """Times the steps.
+def trainer(architecture: str, width: float, precision: str, batch_size: int):
+    """A `training.Trainer` on one CPU device."""
+    from audio_triplet import distribution, training
+    from audio_triplet.config import EncoderConfig, PipelineConfig, RunConfig, TrainingConfig
 
-    Args:
-      folder: A temporary folder.
-
-    Returns:
-      `patches_per_second` by name, `reference` (float32 on data in memory), `input_wait`.
-    """
-    from audio_triplet import distribution, pieces, pipeline, shards, training
-    from audio_triplet.config import (
-        EncoderConfig,
-        PipelineConfig,
-        PrepareConfig,
-        RunConfig,
-        TrainingConfig,
+    config = RunConfig(
+        pipeline=PipelineConfig(batch_size),
+        encoder=EncoderConfig(architecture, width=width),
+        training=TrainingConfig(precision=precision),
     )
+    return training.Trainer(config, distribution.build_strategy("cpu"))
+
+
+def measure() -> list[harness.Table]:
+    """Steps on data in memory, then the loop."""
+    tables = [_step_table(architecture) for architecture in _ARCHITECTURES.value]
+    with tempfile.TemporaryDirectory() as folder:
+        tables.append(_loop_table(folder))
+    return tables
+
+
+def _step_table(architecture: str) -> harness.Table:
+    batch_size, steps = _BATCH_SIZE.value, _STEPS.value
+    table = harness.Table(
+        f"Training step: {architecture}",
+        f"width {_WIDTH.value:g}, {batch_size} triplets ({2 * batch_size} patches), all cores",
+    )
+    batch = random_batch(batch_size)
+    calls = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        made = trainer(architecture, _WIDTH.value, precision, batch_size)
+        calls[f"TensorFlow (ours), {precision}"] = lambda made=made: [
+            float(made.step(batch)["loss"]) for _ in range(steps)
+        ]
+    taken = harness.interleaved(calls, harness.repeats())
+    table.compare(taken, 2 * batch_size * steps, "patches/s", next(iter(calls)))
+    return table
+
+
+def _loop_table(folder: str) -> harness.Table:
+    from audio_triplet import pieces, pipeline, shards
+    from audio_triplet.config import PipelineConfig, PrepareConfig, TripletConfig
+    from data_prep import corpora
     from data_prep.preparation import prepare
 
-    values = flags.FLAGS
-    strategy = distribution.build_strategy("cpu")
-    manifest = corpora.load_corpus(values.corpus or f"folders:{generate(folder)}")
+    batch_size, steps = 64, 2
+    harness.progress("preparing 100 sounds of 10.56 s")
+    sounds = harness.sounds(100, 10.56, 16_000)
+    files = os.path.join(folder, "flac")
+    harness.write_sounds(files, sounds, 16_000, "flac")
+    manifest = corpora.load_corpus(f"folders:{files}")
     prepared = os.path.join(folder, "prepared")
-    prepare(manifest, prepared, PrepareConfig())
-    splits = shards.PreparedInfo.read(prepared).splits
-    from_shards = shards.ShardPieces(prepared, tuple(splits))
+    prepare(manifest, prepared, PrepareConfig(), progress=False)
     bad_files = pieces.BadFiles()
-    from_files = pieces.FilePieces(pieces.scan(manifest, bad_files), bad_files)
-    config = RunConfig(
-        pipeline=PipelineConfig(values.batch_size),
-        encoder=EncoderConfig(values.architecture, width=values.width),
-        training=TrainingConfig(),
-    )
-    trainers = {
-        precision: training.Trainer(
-            dataclasses.replace(config, training=TrainingConfig(precision=precision)), strategy
-        )
-        for precision in values.precisions
+    sources = {
+        "from prepared shards": shards.ShardPieces(prepared),
+        "from 16 kHz FLAC": pieces.FilePieces(pieces.scan(manifest, bad_files), bad_files),
     }
-    batch = next(iter(pipeline.triplet_batches(from_shards, config.triplets, config.pipeline)))
-    visits = {"shards": (from_shards, 1), "files": (from_files, 4)}
     streams = {
-        name: iter(pipeline.triplet_batches(
-            source, config.triplets, PipelineConfig(values.batch_size, per_visit)
-        ))
-        for name, (source, per_visit) in visits.items()
+        name: iter(pipeline.triplet_batches(source, TripletConfig(), PipelineConfig(batch_size)))
+        for name, source in sources.items()
     }
-    for trainer in trainers.values():
-        trainer.step(batch)  # traces
-    best = next(iter(trainers))
-    rates = {name: [] for name in trainers}
-    rates |= {f"{best} from {name}": [] for name in streams}
-    waits = {name: [] for name in streams}
-    patches = 2 * values.batch_size * values.steps
-    for _ in range(values.repeats):
-        for name, trainer in trainers.items():
-            begin = time.perf_counter()
-            for _ in range(values.steps):
-                float(trainer.step(batch)["loss"])
-            rates[name].append(patches / (time.perf_counter() - begin))
-        for name, stream in streams.items():
-            begin, waited = time.perf_counter(), 0.0
-            for _ in range(values.steps):
-                before = time.perf_counter()
-                drawn = next(stream)
-                waited += time.perf_counter() - before
-                float(trainers[best].step(drawn)["loss"])
-            elapsed = time.perf_counter() - begin
-            rates[f"{best} from {name}"].append(patches / elapsed)
-            waits[name].append(waited / elapsed)
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-    return {
-        "patches_per_second": medians,
-        "reference": medians.get("float32", next(iter(medians.values()))),
-        "input_wait": {name: statistics.median(found) for name, found in waits.items()},
-        "batch_size": values.batch_size,
-        "encoder": dataclasses.asdict(config.encoder),
-    }
+    made = trainer("vggish", _LOOP_WIDTH.value, "float32", batch_size)
+    batch = next(streams["from prepared shards"])
 
+    def from_stream(stream):
+        return lambda: [float(made.step(next(stream))["loss"]) for _ in range(steps)]
 
-def generate(folder: str) -> str:
-    """Writes 200 noisy tones of 5 s at 44.1 kHz as FLAC; returns their folder."""
-    import numpy as np
-    import soundfile
-
-    sounds = os.path.join(folder, "sounds")
-    os.makedirs(sounds)
-    random = np.random.default_rng(0)
-    time_axis = np.arange(5 * 44100) / 44100
-    for number in range(200):
-        tone = 0.3 * np.sin(2 * np.pi * random.uniform(100, 5000) * time_axis)
-        sound = tone + 0.05 * random.normal(size=time_axis.size)
-        soundfile.write(os.path.join(sounds, f"{number}.flac"), sound, 44100)
-    return sounds
+    calls = {"on data in memory": lambda: [float(made.step(batch)["loss"]) for _ in range(steps)]}
+    calls |= {name: from_stream(stream) for name, stream in streams.items()}
+    table = harness.Table(
+        "Training loop",
+        f"vggish, width {_LOOP_WIDTH.value:g}, {batch_size} triplets, float32, all cores",
+    )
+    taken = harness.interleaved(calls, harness.repeats(), warm_up=2)
+    for name, measurement in taken.items():
+        share = measurement.times_as_fast_as(taken["on data in memory"])
+        table.add(
+            name, 2 * batch_size * steps / measurement.median, "patches/s",
+            more={"share of the rate in memory": share},
+        )
+        if name in streams:
+            wanted = 0.97 if name == "from prepared shards" else 0.9
+            table.goal(f"{name}, share of the rate in memory", share, wanted)
+    return table
 
 
 if __name__ == "__main__":
-    define_flags()
-    app.run(main)
+    harness.main(measure)

@@ -1,0 +1,75 @@
+"""Every stage against its peers and its goals, in one table.
+
+    python -m benchmarks.run --output_dir=results
+    python -m benchmarks.run --output_dir=/tmp/results --only=front_end,decode --corpus=esc50:DIR
+
+Each stage runs in a process of its own, as `python -m benchmarks.STAGE` would run it. Written to
+--output_dir: benchmarks.json and benchmarks.md, with machine, commit, versions and command. About
+12 minutes on two cores. Peers come with `pip install -e '.[bench]'`; absent ones are named.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import app, flags
+
+from audio_triplet import cli
+from benchmarks import harness
+
+STAGES = ("start_up", "resamplers", "training_step", "evaluation")
+
+
+def define_flags() -> None:
+    """Defines the script's flags."""
+    harness.define_flags()
+    flags.DEFINE_list("only", [], f"Stages to run, of {', '.join(STAGES)}; all by default.")
+
+
+def main(argv):
+    """Runs the stages and writes what they found."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    values = flags.FLAGS
+    unknown = sorted(set(values.only) - set(STAGES))
+    if unknown:
+        raise app.UsageError(f"--only={','.join(unknown)}: the stages are {', '.join(STAGES)}")
+    with cli.clear_errors("benchmarks"):
+        tables = []
+        for stage in values.only or STAGES:
+            tables += run_stage(stage)
+            if values.output_dir:
+                harness.write(tables, values.output_dir, "benchmarks")
+    missed = [goal for table in tables for goal in table.goals if not goal.met]
+    print(f"{len(missed)} of {sum(len(table.goals) for table in tables)} goals missed")
+
+
+def run_stage(stage: str) -> list[harness.Table]:
+    """Runs a stage in a process of its own.
+
+    Raises:
+      UsageError: It failed; its own message is on standard error.
+    """
+    values = flags.FLAGS
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable, "-m", f"benchmarks.{stage}", f"--output_dir={folder}",
+            f"--repeats={values.repeats}",
+        ]
+        if values.corpus:
+            command.append(f"--corpus={values.corpus}")
+        if subprocess.run(command, check=False).returncode:
+            raise cli.UsageError(f"stage {stage} failed; --only= names the stages to run")
+        with open(os.path.join(folder, f"{stage}.json"), encoding="utf-8") as file:
+            tables = [harness.Table.from_dict(table) for table in json.load(file)["tables"]]
+    harness.progress(f"{stage}: {time.monotonic() - begin:.0f} s")
+    return tables
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

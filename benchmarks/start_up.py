@@ -1,0 +1,78 @@
+"""Start-up: what a person waits for before anything happens.
+
+    python -m benchmarks.start_up
+
+`--help` of every script (TensorFlow is imported only when needed), the import of TensorFlow beside
+it, and the time from starting a process to its first finished training step, which is that import,
+building the encoder, tracing the step, and one step.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from benchmarks import harness
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+
+def scripts() -> list[str]:
+    """Modules of this repository that are commands."""
+    found = []
+    for path in sorted(_ROOT.glob("*/**/*.py")):
+        parts = path.relative_to(_ROOT).with_suffix("").parts
+        if parts[0] in ("audio_triplet", "benchmarks", "data_prep", "experiments"):
+            if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
+                found.append(".".join(parts))
+    return found
+
+
+def measure() -> list[harness.Table]:
+    """Times `--help` of all scripts, and a first step."""
+    def command(*arguments):
+        def call():
+            done = subprocess.run(
+                [sys.executable, *arguments], capture_output=True, cwd=_ROOT, check=False
+            )
+            if done.returncode not in (0, 1):  # absl's --help exits with 1
+                raise RuntimeError(f"{arguments}: {done.stderr.decode()[-500:]}")
+        return call
+
+    table = harness.Table("Start-up", "wall time of a process, files in the page cache")
+    calls = {f"{name} --help": command("-m", name, "--help") for name in scripts()}
+    taken = harness.interleaved(calls, repeats=3)
+    slowest = max(taken, key=lambda name: taken[name].median)
+    table.add(f"slowest of {len(taken)} scripts: {slowest}", taken[slowest].median, "s")
+    quickest = min(measurement.median for measurement in taken.values())
+    table.add("quickest", quickest, "s")
+    others = {
+        "import tensorflow": command("-c", "import tensorflow"),
+        "to the first training step done": command("-m", "benchmarks.start_up", "first_step"),
+    }
+    for name, measurement in harness.interleaved(others, repeats=3).items():
+        table.add(name, measurement.median, "s")
+    table.goal("--help of any script, seconds", taken[slowest].median, 1.0, at_most=True)
+    return [table]
+
+
+def first_step() -> None:
+    """One training step of the quarter-width encoder, on generated patches."""
+    import tensorflow as tf
+
+    from audio_triplet import training
+    from audio_triplet.config import EncoderConfig, PipelineConfig, RunConfig
+    from benchmarks.training_step import random_batch
+
+    trainer = training.Trainer(
+        RunConfig(pipeline=PipelineConfig(16), encoder=EncoderConfig(width=0.25))
+    )
+    tf.debugging.check_numerics(trainer.step(random_batch(16))["loss"], "loss")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["first_step"]:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        first_step()
+    else:
+        harness.main(measure)
