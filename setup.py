@@ -39,7 +39,8 @@ EXTRAS = {
         "faiss-cpu>=1.8", "kaldi-native-fbank>=1.19", "kapre>=0.3.6", "librosa>=0.10.2",
         "torch>=2.4",
     ],
-    "dev": ["hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
+    "parquet": ["pyarrow>=15"],
+    "dev": ["pyarrow>=15", "hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
 }
 
 setup(
@@ -54,4 +55,7 @@ setup(
     packages=find_packages(include=["audio_triplet*", "data_prep*", "experiments*"]),
     install_requires=INSTALL,
     extras_require=EXTRAS,
+    entry_points={"console_scripts": [
+        f"audio-triplet-{name}=experiments.{name}:run" for name in ("embed",)
+    ]},
 )

@@ -9,7 +9,27 @@ import shlex
 import sys
 import typing
 
-from absl import flags, logging
+from absl import app, flags, logging
+
+# Flags defined here on behalf of a script are the script's: its --help lists them.
+flags.disclaim_key_flags()
+
+
+def start(module: str, define_flags, main) -> None:
+    """Runs a command, whether `python -m` started it or its installed name.
+
+    Args:
+      module: The script's `__name__`.
+      define_flags: Defines its flags; called once.
+      main: Called with the arguments that are no flags.
+    """
+    before = set(flags.FLAGS)
+    define_flags()
+    if module != "__main__":  # then absl's --help knows neither its text nor its flags
+        sys.modules["__main__"].__doc__ = sys.modules[module].__doc__
+        for name in set(flags.FLAGS) - before:
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    app.run(main)
 
 
 def quiet_tensorflow() -> None:

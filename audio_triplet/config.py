@@ -14,6 +14,7 @@ MININGS = ("semi_hard", "hardest", "random")
 SCHEDULES = ("constant", "cosine")
 ARCHITECTURES = ("vggish", "resnet50")
 NORMALISATIONS = ("none", "batch")
+LEVELS = ("patch", "segment")
 
 CONSTRAINTS = ("gaussian_noise", "translation", "mixing", "proximity")
 """Class-agnostic constraints, in the order of their ids in a batch."""
@@ -70,6 +71,43 @@ class FrontEndConfig:
     def frames(self, samples: int) -> int:
         """Number of whole windows in `samples` samples."""
         return max(0, 1 + (samples - self.window_samples) // self.hop_samples)
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedConfig:
+    """How sound files become embeddings.
+
+    Attributes:
+      level: `patch`: an embedding every hop. `segment`: one for each row of a manifest, else for
+        each file: the mean over its patches.
+      hop_seconds: From the start of a patch to that of the next, a multiple of 0.01; the default
+        sets them side by side.
+      batch_size: Patches in a forward pass.
+      threads: Files decoded at the same time.
+    """
+
+    level: str = "patch"
+    hop_seconds: float = FrontEndConfig().patch_seconds
+    batch_size: int = 64
+    threads: int = 2
+
+    def __post_init__(self):
+        if self.level not in LEVELS:
+            raise ConfigError(f"level={self.level!r} is none of {', '.join(LEVELS)}")
+        hops = self.hop_seconds / FrontEndConfig().hop_seconds
+        if not 0.5 < hops < 1e6 or abs(hops - round(hops)) > 1e-6:
+            raise ConfigError(
+                f"hop_seconds={self.hop_seconds} must be a multiple of "
+                f"{FrontEndConfig().hop_seconds}, and positive"
+            )
+        if self.batch_size < 1 or self.threads < 1:
+            raise ConfigError("batch_size and threads must be at least 1")
+
+    @property
+    def hop_samples(self) -> int:
+        """The hop in samples."""
+        config = FrontEndConfig()
+        return round(self.hop_seconds / config.hop_seconds) * config.hop_samples
 
 
 @dataclasses.dataclass(frozen=True)

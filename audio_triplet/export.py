@@ -4,6 +4,8 @@ The export holds front end and encoder, needs TensorFlow alone to be loaded, and
 `config.json` beside it how it was made.
 """
 
+import functools
+import hashlib
 import json
 import os
 import shutil
@@ -149,6 +151,19 @@ class Model:
         if os.path.exists(config_path):
             with open(config_path, encoding="utf-8") as file:
                 self.config = json.load(file)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """What tells this model from every other, wherever it lies: a hash of graph and weights."""
+        digest = hashlib.sha256()
+        variables = os.path.join(self.path, "variables")
+        names = sorted(os.listdir(variables)) if os.path.isdir(variables) else []
+        for name in ["saved_model.pb", *(f"variables/{name}" for name in names)]:
+            digest.update(f"{name}\0{os.path.getsize(os.path.join(self.path, name))}\0".encode())
+            with open(os.path.join(self.path, name), "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
 
     def __call__(self, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
         """Embeds waveforms, see `embed_waveforms`.

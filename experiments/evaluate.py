@@ -89,7 +89,7 @@ def evaluate() -> dict:
 
 
 def embed_files(model, manifest, bad_files):
-    """Embeds every segment of a manifest by a SavedModel, piece by piece.
+    """Embeds every segment of a manifest by a SavedModel.
 
     Args:
       model: An `export.Model`.
@@ -101,46 +101,28 @@ def embed_files(model, manifest, bad_files):
     """
     import numpy as np
 
-    from audio_triplet import audio, features, pieces
+    from audio_triplet import archive
     from audio_triplet.embedding import SegmentEmbeddings
     from audio_triplet.manifest import UNUSED, CorpusError
 
-    rows, vectors, energies = [], [], []
-    frame = manifest.frame
-    wanted = np.flatnonzero((frame["split"] != UNUSED).to_numpy())
-    for row in tqdm(wanted, unit="segment", desc="embedding", disable=None):
-        segment = frame.iloc[row]
-        start, path = segment["start_seconds"], segment["path"]
-        end = segment["end_seconds"]
-        try:
-            end = np.fmin(end, audio.probe(path).duration_seconds)
-            begins = start + pieces.PIECE_SECONDS * np.arange(pieces.pieces_in(end - start))
-            sounds = [
-                audio.read_piece(path, begin, min(end - begin, pieces.READ_SECONDS))
-                for begin in begins
-            ]
-        except audio.AudioError as error:
-            bad_files.add(path, error.reason)
-            continue
-        for sound in sounds:
-            if not len(sound):
-                continue
-            mel = features.mel_energies(np.pad(sound, (0, max(0, 400 - len(sound)))))
-            energy = features.patches(mel).numpy().mean((1, 2))
-            embedded = model(sound[None])["patch_embeddings"].numpy()[0]
-            count = min(len(embedded), len(energy), pieces.PIECE_PATCHES)
-            vectors.append(embedded[:count])
-            energies.append(energy[:count])
-            rows.append(np.full(count, row))
-    if not vectors:
+    wanted = np.flatnonzero((manifest.frame["split"] != UNUSED).to_numpy())
+    found = []
+    with tqdm(total=len(wanted), unit="segment", desc="embedding", disable=None) as bar:
+        for one in archive.embed(model, manifest.take(wanted), bad_files=bad_files):
+            found.append(one)
+            bar.update()
+    if not found:
         raise CorpusError(f"{manifest.name}: not one segment could be read")
-    found, patch_segment = np.unique(np.concatenate(rows), return_inverse=True)
+    found.sort(key=lambda one: one.row)
+    row = wanted[[one.row for one in found]]
     return SegmentEmbeddings(
-        manifest=manifest.take(found),
-        row=found,
-        patch=np.concatenate(vectors),
-        patch_segment=patch_segment.astype(np.int32),
-        patch_energy=np.concatenate(energies).astype(np.float32),
+        manifest=manifest.take(row),
+        row=row,
+        patch=np.concatenate([one.vectors for one in found]),
+        patch_segment=np.repeat(
+            np.arange(len(found), dtype=np.int32), [len(one.vectors) for one in found]
+        ),
+        patch_energy=np.concatenate([one.energy for one in found]),
     )
 
 

@@ -51,3 +51,13 @@ def prepared(tone_folder, tmp_path_factory) -> str:
     folder = str(tmp_path_factory.mktemp("prepared"))
     prepare(load_corpus(f"folders:{tone_folder}"), folder, PrepareConfig(), progress=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory):
+    """An exported encoder, loaded: random weights, 24 dimensions."""
+    from audio_triplet import export, models
+
+    path = str(tmp_path_factory.mktemp("small") / "export")
+    export.export(models.build_encoder(width=0.0625, embedding_size=24, seed=3), path, {})
+    return export.Model(path)

@@ -1,0 +1,820 @@
+"""An archive of sound as embeddings: computed in bulk by a SavedModel, and kept in files.
+
+    for found in embed(model, manifest):      # one Embedded a segment, as each is finished
+    embed_to_folder(model, manifest, ...)     # a file of embeddings for each sound file
+    EmbeddingSet.load(path)                   # all of them, or a single set, for what comes next
+
+Files are decoded in threads, block by block, and the network gets full batches of patches from
+however many files, so that an archive of short files is as quick as one of long ones. What comes
+out is what the model says of each whole segment on its own. Memory is that of a few blocks and a
+few batches, whatever the length of the recordings; only the embeddings of the recordings under way
+are held.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import queue
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from audio_triplet import audio, features, pieces
+from audio_triplet.config import EmbedConfig
+from audio_triplet.manifest import CorpusError, Manifest
+
+_RATE = features.DEFAULT.sample_rate
+_PATCH_SAMPLES = features.DEFAULT.patch_samples
+_PATCH_SECONDS = _PATCH_SAMPLES / _RATE
+_BLOCK_SECONDS = 10.0
+_WAITING_BATCHES = 4
+_COLUMNS = ("path", "recording_id", "labels", "split")
+
+
+class ArchiveError(CorpusError):
+    """Embeddings that cannot be read, written or put together; the message names the mend."""
+
+
+# --- computing -----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Embedded:
+    """The embeddings of one segment.
+
+    Attributes:
+      row: Its row in the manifest.
+      vectors: float32[n, dim], of unit norm; n is 1 at segment level.
+      start_seconds: float64[n], where in the file each begins.
+      end_seconds: float64[n], where it ends.
+      energy: float32[n], mean linear mel energy per cell; silence has next to none.
+      seconds: Length of the segment's sound.
+    """
+
+    row: int
+    vectors: np.ndarray
+    start_seconds: np.ndarray
+    end_seconds: np.ndarray
+    energy: np.ndarray
+    seconds: float
+
+
+def embed(
+    model: Callable,
+    manifest: Manifest,
+    config: EmbedConfig | None = None,
+    bad_files: pieces.BadFiles | None = None,
+    heard: Callable[[float], object] = lambda seconds: None,
+) -> Iterator[Embedded]:
+    """Embeds every segment of a manifest.
+
+    Args:
+      model: An `export.Model`: float32[batch, samples] → dict with `patch_embeddings`.
+      manifest: The segments.
+      config: Level, hop, batch and threads.
+      bad_files: Where files are listed that cannot be read; nothing comes of their segments.
+      heard: Told the seconds of sound that are done since it was last called.
+
+    Yields:
+      Each segment as it is finished, in about the manifest's order.
+    """
+    config = config or EmbedConfig()
+    bad_files = bad_files or pieces.BadFiles()
+    decoded = _Decoder(manifest, config)
+    batches = _Batches(model, config.batch_size)
+    under_way: dict[int, _UnderWay] = collections.defaultdict(_UnderWay)
+    starts = manifest.frame["start_seconds"].to_numpy(np.float64)
+    hop_seconds = config.hop_samples / _RATE
+    try:
+        for row, kind, content in decoded:
+            segment = under_way[row]
+            if kind == "bad":
+                bad_files.add(manifest.frame["path"].iloc[row], content)
+                segment.failed = True
+                segment.expected = segment.sent
+            elif kind == "end":
+                heard(max(0.0, content - segment.sent * hop_seconds))
+                segment.seconds, segment.expected = content, segment.sent
+            else:
+                segment.sent += len(content)
+                heard(len(content) * hop_seconds)
+                for done, vectors, energies in batches.add(row, content):
+                    under_way[done].take(vectors, energies)
+            for done in [row for row in under_way if under_way[row].finished]:
+                segment = under_way.pop(done)
+                if not segment.failed:
+                    yield segment.embedded(done, starts[done], config)
+    finally:
+        decoded.stop()
+    for done, vectors, energies in batches.rest():
+        under_way[done].take(vectors, energies)
+    for row in sorted(under_way):
+        if not under_way[row].failed:
+            yield under_way[row].embedded(row, starts[row], config)
+
+
+class _UnderWay:
+    """A segment of which some patches may not have been heard yet."""
+
+    def __init__(self):
+        self.sent, self.expected, self.seconds, self.failed = 0, None, 0.0, False
+        self._count = 0
+        self._vectors: list[np.ndarray] = []
+        self._energies: list[np.ndarray] = []
+
+    def take(self, vectors: np.ndarray, energies: np.ndarray) -> None:
+        """The next patches' embeddings, in order."""
+        self._count += len(vectors)
+        self._vectors.append(vectors)
+        self._energies.append(energies)
+
+    @property
+    def finished(self) -> bool:
+        return self.expected == self._count
+
+    def embedded(self, row: int, start_seconds: float, config: EmbedConfig) -> Embedded:
+        vectors, energy = np.concatenate(self._vectors), np.concatenate(self._energies)
+        start = start_seconds + np.arange(len(vectors)) * (config.hop_samples / _RATE)
+        end = np.minimum(start + _PATCH_SECONDS, start_seconds + self.seconds)
+        if config.level == "segment":
+            mean = vectors.mean(axis=0, keepdims=True)
+            vectors = mean / max(np.linalg.norm(mean), 1e-12)
+            energy = energy.mean(keepdims=True)
+            start, end = start[:1], start[:1] + self.seconds
+        return Embedded(row, vectors, start, end, energy, self.seconds)
+
+
+class _Batches:
+    """Gathers patches of equal length from any segments, and embeds them a full batch at a time.
+
+    Whole patches are all of one length. A segment shorter than that is one patch, which the model
+    pads; in a batch with others of as many whole windows its answer is the same as alone.
+    """
+
+    def __init__(self, model: Callable, batch_size: int):
+        self._model, self._batch_size = model, batch_size
+        self._waiting: dict[int, list[tuple[int, np.ndarray]]] = collections.defaultdict(list)
+        self._count = 0
+
+    def add(self, row: int, waveforms: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Takes float32[n, samples] of a segment; yields (row, vectors, energies) now known."""
+        waiting = self._waiting[waveforms.shape[1]]
+        for waveform in waveforms:
+            waiting.append((row, waveform))
+            self._count += 1
+            if len(waiting) == self._batch_size:
+                yield from self._run(waveforms.shape[1])
+            elif self._count > _WAITING_BATCHES * self._batch_size:
+                yield from self._run(max(self._waiting, key=lambda n: len(self._waiting[n])))
+
+    def rest(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """What is still waiting."""
+        for samples in list(self._waiting):
+            yield from self._run(samples)
+
+    def _run(self, samples: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        items = self._waiting[samples][:]
+        self._waiting[samples].clear()  # in place: `add` holds on to the list
+        self._count -= len(items)
+        if not items:
+            return
+        waveforms = tf.constant(np.stack([waveform for _, waveform in items]))
+        vectors = self._model(waveforms)["patch_embeddings"][:, 0].numpy()
+        energies = _energies(waveforms).numpy()
+        first = 0
+        for row, run in itertools.groupby(items, key=lambda item: item[0]):
+            last = first + sum(1 for _ in run)
+            yield row, vectors[first:last], energies[first:last]
+            first = last
+
+
+@tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
+def _energies(waveforms):
+    """float32[n]: mean mel energy of each waveform's one patch, padded with silence."""
+    mel = features.mel_energies(waveforms)
+    return tf.reduce_sum(mel, [1, 2]) / (features.DEFAULT.patch_frames * features.DEFAULT.mel_bands)
+
+
+class _Decoder:
+    """Decodes segments in threads; iterating gives (row, "patches" | "end" | "bad", content)."""
+
+    def __init__(self, manifest: Manifest, config: EmbedConfig):
+        self._frame, self._hop = manifest.frame, config.hop_samples
+        self._rows = iter(range(len(manifest)))
+        self._lock = threading.Lock()
+        self._queue: queue.Queue = queue.Queue(4 * config.threads)
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True, name=f"decode-{number}")
+            for number in range(min(config.threads, len(manifest)))
+        ]
+
+    def __iter__(self) -> Iterator[tuple[int, str, object]]:
+        for thread in self._threads:
+            thread.start()
+        working = len(self._threads)
+        while working:
+            row, kind, content = self._queue.get()
+            if kind == "over":
+                working -= 1
+                if content is not None:
+                    raise content
+            else:
+                yield row, kind, content
+
+    def stop(self) -> None:
+        """Ends the threads, whatever they are at."""
+        self._stopped.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def _put(self, row: int, kind: str, content) -> None:
+        while not self._stopped.is_set():
+            try:
+                return self._queue.put((row, kind, content), timeout=0.2)
+            except queue.Full:
+                continue
+
+    def _work(self) -> None:
+        error = None
+        try:
+            while not self._stopped.is_set():
+                with self._lock:
+                    row = next(self._rows, None)
+                if row is None:
+                    break
+                self._decode(row)
+        except BaseException as raised:  # told in the consumer's thread
+            error = raised
+        self._put(-1, "over", error)
+
+    def _decode(self, row: int) -> None:
+        segment = self._frame.iloc[row]
+        start, end = float(segment["start_seconds"]), float(segment["end_seconds"])
+        seconds = 0.0
+        try:
+            for waveforms, heard in _patches(_blocks(segment["path"], start, end), self._hop):
+                if self._stopped.is_set():
+                    return
+                if len(waveforms):
+                    self._put(row, "patches", waveforms)
+                seconds = heard / _RATE
+            if not seconds:
+                raise audio.AudioError(segment["path"], f"no sound at {start:g} s")
+        except audio.AudioError as error:
+            self._put(row, "bad", error.reason)
+        else:
+            self._put(row, "end", seconds)
+
+
+def _blocks(path: str, start_seconds: float, end_seconds: float) -> Iterator[np.ndarray]:
+    """The sound of a segment block by block; `end_seconds` NaN means to the end."""
+    first = round(start_seconds * _RATE)
+    left = np.inf if np.isnan(end_seconds) else round((end_seconds - start_seconds) * _RATE)
+    block_samples = round(_BLOCK_SECONDS * _RATE)
+    if first == 0:
+        for block in audio.stream_audio(path, _BLOCK_SECONDS):
+            yield block[: int(min(left, len(block)))]
+            left -= len(block)
+            if left <= 0:
+                return
+    while first and left > 0:
+        wanted = int(min(left, block_samples))
+        block = audio.read_piece(path, first / _RATE, wanted / _RATE)
+        yield block
+        if len(block) < wanted:
+            return
+        first, left = first + wanted, left - wanted
+
+
+def _patches(blocks: Iterable[np.ndarray], hop: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Cuts a stream into the waveforms of its patches.
+
+    Args:
+      blocks: float32[samples], to be put together.
+      hop: Samples from one patch to the next.
+
+    Yields:
+      float32[n, samples] of the patches that are complete, n may be 0, and the number of samples
+      heard so far. A stream shorter than a patch is one waveform of as many samples as its whole
+      windows have (at least one, padded), the shortest that has the same mel energies.
+    """
+    rest, skip, heard, count = np.zeros(0, np.float32), 0, 0, 0
+    for block in blocks:
+        heard += len(block)
+        skipped = min(skip, len(block))
+        rest, skip = np.concatenate([rest, block[skipped:]]), skip - skipped
+        new = max(0, 1 + (len(rest) - _PATCH_SAMPLES) // hop)
+        if new:
+            windows = np.lib.stride_tricks.sliding_window_view(rest, _PATCH_SAMPLES)[::hop][:new]
+            skip = max(0, new * hop - len(rest))
+            rest = rest[new * hop :]
+            count += new
+        else:
+            windows = np.zeros((0, _PATCH_SAMPLES), np.float32)
+        yield windows, heard
+    if heard and not count:
+        config = features.DEFAULT
+        windows = max(1, config.frames(len(rest)))
+        samples = config.window_samples + (windows - 1) * config.hop_samples
+        yield np.pad(rest[:samples], (0, max(0, samples - len(rest))))[None], heard
+
+
+# --- sets of embeddings --------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EmbeddingSet:
+    """Embeddings of parts of sound files, with where they are from and who made them.
+
+    Attributes:
+      manifest: The segments that were embedded.
+      stamp: int64[segments, 2], size and time of change (ns) of each segment's file when heard.
+      vectors: float32[n, dim], of unit norm.
+      segment: int32[n], row in the manifest.
+      start_seconds: float64[n], where in the file each embedding begins.
+      end_seconds: float64[n], where it ends.
+      energy: float32[n], mean linear mel energy per cell.
+      model_digest: `export.Model.digest` of the model.
+      level: `patch` or `segment`.
+      hop_seconds: From one patch to the next.
+    """
+
+    manifest: Manifest
+    stamp: np.ndarray
+    vectors: np.ndarray
+    segment: np.ndarray
+    start_seconds: np.ndarray
+    end_seconds: np.ndarray
+    energy: np.ndarray
+    model_digest: str
+    level: str
+    hop_seconds: float
+
+    def __len__(self) -> int:
+        """Number of embeddings."""
+        return len(self.vectors)
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        """Centres, seconds in the file: of patches as the model tells them, of segments their own.
+
+        A patch's centre may lie past the end of a file that is shorter than half a patch.
+        """
+        if self.level == "patch":
+            return self.start_seconds + _PATCH_SECONDS / 2
+        return (self.start_seconds + self.end_seconds) / 2
+
+    @classmethod
+    def of(
+        cls, manifest: Manifest, found: Sequence[Embedded], model, config: EmbedConfig
+    ) -> "EmbeddingSet":
+        """What `embed` yielded, in the manifest's order; segments of which nothing came are left.
+
+        Args:
+          manifest: The one given to `embed`.
+          found: At least one.
+          model: The `export.Model`.
+          config: As given to `embed`.
+        """
+        found = sorted(found, key=lambda one: one.row)
+        rows = np.array([one.row for one in found])
+        kept = manifest.take(rows)
+        return cls(
+            kept,
+            np.array([stamp_of(path) for path in kept.frame["path"]], np.int64).reshape(-1, 2),
+            np.concatenate([one.vectors for one in found]),
+            np.repeat(np.arange(len(found), dtype=np.int32), [len(one.vectors) for one in found]),
+            np.concatenate([one.start_seconds for one in found]),
+            np.concatenate([one.end_seconds for one in found]),
+            np.concatenate([one.energy for one in found]),
+            model.digest, config.level, config.hop_seconds,
+        )
+
+    @classmethod
+    def join(cls, sets: Sequence["EmbeddingSet"]) -> "EmbeddingSet":
+        """Several sets as one.
+
+        Raises:
+          ArchiveError: They are of different models, levels or hops, or share a segment.
+        """
+        first = sets[0]
+        for other in sets[1:]:
+            for name in ("model_digest", "level", "hop_seconds"):
+                mine, theirs = getattr(first, name), getattr(other, name)
+                if mine != theirs:
+                    raise ArchiveError(
+                        f"{other.manifest.name}: its {name} is {theirs}, that of "
+                        f"{first.manifest.name} {mine}; embed all with the same"
+                    )
+        before = np.cumsum([0, *(len(one.manifest) for one in sets)])
+        frame = pd.concat([one.manifest.frame for one in sets], ignore_index=True)
+        return cls(
+            Manifest(frame, first.manifest.name),
+            np.concatenate([one.stamp for one in sets]),
+            np.concatenate([one.vectors for one in sets]),
+            np.concatenate(
+                [one.segment + offset for one, offset in zip(sets, before, strict=False)]
+            ).astype(np.int32),
+            *(
+                np.concatenate([getattr(one, name) for one in sets])
+                for name in ("start_seconds", "end_seconds", "energy")
+            ),
+            first.model_digest, first.level, first.hop_seconds,
+        )
+
+    def select(self, keep: np.ndarray) -> "EmbeddingSet":
+        """The segments where bool[segments] `keep` is true; at least one is."""
+        number = np.cumsum(keep) - 1
+        mine = keep[self.segment]
+        return dataclasses.replace(
+            self, manifest=self.manifest.take(np.flatnonzero(keep)), stamp=self.stamp[keep],
+            segment=number[self.segment[mine]].astype(np.int32),
+            **{
+                name: getattr(self, name)[mine]
+                for name in ("vectors", "start_seconds", "end_seconds", "energy")
+            },
+        )
+
+    def save(self, path: str) -> None:
+        """Writes the set, whole or not at all: Parquet if the name ends so, else .npz.
+
+        Both say the same. The .npz holds, one entry an embedding, `embeddings`, `timestamps`,
+        `start_seconds`, `end_seconds`, `energy` and `segment`, a row of the columns `path`,
+        `recording_id`, `labels`, `split`, `segment_start_seconds`, `segment_end_seconds` and
+        `stamp`; and `config`, JSON. No pickle is in it.
+        """
+        if path.endswith(".parquet"):
+            _write_parquet(path, [self])
+            return
+        frame = self.manifest.frame
+        temporary = f"{path}.tmp"
+        with open(temporary, "wb") as file:
+            np.savez(
+                file, config=np.array(json.dumps(self._config())), embeddings=self.vectors,
+                timestamps=self.timestamps, start_seconds=self.start_seconds,
+                end_seconds=self.end_seconds, energy=self.energy, segment=self.segment,
+                stamp=self.stamp, segment_start_seconds=frame["start_seconds"].to_numpy(),
+                segment_end_seconds=frame["end_seconds"].to_numpy(),
+                **{name: np.array(list(frame[name]), np.str_) for name in _COLUMNS},
+            )
+        os.replace(temporary, path)
+
+    def _config(self) -> dict:
+        return {
+            "model_digest": self.model_digest, "level": self.level,
+            "hop_seconds": self.hop_seconds, "embedding_size": self.vectors.shape[1],
+        }
+
+    @classmethod
+    def load(cls, path: str) -> "EmbeddingSet":
+        """Reads a set, or all sets below a folder.
+
+        Raises:
+          ArchiveError: There is none, or it is damaged.
+        """
+        if os.path.isdir(path):
+            paths = sorted(
+                os.path.join(folder, name)
+                for folder, _, names in os.walk(path)
+                for name in names if name.endswith((".npz", ".parquet"))
+            )
+            if not paths:
+                raise ArchiveError(f"{path}: no embeddings (.npz, .parquet) in it")
+            return cls.join([cls.load(found) for found in paths])
+        try:
+            columns, config = (
+                _read_parquet(path) if path.endswith(".parquet") else _read_npz(path)
+            )
+            frame = pd.DataFrame({name: list(columns[name]) for name in _COLUMNS})
+            frame["start_seconds"] = columns["segment_start_seconds"]
+            frame["end_seconds"] = columns["segment_end_seconds"]
+            return cls(
+                Manifest(frame, path), columns["stamp"], columns["embeddings"],
+                columns["segment"], columns["start_seconds"], columns["end_seconds"],
+                columns["energy"], config["model_digest"], config["level"], config["hop_seconds"],
+            )
+        except FileNotFoundError:
+            raise ArchiveError(f"{path}: no such file") from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            if isinstance(error, ArchiveError):
+                raise
+            raise ArchiveError(
+                f"{path}: not a set of embeddings, or damaged ({' '.join(str(error).split())}); "
+                "make it again with audio-triplet-embed"
+            ) from error
+
+
+def stamp_of(path: str) -> tuple[int, int]:
+    """Size and time of change of a file; a file with the same stamp is taken to be the same."""
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+def _read_npz(path: str) -> tuple[dict, dict]:
+    with np.load(path, allow_pickle=False) as file:
+        columns = {name: file[name] for name in file.files}
+    return columns, json.loads(str(columns["config"]))
+
+
+_SEGMENT_COLUMNS = (*_COLUMNS, "segment_start_seconds", "segment_end_seconds", "size", "mtime_ns")
+
+
+def _parquet():
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ArchiveError(
+            "Parquet needs pyarrow, which is not installed: pip install 'audio_triplet[parquet]'"
+        ) from None
+    return pyarrow, pyarrow.parquet
+
+
+def _write_parquet(path: str, sets: Iterable[EmbeddingSet]) -> None:
+    """One row an embedding, a row group a set or more; the configuration as JSON in the metadata.
+
+    Segments without an embedding are not in it.
+    """
+    pa, parquet = _parquet()
+    temporary, writer = f"{path}.tmp", None
+    try:
+        for one in sets:
+            frame = one.manifest.frame
+            of_segment = {name: list(frame[name]) for name in _COLUMNS}
+            of_segment["segment_start_seconds"] = frame["start_seconds"].to_numpy()
+            of_segment["segment_end_seconds"] = frame["end_seconds"].to_numpy()
+            of_segment["size"], of_segment["mtime_ns"] = one.stamp.T
+            codes = pa.array(one.segment)
+            columns = {name: pa.array(values).take(codes) for name, values in of_segment.items()}
+            for name in ("start_seconds", "end_seconds", "energy", "timestamps"):
+                columns[name] = pa.array(getattr(one, name))
+            columns["embeddings"] = pa.FixedSizeListArray.from_arrays(
+                pa.array(one.vectors.ravel()), one.vectors.shape[1]
+            )
+            table = pa.table(columns)
+            if writer is None:
+                config = {b"audio_triplet": json.dumps(one._config()).encode()}
+                writer = parquet.ParquetWriter(
+                    temporary, table.schema.with_metadata(config), compression="zstd",
+                    use_dictionary=list(_COLUMNS),
+                )
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is None:
+        raise ArchiveError(f"{path}: there is nothing to write")
+    os.replace(temporary, path)
+
+
+def _read_parquet(path: str) -> tuple[dict, dict]:
+    pa, parquet = _parquet()
+    try:
+        table = parquet.read_table(path)
+    except pa.ArrowException as error:
+        raise ValueError(error) from error
+    config = json.loads(table.schema.metadata[b"audio_triplet"])
+    frame = table.select(list(_SEGMENT_COLUMNS)).to_pandas()
+    changes = (frame != frame.shift()) & ~(frame.isna() & frame.shift().isna())
+    first = changes.any(axis=1).to_numpy()
+    columns = {name: frame[name].to_numpy()[first] for name in _SEGMENT_COLUMNS}
+    columns["stamp"] = np.stack([columns.pop("size"), columns.pop("mtime_ns")], axis=1)
+    columns["segment"] = (np.cumsum(first) - 1).astype(np.int32)
+    for name in ("start_seconds", "end_seconds", "energy"):
+        columns[name] = table[name].to_numpy()
+    flat = table["embeddings"].combine_chunks().flatten().to_numpy()
+    columns["embeddings"] = flat.reshape(len(frame), -1)
+    return columns, config
+
+
+# --- a folder of embeddings ----------------------------------------------------------------------
+
+CONFIG_FILE = "embeddings.json"
+FORMATS = ("files", "npz", "parquet")
+_PARTS = "parts"
+_MAX_NAME_BYTES = 240
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What `embed_to_folder` did.
+
+    Attributes:
+      files: Sound files embedded now.
+      finished: Those that were finished before.
+      seconds: Of sound embedded now.
+      embeddings: Made now.
+    """
+
+    files: int
+    finished: int
+    seconds: float
+    embeddings: int
+
+
+def output_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Where below an output folder the embeddings of each file go.
+
+    Args:
+      paths: Absolute paths of the sound files, each once.
+      names: The same below the folder that each was found in.
+
+    Returns:
+      For each its name and `.npz`. No name leaves the folder; where two would meet (also on file
+      systems that do not tell capitals apart), or one would be too long, a hash of the path is
+      added.
+    """
+    safe = []
+    for name in names:
+        parts = [part for part in name.split(os.sep) if part not in ("", ".", "..")]
+        safe.append(os.path.join(*parts) if parts else "sound")
+    count = collections.Counter(name.casefold() for name in safe)
+    result = []
+    for path, name in zip(paths, safe, strict=True):
+        folder, base = os.path.split(name)
+        encoded = base.encode("utf-8", "surrogateescape")
+        if count[name.casefold()] > 1 or len(encoded) > _MAX_NAME_BYTES:
+            key = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=6)
+            base = encoded[: _MAX_NAME_BYTES - 16].decode("utf-8", "ignore")
+            base = f"{base}.{key.hexdigest()}"
+        result.append(os.path.join(folder, f"{base}.npz"))
+    return result
+
+
+def embed_to_folder(
+    model,
+    manifest: Manifest,
+    names: Sequence[str],
+    output_dir: str,
+    config: EmbedConfig | None = None,
+    *,
+    form: str = "files",
+    overwrite: bool = False,
+    bad_files: pieces.BadFiles | None = None,
+    begin: Callable[[Summary, float], object] = lambda summary, seconds: None,
+    heard: Callable[[float], object] = lambda seconds: None,
+) -> Summary:
+    """Embeds sound files into a folder; what is finished stays finished.
+
+    Every file's embeddings are written as soon as it is done, whole or not at all, so that the
+    same call goes on after a stop. A sound file that has changed since is embedded again.
+
+    Args:
+      model: An `export.Model`.
+      manifest: The segments; those of one file go into one output.
+      names: For each row its file's name below the folder it was found in, see `output_names`.
+      output_dir: The folder.
+      config: Level, hop, batch and threads.
+      form: `files`: one .npz a sound file, in a tree like theirs. `npz`, `parquet`: in the end all
+        as one set, embeddings.npz or embeddings.parquet.
+      overwrite: Embed all again.
+      bad_files: Where files are listed that cannot be read.
+      begin: Told what is finished already and the seconds of sound that are to be embedded, before
+        it begins.
+      heard: As for `embed`.
+
+    Returns:
+      What was done.
+
+    Raises:
+      ArchiveError: The folder holds embeddings of another model, level or hop.
+      CorpusError: Of the sound that is left to embed, not one file can be read.
+    """
+    config = config or EmbedConfig()
+    bad_files = bad_files or pieces.BadFiles()
+    os.makedirs(output_dir, exist_ok=True)
+    _check_folder(output_dir, model, config, form, overwrite)
+    frame = manifest.frame
+    paths, first = np.unique(frame["path"].to_numpy(object), return_index=True)
+    folder = output_dir if form == "files" else os.path.join(output_dir, _PARTS)
+    outputs = dict(zip(
+        paths, output_names(list(paths), [names[row] for row in first]), strict=True
+    ))
+    whole = os.path.join(output_dir, f"embeddings.{form}")
+    earlier = None
+    if form != "files" and os.path.exists(whole) and not overwrite:
+        earlier = EmbeddingSet.load(whole)
+    finished = set()
+    if not overwrite:
+        finished = {
+            path for path in paths if _is_finished(os.path.join(folder, outputs[path]), path)
+        } | _finished_in(earlier)
+    rows = np.flatnonzero(~frame["path"].isin(finished).to_numpy())
+    done = Summary(0, len(paths) - frame["path"].iloc[rows].nunique(), 0.0, 0)
+    if len(rows):
+        table = pieces.scan(manifest.take(rows), bad_files)
+        order = np.argsort(table.row, kind="stable")
+        begin(done, float(table.duration.sum()))
+        wanted = table.manifest.take(order)
+        for one in _by_file(embed(model, wanted, config, bad_files, heard), wanted):
+            found = EmbeddingSet.of(wanted, one, model, config)
+            output = os.path.join(folder, outputs[found.manifest.frame["path"].iloc[0]])
+            os.makedirs(os.path.dirname(output), exist_ok=True)
+            found.save(output)
+            done = dataclasses.replace(
+                done, files=done.files + 1, embeddings=done.embeddings + len(found),
+                seconds=done.seconds + sum(part.seconds for part in one),
+            )
+    if form != "files" and os.path.isdir(folder):
+        _join_parts(folder, whole, earlier)
+    return done
+
+
+def _check_folder(output_dir, model, config: EmbedConfig, form: str, overwrite: bool) -> None:
+    """Notes who fills the folder; refuses one that another model, level or hop filled."""
+    path = os.path.join(output_dir, CONFIG_FILE)
+    mine = {
+        "model": os.path.abspath(model.path), "model_digest": model.digest,
+        "embedding_size": model.embedding_size, "level": config.level,
+        "hop_seconds": config.hop_seconds, "form": form,
+    }
+    if os.path.exists(path) and not overwrite:
+        try:
+            with open(path, encoding="utf-8") as file:
+                there = json.load(file)
+            wrong = [name for name in mine if name != "model" and there[name] != mine[name]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArchiveError(f"{path}: is damaged ({error}); delete it") from error
+        if wrong:
+            told = "; ".join(f"{name} was {there[name]}, is {mine[name]}" for name in wrong)
+            raise ArchiveError(
+                f"{output_dir}: holds embeddings made otherwise ({told}); choose another "
+                "--output_dir, or --overwrite"
+            )
+    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+        json.dump(mine, file, indent=1)
+    os.replace(f"{path}.tmp", path)
+
+
+def _is_finished(output: str, source: str) -> bool:
+    """Whether a file of embeddings is there, whole, and of this sound file as it is now."""
+    try:
+        with np.load(output, allow_pickle=False) as file:
+            return str(file["path"][0]) == source and tuple(file["stamp"][0]) == stamp_of(source)
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+        return False
+
+
+def _finished_in(earlier: EmbeddingSet | None) -> set[str]:
+    """The sound files of a set that have not changed since."""
+    if earlier is None:
+        return set()
+    finished = set()
+    for path, stamp in zip(earlier.manifest.frame["path"], earlier.stamp, strict=True):
+        try:
+            if tuple(stamp) == stamp_of(path):
+                finished.add(path)
+        except OSError:
+            continue
+    return finished
+
+
+def _by_file(found: Iterable[Embedded], manifest: Manifest) -> Iterator[list[Embedded]]:
+    """Gathers the segments of each file; those of a file with a bad segment come last."""
+    paths = manifest.frame["path"].to_numpy(object)
+    missing = collections.Counter(paths)
+    waiting: dict[str, list[Embedded]] = collections.defaultdict(list)
+    for one in found:
+        path = paths[one.row]
+        waiting[path].append(one)
+        missing[path] -= 1
+        if not missing[path]:
+            yield waiting.pop(path)
+    yield from waiting.values()
+
+
+def _join_parts(folder: str, whole: str, earlier: EmbeddingSet | None) -> None:
+    """Writes one set of all parts and of what an earlier set has that is not in them."""
+    parts = sorted(
+        os.path.join(current, name)
+        for current, _, names in os.walk(folder) for name in names if name.endswith(".npz")
+    )
+    if not parts:
+        return
+
+    def sets():
+        renewed = set()
+        for part in parts:
+            one = EmbeddingSet.load(part)
+            renewed.update(one.manifest.frame["path"])
+            yield one
+        if earlier is not None:
+            keep = ~earlier.manifest.frame["path"].isin(renewed).to_numpy()
+            if keep.any():
+                yield earlier.select(keep)
+
+    if whole.endswith(".parquet"):
+        _write_parquet(whole, sets())
+    else:
+        EmbeddingSet.join(list(sets())).save(whole)
+    shutil.rmtree(folder)

@@ -1,0 +1,156 @@
+"""Embeds sound files by a SavedModel: files, folders or a manifest in, vectors out.
+
+    audio-triplet-embed PATH/TO/SOUND --model=runs/mine/export --output_dir=embeddings
+
+writes PATH/TO/SOUND/a/b.wav's embeddings to embeddings/a/b.wav.npz: `embeddings` float32[n, dim],
+an embedding every --hop_seconds, their centres `timestamps` in seconds, and where from. With
+--form=npz or parquet all go into one set. Stopped and run again it goes on where it was; files
+that cannot be read are listed in bad_files.csv. Also: python -m experiments.embed.
+"""
+
+import os
+import sys
+import time
+
+from absl import flags, logging
+
+from audio_triplet import cli
+from audio_triplet.config import EmbedConfig
+from experiments import inputs
+
+FORMS = ("files", "npz", "parquet")
+
+
+def define_flags() -> None:
+    """Defines the script's flags."""
+    flags.DEFINE_string("model", None, "Folder of a SavedModel.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
+    flags.DEFINE_enum(
+        "form", "files", FORMS, "files: an .npz for each sound file, in a tree like theirs. npz, "
+        "parquet: one set, embeddings.npz or embeddings.parquet."
+    )
+    flags.DEFINE_boolean("overwrite", False, "Embed again what is finished.")
+    flags.DEFINE_boolean(
+        "resume", True, "Leave what is finished; --noresume stops if there is something."
+    )
+    cli.define_flags(EmbedConfig)
+
+
+class Progress:
+    """Hours done, hours a minute and time left: a bar on a terminal, else a line now and then.
+
+    Attributes:
+      seconds: Of sound that are done.
+    """
+
+    def __init__(self, total_seconds: float, every_seconds: float = 30.0):
+        from tqdm import tqdm
+
+        self.seconds, self._total = 0.0, total_seconds
+        self._every, self._told = every_seconds, time.monotonic()
+        self._start = self._told
+        self._bar = tqdm(
+            total=round(total_seconds / 3600, 4), disable=None,
+            bar_format="{percentage:3.0f}%|{bar:20}| {n:.2f} of {total:.2f} h{postfix}, "
+            "{remaining} left",
+        )
+
+    def __call__(self, seconds: float) -> None:
+        """Takes notice of more seconds of sound."""
+        self.seconds += seconds
+        self._bar.set_postfix_str(f"{self.hours_a_minute:.2f} h/min", refresh=False)
+        self._bar.update(seconds / 3600)
+        now = time.monotonic()
+        if self._bar.disable and now - self._told > self._every:
+            self._told = now
+            left = (self._total - self.seconds) / max(self.seconds, 1e-9) * (now - self._start)
+            logging.info(
+                "%.2f of %.2f h, %.2f h/min, %.0f s left",
+                self.seconds / 3600, self._total / 3600, self.hours_a_minute, left,
+            )
+
+    @property
+    def hours_a_minute(self) -> float:
+        """Hours of sound a minute."""
+        return self.seconds / 60 / max(time.monotonic() - self._start, 1e-9)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        self._bar.close()
+
+
+def main(argv):
+    """Runs the command."""
+    values = flags.FLAGS
+    cli.quiet_tensorflow()
+    with cli.clear_errors("audio-triplet-embed"):
+        config = cli.from_flags(EmbedConfig)
+        manifest, names = inputs.load_inputs(argv[1:])
+        print(embed(config, manifest, names, values))
+
+
+def embed(config: EmbedConfig, manifest, names: list[str], values) -> str:
+    """Embeds, and says what was done.
+
+    Args:
+      config: How.
+      manifest: What.
+      names: As for `archive.embed_to_folder`.
+      values: The flags.
+
+    Returns:
+      A line or two for the user.
+    """
+    there = os.path.exists(os.path.join(values.output_dir, "embeddings.json"))
+    if there and not values.resume and not values.overwrite:
+        raise cli.UsageError(
+            f"{values.output_dir}: holds embeddings; choose another --output_dir, --resume or "
+            "--overwrite"
+        )
+    from audio_triplet import archive, export, pieces
+
+    model = export.Model(values.model)
+    bad_files, progress = pieces.BadFiles(), None
+
+    def begin(summary, seconds):
+        nonlocal progress
+        if summary.finished:
+            logging.info("%d files are finished already", summary.finished)
+        progress = Progress(seconds)
+
+    start = time.monotonic()
+    listed = os.path.join(values.output_dir, "bad_files.csv")
+    try:
+        done = archive.embed_to_folder(
+            model, manifest, names, values.output_dir, config, form=values.form,
+            overwrite=values.overwrite, bad_files=bad_files, begin=begin,
+            heard=lambda seconds: progress(seconds),
+        )
+    except KeyboardInterrupt:
+        raise cli.Interrupted("stopped; finished files are kept, go on with") from None
+    finally:
+        if progress is not None:
+            progress.close()
+        if bad_files.entries:
+            bad_files.write(listed)
+        elif os.path.exists(listed):
+            os.remove(listed)
+    minutes = (time.monotonic() - start) / 60
+    told = (
+        f"{done.embeddings:,} embeddings of {done.files:,} files, {done.seconds / 3600:.2f} h of "
+        f"sound, in {minutes:.1f} min ({done.seconds / 3600 / minutes:.2f} h/min)"
+    )
+    if done.finished:
+        told += f"; {done.finished:,} files were finished before"
+    if bad_files.entries:
+        told += f"\n{len(bad_files.entries)} files could not be used, see {listed}"
+    return told
+
+
+def run() -> None:
+    """Entry point of the command."""
+    cli.start(__name__, define_flags, main)
+
+
+if __name__ == "__main__":
+    sys.exit(run())
