@@ -14,7 +14,7 @@ import time
 
 from absl import flags, logging
 
-from audio_triplet import cli
+from audio_triplet import cli, locks
 from audio_triplet.config import EmbedConfig
 from experiments import inputs
 
@@ -86,7 +86,9 @@ def main(argv):
     with cli.clear_errors("audio-triplet-embed"):
         config = cli.from_flags(EmbedConfig)
         manifest, names = inputs.load_inputs(argv[1:])
-        print(embed(config, manifest, names, values))
+        with locks.exclusive(values.output_dir):
+            locks.clear_leftovers(values.output_dir)
+            print(embed(config, manifest, names, values))
 
 
 def embed(config: EmbedConfig, manifest, names: list[str], values) -> str:
