@@ -32,6 +32,13 @@ INSTALL = [
 ]
 
 EXTRAS = {
+    # onnx 1.19 needs a newer ml-dtypes than TensorFlow 2.17 takes.
+    "onnx": [
+        "tf2onnx>=1.17",
+        'onnx>=1.17,<1.19; python_version < "3.13"',
+        'onnx>=1.17; python_version >= "3.13"',
+        "onnxruntime>=1.18",
+    ],
     # Checks audio_triplet.hear against the published rules (it imports PyTorch too).
     "hear": ["hearvalidator>=2021.0.2", "torch>=2.2"],
     # What benchmarks compare with; each is optional, absent ones are named as skipped.
