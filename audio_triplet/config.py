@@ -15,6 +15,7 @@ SCHEDULES = ("constant", "cosine")
 ARCHITECTURES = ("vggish", "resnet50")
 NORMALISATIONS = ("none", "batch")
 LEVELS = ("patch", "segment")
+LABELLINGS = ("auto", "single", "multi")
 
 CONSTRAINTS = ("gaussian_noise", "translation", "mixing", "proximity")
 """Class-agnostic constraints, in the order of their ids in a batch."""
@@ -131,6 +132,31 @@ class PrepareConfig:
             raise ConfigError(f"resampler={self.resampler!r} is neither soxr nor resampy")
         if not 0 <= self.max_bad_share <= 1 or self.num_shards < 0:
             raise ConfigError("max_bad_share must lie in 0 … 1, and num_shards not be negative")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifyConfig:
+    """How a classifier of one's own sounds is fitted.
+
+    Attributes:
+      hidden_units: Width of the hidden layer (the paper's has 512); 0 for none, which a few labels
+        are enough for.
+      labelling: `single`: each sound is of one class; `multi`: of any number; `auto`: single if
+        every labelled sound has one label.
+      folds: Parts that the recordings are divided into for the cross-validated score.
+      seed: Seed of the folds, the weights, and of what is drawn for the learning curve.
+    """
+
+    hidden_units: int = 0
+    labelling: str = "auto"
+    folds: int = 5
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.labelling not in LABELLINGS:
+            raise ConfigError(f"labelling={self.labelling!r} is none of {', '.join(LABELLINGS)}")
+        if self.hidden_units < 0 or self.folds < 2:
+            raise ConfigError("hidden_units must not be negative, and folds be at least 2")
 
 
 @dataclasses.dataclass(frozen=True)

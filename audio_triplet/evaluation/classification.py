@@ -41,7 +41,10 @@ class ClassifierConfig:
       max_rounds: rounds at most.
       min_round_steps: steps a round has at least.
       fixed_rounds: rounds where there are too few recordings to hold any out.
-      patience: stop after this many rounds without a better mAP on the held-out recordings.
+      criterion: what the rounds are chosen by on the held-out recordings: "map"; or "loss", the
+        cross-entropy of the segments' scores, which still tells classifiers apart where a handful
+        of held-out segments has a perfect mAP from the first round on.
+      patience: stop after this many rounds without a better value of it.
       validation_fraction: share of each class's recordings held out, in [0, 1); 0 trains for
         `fixed_rounds`.
       batch_size: patches a step, at most.
@@ -57,6 +60,7 @@ class ClassifierConfig:
     max_rounds: int = 60
     min_round_steps: int = 20
     fixed_rounds: int = 15
+    criterion: str = "map"
     patience: int = 8
     validation_fraction: float = 0.2
     batch_size: int = 256
@@ -70,6 +74,7 @@ class ClassifierConfig:
         checks = {
             "hidden_units must be 0 or more": self.hidden_units >= 0,
             "loss must be 'sigmoid' or 'softmax'": self.loss in ("sigmoid", "softmax"),
+            "criterion must be 'map' or 'loss'": self.criterion in ("map", "loss"),
             "validation_fraction must be in [0, 1)": 0 <= self.validation_fraction < 1,
             "dropout must be in [0, 1)": 0 <= self.dropout < 1,
             "learning_rate must be positive": self.learning_rate > 0,
@@ -245,6 +250,7 @@ def fit_classifier(
     segment_labels,
     segment_groups: Sequence[Hashable] | None = None,
     config: ClassifierConfig | None = None,
+    weight_decays: Sequence[float] = (),
 ) -> Classifier:
     """Trains a shallow classifier; the same input and seed give the same classifier.
 
@@ -255,6 +261,8 @@ def fit_classifier(
       segment_groups: one hashable a segment (its recording), so that no recording is on both
         sides of the hold-out; None: each segment its own.
       config: None for the defaults.
+      weight_decays: values to choose from on the held-out recordings, with the rounds; without
+        any, or where nothing can be held out, that of `config`.
 
     Returns:
       A `Classifier`, trained on everything given.
@@ -276,26 +284,44 @@ def fit_classifier(
         raise ValueError(f"{len(labels)} rows of labels but {len(groups)} groups")
 
     held_out = hold_out(labels, groups, config.validation_fraction, config.seed)
-    curve: list[float] = []
+    curve, best = [], None
     rounds = config.fixed_rounds
     if held_out.any():
-        kept = ~held_out[segment]
-        fit = _Fit(embeddings[kept], segment[kept], labels, config)
-        number = np.cumsum(held_out) - 1  # segments renumbered among the held-out ones
-        inputs, owner = embeddings[~kept], number[segment[~kept]]
-        while len(curve) < config.max_rounds:
-            fit.train_round()
-            scores = fit.classifier().predict_segments(inputs, owner, held_out.sum())
-            precision = metrics.average_precision_per_class(labels[held_out], scores)
-            curve.append(metrics.mean_over_classes(precision))
-            if len(curve) - 1 - int(np.argmax(curve)) >= config.patience:
-                break
-        rounds = int(np.argmax(curve)) + 1
+        choices = [dataclasses.replace(config, weight_decay=decay) for decay in weight_decays]
+        for choice in choices or [config]:
+            found = _held_out_curve(embeddings, segment, labels, held_out, choice)
+            if best is None or max(found[choice.criterion]) > max(best[choice.criterion]):
+                config, best = choice, found
+        rounds, curve = int(np.argmax(best[config.criterion])) + 1, best["map"]
 
     fit = _Fit(embeddings, segment, labels, config)
     for _ in range(rounds):
         fit.train_round()
     return dataclasses.replace(fit.classifier(), rounds=rounds, validation_map=tuple(curve))
+
+
+def _held_out_curve(embeddings, segment, labels, held_out, config) -> dict[str, list[float]]:
+    """What held-out segments say after each round (more is better), until it has long not risen.
+
+    Returns:
+      `map`, mean average precision, and `loss`, the negative cross-entropy.
+    """
+    curve: dict[str, list[float]] = {"map": [], "loss": []}
+    chosen = curve[config.criterion]
+    kept, targets = ~held_out[segment], labels[held_out]
+    fit = _Fit(embeddings[kept], segment[kept], labels, config)
+    number = np.cumsum(held_out) - 1  # segments renumbered among the held-out ones
+    inputs, owner = embeddings[~kept], number[segment[~kept]]
+    while len(chosen) < config.max_rounds:
+        fit.train_round()
+        scores = fit.classifier().predict_segments(inputs, owner, held_out.sum())
+        precision = metrics.average_precision_per_class(targets, scores)
+        curve["map"].append(metrics.mean_over_classes(precision))
+        true = np.where(targets, scores, 1 if config.loss == "softmax" else 1 - scores)
+        curve["loss"].append(float(np.log(np.maximum(true, 1e-7)).sum(axis=1).mean()))
+        if len(chosen) - 1 - int(np.argmax(chosen)) >= config.patience:
+            break
+    return curve
 
 
 def hold_out(labels, groups: Sequence[Hashable], fraction: float, seed: int) -> np.ndarray:
