@@ -47,7 +47,9 @@ EXTRAS = {
         "torch>=2.4",
     ],
     "parquet": ["pyarrow>=15"],
-    "dev": ["pyarrow>=15", "hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
+    # Preparing on all cores or on a cluster.
+    "beam": ["apache-beam>=2.60"],
+    "dev": ["apache-beam>=2.60", "pyarrow>=15", "hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
 }
 
 setup(

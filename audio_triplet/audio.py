@@ -35,6 +35,7 @@ energies leave float32); rates outside 1 kHz to 1 MHz; more than 64 channels; ch
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 import re
@@ -48,6 +49,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 import soxr
+
+from audio_triplet import storage
 
 MIN_SAMPLE_RATE = 1_000
 MAX_SAMPLE_RATE = 1_000_000
@@ -418,7 +421,8 @@ class _Source:
             self._feeder = _Feeder(self._file)
             source = self._feeder.read_fd
         else:
-            source = self._file.fileno() if self._owns_file else self._file
+            here = isinstance(self._file, io.FileIO)
+            source = self._file.fileno() if self._owns_file and here else self._file
         with _decoding(self.name):
             self._sound = _Sound(source, closefd=False)
 
@@ -571,6 +575,8 @@ def _printable(path: AudioPath) -> str:
 
 def _open_file(path: AudioPath, name: str) -> BinaryIO:
     try:
+        if storage.is_remote(path):
+            return storage.open_remote(path)
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             raise AudioError(name, "is a directory", "give the path of one sound file")

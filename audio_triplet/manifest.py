@@ -29,6 +29,8 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
+from audio_triplet import storage
+
 CORE_COLUMNS = ("path", "recording_id", "labels", "split", "start_seconds", "end_seconds")
 PROVENANCE_COLUMNS = ("package", "version", "sha256", "licence", "kind")
 KNOWN_COLUMNS = CORE_COLUMNS + PROVENANCE_COLUMNS
@@ -47,7 +49,6 @@ _TIME_ALIASES = {
     "end_time": "end_seconds",
 }
 _FOLD = re.compile(r"(?:fold)?[ _-]?(\d+)", re.IGNORECASE)
-_URI = r"[A-Za-z][A-Za-z0-9+.-]+://"  # gs://…; two letters at least, so `C:\` is none
 
 
 class CorpusError(ValueError):
@@ -240,7 +241,7 @@ def check_files(manifest: Manifest) -> list[tuple[str, str]]:
     """
     bad = []
     for path in sorted(manifest.frame["path"].unique()):
-        if re.match(_URI, path):
+        if storage.is_remote(path):
             continue
         try:
             if os.path.isdir(path):
@@ -483,9 +484,9 @@ def _absolute(paths: pd.Series, folder: str) -> pd.Series:
 
     ".." stays: behind a symbolic link only the system knows what it means.
     """
-    rooted = paths.str.startswith("/") | paths.str.match(_URI)
+    rooted = paths.str.startswith("/") | paths.str.match(storage.URI)
     whole = paths.where(rooted | (paths == ""), os.path.join(folder, "") + paths)
-    untidy = whole.str.contains(r"/\.?(?:/|$)", regex=True) & ~whole.str.match(_URI)
+    untidy = whole.str.contains(r"/\.?(?:/|$)", regex=True) & ~whole.str.match(storage.URI)
     if untidy.any():
         tidy = whole[untidy].str.replace(r"(?:/\.)+(?=/|$)", "", regex=True)
         whole = whole.copy()

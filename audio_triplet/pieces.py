@@ -14,6 +14,7 @@ import abc
 import csv
 import dataclasses
 import hashlib
+import io
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from audio_triplet import audio, features
+from audio_triplet import audio, features, storage
 from audio_triplet.manifest import CorpusError, Manifest
 
 PIECE_PATCHES = 11
@@ -94,23 +95,14 @@ class BadFiles:
             self.entries[path] = reason
         logging.warning("skipped %s: %s", path, reason)
 
-    def read(self, path: str) -> None:
-        """Takes over the list that an earlier, unfinished run wrote, if there is one."""
-        if os.path.exists(path):
-            with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-                rows = list(csv.reader(file))[1:]
-            with self._lock:
-                self.entries.update(row for row in rows if len(row) == 2)
-
     def write(self, path: str) -> None:
         """Writes `path,reason` as CSV, whole or not at all."""
-        temporary = f"{path}.tmp"
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "reason"])
-            with self._lock:
-                writer.writerows(sorted(self.entries.items()))
-        os.replace(temporary, path)
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["path", "reason"])
+        with self._lock:
+            writer.writerows(sorted(self.entries.items()))
+        storage.write_whole(path, text.getvalue())
 
     def check_share(self, files: int, max_share: float, name: str) -> None:
         """Stops before any work is lost: too many bad files are a mistake, not bad luck.
@@ -279,12 +271,21 @@ def scan(manifest: Manifest, bad_files: BadFiles, threads: int = 8) -> PieceTabl
             bad_files.add(path, error.reason)
             return np.nan
 
+    # Elsewhere each look waits for the network.
+    threads = 64 if len(paths) and storage.is_remote(paths[0]) else threads
     with futures.ThreadPoolExecutor(threads) as pool:
         length = dict(zip(paths, pool.map(seconds, paths, chunksize=64), strict=True))
     frame = manifest.frame
     file_seconds = frame["path"].map(length).to_numpy(np.float64)
     start = frame["start_seconds"].to_numpy(np.float64)
-    end = np.fmin(frame["end_seconds"].to_numpy(np.float64), file_seconds)
+    asked = frame["end_seconds"].to_numpy(np.float64)
+    end = np.fmin(asked, file_seconds)
+    beyond = asked > file_seconds + 0.1
+    if beyond.any():
+        logging.warning(
+            "%s: %d segments end past the end of their file (%s, …); they are cut there",
+            manifest.name, beyond.sum(), frame["path"].iloc[int(np.argmax(beyond))],
+        )
     duration = end - start
     for path in frame["path"][duration <= 0].unique():
         bad_files.add(path, "a segment begins past the end of the file; correct start_seconds")
@@ -409,12 +410,6 @@ class FilePieces(PieceSource):
             "segment": self._row[segment],
             "position": position,
         }
-
-    def read_handles(self, handles: np.ndarray) -> tf.data.Dataset:
-        """The pieces at the given places of the table, in that order: int64[n] → n pieces."""
-        return tf.data.Dataset.from_tensor_slices(np.asarray(handles, np.int64)).map(
-            self._read, tf.data.AUTOTUNE
-        )
 
     def _extent(self, segment: int, position: int) -> tuple[float, float]:
         """Start in the file and length of a piece, seconds."""

@@ -19,13 +19,12 @@ is beyond what a waveform within ±1 can give.
 
 import dataclasses
 import json
-import os
 import re
 
 import numpy as np
 import tensorflow as tf
 
-from audio_triplet import features, pieces
+from audio_triplet import features, pieces, storage
 from audio_triplet.manifest import CorpusError, Manifest
 
 FORMAT = 1
@@ -44,6 +43,8 @@ class SplitInfo:
       pieces: Number of records.
       most_turns: Most pieces of one recording.
       seconds: Seconds of sound.
+      shard_bytes: Size of each shard; empty in folders prepared before it was noted.
+      shard_recordings: Recordings in each shard; likewise.
     """
 
     shards: tuple[str, ...]
@@ -51,6 +52,8 @@ class SplitInfo:
     pieces: int
     most_turns: int
     seconds: float
+    shard_bytes: tuple[int, ...] = ()
+    shard_recordings: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +84,10 @@ class PreparedInfo:
 
     def write(self, folder: str) -> None:
         """Writes prepared.json, whole or not at all. It is written last: it says «finished»."""
-        path = os.path.join(folder, INFO_FILE)
-        with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
-            file.write(json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False))
-        tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+        path = storage.join(folder, INFO_FILE)
+        storage.write_whole(
+            path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
+        )
 
     @classmethod
     def read(cls, folder: str) -> "PreparedInfo":
@@ -93,16 +96,20 @@ class PreparedInfo:
         Raises:
           CorpusError: It is missing, broken, or of another format or front end.
         """
-        path = os.path.join(folder, INFO_FILE)
+        path = storage.join(folder, INFO_FILE)
         try:
-            with tf.io.gfile.GFile(path) as file:
-                content = json.loads(file.read())
-            splits = {n: SplitInfo(**{**s, "shards": tuple(s["shards"])})
-                      for n, s in content.pop("splits").items()}
+            content = json.loads(storage.read_text(path))
+            splits = {
+                name: SplitInfo(**{
+                    key: tuple(value) if isinstance(value, list) else value
+                    for key, value in split.items()
+                })
+                for name, split in content.pop("splits").items()
+            }
             bad_files = tuple(map(tuple, content.pop("bad_files")))
             classes = tuple(content.pop("classes"))
             info = cls(splits=splits, bad_files=bad_files, classes=classes, **content)
-        except (tf.errors.OpError, OSError) as error:
+        except OSError as error:
             raise CorpusError(
                 f"{path}: cannot be read; is {folder} a folder made by data_prep.prepare?"
             ) from error
@@ -115,6 +122,12 @@ class PreparedInfo:
                 f"{path}: was prepared with another format or front end; prepare it again"
             )
         return info
+
+
+def read_manifest(folder: str, name: str | None = None) -> Manifest:
+    """The segments of a prepared folder, wherever it is."""
+    with storage.local_copy(storage.join(folder, MANIFEST_FILE)) as path:
+        return Manifest.read(path, name)
 
 
 def shard_name(split: str, number: int, count: int) -> str:
@@ -195,7 +208,7 @@ class ShardPieces(pieces.PieceSource):
         self.recordings = sum(part.recordings for part in parts)
         self.classes = self.info.classes
         self._thin = max(part.most_turns for part in parts) > 1
-        self._files = [os.path.join(folder, name) for part in parts for name in part.shards]
+        self._files = [storage.join(folder, name) for part in parts for name in part.shards]
         gone = [file for file in self._files if not tf.io.gfile.exists(file)]
         if gone:
             raise CorpusError(f"{gone[0]}: the shard is missing; prepare {folder} again")
@@ -204,7 +217,7 @@ class ShardPieces(pieces.PieceSource):
     @property
     def manifest(self) -> Manifest:
         """The prepared folder's segments (rows are what `segment` counts)."""
-        return Manifest.read(os.path.join(self.folder, MANIFEST_FILE))
+        return read_manifest(self.folder, self.info.source)
 
     def _handles(self, seed, first_visit):
         first_epoch, skip = divmod(first_visit, self.recordings)

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 
+from audio_triplet import storage
 from audio_triplet.manifest import Manifest
 from data_prep import CorpusError, audioset, debian_sounds, esc50, folders, fsd50k, urbansound8k
 
@@ -35,7 +36,7 @@ def accepted_forms() -> str:
 
 def is_prepared(spec: str) -> bool:
     """Whether `spec` names a folder of prepared TFRecord shards (it holds `prepared.json`)."""
-    return os.path.isfile(os.path.join(os.path.expanduser(spec), PREPARED_FILE))
+    return storage.exists(storage.join(os.path.expanduser(spec), PREPARED_FILE))
 
 
 def load_corpus(spec: str) -> Manifest:
@@ -52,6 +53,9 @@ def load_corpus(spec: str) -> Manifest:
       CorpusError: unknown form, or a place that does not hold such a corpus.
       ManifestError: the corpus's table is wrong.
     """
+    if storage.is_remote(spec):
+        storage.check_readable(spec)
+        raise CorpusError(_without_scheme(spec))
     # One letter before a colon is a drive, not a scheme.
     match = re.match(r"([A-Za-z][\w-]+):(.*)", spec, re.DOTALL)
     if not match:
@@ -71,6 +75,8 @@ def load_corpus(spec: str) -> Manifest:
 def _without_scheme(spec: str) -> str:
     """The message for a spec that has no scheme, with the likely mend."""
     place = os.path.expanduser(spec)
+    if storage.is_remote(spec) and not is_prepared(spec):
+        return f"{spec}: holds no {PREPARED_FILE}; for sound there give a manifest:FILE.csv of it"
     if is_prepared(spec):
         return f"{spec}: prepared shards, which have no manifest; train from them directly"
     if os.path.isfile(os.path.join(place, "meta", "esc50.csv")):

@@ -1,48 +1,79 @@
 """Sound files → TFRecord shards of mel energies, written whole or not at all.
 
-A run that was stopped goes on where it was: finished shards are kept. The same corpus gives the
-same bytes, however many threads work.
+Two steps. `prepare` reads the headers and lays out the work: one small JSON file a shard, in
+`in_progress/`. Then `write_shard` makes each shard from its file alone, in any order and any
+number of processes or machines at a time: threads of this process by default, workers of a Beam
+pipeline by `data_prep.beam.run`. The same corpus gives the same bytes, whoever writes them.
+
+A run that was stopped goes on where it was: the layout is read again, finished shards are kept.
 """
 
+import collections
 import dataclasses
+import functools
 import hashlib
+import itertools
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 from importlib import metadata
+from typing import Protocol
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from audio_triplet import pieces, shards
+from audio_triplet import audio, locks, pieces, shards, storage
 from audio_triplet.config import PrepareConfig
 from audio_triplet.manifest import UNUSED, CorpusError, Manifest, split_by_recording
 
 PIECES_PER_SHARD = 1024  # about 100 MB when pieces are whole
+SUMMARY_FILE = "summary.json"
+BAD_FILES = "bad_files.csv"
+WORK_DIR = "in_progress"
+_LAYOUT = "layout.json"  # in WORK_DIR, written last: all shards' layouts are there
+_ROWS_AT_A_TIME = 100_000
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Shard:
-    """One file to write: which pieces go into it."""
+class Engine(Protocol):
+    """What runs `write_shard` for many shards, in this process or on a cluster."""
 
-    split: str
-    name: str
-    handles: np.ndarray
+    def __call__(
+        self,
+        folder: str,
+        todo: Mapping[str, int],
+        resampler: str,
+        advance: Callable[[int], object],
+    ) -> Iterator[str]:
+        """Writes shards and yields the names of those that are finished.
+
+        Args:
+          folder: The folder to be prepared.
+          todo: File name of each shard → its number of pieces.
+          resampler: `soxr` or `resampy`.
+          advance: To be called with the number of pieces done since the last call.
+        """
 
 
 def prepare(
-    manifest: Manifest, output_dir: str, config: PrepareConfig | None = None, progress: bool = True
+    manifest: Manifest,
+    output_dir: str,
+    config: PrepareConfig | None = None,
+    progress: bool = True,
+    engine: Engine | None = None,
 ) -> shards.PreparedInfo:
     """Prepares a manifest into a folder, or finds it prepared already.
 
     Args:
       manifest: Segments; where it names no splits they are drawn by recording.
-      output_dir: Folder of the shards; made if need be.
+      output_dir: Folder of the shards; made if need be. Anything that tf.io.gfile takes.
       config: How.
       progress: Whether to show a progress bar.
+      engine: Where the shards are written; threads of this process if None.
 
     Returns:
       What prepared.json says.
@@ -50,16 +81,24 @@ def prepare(
     Raises:
       CorpusError: The folder holds another corpus, its shards are damaged, or too many files
         are bad.
+      LockedError: Another process is preparing the folder.
     """
     config = config or PrepareConfig()
+    requested = manifest.frame.attrs.get("requested")
     manifest = split_by_recording(manifest)  # only segments that have no split
     manifest = manifest.select([split for split in manifest.splits if split != UNUSED])
     digest = fingerprint(manifest, config)
-    if tf.io.gfile.exists(os.path.join(output_dir, shards.INFO_FILE)):
-        info = shards.PreparedInfo.read(output_dir)
-        _refuse_other(output_dir, info.fingerprint, digest)
-        return info
-    return _write(manifest, output_dir, config, digest, progress)
+    if not storage.exists(storage.join(output_dir, shards.INFO_FILE)):
+        storage.check_readable(output_dir)
+        tf.io.gfile.makedirs(output_dir)
+        with locks.exclusive(output_dir):
+            # Who held the lock before may have finished meanwhile.
+            if not storage.exists(storage.join(output_dir, shards.INFO_FILE)):
+                return _write(manifest, output_dir, config, digest, requested, progress,
+                              engine or in_threads)
+    info = shards.PreparedInfo.read(output_dir)
+    _refuse_other(output_dir, info.fingerprint, digest)
+    return info
 
 
 def _refuse_other(folder: str, found: str, wanted: str) -> None:
@@ -71,108 +110,195 @@ def _refuse_other(folder: str, found: str, wanted: str) -> None:
 
 
 def fingerprint(manifest: Manifest, config: PrepareConfig) -> str:
-    """Digest of everything that shapes the shards."""
+    """Digest of everything that shapes the shards; of files elsewhere only their names."""
     digest = hashlib.sha256()
     settings = dataclasses.asdict(config) | {"format": shards.FORMAT, "max_bad_share": None}
     digest.update(json.dumps(settings, sort_keys=True).encode())
     frame = manifest.frame
-    digest.update(frame.to_csv(index=False).encode("utf-8", "surrogateescape"))
+    for first in range(0, len(frame), _ROWS_AT_A_TIME):
+        part = frame.iloc[first : first + _ROWS_AT_A_TIME]
+        text = part.to_csv(index=False, header=first == 0)
+        digest.update(text.encode("utf-8", "surrogateescape"))
     for path in frame["path"].unique():
-        size = os.path.getsize(path) if os.path.exists(path) else -1
+        try:
+            size = os.stat(path).st_size
+        except (OSError, ValueError):
+            size = -1
         digest.update(f"{size};".encode())
     return digest.hexdigest()
 
 
-def _write(manifest, output_dir, config, digest, progress) -> shards.PreparedInfo:
-    tf.io.gfile.makedirs(output_dir)
-    marker = os.path.join(output_dir, "in_progress.txt")
-    if tf.io.gfile.exists(marker):
-        with tf.io.gfile.GFile(marker) as file:
-            _refuse_other(output_dir, file.read().strip(), digest)
-    else:
-        with tf.io.gfile.GFile(marker, "w") as file:
-            file.write(digest)
-    bad_files = pieces.BadFiles()
-    bad_path = os.path.join(output_dir, "bad_files.csv")
-    bad_files.read(bad_path)
-    table = pieces.scan(manifest, bad_files)
-    files = manifest.frame["path"].nunique()
-    bad_files.write(bad_path)
-    bad_files.check_share(files, config.max_bad_share, manifest.name)
-
-    source = pieces.FilePieces(
-        table, bad_files, classes=manifest.classes, resampler=config.resampler
-    )
-    plan = list(_plan(table, config))
-    todo = [shard for shard in plan if not tf.io.gfile.exists(os.path.join(output_dir, shard.name))]
-    turn = np.arange(len(table.segment)) - np.repeat(table.first, table.count)
-    turns = np.repeat(table.count, table.count)
-    dataset = source.read_handles(np.concatenate([np.zeros(0), *(s.handles for s in todo)]))
-    read = iter(dataset.as_numpy_iterator())
+def _write(
+    manifest, output_dir, config, digest, requested, progress, engine
+) -> shards.PreparedInfo:
+    layout = _read_layout(output_dir, digest)
+    locks.clear_leftovers(output_dir)
+    if layout is None:
+        layout = _lay_out(manifest, output_dir, config, digest, requested)
+    splits, bad_files = layout["splits"], pieces.BadFiles()
+    bad_files.entries.update(layout["bad_files"])
+    counts = dict(zip(
+        itertools.chain.from_iterable(split["shards"] for split in splits.values()),
+        itertools.chain.from_iterable(split["shard_pieces"] for split in splits.values()),
+        strict=True,
+    ))
+    todo = {
+        name: count for name, count in counts.items() if not is_finished(output_dir, name)
+    }
     bar = tqdm(
-        total=len(table.segment),
+        total=sum(counts.values()),
+        initial=sum(counts.values()) - sum(todo.values()),
         unit="piece",
         desc="preparing",
-        initial=len(table.segment) - sum(len(shard.handles) for shard in todo),
         disable=None if progress else True,  # None: off where there is no terminal
     )
-    try:
-        for shard in todo:
-            path = os.path.join(output_dir, shard.name)
-            with tf.io.TFRecordWriter(f"{path}.tmp") as writer:
-                for handle in shard.handles:
-                    writer.write(shards.encode(next(read), int(turn[handle]), int(turns[handle])))
-                    bar.update()
-            tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
-            bad_files.write(bad_path)
-            bad_files.check_share(files, config.max_bad_share, manifest.name)
-    finally:
-        # Its threads call Python; were they still running when Python ends, it would never end.
-        del read
-    bar.close()
-    manifest.write(os.path.join(output_dir, shards.MANIFEST_FILE))
-    recording_split = _recording_splits(table)
-    splits = {}
-    for split in sorted({shard.split for shard in plan}):
-        count = table.count[recording_split == split]
-        of_split = (table.manifest.frame["split"] == split).to_numpy()
-        splits[split] = shards.SplitInfo(
-            shards=tuple(shard.name for shard in plan if shard.split == split),
-            recordings=len(count),
-            pieces=int(count.sum()),
-            most_turns=int(count.max()),
-            seconds=float(table.duration[of_split].sum()),
-        )
+    results = {}
+
+    def collect(names):
+        for name in names:
+            results[name] = json.loads(storage.read_text(_work_path(output_dir, name, "done")))
+            bad_files.entries.update(results[name]["bad_files"])
+            bad_files.write(storage.join(output_dir, BAD_FILES))
+            bad_files.check_share(layout["files"], config.max_bad_share, layout["source"])
+
+    with bar:
+        collect(name for name in counts if name not in todo)
+        collect(engine(output_dir, todo, config.resampler, bar.update))
     info = shards.PreparedInfo(
-        source=manifest.name,
+        source=layout["source"],
         fingerprint=digest,
-        classes=tuple(manifest.classes),
-        splits=splits,
+        classes=tuple(layout["classes"]),
+        splits={
+            name: shards.SplitInfo(
+                shards=tuple(split["shards"]),
+                recordings=split["recordings"],
+                pieces=split["pieces"],
+                most_turns=split["most_turns"],
+                seconds=split["seconds"],
+                shard_bytes=tuple(results[shard]["bytes"] for shard in split["shards"]),
+                shard_recordings=tuple(split["shard_recordings"]),
+            )
+            for name, split in splits.items()
+        },
         bad_files=tuple(sorted(bad_files.entries.items())),
         versions={name: metadata.version(name) for name in ("numpy", "soundfile", "soxr")},
     )
+    summary = _summary(layout, info)
+    storage.write_whole(
+        storage.join(output_dir, SUMMARY_FILE), json.dumps(summary, indent=1, ensure_ascii=False)
+    )
     info.write(output_dir)
-    tf.io.gfile.remove(marker)
+    tf.io.gfile.rmtree(storage.join(output_dir, WORK_DIR))
     logging.info(
         "prepared %d segments, %d pieces, %.2f h of %s into %s; %d bad files",
-        len(table.manifest),
-        len(table.segment),
-        table.hours,
-        manifest.name,
-        output_dir,
-        len(bad_files.entries),
+        summary["segments"], summary["pieces"], summary["hours"], info.source, output_dir,
+        len(info.bad_files),
     )
     return info
 
 
-def _recording_splits(table: pieces.PieceTable) -> np.ndarray:
-    """Split of each recording: object[recordings]."""
-    return table.manifest.frame["split"].to_numpy(dtype=object)[table.segment[table.first]]
+# --- laying out ---------------------------------------------------------------------------------
 
 
-def _plan(table: pieces.PieceTable, config: PrepareConfig) -> Iterator[_Shard]:
-    """Deals the recordings of each split out to shards, in a shuffled order."""
-    recording_split = _recording_splits(table)
+def _work_path(folder: str, name: str, kind: str) -> str:
+    return storage.join(folder, WORK_DIR, f"{name}.{kind}.json")
+
+
+def _read_layout(folder: str, digest: str) -> dict | None:
+    """The layout an earlier, unfinished run wrote; None if there is none.
+
+    Raises:
+      CorpusError: It is of another corpus.
+    """
+    path = storage.join(folder, WORK_DIR, _LAYOUT)
+    if not storage.exists(path):
+        return None
+    layout = json.loads(storage.read_text(path))
+    _refuse_other(folder, layout["fingerprint"], digest)
+    logging.info("%s: going on with what an earlier run began", folder)
+    return layout
+
+
+def _lay_out(manifest, folder, config, digest, requested) -> dict:
+    """Reads the headers, writes what each shard is to hold, manifest.csv, and the layout."""
+    tf.io.gfile.makedirs(storage.join(folder, WORK_DIR))
+    bad_files = pieces.BadFiles()
+    table = pieces.scan(manifest, bad_files)
+    files = manifest.frame["path"].nunique()
+    bad_files.check_share(files, config.max_bad_share, manifest.name)
+    frame = table.manifest.frame
+    paths = frame["path"].to_numpy(dtype=object)
+    starts = frame["start_seconds"].to_numpy(np.float64)
+    recording = np.repeat(np.arange(len(table.count)), table.count)
+    turn = np.arange(len(table.segment)) - table.first[recording]
+    splits = {}
+    for split, recordings, number, count in _deal(table, config):
+        names = [shards.shard_name(split, n, count) for n in range(count)]
+        for shard, name in enumerate(names):
+            mine = recordings[number == shard]
+            at = np.concatenate(
+                [np.arange(table.first[r], table.first[r] + table.count[r]) for r in mine]
+            ) if len(mine) else np.zeros(0, np.int64)
+            segment, position = table.segment[at], table.position[at]
+            offset = position * pieces.PIECE_SECONDS
+            seconds = np.minimum(table.duration[segment] - offset, pieces.READ_SECONDS)
+            used, local = np.unique(segment, return_inverse=True)
+            labels = table.manifest.take(used).label_matrix(manifest.classes) if len(used) else []
+            work = {
+                "classes": len(manifest.classes),
+                "paths": paths[used].tolist(),
+                "labels": [np.flatnonzero(row).tolist() for row in labels],
+                "file": local.tolist(),
+                "start": (starts[segment] + offset).tolist(),
+                "seconds": seconds.tolist(),
+                "recording": table.recording_key[recording[at]].tolist(),
+                "piece": table.key[at].tolist(),
+                "turn": turn[at].tolist(),
+                "turns": table.count[recording[at]].tolist(),
+                "segment": table.row[segment].tolist(),
+                "position": position.tolist(),
+            }
+            storage.write_whole(_work_path(folder, name, "work"), json.dumps(work))
+        of_split = (frame["split"] == split).to_numpy()
+        shard_pieces = np.bincount(number, table.count[recordings], len(names)).astype(int)
+        splits[split] = {
+            "shards": names,
+            "shard_pieces": shard_pieces.tolist(),
+            "shard_recordings": np.bincount(number, minlength=len(names)).tolist(),
+            "segments": int(of_split.sum()),
+            "recordings": len(recordings),
+            "pieces": int(shard_pieces.sum()),
+            "most_turns": int(table.count[recordings].max()),
+            "seconds": float(table.duration[of_split].sum()),
+        }
+    with storage.written_whole(storage.join(folder, shards.MANIFEST_FILE)) as path:
+        manifest.write(path)
+    layout = {
+        "fingerprint": digest,
+        "source": manifest.name,
+        "classes": manifest.classes,
+        "splits": splits,
+        "per_class": _per_class(table),
+        "files": files,
+        "requested": requested,
+        "bad_files": bad_files.entries,
+    }
+    storage.write_whole(storage.join(folder, WORK_DIR, _LAYOUT), json.dumps(layout))
+    return layout
+
+
+def _deal(
+    table: pieces.PieceTable, config: PrepareConfig
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, int]]:
+    """Deals the recordings of each split out to shards, in a shuffled order.
+
+    Yields:
+      Split, int64[n] recordings in their new order, int64[n] number of each one's shard, and the
+      number of shards.
+    """
+    recording_split = table.manifest.frame["split"].to_numpy(dtype=object)[
+        table.segment[table.first]
+    ]
     for split in sorted(set(recording_split)):
         recordings = np.flatnonzero(recording_split == split)
         recordings = np.random.default_rng(config.seed).permutation(recordings)
@@ -180,12 +306,145 @@ def _plan(table: pieces.PieceTable, config: PrepareConfig) -> Iterator[_Shard]:
         count = config.num_shards or math.ceil(total / PIECES_PER_SHARD)
         # Each shard gets a run of recordings with about the same number of pieces.
         begin = np.cumsum(table.count[recordings]) - table.count[recordings]
-        number = begin * count // total
-        for shard in range(count):
-            of_shard = recordings[number == shard]
-            handles = [np.arange(table.first[r], table.first[r] + table.count[r]) for r in of_shard]
-            yield _Shard(
-                split,
-                shards.shard_name(split, shard, count),
-                np.concatenate(handles) if handles else np.zeros(0, np.int64),
+        yield split, recordings, begin * count // total, count
+
+
+def _per_class(table: pieces.PieceTable) -> dict[str, dict[str, float]]:
+    """Class → its segments and hours; a segment of several classes counts to each."""
+    codes, unique = pd.factorize(table.manifest.frame["labels"])
+    segments = np.bincount(codes, minlength=len(unique))
+    seconds = np.bincount(codes, table.duration, len(unique))
+    totals = collections.defaultdict(lambda: [0, 0.0])
+    for joined, count, length in zip(unique, segments, seconds, strict=True):
+        for label in filter(None, joined.split(";")):
+            totals[label][0] += int(count)
+            totals[label][1] += float(length)
+    return {
+        label: {"segments": count, "hours": round(length / 3600, 6)}
+        for label, (count, length) in sorted(totals.items())
+    }
+
+
+def _summary(layout: dict, info: shards.PreparedInfo) -> dict:
+    """The content of summary.json: counts, hours, bytes, totals of classes, bad files."""
+    splits = {
+        name: {
+            "segments": layout["splits"][name]["segments"],
+            "recordings": split.recordings,
+            "pieces": split.pieces,
+            "hours": round(split.seconds / 3600, 6),
+            "shards": len(split.shards),
+            "bytes": sum(split.shard_bytes),
+        }
+        for name, split in info.splits.items()
+    }
+    total = {
+        key: sum(split[key] for split in splits.values())
+        for key in ("segments", "recordings", "pieces", "hours", "bytes")
+    }
+    return {
+        "source": info.source,
+        "fingerprint": info.fingerprint,
+        **total,
+        "bytes_per_hour": round(total["bytes"] / total["hours"]) if total["hours"] else None,
+        "splits": splits,
+        "requested": layout["requested"],
+        "files": {"found": layout["files"], "broken": len(info.bad_files)},
+        "bad_files": [{"path": path, "reason": reason} for path, reason in info.bad_files],
+        "classes": layout["per_class"],
+    }
+
+
+# --- writing shards -----------------------------------------------------------------------------
+
+
+def is_finished(folder: str, name: str) -> bool:
+    """Whether a shard is written whole; it is renamed to its name after its report is."""
+    return storage.exists(_work_path(folder, name, "done")) and storage.exists(
+        storage.join(folder, name)
+    )
+
+
+def write_shard(
+    folder: str,
+    name: str,
+    resampler: str,
+    *,
+    threads: int = 1,
+    attempt: str = "",
+    advance: Callable[[int], object] = lambda pieces_done: None,
+) -> None:
+    """Makes one shard from its layout, unless it is finished; the bytes depend on that alone.
+
+    Args:
+      folder: The folder that is prepared.
+      name: File name of the shard.
+      resampler: `soxr` or `resampy`.
+      threads: Pieces decoded at the same time.
+      attempt: Keeps apart the unfinished files of workers that may make one shard twice.
+      advance: Called with 1 after each piece.
+    """
+    if is_finished(folder, name):
+        return
+    work = json.loads(storage.read_text(_work_path(folder, name, "work")))
+    bad_files = pieces.BadFiles()
+
+    def record(index: int) -> bytes:
+        file = work["file"][index]
+        path, labels = work["paths"][file], np.zeros(work["classes"], bool)
+        labels[work["labels"][file]] = True
+        try:
+            waveform = audio.read_piece(
+                path, work["start"][index], work["seconds"][index], resampler=resampler
             )
+        except audio.AudioError as error:
+            bad_files.add(path, error.reason)
+            waveform = np.zeros(0, np.float32)
+        piece = {key: work[key][index] for key in ("recording", "piece", "segment", "position")}
+        energies, frames = _piece_energies()(waveform)
+        piece |= {"mel_energies": energies.numpy(), "frames": frames.numpy(), "labels": labels}
+        return shards.encode(piece, work["turn"][index], work["turns"][index])
+
+    path = storage.join(folder, name)
+    temporary = f"{path}{attempt}.tmp"
+    with tf.io.TFRecordWriter(temporary) as writer:
+        for made in _in_order(record, range(len(work["file"])), threads):
+            writer.write(made)
+            advance(1)
+    report = {"bytes": tf.io.gfile.stat(temporary).length, "bad_files": bad_files.entries}
+    storage.write_whole(_work_path(folder, name, "done"), json.dumps(report))
+    tf.io.gfile.rename(temporary, path, overwrite=True)
+
+
+def in_threads(folder, todo, resampler, advance) -> Iterator[str]:
+    """The engine of small corpora: this process, all its cores, one shard after the other."""
+    for name in todo:
+        write_shard(folder, name, resampler, threads=cores(), advance=advance)
+        yield name
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@functools.cache
+def _piece_energies() -> Callable:
+    return tf.function(
+        pieces.piece_energies, input_signature=[tf.TensorSpec([None], tf.float32)]
+    )
+
+
+def _in_order(function: Callable, items: Sequence, threads: int) -> Iterator:
+    """`map` in so many threads, only a few items ahead of who takes the results."""
+    if threads == 1:
+        yield from map(function, items)
+        return
+    waiting = collections.deque()
+    with futures.ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 4 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

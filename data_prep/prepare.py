@@ -1,9 +1,18 @@
-"""Prepares a corpus: sound files → TFRecord shards of mel energies, read many times afterwards.
+r"""Prepares a corpus: sound files → TFRecord shards of mel energies, read many times afterwards.
 
     python -m data_prep.prepare --corpus=esc50:DIR --output_dir=prepared/esc50
 
 A run that was stopped goes on where it was. Train from the shards by `--corpus=prepared/esc50`.
+
+With Apache Beam installed (extra `[beam]`) it is one Beam pipeline, on all cores of this machine
+or, by Beam's own flags, anywhere else:
+
+    python -m data_prep.prepare --corpus=audioset:DIR --output_dir=gs://BUCKET/prepared \
+        --runner=DataflowRunner --project=… --region=… --temp_location=gs://BUCKET/tmp
 """
+
+import importlib.util
+import sys
 
 from absl import app, flags
 
@@ -17,7 +26,12 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "corpus", None, f"What to prepare: {corpora.accepted_forms()}.", required=True
     )
-    flags.DEFINE_string("output_dir", None, "Folder for the shards.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder for the shards; gs://… too.", required=True)
+    flags.DEFINE_enum(
+        "engine", "auto", ["auto", "beam", "threads"], "beam: a process a core, or the cluster "
+        "that Beam's own flags name (--runner, --direct_num_workers, …, see its documentation); "
+        "threads: this process; auto: beam if it is installed.",
+    )
     define_preparing_flags()
 
 
@@ -26,28 +40,70 @@ def define_preparing_flags() -> None:
     cli.define_flags(PrepareConfig, skip=("seed",))
 
 
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Reads this command's flags; what is left over is Beam's."""
+    try:
+        return flags.FLAGS(arguments, known_only=True)
+    except flags.Error as error:
+        print(f"FATAL Flags parsing error: {error}\nPass --helpshort or --helpfull to see help on "
+              "flags.", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def choose_engine(name: str, beam_flags: list[str]):
+    """The engine for `preparation.prepare`.
+
+    Args:
+      name: `auto`, `beam` or `threads`.
+      beam_flags: Flags that are not this command's.
+
+    Raises:
+      UsageError: They ask for Beam, and it is not installed or not wanted.
+    """
+    from data_prep.preparation import in_threads
+
+    installed = importlib.util.find_spec("apache_beam") is not None
+    if name == "threads" or not (installed or name == "beam" or beam_flags):
+        if beam_flags:
+            raise cli.UsageError(f"{beam_flags[0]}: unknown flag (with --engine=threads)")
+        return in_threads
+    if not installed:
+        what = beam_flags[0] if beam_flags else "--engine=beam"
+        raise cli.UsageError(
+            f"{what}: unknown, unless it is for Apache Beam, which is not installed; install it by "
+            "pip install apache-beam"
+        )
+    from data_prep import beam
+
+    return beam.engine(beam_flags)
+
+
 def main(argv):
     """Runs the command."""
-    del argv
     cli.quiet_tensorflow()
     with cli.clear_errors("prepare"):
         from data_prep.preparation import prepare
 
-        corpus, output_dir = flags.FLAGS.corpus, flags.FLAGS.output_dir
-        info = prepare(corpora.load_corpus(corpus), output_dir, cli.from_flags(PrepareConfig))
+        values = flags.FLAGS
+        engine = choose_engine(values.engine, argv[1:])
+        info = prepare(
+            corpora.load_corpus(values.corpus), values.output_dir, cli.from_flags(PrepareConfig),
+            engine=engine,
+        )
     for name, split in info.splits.items():
         print(
             f"{name}: {split.recordings} recordings, {split.pieces} pieces, "
             f"{split.seconds / 3600:.2f} h in {len(split.shards)} shards"
         )
+    print(f"counts, hours and totals of classes: {values.output_dir}/summary.json")
     if info.bad_files:
-        print(f"{len(info.bad_files)} files left out, listed in {output_dir}/bad_files.csv")
+        print(f"{len(info.bad_files)} files left out, listed in {values.output_dir}/bad_files.csv")
 
 
 def run() -> None:
     """Entry point of the command."""
     define_flags()
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from absl import logging
 
-from audio_triplet import graph_audio, pieces, shards
+from audio_triplet import graph_audio, pieces, shards, storage
 from audio_triplet.config import PrepareConfig
 from audio_triplet.manifest import TRAIN, Manifest, cap, train_test
 from data_prep import corpora
@@ -74,11 +74,11 @@ def open_corpus(
         folder = prepared_dir
         prepare(load_for_training(spec, max_share), folder, config)
     info = shards.PreparedInfo.read(folder)
-    manifest = Manifest.read(os.path.join(folder, shards.MANIFEST_FILE), info.source)
+    manifest = shards.read_manifest(folder, info.source)
     if info.bad_files:
         logging.warning(
             "%s: %d bad files were left out, listed in %s", spec, len(info.bad_files),
-            os.path.join(folder, "bad_files.csv"),
+            storage.join(folder, "bad_files.csv"),
         )
     if manifest.splits == (TRAIN,):
         train_splits, held_out = (TRAIN,), ()

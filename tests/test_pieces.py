@@ -1,4 +1,5 @@
 import collections
+import csv
 import subprocess
 import sys
 
@@ -116,9 +117,9 @@ def test_bad_files_are_listed_and_survived(tmp_path):
     bad = {path.rsplit("/", 1)[1]: reason for path, reason in source.bad_files.entries.items()}
     assert set(bad) == {"empty.wav", "nan.wav", "text.wav"}
     source.bad_files.write(str(tmp_path / "bad_files.csv"))
-    again = pieces.BadFiles()
-    again.read(str(tmp_path / "bad_files.csv"))
-    assert again.entries == source.bad_files.entries
+    with open(tmp_path / "bad_files.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows == [["path", "reason"], *map(list, sorted(source.bad_files.entries.items()))]
     with pytest.raises(CorpusError, match="3 of 4 files"):
         source.bad_files.check_share(4, 0.05, "corpus")
     source.bad_files.check_share(4, 0.75, "corpus")

@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from conftest import RATE, tone
 from audio_triplet import features, shards
 from audio_triplet.config import PrepareConfig
 from audio_triplet.manifest import CorpusError
-from data_prep import preparation
+from data_prep import corpora, preparation
 from data_prep.corpora import load_corpus
 
 
@@ -60,17 +61,122 @@ def test_same_bytes_again_and_finished_shards_are_kept(tone_folder, tmp_path):
     one, other = str(tmp_path / "one"), str(tmp_path / "other")
     info = preparation.prepare(manifest, one, config, progress=False)
     assert [len(split.shards) for split in info.splits.values()] == [3, 3]
-    # An interrupted run: some shards are there, one is half written, the rest is missing.
+    # A run that stops after two shards, with the third half written.
+    whole = digests(one)
+    victim = info.splits["train"].shards[2]
+
+    def stops(folder, todo, resampler, advance):
+        for name in list(todo)[:2]:
+            preparation.write_shard(folder, name, resampler)
+            yield name
+        with open(os.path.join(folder, f"{victim}.tmp"), "wb") as file:
+            file.write(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        preparation.prepare(manifest, other, config, progress=False, engine=stops)
+    with pytest.raises(CorpusError, match=r"prepared\.json: cannot be read"):
+        shards.ShardPieces(other)
+    finished = [name for name in os.listdir(other) if name.endswith(".tfrecord")]
+    kept = {name: os.stat(os.path.join(other, name)).st_mtime_ns for name in finished}
+    assert len(kept) == 2
     preparation.prepare(manifest, other, config, progress=False)
-    whole = digests(other)
-    os.remove(os.path.join(other, shards.INFO_FILE))
-    victims = info.splits["train"].shards
-    os.remove(os.path.join(other, victims[0]))
-    os.rename(os.path.join(other, victims[1]), os.path.join(other, victims[1] + ".tmp"))
-    kept = os.stat(os.path.join(other, victims[2])).st_mtime_ns
-    preparation.prepare(manifest, other, config, progress=False)
-    assert digests(other) == whole == digests(one)
-    assert os.stat(os.path.join(other, victims[2])).st_mtime_ns == kept
+    assert digests(other) == whole
+    for name, changed in kept.items():
+        assert os.stat(os.path.join(other, name)).st_mtime_ns == changed
+
+
+def test_beam_writes_the_same_bytes(tone_folder, tmp_path):
+    """By one process, and by two worker processes of the same pipeline."""
+    beam = pytest.importorskip("data_prep.beam", reason="apache-beam is not installed")
+    manifest = load_corpus(f"folders:{tone_folder}")
+    config = PrepareConfig(num_shards=2)
+    preparation.prepare(manifest, str(tmp_path / "threads"), config, progress=False)
+    expected = digests(tmp_path / "threads")
+    flags = {"one": ["--direct_num_workers=1", "--direct_running_mode=in_memory"],
+             "two": ["--direct_num_workers=2"]}
+    for name, arguments in flags.items():
+        folder = str(tmp_path / name)
+        preparation.prepare(
+            manifest, folder, config, progress=False, engine=beam.engine(arguments)
+        )
+        assert digests(folder) == expected
+
+
+def test_summary_tells_counts_hours_classes_and_reasons(tmp_path):
+    sound = tmp_path / "sound"
+    for label, count in (("a", 3), ("b", 2)):
+        (sound / label).mkdir(parents=True)
+        for number in range(count):
+            soundfile.write(sound / label / f"{number}.wav", tone(2, 300 + number), RATE)
+    (sound / "b" / "bad.wav").write_text("no")
+    soundfile.write(sound / "a" / "cut.flac", tone(2, 300), RATE)
+    cut = (sound / "a" / "cut.flac").read_bytes()
+    (sound / "a" / "cut.flac").write_bytes(cut[: len(cut) // 2])  # its header is whole
+    out = tmp_path / "out"
+    manifest = load_corpus(f"folders:{sound}")
+    info = preparation.prepare(
+        manifest, str(out), PrepareConfig(max_bad_share=0.5), progress=False
+    )
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["segments"] == 6 and summary["recordings"] == 6  # the cut one by its header
+    assert summary["hours"] == pytest.approx(12 / 3600, abs=1e-5)
+    assert summary["files"] == {"found": 7, "broken": 2}
+    bad = {os.path.basename(bad["path"]) for bad in summary["bad_files"]}
+    assert bad == {"bad.wav", "cut.flac"}
+    assert all(bad["reason"] for bad in summary["bad_files"])
+    counts = {name: total["segments"] for name, total in summary["classes"].items()}
+    assert counts == {"a": 4, "b": 2}
+    sizes = [os.path.getsize(out / name) for s in info.splits.values() for name in s.shards]
+    assert summary["bytes"] == sum(sizes)
+    assert [n for s in info.splits.values() for n in s.shard_bytes] == sizes
+    assert sorted(os.listdir(out))[:3] == ["bad_files.csv", "manifest.csv", "prepared.json"]
+
+
+def test_one_writer_a_folder(tone_folder, tmp_path):
+    from audio_triplet import locks
+
+    manifest = load_corpus(f"folders:{tone_folder}")
+    code = "import sys, time; from audio_triplet import locks\nwith locks.exclusive(sys.argv[1]):\n"
+    code += "    print('held', flush=True); time.sleep(300)"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(locks.LockedError, match=f"process {other.pid}"):
+            preparation.prepare(manifest, str(tmp_path), progress=False)
+    finally:
+        other.kill()
+        other.wait()
+    preparation.prepare(manifest, str(tmp_path), progress=False)
+    assert shards.ShardPieces(str(tmp_path)).recordings == 20
+
+
+def test_sound_and_shards_elsewhere(tone_folder, tmp_path):
+    """As on gs://, in TensorFlow's memory file system: nothing but tf.io.gfile reaches it."""
+    from audio_triplet.manifest import Manifest
+
+    manifest = load_corpus(f"folders:{tone_folder}")
+    frame = manifest.frame.copy()
+    for number, path in enumerate(frame["path"]):
+        away = f"ram://sound/{number}/{os.path.basename(path)}"
+        tf.io.gfile.makedirs(os.path.dirname(away))
+        tf.io.gfile.copy(path, away)
+        frame.loc[number, "path"] = away
+    away = Manifest(frame, manifest.name)
+    info = preparation.prepare(away, "ram://prepared/tones", progress=False)
+    assert corpora.is_prepared("ram://prepared/tones")
+    local = preparation.prepare(manifest, str(tmp_path), progress=False)
+    for name in info.splits["train"].shards:
+        with tf.io.gfile.GFile(f"ram://prepared/tones/{name}", "rb") as file:
+            assert file.read() == (tmp_path / name).read_bytes()
+    assert info.splits == local.splits
+    source = shards.ShardPieces("ram://prepared/tones")
+    assert source.manifest.frame["path"].tolist() == frame["path"].tolist()
+    assert len(list(source.in_order())) == 20
+    with pytest.raises(CorpusError, match="holds no prepared.json"):
+        load_corpus("ram://prepared")
 
 
 def test_prepared_folder_is_found_again_or_refused(tone_folder, prepared, tmp_path):
@@ -145,26 +251,48 @@ def test_records_are_what_the_docstring_says(prepared):
 
 def test_command(tone_folder, tmp_path):
     command = [sys.executable, "-m", "data_prep.prepare", f"--corpus=folders:{tone_folder}",
-               f"--output_dir={tmp_path / 'out'}", "--num_shards=2"]
+               f"--output_dir={tmp_path / 'out'}", "--num_shards=2", "--engine=threads"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "recordings" in done.stdout
     assert len(list((tmp_path / "out").glob("*.tfrecord"))) == 4
-    bad = subprocess.run([*command[:-2], "--output_dir=/dev/null/x", "--num_shards=2"],
+    bad = subprocess.run([*command[:-3], "--output_dir=/dev/null/x", "--engine=threads"],
                          capture_output=True, text=True)
     assert bad.returncode == 1 and "Traceback" not in bad.stderr and "/dev/null" in bad.stderr
 
 
+FULL = """
+import sys
+import tensorflow as tf
+from data_prep import prepare
+writer = tf.io.TFRecordWriter
+tf.io.TFRecordWriter = lambda path: writer("/dev/full")  # takes nothing: every write fails
+sys.argv = ["prepare", "--corpus=folders:{corpus}", "--output_dir={out}", "--engine=threads"]
+prepare.run()
+"""
+
+
 def test_full_disk_is_one_line_and_the_process_ends(tone_folder, tmp_path):
     out = tmp_path / "out"
-    out.mkdir()
-    for split in ("test", "train"):  # /dev/full takes nothing: every write to it fails
-        os.symlink("/dev/full", out / f"{split}-00000-of-00001.tfrecord.tmp")
-    command = [sys.executable, "-m", "data_prep.prepare", f"--corpus=folders:{tone_folder}",
-               f"--output_dir={out}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    code = FULL.format(corpus=tone_folder, out=out)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and "no space left on the disk" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
-    for split in ("test", "train"):
-        (out / f"{split}-00000-of-00001.tfrecord.tmp").unlink(missing_ok=True)
-    subprocess.run(command, check=True, capture_output=True)
+    preparation.prepare(load_corpus(f"folders:{tone_folder}"), str(out), progress=False)
     assert shards.ShardPieces(str(out)).recordings == 20
+
+
+def test_engine_is_chosen_and_unknown_flags_are_named():
+    from audio_triplet.cli import UsageError
+    from data_prep import prepare
+
+    assert prepare.choose_engine("threads", []) is preparation.in_threads
+    with pytest.raises(UsageError, match="--nun_shards=3: unknown flag"):
+        prepare.choose_engine("threads", ["--nun_shards=3"])
+    beam = pytest.importorskip("data_prep.beam", reason="apache-beam is not installed")
+    with pytest.raises(UsageError, match="--nun_shards=3: neither a flag of this command nor"):
+        prepare.choose_engine("auto", ["--runner=FlinkRunner", "--nun_shards=3"])
+    options = beam.options_from([])
+    assert options.view_as(beam.DirectOptions).direct_num_workers == preparation.cores()
+    flink = beam.options_from(["--runner=FlinkRunner", "--flink_master=localhost:8081"])
+    assert flink.get_all_options()["runner"] == "FlinkRunner"
+    assert flink.get_all_options()["flink_master"] == "localhost:8081"

@@ -1,0 +1,143 @@
+"""Preparing by Apache Beam: one worker process a core, or a cluster (extra `[beam]`).
+
+Names of shards are all that travels through the pipeline. A worker reads a shard's layout from the
+folder that is prepared and writes the shard there: so the folder, and the sound, must be where
+every worker can reach them (one machine's disk, a shared disk, gs://…).
+
+Workers are forgetful: a runner may give one shard to two of them. Each writes aside under a name of
+its own, and the bytes are the same, so it does not matter whose is renamed last.
+"""
+
+import argparse
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+
+from audio_triplet import storage
+from audio_triplet.cli import UsageError
+from data_prep import preparation
+
+_LOCAL = ("", "DirectRunner", "FnApiRunner")
+# Beam's DirectRunner may fetch another engine (Prism) from the network; this is its own one.
+_LOCAL_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+class WriteShard(beam.DoFn):
+    """Name of a shard → the same name, when the shard is written.
+
+    Args:
+      folder: The folder that is prepared.
+      resampler: `soxr` or `resampy`.
+    """
+
+    def __init__(self, folder: str, resampler: str):
+        self._folder, self._resampler = folder, resampler
+
+    def setup(self):
+        """Keeps TensorFlow to one thread: there are as many workers as cores."""
+        import tensorflow as tf
+
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        except RuntimeError:  # this process has used it already
+            pass
+
+    def process(self, name: str) -> Iterator[str]:
+        """Writes one shard."""
+        preparation.write_shard(
+            self._folder, name, self._resampler, attempt=f".{uuid.uuid4().hex}"
+        )
+        yield name
+
+
+def options_from(arguments: Sequence[str]) -> PipelineOptions:
+    """Beam's options; what they leave open is chosen for this machine's cores.
+
+    Args:
+      arguments: Beam's own flags, such as --runner=FlinkRunner.
+
+    Raises:
+      UsageError: One of them is none of Beam's.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for part in PipelineOptions.__subclasses__():
+        part._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(arguments))
+    if unknown:
+        raise UsageError(f"{unknown[0]}: neither a flag of this command nor of Apache Beam")
+    options = PipelineOptions(list(arguments))
+    if not any(argument.startswith("--default_sdk_harness_log_level") for argument in arguments):
+        options.view_as(WorkerOptions).default_sdk_harness_log_level = "WARNING"
+    if (options.view_as(StandardOptions).runner or "") in _LOCAL:
+        options.view_as(StandardOptions).runner = _LOCAL_ENGINE
+        direct = options.view_as(DirectOptions)
+        if not any(argument.startswith("--direct_num_workers") for argument in arguments):
+            direct.direct_num_workers = preparation.cores()
+        if not any(argument.startswith("--direct_running_mode") for argument in arguments):
+            direct.direct_running_mode = "multi_processing"
+    return options
+
+
+def engine(arguments: Sequence[str] = ()) -> preparation.Engine:
+    """An engine for `preparation.prepare` that runs one Beam pipeline.
+
+    Args:
+      arguments: Beam's own flags.
+    """
+    options = options_from(arguments)
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+
+    def run(folder, todo, resampler, advance) -> Iterator[str]:
+        if not todo:
+            return
+        if not storage.is_remote(folder):
+            folder = os.path.abspath(folder)  # workers may be started elsewhere
+        with _Watch(folder, todo, advance), beam.Pipeline(options=options) as pipeline:
+            _ = (
+                pipeline
+                | "names" >> beam.Create(list(todo))
+                | "deal out" >> beam.Reshuffle()
+                | "write" >> beam.ParDo(WriteShard(folder, resampler))
+            )
+        yield from todo
+
+    return run
+
+
+class _Watch:
+    """Counts finished shards while a pipeline runs, which on most runners says nothing itself."""
+
+    def __init__(self, folder: str, todo: Mapping[str, int], advance: Callable[[int], object]):
+        self._folder, self._todo, self._advance = folder, dict(todo), advance
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *exception) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        over = False
+        while not over and self._todo:
+            over = self._over.wait(2)  # and one last look when it is over
+            for name in list(self._todo):
+                if not preparation.is_finished(self._folder, name):
+                    # Shards are finished about in order; a look at each of thousands takes long.
+                    if not over:
+                        break
+                    continue
+                self._advance(self._todo.pop(name))
