@@ -1,6 +1,14 @@
-"""Semi-hard negative mining (paper.md, Objective)."""
+"""Semi-hard negative mining (paper.md, Objective).
+
+A choice needs the distances from one anchor to all candidates, but those of other anchors not:
+above `_TILE` pairs the anchors are taken in turns, so that memory stays that of one tile however
+large the batch is.
+"""
 
 import tensorflow as tf
+
+_TILE = 2**21
+"""Most pairs whose distances are held at the same time: 8 MB, and a few times that in between."""
 
 
 def squared_distances(anchor, candidates) -> tf.Tensor:
@@ -44,6 +52,36 @@ def semi_hard_negatives(anchor, positive, candidates, allowed) -> tf.Tensor:
     anchor = tf.stop_gradient(tf.cast(anchor, tf.float32))
     positive = tf.stop_gradient(tf.cast(positive, tf.float32))
     candidates = tf.stop_gradient(tf.cast(candidates, tf.float32))
+    allowed = tf.convert_to_tensor(allowed, tf.bool)
+    batch, count = allowed.shape
+    if None in (batch, count) or batch * count <= _TILE:
+        return _semi_hard(anchor, positive, candidates, allowed)
+
+    # Python numbers, so that every tile has a static shape under XLA too.
+    rows = max(1, _TILE // count)
+    tiles = -(-batch // rows)
+
+    def choose(tile, chosen):
+        begin = tf.minimum(tile * rows, batch - rows)  # the last tile overlaps the one before
+        a, p, ok = (
+            tf.slice(tensor, [begin, 0], [rows, tensor.shape[1]])
+            for tensor in (anchor, positive, allowed)
+        )
+        return tile + 1, chosen.write(tile, _semi_hard(a, p, candidates, ok))
+
+    _, chosen = tf.while_loop(
+        lambda tile, _: tile < tiles,
+        choose,
+        (0, tf.TensorArray(tf.int32, tiles, element_shape=[rows])),
+        parallel_iterations=1,  # one tile in memory
+    )
+    chosen = chosen.stack()  # [tiles, rows]
+    last = batch - (tiles - 1) * rows
+    return tf.concat([tf.reshape(chosen[:-1], [-1]), chosen[-1, -last:]], axis=0)
+
+
+def _semi_hard(anchor, positive, candidates, allowed) -> tf.Tensor:
+    """`semi_hard_negatives` of float32 values, of all pairs at once."""
     to_candidates = squared_distances(anchor, candidates)  # [batch, n]
     to_positive = tf.reduce_sum((anchor - positive) ** 2, axis=1, keepdims=True)  # [batch, 1]
     scale = tf.reduce_sum(anchor**2, 1)[:, None] + tf.reduce_sum(candidates**2, 1)[None, :]

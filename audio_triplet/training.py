@@ -124,9 +124,7 @@ class Trainer:
                 seed = tf.stack([config.seed, tf.cast(self.optimizer.iterations, tf.int32)])
                 mined = mining.random_negatives(allowed, seed)
             index = tf.where(batch["negative"] >= 0, batch["negative"], mined)
-            # As a product: a gather's sparse gradient does not pass through the collective.
-            chosen = tf.one_hot(index, tf.shape(candidates)[0], dtype=candidates.dtype)
-            negative = tf.linalg.matmul(chosen, candidates)
+            negative = self._take(candidates, index)
             # The sum over the global batch's triplets, by their number: replicas' gradients add.
             mask = tf.cast(certain, tf.float32)
             count = tf.maximum(1.0, self._sum(tf.reduce_sum(mask)))
@@ -171,7 +169,17 @@ class Trainer:
             return values
         if values.dtype == tf.bool:  # collectives take numbers only
             return self._gather(tf.cast(values, tf.int32)) > 0
-        return tf.distribute.get_replica_context().all_gather(values, axis=0)
+        gathered = tf.distribute.get_replica_context().all_gather(values, axis=0)
+        batch = self.config.pipeline.batch_size
+        return tf.ensure_shape(gathered, [batch, *values.shape[1:]])  # mining tiles a static shape
+
+    def _take(self, candidates: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """The candidates at the given places."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return tf.gather(candidates, index)
+        # As a product: a gather's sparse gradient does not pass through the collective.
+        chosen = tf.one_hot(index, tf.shape(candidates)[0], dtype=candidates.dtype)
+        return tf.linalg.matmul(chosen, candidates)
 
     def _sum(self, value: tf.Tensor) -> tf.Tensor:
         """Sum over replicas."""

@@ -1,9 +1,10 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_triplet import mining
+from audio_triplet import losses, mining
 
 
 def brute_force(anchor, positive, candidates, allowed):
@@ -57,6 +58,77 @@ def test_equals_brute_force(seed, batch, count, dim, unit):
         if mine != theirs:  # only where float32 cannot tell the two apart
             distance = ((anchor[row] - candidates[[mine, theirs]].astype("f8")) ** 2).sum(1)
             assert abs(distance[0] - distance[1]) < 1e-5 * max(1, distance.max())
+
+
+@pytest.fixture
+def tile(monkeypatch):
+    """Sets how many pairs a tile has."""
+    return lambda pairs: monkeypatch.setattr(mining, "_TILE", pairs)
+
+
+def grid_points(random, batch, count, dim=3):
+    """Points with whole coordinates: distances are exact, and many of them are equal."""
+    anchor, positive = random.integers(-3, 4, (2, batch, dim)).astype("f4")
+    candidates = random.integers(-3, 4, (count, dim)).astype("f4")
+    allowed = random.uniform(size=(batch, count)) < random.choice([0.02, 0.5, 1.0])
+    return anchor, positive, candidates, allowed
+
+
+@pytest.mark.parametrize(
+    ("pairs", "compiled"), [(1, False), (90, False), (1000, False), (90, True)]
+)
+def test_tiles_choose_as_all_at_once(tile, pairs, compiled):
+    """Ties, rows that allow nothing, rows without a farther one, and a last tile that overlaps."""
+    random = np.random.default_rng(pairs)
+    for batch, count in ((65, 40),) if compiled else ((1, 5), (7, 33), (31, 31), (30, 1200)):
+        points = grid_points(random, batch, count)
+        tile(batch * count)
+        whole = mining.semi_hard_negatives(*points).numpy()
+        np.testing.assert_array_equal(whole, brute_force(*points))
+        tile(pairs)
+        tiled = tf.function(mining.semi_hard_negatives, jit_compile=compiled)(*points)
+        assert tiled.dtype == tf.int32
+        np.testing.assert_array_equal(tiled, whole)
+
+
+def test_tiles_leave_loss_and_gradient_as_they_are(tile):
+    random = np.random.default_rng(3)
+    anchor, positive = (
+        tf.constant(x / np.linalg.norm(x, axis=1, keepdims=True), tf.float32)
+        for x in random.normal(size=(2, 64, 32))
+    )
+    allowed = ~tf.eye(64, dtype=tf.bool)
+
+    @tf.function
+    def loss_and_gradient(anchor, positive):
+        with tf.GradientTape() as tape:
+            tape.watch((anchor, positive))
+            index = mining.semi_hard_negatives(anchor, positive, anchor, allowed)
+            loss = losses.triplet_loss(anchor, positive, tf.gather(anchor, index))
+        return loss, *tape.gradient(loss, (anchor, positive))
+
+    tile(200)  # three anchors at a time
+    ours = loss_and_gradient(anchor, positive)
+    index = brute_force(*(np.float64(x) for x in (anchor, positive, anchor)), allowed.numpy())
+    # By hand: d/da (|a-p|² - |a-n|²) = 2(n - p), d/dp = 2(p - a), d/dn = 2(a - n), where active.
+    a, p = np.float64(anchor), np.float64(positive)
+    n = a[index]
+    loss = ((a - p) ** 2).sum(1) - ((a - n) ** 2).sum(1) + 0.1
+    active = (loss > 0)[:, None]
+    to_anchor = active * 2 * (n - p)
+    np.add.at(to_anchor, index, active * 2 * (a - n))
+    np.testing.assert_allclose(ours[0], np.maximum(loss, 0), atol=1e-5)
+    np.testing.assert_allclose(ours[1], to_anchor, atol=1e-5)
+    np.testing.assert_allclose(ours[2], active * 2 * (p - a), atol=1e-5)
+
+
+def test_shapes_known_only_when_run(tile):
+    tile(10)
+    signature = [tf.TensorSpec([None, 3]), tf.TensorSpec([None, 3]), tf.TensorSpec([None, 3]),
+                 tf.TensorSpec([None, None], tf.bool)]
+    mine = tf.function(mining.semi_hard_negatives, input_signature=signature)
+    points = grid_points(np.random.default_rng(5), 20, 30)
+    np.testing.assert_array_equal(mine(*map(tf.constant, points)), brute_force(*points))
 
 
 def test_never_takes_what_is_not_allowed():
