@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import typing
+from collections.abc import Mapping
 
 from absl import app, flags, logging
 
@@ -70,20 +71,26 @@ def define_flags(kind: type, skip: tuple[str, ...] = (), **overrides) -> None:
         define(field.name, default, told[field.name])
 
 
-def from_flags(kind: type, **overrides):
+def from_flags(kind: type, preset: Mapping[str, object] | None = None, **overrides):
     """Builds the dataclass from the flags that `define_flags` defined.
+
+    Precedence: overrides, flags given on the command line, the preset, the flags' defaults.
 
     Args:
       kind: The dataclass.
+      preset: Values of fields whose flags were not given; may name other fields too.
       **overrides: Values of fields, flags notwithstanding.
 
     Returns:
       An instance.
     """
     hints = typing.get_type_hints(kind)
-    values = {}
+    values, preset = {}, preset or {}
     for field in dataclasses.fields(kind):
         if field.name in flags.FLAGS and field.name not in overrides:
+            if field.name in preset and not flags.FLAGS[field.name].present:
+                values[field.name] = preset[field.name]
+                continue
             value = flags.FLAGS[field.name].value
             if isinstance(value, list):
                 element = typing.get_args(hints[field.name])[0]

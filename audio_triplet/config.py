@@ -23,6 +23,12 @@ CONSTRAINTS = ("gaussian_noise", "translation", "mixing", "proximity")
 EXPLICIT = "explicit"
 """The supervised topline; its id is `len(CONSTRAINTS)`."""
 
+COMBINED = "combined"
+"""All constraints at once in every pair, see `audio_triplet.views`; its id is one more [D]."""
+
+OBJECTIVES = ("triplet", "contrastive")
+POOLINGS = ("mean", "mean_max")
+
 
 class ConfigError(ValueError):
     """A configuration that is damaged, or does not fit the run it is to continue."""
@@ -164,7 +170,9 @@ class TripletConfig:
     """How triplets are made. The defaults are the paper's.
 
     Attributes:
-      constraints: `joint`, one of `CONSTRAINTS`, or `explicit`.
+      constraints: `joint`, one of `CONSTRAINTS`, `explicit`, or `combined`: every pair is two
+        patches of one recording less than Δt apart (the same one where there is no other), each
+        mixed, noised, equalised, amplified and shifted by the amounts below [D].
       noise_sigma: σ of the Gaussian noise constraint.
       max_mel_shift: S, the largest shift in frequency in mel bands.
       mixing_alpha: α, energy of the mixed-in example relative to the anchor's.
@@ -173,6 +181,14 @@ class TripletConfig:
       silence_energy: A patch whose mean mel energy per cell is not above this is silent: it is
         drawn neither as an anchor nor as a proximity positive [D]. A hundredth of it is lost
         beside the front end's log offset of 0.01.
+      vary: Whether both patches of every pair are varied as in `combined`, which always is [D].
+      vary_alpha: Most energy of the example mixed in, relative to the patch's own.
+      vary_sigma: Most σ of the noise; each patch gets an amount of its own.
+      vary_equaliser: Standard deviation of the equaliser's gain at each of six points over the
+        bands, in nepers of energy as the front end has it (0.5 is 4.3 dB).
+      vary_gain: Standard deviation of the gain over all bands, in nepers.
+      vary_zoom: Most enlargement in time and in frequency, as a natural logarithm; reduction is
+        half as much. What is reduced is shifted at random and silence is around it.
     """
 
     constraints: str = "joint"
@@ -182,15 +198,29 @@ class TripletConfig:
     max_seconds_apart: float = 10.0
     shares: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     silence_energy: float = 1e-3
+    vary: bool = False
+    vary_alpha: float = 0.4
+    vary_sigma: float = 0.3
+    vary_equaliser: float = 0.5
+    vary_gain: float = 0.5
+    vary_zoom: float = 0.5
 
     def __post_init__(self):
-        known = ("joint", *CONSTRAINTS, EXPLICIT)
+        known = ("joint", *CONSTRAINTS, EXPLICIT, COMBINED)
         if self.constraints not in known:
             raise ConfigError(
                 f"constraints={self.constraints!r} is unknown; choose from {', '.join(known)}"
             )
         if len(self.shares) != len(CONSTRAINTS) or min(self.shares) < 0 or sum(self.shares) == 0:
             raise ConfigError(f"shares needs {len(CONSTRAINTS)} weights >= 0, got {self.shares}")
+        for name in ("alpha", "sigma", "equaliser", "gain", "zoom"):
+            if getattr(self, f"vary_{name}") < 0:
+                raise ConfigError(f"vary_{name}={getattr(self, f'vary_{name}')} is negative")
+
+    @property
+    def varied(self) -> bool:
+        """Whether both patches of every pair are varied."""
+        return self.vary or self.constraints == COMBINED
 
     def pattern(self, batch_size: int) -> np.ndarray:
         """Which constraint each place of a batch gets.
@@ -202,12 +232,11 @@ class TripletConfig:
           batch_size: Triplets in a (global) batch.
 
         Returns:
-          int32[batch_size] of ids into `CONSTRAINTS`, or `len(CONSTRAINTS)` for explicit.
+          int32[batch_size] of places in (*CONSTRAINTS, EXPLICIT, COMBINED).
         """
-        if self.constraints == EXPLICIT:
-            return np.full(batch_size, len(CONSTRAINTS), np.int32)
         if self.constraints != "joint":
-            return np.full(batch_size, CONSTRAINTS.index(self.constraints), np.int32)
+            kind = (*CONSTRAINTS, EXPLICIT, COMBINED).index(self.constraints)
+            return np.full(batch_size, kind, np.int32)
         exact = np.asarray(self.shares) / sum(self.shares) * batch_size
         counts = np.floor(exact).astype(int)
         for index in np.argsort(counts - exact, kind="stable")[: batch_size - counts.sum()]:
@@ -253,12 +282,18 @@ class EncoderConfig:
       embedding_size: Dimensions of the embedding.
       width: Factor on the number of channels of every layer.
       normalisation: `none`, `batch`, or `default`: none for vggish, batch for resnet50.
+      pooling: Over the last map: `mean` (the paper), or `mean_max`, mean and maximum beside each
+        other.
+      input_scaling: Whether each mel band is brought to mean 0 and deviation 1, as estimated on
+        the unlabelled training audio before the first step [D].
     """
 
     architecture: str = "vggish"
     embedding_size: int = 128
     width: float = 1.0
     normalisation: str = "default"
+    pooling: str = "mean"
+    input_scaling: bool = False
 
     def __post_init__(self):
         if self.architecture not in ARCHITECTURES:
@@ -270,6 +305,8 @@ class EncoderConfig:
                 f"normalisation={self.normalisation!r} is none of default, "
                 f"{', '.join(NORMALISATIONS)}"
             )
+        if self.pooling not in POOLINGS:
+            raise ConfigError(f"pooling={self.pooling!r} is none of {', '.join(POOLINGS)}")
         if self.embedding_size < 1 or self.width <= 0:
             raise ConfigError(
                 f"embedding_size={self.embedding_size} and width={self.width} must be positive"
@@ -285,6 +322,9 @@ class TrainingConfig:
       learning_rate: Adam's; the paper's is 1e-4.
       schedule: `constant` (the paper), or `cosine` down to zero at the last step.
       warmup_steps: Steps over which the learning rate rises from zero.
+      objective: `triplet` (the paper), or `contrastive`: each pair against all other patches of
+        the batch, by the cross-entropy of a softmax (InfoNCE) [D].
+      temperature: Of the contrastive objective.
       margin: δ of the triplet loss.
       mining: `semi_hard` (the paper), `hardest`, or `random` for no mining.
       precision: `auto`, `float32` or `mixed_bfloat16`.
@@ -298,6 +338,8 @@ class TrainingConfig:
     learning_rate: float = 1e-4
     schedule: str = "constant"
     warmup_steps: int = 0
+    objective: str = "triplet"
+    temperature: float = 0.1
     margin: float = 0.1
     mining: str = "semi_hard"
     precision: str = "auto"
@@ -311,10 +353,26 @@ class TrainingConfig:
             raise ConfigError(f"mining={self.mining!r} is none of {', '.join(MININGS)}")
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"schedule={self.schedule!r} is none of {', '.join(SCHEDULES)}")
-        for name in ("steps", "learning_rate", "margin", "log_steps", "checkpoint_minutes"):
+        if self.objective not in OBJECTIVES:
+            raise ConfigError(f"objective={self.objective!r} is none of {', '.join(OBJECTIVES)}")
+        for name in (
+            "steps", "learning_rate", "temperature", "margin", "log_steps", "checkpoint_minutes"
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}={getattr(self, name)} must be positive")
 
+
+PRESETS = {
+    # The dataclasses' defaults are the paper's; scripts have a higher learning rate.
+    "paper": {"learning_rate": 1e-4},
+    # What the measurements in BUILD_NOTES, "What helps", found best for its cost; label-free.
+    "best": {
+        "constraints": COMBINED, "vary": True, "objective": "contrastive",
+        "normalisation": "batch", "input_scaling": True, "batch_size": 128,
+        "learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 20, "steps": 1000,
+    },
+}
+"""Values of the fields of a `RunConfig`'s parts, by the name of the preset."""
 
 # May differ between a run and its continuation: they shape no weight, or only how long it trains.
 _FREE = {"steps", "checkpoint_minutes", "checkpoint_steps", "log_steps"}

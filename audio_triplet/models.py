@@ -17,6 +17,8 @@ from keras import layers
 from audio_triplet import features
 from audio_triplet.config import EncoderConfig
 
+_SCALING = "scaling"
+
 
 def build_encoder(
     architecture: str = "vggish",
@@ -24,6 +26,8 @@ def build_encoder(
     *,
     width: float = 1.0,
     normalisation: str = "default",
+    pooling: str = "mean",
+    input_scaling: bool = False,
     precision: str = "float32",
     seed: int = 0,
     front_end: features.FrontEndConfig = features.DEFAULT,
@@ -40,6 +44,8 @@ def build_encoder(
       embedding_size: Dimensions of the embedding.
       width: Factor on the number of channels.
       normalisation: `none`, `batch` or `default` (none for vggish, batch for resnet50).
+      pooling: `mean` over the last map, or `mean_max`: mean and maximum beside each other.
+      input_scaling: Whether the network begins by scaling each band, see `scale_input`.
       precision: Keras dtype policy of the layers, `float32` or `mixed_bfloat16`. Pooling over the
         last map, the linear layer and the normalisation are float32 in either.
       seed: Seed of the initial weights.
@@ -51,19 +57,24 @@ def build_encoder(
     Raises:
       ConfigError: An argument is none of those named above.
     """
-    EncoderConfig(architecture, embedding_size, width, normalisation)  # refuses what is wrong
+    # Refuses what is wrong.
+    EncoderConfig(architecture, embedding_size, width, normalisation, pooling, input_scaling)
     if normalisation == "default":
         normalisation = "batch" if architecture == "resnet50" else "none"
     block = _Blocks(width, normalisation, precision, keras.random.SeedGenerator(seed))
     inputs = keras.Input([front_end.patch_frames, front_end.mel_bands], name="log_mel")
-    x = layers.Reshape([front_end.patch_frames, front_end.mel_bands, 1], dtype=precision)(inputs)
+    x = BandScaling(dtype="float32", name=_SCALING)(inputs) if input_scaling else inputs
+    x = layers.Reshape([front_end.patch_frames, front_end.mel_bands, 1], dtype=precision)(x)
     # [batch, 96, 64, 1]
     x = _vggish(x, block) if architecture == "vggish" else _resnet50(x, block)
-    x = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)  # [batch, channels]
+    pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)  # [batch, channels]
+    if pooling == "mean_max":
+        most = layers.GlobalMaxPooling2D(dtype="float32", name="pool_max")(x)
+        pooled = layers.Concatenate(name="pools")([pooled, most])  # [batch, 2 * channels]
     x = layers.Dense(
         embedding_size, dtype="float32", name="embedding",
         kernel_initializer=keras.initializers.GlorotUniform(block.next_seed()),
-    )(x)
+    )(pooled)
     outputs = UnitNorm(dtype="float32", name="unit")(x)
     return keras.Model(inputs, outputs, name=architecture)
 
@@ -71,6 +82,20 @@ def build_encoder(
 def build(config: EncoderConfig, precision: str = "float32", seed: int = 0) -> keras.Model:
     """Builds the encoder that `config` describes."""
     return build_encoder(**dataclasses.asdict(config), precision=precision, seed=seed)
+
+
+def scale_input(encoder: keras.Model, log_mel) -> None:
+    """Sets the band scaling of an encoder built with `input_scaling` from examples.
+
+    Args:
+      encoder: The encoder.
+      log_mel: float32[examples, frames, mels].
+    """
+    layer = encoder.get_layer(_SCALING)
+    mean, variance = tf.nn.moments(tf.cast(log_mel, tf.float32), axes=[0, 1])
+    layer.offset.assign(mean)
+    # A band that never changes says nothing: it is not blown up.
+    layer.scale.assign(1.0 / tf.maximum(tf.sqrt(variance), 0.1))
 
 
 def _vggish(x, block: "_Blocks"):
@@ -123,6 +148,23 @@ class _Blocks:
         if activation:
             x = layers.ReLU(dtype=self.precision, name=f"{name}_relu")(x)
         return x
+
+
+@keras.saving.register_keras_serializable("audio_triplet")
+class BandScaling(layers.Layer):
+    """Subtracts an offset from each mel band and multiplies it by a scale; neither is trained."""
+
+    def build(self, input_shape):
+        """Makes offset and scale, each float32[mels]."""
+        for name, initial in (("offset", "zeros"), ("scale", "ones")):
+            setattr(self, name, self.add_weight(
+                name=name, shape=[input_shape[-1]], initializer=initial, trainable=False,
+                dtype="float32", autocast=False, aggregation="mean",
+            ))
+
+    def call(self, inputs):
+        """float32[batch, frames, mels] → the same shape."""
+        return (inputs - self.offset) * self.scale
 
 
 @keras.saving.register_keras_serializable("audio_triplet")

@@ -8,7 +8,7 @@ Energies stay linear up to the training step, which takes the logarithm on the d
 
 import tensorflow as tf
 
-from audio_triplet import features, pieces, triplets
+from audio_triplet import features, pieces, triplets, views
 from audio_triplet.config import EXPLICIT, PipelineConfig, TripletConfig
 from audio_triplet.manifest import CorpusError
 
@@ -147,7 +147,9 @@ def triplet_batches(
         batches = batches.flat_map(per_draw).skip(first_step % draws)
 
     def make(step, batch):
-        return triplets.make_triplets(batch, tf.stack([config.seed, step]), triplet_config)
+        seed = tf.stack([config.seed, step])
+        made = triplets.make_triplets(batch, seed, triplet_config)
+        return views.vary_pairs(made, seed, triplet_config) if triplet_config.varied else made
 
     steps = tf.data.Dataset.range(first_step, tf.int64.max)
     made = tf.data.Dataset.zip((steps, batches)).map(make, tf.data.AUTOTUNE)

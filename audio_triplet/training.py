@@ -37,6 +37,10 @@ COLLAPSED_STEPS = 50
 """Steps of that which are called a collapse."""
 
 
+_SCALING_PATCHES = 512
+"""Patches, about as many, from which `input_scaling` is estimated: fifty thousand frames."""
+
+
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says where it stopped and what is kept."""
 
@@ -116,20 +120,14 @@ class Trainer:
             anchor, positive = tf.split(embeddings, 2)  # each [local batch, dim]
             candidates = self._gather(anchor)  # [global batch, dim]
             allowed, certain = self._allowed(batch)
-            if config.mining == "semi_hard":
-                mined = mining.semi_hard_negatives(anchor, positive, candidates, allowed)
-            elif config.mining == "hardest":
-                mined = mining.hardest_negatives(anchor, candidates, allowed)
+            if config.objective == "contrastive":
+                values, negative, active = self._contrast(anchor, positive, candidates, allowed)
             else:
-                seed = tf.stack([config.seed, tf.cast(self.optimizer.iterations, tf.int32)])
-                mined = mining.random_negatives(allowed, seed)
-            index = tf.where(batch["negative"] >= 0, batch["negative"], mined)
-            negative = self._take(candidates, index)
+                values, negative, active = self._mine(batch, anchor, positive, candidates, allowed)
             # The sum over the global batch's triplets, by their number: replicas' gradients add.
             mask = tf.cast(certain, tf.float32)
             count = tf.maximum(1.0, self._sum(tf.reduce_sum(mask)))
-            hinge = mask * losses.triplet_loss(anchor, positive, negative, config.margin)
-            local_loss = tf.reduce_sum(hinge) / count
+            local_loss = tf.reduce_sum(mask * values) / count
         gradients = tape.gradient(local_loss, variables)
         rate = tf.identity(self.optimizer.learning_rate)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -139,14 +137,51 @@ class Trainer:
 
         centre = tf.reduce_mean(candidates, axis=0)
         return {
-            "loss": mean(hinge),
+            "loss": mean(values),
             "positive_distance": mean(tf.reduce_sum((anchor - positive) ** 2, axis=1)),
             "negative_distance": mean(tf.reduce_sum((anchor - negative) ** 2, axis=1)),
-            "active": mean(tf.cast(hinge > 0, tf.float32)),
+            "active": mean(tf.cast(active, tf.float32)),
             "embedding_variance": tf.reduce_mean(tf.reduce_sum((candidates - centre) ** 2, axis=1)),
             "valid": count / self.config.pipeline.batch_size,
             "learning_rate": tf.cast(rate, tf.float32),
         }
+
+    def _mine(self, batch, anchor, positive, candidates, allowed):
+        """The triplet loss with mined negatives.
+
+        Returns:
+          float32[local batch] losses, float32[local batch, dim] negatives, and bool[local batch],
+          whether the negative is not yet farther than the positive by the margin.
+        """
+        config = self.config.training
+        if config.mining == "semi_hard":
+            mined = mining.semi_hard_negatives(anchor, positive, candidates, allowed)
+        elif config.mining == "hardest":
+            mined = mining.hardest_negatives(anchor, candidates, allowed)
+        else:
+            seed = tf.stack([config.seed, tf.cast(self.optimizer.iterations, tf.int32)])
+            mined = mining.random_negatives(allowed, seed)
+        index = tf.where(batch["negative"] >= 0, batch["negative"], mined)
+        negative = self._take(candidates, index)
+        hinge = losses.triplet_loss(anchor, positive, negative, config.margin)
+        return hinge, negative, hinge > 0
+
+    def _contrast(self, anchor, positive, candidates, allowed):
+        """The contrastive loss, anchors and positives being queries and keys alike.
+
+        Returns:
+          float32[local batch] losses, float32[local batch, dim] the nearest negatives among the
+          anchors, and bool[local batch], whether such a one is nearer than the positive.
+        """
+        keys = tf.concat([candidates, self._gather(positive)], axis=0)  # [2 * global batch, dim]
+        both = tf.concat([allowed, allowed], axis=1)
+        temperature = self.config.training.temperature
+        forth = losses.contrastive_loss(anchor, positive, keys, both, temperature)
+        back = losses.contrastive_loss(positive, anchor, keys, both, temperature)
+        nearest = mining.hardest_negatives(anchor, candidates, allowed)
+        negative = tf.gather(tf.stop_gradient(candidates), nearest)
+        near, far = (tf.reduce_sum(anchor * other, axis=1) for other in (positive, negative))
+        return 0.5 * (forth + back), negative, far > near
 
     def _allowed(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
         """Which anchors of the global batch may be whose negative, and which triplets count.
@@ -220,7 +255,7 @@ def run(
       TrainingError: The loss is not finite.
       Interrupted: A signal asked the run to stop; it has checkpointed.
     """
-    config = trainer.config
+    config, batch_size = trainer.config, trainer.config.pipeline.batch_size
     checkpoint_dir = os.path.join(output_dir, "checkpoints")
     os.makedirs(output_dir, exist_ok=True)
     if not resume:
@@ -236,6 +271,9 @@ def run(
         return log.rows
 
     dataset = pipeline.triplet_batches(source, config.triplets, config.pipeline, started)
+    if started == 0 and config.encoder.input_scaling:
+        patches = [batch["anchor"] for batch in dataset.take(-(-_SCALING_PATCHES // batch_size))]
+        models.scale_input(trainer.encoder, features.log_mel(tf.concat(patches, axis=0)))
     batches = iter(trainer.strategy.experimental_distribute_dataset(dataset))
     bar = tqdm(
         total=config.training.steps, initial=started, unit="step",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from audio_triplet.config import CONSTRAINTS, EXPLICIT, TripletConfig
+from audio_triplet.config import COMBINED, CONSTRAINTS, EXPLICIT, TripletConfig
 
 
 def gaussian_noise(mel_energies, seed, sigma: float = 0.5) -> tf.Tensor:
@@ -127,14 +127,15 @@ def make_triplets(draws: Mapping[str, tf.Tensor], seed, config: TripletConfig) -
     Returns:
       `draws` without the neighbours, in the order of the constraints' places, plus
         `positive` float32[batch, frames, mels],
-        `constraint` int32[batch] (ids into `CONSTRAINTS`; explicit is one more),
+        `constraint` int32[batch] (places in (*CONSTRAINTS, EXPLICIT, COMBINED)),
         `negative` int32[batch]: place in the batch of the anchor that is this triplet's negative
           (mixing), or -1 where one is to be mined,
         `valid` bool[batch]: false where no triplet could be made.
     """
     batch_size = draws["anchor"].shape[0]
     pattern = config.pattern(batch_size)
-    places = {c: np.flatnonzero(pattern == c).astype(np.int32) for c in range(len(CONSTRAINTS) + 1)}
+    kinds = (*CONSTRAINTS, EXPLICIT, COMBINED)
+    places = {kind: np.flatnonzero(pattern == kind).astype(np.int32) for kind in range(len(kinds))}
     near = CONSTRAINTS.index("proximity")
     noise_seed, shift_seed, mix_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
 
@@ -148,7 +149,7 @@ def make_triplets(draws: Mapping[str, tf.Tensor], seed, config: TripletConfig) -
     anchor, drawn = draws["anchor"], draws["drawn"]
 
     positives, negatives, valids = {}, {}, {}
-    for constraint, name in enumerate((*CONSTRAINTS, EXPLICIT)):
+    for constraint, name in enumerate(kinds):
         at = places[constraint]
         if not len(at):
             continue
@@ -164,6 +165,8 @@ def make_triplets(draws: Mapping[str, tf.Tensor], seed, config: TripletConfig) -
             partner, found = tf.gather(partner, at), tf.gather(found, at)
             positives[constraint] = mix(own, tf.gather(anchor, partner), config.mixing_alpha)
             negatives[constraint], valids[constraint] = partner, found
+        elif name == COMBINED:  # a patch without a neighbour is its own, to be varied twice
+            positives[constraint] = tf.where(has_neighbour[:, None, None], neighbour, anchor)
         else:
             positives[constraint] = tf.gather(neighbour, at)
             valids[constraint] &= tf.gather(has_neighbour, at)

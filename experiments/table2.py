@@ -23,7 +23,7 @@ import time
 from absl import app, flags, logging
 
 from audio_triplet import cli
-from audio_triplet.config import EXPLICIT, EncoderConfig
+from audio_triplet.config import EXPLICIT
 from experiments import table1, train_embedding
 from experiments.scratch_config import ScratchConfig
 
@@ -257,7 +257,7 @@ def _score_embedding(corpus, name: str, seed: int, counts: list[int]) -> list[di
 
 def _score_scratch(corpus, counts: list[int], recipe: ScratchConfig) -> list[dict]:
     """The network from scratch, for every count and draw."""
-    encoder = cli.from_flags(EncoderConfig)
+    encoder = train_embedding.run_config("joint", corpus, 0).encoder
 
     def scorer(pending):
         import numpy as np

@@ -15,8 +15,10 @@ from absl import app, flags
 
 from audio_triplet import cli
 from audio_triplet.config import (
+    COMBINED,
     CONSTRAINTS,
     EXPLICIT,
+    PRESETS,
     EncoderConfig,
     PipelineConfig,
     PrepareConfig,
@@ -32,7 +34,8 @@ def define_flags() -> None:
     """Defines the script's flags."""
     define_corpus_flags()
     flags.DEFINE_enum(
-        "triplets", "joint", ["joint", *CONSTRAINTS, EXPLICIT], "Which triplets to train on."
+        "triplets", "joint", ["joint", *CONSTRAINTS, EXPLICIT, COMBINED],
+        "Which triplets to train on.",
     )
     flags.DEFINE_boolean(
         "on_the_fly", False, "Decode sound files while training instead of preparing shards first."
@@ -76,6 +79,10 @@ def define_training_flags(seed: bool = True) -> None:
         "strategy", "auto", ["auto", "cpu", "mirrored", "multi_worker", "tpu"],
         "Where to train: auto takes a TPU if --tpu is set, else all GPUs, else the CPU.",
     )
+    flags.DEFINE_enum(
+        "preset", None, list(PRESETS), "Values for all flags below that are not given: paper, as "
+        "the paper has it; best, what was found to work best without labels.",
+    )
     flags.DEFINE_string("tpu", "", "Name or grpc address of a TPU; local on a TPU VM.")
     cli.define_flags(TripletConfig, skip=("constraints",))
     cli.define_flags(PipelineConfig, skip=() if seed else ("seed",))
@@ -117,14 +124,23 @@ def run_config(constraints: str, corpus, seed: int) -> RunConfig:
     Returns:
       The configuration of a run.
     """
+    preset = PRESETS.get(flags.FLAGS.preset, {})
     return RunConfig(
         corpus=corpus.name,
         corpus_fingerprint=corpus.fingerprint,
         splits=corpus.train_splits,
-        triplets=cli.from_flags(TripletConfig, constraints=constraints),
-        pipeline=cli.from_flags(PipelineConfig, seed=seed),
-        encoder=cli.from_flags(EncoderConfig),
-        training=cli.from_flags(TrainingConfig, seed=seed),
+        triplets=cli.from_flags(TripletConfig, preset, constraints=constraints),
+        pipeline=cli.from_flags(PipelineConfig, preset, seed=seed),
+        encoder=cli.from_flags(EncoderConfig, preset),
+        training=cli.from_flags(TrainingConfig, preset, seed=seed),
+    )
+
+
+def chosen_triplets() -> str:
+    """Which triplets the flags ask for."""
+    flag = flags.FLAGS["triplets"]
+    return flag.value if flag.present else PRESETS.get(flags.FLAGS.preset, {}).get(
+        "constraints", flag.value
     )
 
 
@@ -193,7 +209,7 @@ def main(argv):
         else:
             corpus = open_corpus_from_flags()
             source = corpus.train
-        config = run_config(values.triplets, corpus, values.seed)
+        config = run_config(chosen_triplets(), corpus, values.seed)
         if isinstance(source, pieces.FilePieces) and config.pipeline.batches_per_visit == 1:
             # Several batches from one visit: decoding must not hold up training.
             several = dataclasses.replace(config.pipeline, batches_per_visit=4)

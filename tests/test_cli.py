@@ -33,6 +33,13 @@ def test_a_flag_for_every_field(flag_values):
             assert len(flag_values[field.name].help) > 20
 
 
+def test_a_flag_goes_before_the_preset_and_that_before_defaults(flag_values):
+    cli.define_flags(TripletConfig, skip=("constraints",), noise_sigma=0.7)
+    flag_values(["x", "--max_mel_shift=3"])
+    made = cli.from_flags(TripletConfig, {"max_mel_shift": 4, "vary": True, "steps": 1})
+    assert (made.noise_sigma, made.max_mel_shift, made.vary) == (0.7, 3, True)
+
+
 def test_errors_for_the_user_are_one_line():
     for error in (ConfigError("a.json: broken; mend it"), FileNotFoundError(2, "gone", "f.wav")):
         with pytest.raises(SystemExit, match=r"^prog: .*(broken; mend it|f\.wav)"):

@@ -104,3 +104,26 @@ def test_zero_vector_has_finite_gradient():
 def test_wrong_arguments(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         models.build_encoder(**wrong)
+
+
+def test_scaled_input_has_mean_0_and_deviation_1_in_each_band():
+    random = np.random.default_rng(0)
+    x = (random.normal(size=[6, 96, 64]) * np.linspace(0.5, 3, 64) + np.arange(64)).astype("f4")
+    x[..., 7] = 2.0  # a band that never changes
+    encoder = models.build_encoder(width=0.0625, input_scaling=True)
+    before = encoder(x).numpy()
+    models.scale_input(encoder, x)
+    scaled = encoder.get_layer("scaling")(x).numpy()
+    others = np.arange(64) != 7
+    np.testing.assert_allclose(scaled.mean(axis=(0, 1)), 0, atol=1e-4)
+    np.testing.assert_allclose(scaled.std(axis=(0, 1))[others], 1, rtol=1e-4)
+    assert not np.allclose(encoder(x), before)
+    assert not any("scaling" in v.path for v in encoder.trainable_variables)
+
+
+def test_mean_max_pooling_sees_the_loudest_place():
+    """One click in silence: its maximum does not depend on how much silence is around."""
+    plain, both = (models.build_encoder(width=0.125, pooling=p) for p in ("mean", "mean_max"))
+    assert both.get_layer("embedding").kernel.shape[0] == 128
+    assert plain.get_layer("embedding").kernel.shape[0] == 64
+    np.testing.assert_allclose(np.linalg.norm(both(np.ones([2, 96, 64], "f4")), axis=1), 1, 1e-5)

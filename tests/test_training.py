@@ -33,6 +33,15 @@ def config_of(steps=6, constraints="joint", **training_fields):
     )
 
 
+def combined(steps):
+    """Combined pairs, the contrastive objective and scaled input; no batch normalisation, whose
+    statistics are those of one replica."""
+    config = config_of(steps, "combined", objective="contrastive")
+    return dataclasses.replace(
+        config, encoder=dataclasses.replace(SMALL, pooling="mean_max", input_scaling=True)
+    )
+
+
 def run(config, prepared, folder, **arguments):
     source = shards.ShardPieces(prepared, ("train",))
     trainer = training.Trainer(config, distribution.build_strategy("cpu"))
@@ -82,6 +91,38 @@ def test_first_loss_by_hand(prepared, tmp_path):
     _, rows = run(config, prepared, tmp_path)
     assert rows[0]["loss"] == pytest.approx(np.mean(expected), abs=1e-5)
     assert rows[0]["valid"] == pytest.approx(len(expected) / 8)
+
+
+def test_first_contrastive_loss_by_hand(prepared, tmp_path):
+    """Each anchor and positive against all others of other recordings, by a plain loop."""
+    from audio_triplet import features, pipeline
+
+    config = combined(1)
+    trainer, rows = run(config, prepared, tmp_path)
+    fresh = training.Trainer(config, distribution.build_strategy("cpu"))
+    source = shards.ShardPieces(prepared, ("train",))
+    batches = pipeline.triplet_batches(source, config.triplets, config.pipeline)
+    seen = [batch["anchor"].numpy() for batch in batches.take(64)]
+    log_mel = np.log(np.concatenate(seen).astype("f8") + 0.01)
+    scaling = fresh.encoder.get_layer("scaling")
+    scaling.offset.assign(log_mel.mean(axis=(0, 1)))
+    scaling.scale.assign(1 / np.maximum(log_mel.std(axis=(0, 1)), 0.1))
+    batch = next(iter(batches))
+    a, p = (fresh.encoder(features.log_mel(batch[n])).numpy().astype("f8")
+            for n in ("anchor", "positive"))
+    recording, valid = batch["recording"].numpy(), batch["valid"].numpy()
+    drawn = batch["drawn"].numpy()
+    expected = []
+    for i in np.flatnonzero(valid):
+        others = [j for j in range(8) if recording[j] != recording[i] and drawn[j]]
+        for query, own in ((a[i], p[i]), (p[i], a[i])):
+            exps = [np.exp(query @ key[j] / 0.1) for j in others for key in (a, p)]
+            expected.append(-np.log(np.exp(query @ own / 0.1) / (np.exp(query @ own / 0.1)
+                                                                   + sum(exps))))
+    np.testing.assert_allclose(rows[0]["loss"], np.mean(expected), rtol=1e-3)
+    # Scaled once, before the first step, and kept by the checkpoint.
+    again = training.load_encoder(str(tmp_path)).get_layer("scaling")
+    np.testing.assert_allclose(again.offset, scaling.offset, atol=1e-3)
 
 
 def test_explicit_negatives_lack_the_label(prepared):
@@ -244,6 +285,9 @@ trainer = training.Trainer(t.config_of(5), distribution.build_strategy("mirrored
 assert trainer.strategy.num_replicas_in_sync == count
 rows = training.run(trainer, shards.ShardPieces({prepared!r}, ("train",)), sys.argv[2],
                     progress=False)
+best = training.Trainer(t.combined(4), trainer.strategy)
+rows += training.run(best, shards.ShardPieces({prepared!r}, ("train",)), sys.argv[2] + "-best",
+                     progress=False)
 print("LOSSES", json.dumps([[r["loss"], r["positive_distance"], r["negative_distance"]]
                             for r in rows]))
 """

@@ -1,0 +1,119 @@
+"""Varied patches: the paper's constraints all at once, and a few more of their kind [D].
+
+In `joint` each triplet shows one constraint. Here both patches of a pair are mixed with another
+sound, noised, equalised, amplified, and shifted and stretched in time and frequency, each by an
+amount drawn for it: nothing of that changes what a sound is, so the pair still belongs together,
+and only what it *is* tells it from the others. Batched ops on linear mel energies with stateless
+seeds, like `audio_triplet.triplets`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from audio_triplet import features, triplets
+from audio_triplet.config import TripletConfig
+
+_POINTS = 6
+
+
+def vary_pairs(batch: dict, seed, config: TripletConfig) -> dict:
+    """Varies both patches of every pair, with sounds of other recordings of the batch mixed in.
+
+    Args:
+      batch: What `triplets.make_triplets` returns.
+      seed: Two integers, the stateless seed of the batch.
+      config: Amounts.
+
+    Returns:
+      The batch with other `anchor` and `positive`.
+    """
+    varied = {}
+    for number, name in enumerate(("anchor", "positive"), start=1):
+        # Folded in, for `make_triplets` has used the seed itself.
+        pick, amount = tf.unstack(tf.random.experimental.stateless_split(
+            tf.random.experimental.stateless_fold_in(seed, number), 2
+        ))
+        partner, found = triplets.mixing_partners(batch["recording"], batch["drawn"], pick)
+        other = tf.where(found[:, None, None], tf.gather(batch[name], partner), 0.0)
+        varied[name] = vary(batch[name], other, amount, config)
+    return batch | varied
+
+
+def vary(mel_energies, other, seed, config: TripletConfig) -> tf.Tensor:
+    """Varies each patch of a batch by the amounts `config.vary_…`.
+
+    Args:
+      mel_energies: float32[batch, frames, mels], linear.
+      other: The same shape, a patch of another recording to mix into each; zeros mix in nothing.
+      seed: Two integers, a stateless seed.
+      config: Amounts.
+
+    Returns:
+      The same shape, linear energies.
+    """
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
+    batch = tf.shape(mel_energies)[0]
+    drawn = tf.random.stateless_uniform([2, batch, 1, 1], seeds[0])
+    varied = triplets.mix(mel_energies, other, config.vary_alpha * drawn[0])
+    varied = triplets.gaussian_noise(varied, seeds[1], config.vary_sigma * drawn[1])
+    varied = equalise(varied, seeds[2], config.vary_equaliser)
+    varied = amplify(varied, seeds[3], config.vary_gain)
+    return zoom(varied, seeds[4], config.vary_zoom)
+
+
+def equalise(mel_energies, seed, sigma: float) -> tf.Tensor:
+    """Multiplies the bands by a smooth curve of gains, as another microphone or room would.
+
+    Args:
+      mel_energies: float32[batch, frames, mels], linear.
+      seed: Two integers, a stateless seed.
+      sigma: Standard deviation of the logarithm of the gain at each of six points, evenly spaced
+        from the lowest to the highest band; linear between them.
+
+    Returns:
+      The same shape.
+    """
+    mels = mel_energies.shape[-1]
+    between = np.linspace(0, _POINTS - 1, mels)
+    hats = np.maximum(0.0, 1.0 - np.abs(between[None, :] - np.arange(_POINTS)[:, None]))
+    points = tf.random.stateless_normal([tf.shape(mel_energies)[0], _POINTS], seed, stddev=sigma)
+    gains = tf.exp(tf.linalg.matmul(points, tf.constant(hats, tf.float32)))  # [batch, mels]
+    return mel_energies * gains[:, None, :]
+
+
+def amplify(mel_energies, seed, sigma: float) -> tf.Tensor:
+    """Multiplies each patch by a gain, its logarithm normal with deviation `sigma`."""
+    gain = tf.exp(tf.random.stateless_normal([tf.shape(mel_energies)[0], 1, 1], seed, stddev=sigma))
+    return mel_energies * gain
+
+
+def zoom(mel_energies, seed, most: float) -> tf.Tensor:
+    """Looks at each patch through a window of random place and size, in time and in frequency.
+
+    A window smaller than the patch enlarges a part of it; a larger one reduces it, with silence
+    around. Interpolation is linear, on the log mel.
+
+    Args:
+      mel_energies: float32[batch, frames, mels], linear.
+      seed: Two integers, a stateless seed.
+      most: Largest enlargement, as a natural logarithm; the largest reduction is half of it. The
+        logarithm of the size is uniform, separately in time and frequency.
+
+    Returns:
+      The same shape, linear, non-negative.
+    """
+    if not most:
+        return tf.convert_to_tensor(mel_energies, tf.float32)
+    mel_energies = tf.convert_to_tensor(mel_energies, tf.float32)
+    batch, frames, mels = tf.unstack(tf.shape(mel_energies))
+    draws = tf.random.stateless_uniform([batch, 4], seed)
+    size = tf.exp(most * (1.5 * draws[:, :2] - 1.0))  # [batch, 2], exp(-most) … exp(most / 2)
+    begin = (1.0 - size) * draws[:, 2:]
+    silence = float(np.log(features.DEFAULT.log_offset))
+    log_mel = tf.image.crop_and_resize(
+        features.log_mel(mel_energies)[..., None], tf.concat([begin, begin + size], axis=1),
+        tf.range(batch), [frames, mels], extrapolation_value=silence,
+    )[..., 0]
+    energies = tf.maximum(0.0, tf.exp(log_mel) - features.DEFAULT.log_offset)
+    energies.set_shape(mel_energies.shape)
+    return energies
