@@ -27,7 +27,7 @@ COMBINED = "combined"
 """All constraints at once in every pair, see `audio_triplet.views`; its id is one more [D]."""
 
 OBJECTIVES = ("triplet", "contrastive")
-POOLINGS = ("mean", "mean_max")
+POOLINGS = ("mean", "time")
 
 
 class ConfigError(ValueError):
@@ -282,8 +282,8 @@ class EncoderConfig:
       embedding_size: Dimensions of the embedding.
       width: Factor on the number of channels of every layer.
       normalisation: `none`, `batch`, or `default`: none for vggish, batch for resnet50.
-      pooling: Over the last map: `mean` (the paper), or `mean_max`, mean and maximum beside each
-        other.
+      pooling: Of the last map: `mean` over time and frequency (the paper), or `time`: mean and
+        maximum over time beside each other, each frequency kept apart [D].
       input_scaling: Whether each mel band is brought to mean 0 and deviation 1, as estimated on
         the unlabelled training audio before the first step [D].
     """
@@ -368,8 +368,9 @@ PRESETS = {
     # What the measurements in BUILD_NOTES, "What helps", found best for its cost; label-free.
     "best": {
         "constraints": COMBINED, "vary": True, "objective": "contrastive",
-        "normalisation": "batch", "input_scaling": True, "batch_size": 128,
-        "learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 20, "steps": 1000,
+        "normalisation": "batch", "pooling": "time", "input_scaling": True,
+        "batch_size": 128, "learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 20,
+        "steps": 1000,
     },
 }
 """Values of the fields of a `RunConfig`'s parts, by the name of the preset."""

@@ -44,7 +44,8 @@ def build_encoder(
       embedding_size: Dimensions of the embedding.
       width: Factor on the number of channels.
       normalisation: `none`, `batch` or `default` (none for vggish, batch for resnet50).
-      pooling: `mean` over the last map, or `mean_max`: mean and maximum beside each other.
+      pooling: `mean` over time and frequency, or `time`: mean and maximum over time beside each
+        other, each frequency kept apart, so that the linear layer sees where a sound lies.
       input_scaling: Whether the network begins by scaling each band, see `scale_input`.
       precision: Keras dtype policy of the layers, `float32` or `mixed_bfloat16`. Pooling over the
         last map, the linear layer and the normalisation are float32 in either.
@@ -67,10 +68,11 @@ def build_encoder(
     x = layers.Reshape([front_end.patch_frames, front_end.mel_bands, 1], dtype=precision)(x)
     # [batch, 96, 64, 1]
     x = _vggish(x, block) if architecture == "vggish" else _resnet50(x, block)
-    pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)  # [batch, channels]
-    if pooling == "mean_max":
-        most = layers.GlobalMaxPooling2D(dtype="float32", name="pool_max")(x)
-        pooled = layers.Concatenate(name="pools")([pooled, most])  # [batch, 2 * channels]
+    if pooling == "time":
+        pooled = TimePooling(dtype="float32", name="pool")(x)  # [batch, 2 * bands * channels]
+    else:
+        pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
+        # [batch, channels]
     x = layers.Dense(
         embedding_size, dtype="float32", name="embedding",
         kernel_initializer=keras.initializers.GlorotUniform(block.next_seed()),
@@ -165,6 +167,16 @@ class BandScaling(layers.Layer):
     def call(self, inputs):
         """float32[batch, frames, mels] → the same shape."""
         return (inputs - self.offset) * self.scale
+
+
+@keras.saving.register_keras_serializable("audio_triplet")
+class TimePooling(layers.Layer):
+    """Mean and maximum over time, of every frequency and channel."""
+
+    def call(self, inputs):
+        """float32[batch, time, frequency, channels] → [batch, 2 · frequency · channels]."""
+        both = tf.concat([tf.reduce_mean(inputs, 1), tf.reduce_max(inputs, 1)], axis=-1)
+        return tf.reshape(both, [-1, both.shape[1] * both.shape[2]])
 
 
 @keras.saving.register_keras_serializable("audio_triplet")

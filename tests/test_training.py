@@ -38,7 +38,7 @@ def combined(steps):
     statistics are those of one replica."""
     config = config_of(steps, "combined", objective="contrastive")
     return dataclasses.replace(
-        config, encoder=dataclasses.replace(SMALL, pooling="mean_max", input_scaling=True)
+        config, encoder=dataclasses.replace(SMALL, pooling="time", input_scaling=True)
     )
 
 
