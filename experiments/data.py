@@ -4,13 +4,20 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
+import pandas as pd
 from absl import logging
 
 from audio_triplet import graph_audio, pieces, shards, storage
 from audio_triplet.config import PrepareConfig
-from audio_triplet.manifest import TRAIN, Manifest, cap, train_test
+from audio_triplet.manifest import TRAIN, UNUSED, CorpusError, Manifest, cap, train_test
 from data_prep import corpora
 from data_prep.preparation import fingerprint, prepare
+
+NONE = "none"
+"""As --test_splits: nothing is held out."""
+
+UNLABELLED = "unlabelled"
+"""Split of recordings of another corpus that are trained on too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +57,18 @@ def open_corpus(
     test_splits: tuple[str, ...] = (),
     config: PrepareConfig | None = None,
     max_share: Mapping[str, float] | None = None,
+    unlabelled: str = "",
 ) -> Corpus:
     """Prepares a corpus unless it is, and says which splits are for what.
 
     Args:
       spec: What `--corpus` said.
       prepared_dir: Where to prepare it.
-      test_splits: Splits to test on; chosen by `manifest.train_test` if empty.
+      test_splits: Splits to test on; chosen by `manifest.train_test` if empty; `NONE`: everything
+        is trained on.
       config: How to prepare.
       max_share: Greatest shares of the recordings for kinds of sound, see `manifest.cap`.
+      unlabelled: Another corpus to train on too, see `load_for_training`.
 
     Returns:
       The corpus.
@@ -67,12 +77,14 @@ def open_corpus(
       CorpusError: It cannot be found, prepared or split.
     """
     if corpora.is_prepared(spec):
-        if max_share:
-            raise corpora.CorpusError(f"{spec}: is prepared; shares are chosen when preparing it")
+        if max_share or unlabelled:
+            raise CorpusError(
+                f"{spec}: is prepared; shares and unlabelled sound are chosen when preparing it"
+            )
         folder = os.path.expanduser(spec)
     else:
         folder = prepared_dir
-        prepare(load_for_training(spec, max_share), folder, config)
+        prepare(load_for_training(spec, max_share, unlabelled), folder, config)
     info = shards.PreparedInfo.read(folder)
     manifest = shards.read_manifest(folder, info.source)
     if info.bad_files:
@@ -80,23 +92,44 @@ def open_corpus(
             "%s: %d bad files were left out, listed in %s", spec, len(info.bad_files),
             storage.join(folder, "bad_files.csv"),
         )
-    if manifest.splits == (TRAIN,):
-        train_splits, held_out = (TRAIN,), ()
-    else:
-        train, test = train_test(manifest, test_splits)
-        train_splits, held_out = train.splits, test.splits
-    return Corpus(spec, folder, manifest, train_splits, held_out, info.fingerprint)
+    train, held_out = _sides(manifest, test_splits)
+    return Corpus(spec, folder, manifest, train.splits, held_out, info.fingerprint)
 
 
-def load_for_training(spec: str, max_share: Mapping[str, float] | None = None) -> Manifest:
+def _sides(manifest: Manifest, test_splits: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:
+    """The part to train on, and the splits to test on."""
+    if manifest.splits == (TRAIN,) or test_splits == (NONE,):
+        return manifest.select([split for split in manifest.splits if split != UNUSED]), ()
+    train, test = train_test(manifest, test_splits)
+    return train, test.splits
+
+
+def load_for_training(
+    spec: str, max_share: Mapping[str, float] | None = None, unlabelled: str = ""
+) -> Manifest:
     """The manifest of a corpus; one that names neither labels nor splits is all for training [D].
 
     It is an archive whose owner wants an embedding of it, and nothing of it can be evaluated.
+
+    Args:
+      spec: What `--corpus` said.
+      max_share: Greatest shares of the recordings for kinds of sound.
+      unlabelled: Another corpus, whose recordings join as the split `UNLABELLED`, without labels:
+        trained on, never scored.
     """
     manifest = cap(corpora.load_corpus(spec), max_share or {})
     if not manifest.classes and manifest.splits == ("",):
-        return Manifest(manifest.frame.assign(split=TRAIN), manifest.name)
-    return manifest
+        manifest = Manifest(manifest.frame.assign(split=TRAIN), manifest.name)
+    if not unlabelled:
+        return manifest
+    if manifest.splits == ("",):
+        raise CorpusError(f"{spec}: has no splits, so nothing says what of it is trained on")
+    more = cap(corpora.load_corpus(unlabelled), max_share or {}).frame
+    more = more.assign(
+        labels="", split=UNLABELLED, recording_id=f"{UNLABELLED}/" + more["recording_id"]
+    )
+    both = pd.concat([manifest.frame, more], ignore_index=True)
+    return Manifest(both, f"{manifest.name} and {unlabelled}")
 
 
 def open_files(
@@ -105,6 +138,7 @@ def open_files(
     config: PrepareConfig,
     max_share: Mapping[str, float] | None = None,
     decoder: str = "libsndfile",
+    unlabelled: str = "",
 ) -> tuple[Corpus, pieces.FilePieces]:
     """Opens a corpus for decoding on the fly: nothing is written but the list of bad files.
 
@@ -114,6 +148,7 @@ def open_files(
       config: Resampler and the bearable share of bad files.
       max_share: As in `open_corpus`.
       decoder: `libsndfile`, or `in_graph` for tensorflow-io's ops where they work.
+      unlabelled: As in `open_corpus`.
 
     Returns:
       The corpus (its `folder` is empty), and the pieces of its training side.
@@ -121,12 +156,8 @@ def open_files(
     Raises:
       CorpusError: It cannot be found or split, or too many of its files cannot be read.
     """
-    manifest = load_for_training(spec, max_share)
-    if manifest.splits == (TRAIN,):
-        train, held_out = manifest, ()
-    else:
-        train, test = train_test(manifest, test_splits)
-        held_out = test.splits
+    manifest = load_for_training(spec, max_share, unlabelled)
+    train, held_out = _sides(manifest, test_splits)
     bad_files = pieces.BadFiles()
     table = pieces.scan(train, bad_files)
     bad_files.check_share(train.frame["path"].nunique(), config.max_bad_share, manifest.name)

@@ -64,7 +64,12 @@ def define_corpus_flags(required: bool = True) -> None:
     )
     flags.DEFINE_list(
         "test_splits", [], "Splits held out for testing. By default test or eval; the last fold; "
-        "or, without splits, a fifth of the recordings. Unlabelled sound is all trained on."
+        "or, without splits, a fifth of the recordings. Unlabelled sound is all trained on; none: "
+        "everything is."
+    )
+    flags.DEFINE_string(
+        "unlabelled", "", "Another corpus to train on too, without its labels and splits; in the "
+        "forms of --corpus that are not prepared."
     )
     define_preparing_flags()
 
@@ -109,7 +114,7 @@ def open_corpus_from_flags():
     values = flags.FLAGS
     return data.open_corpus(
         values.corpus, os.path.join(values.output_dir, "prepared"), tuple(values.test_splits),
-        cli.from_flags(PrepareConfig), shares_from_flags(),
+        cli.from_flags(PrepareConfig), shares_from_flags(), values.unlabelled,
     )
 
 
@@ -204,7 +209,7 @@ def main(argv):
         if values.on_the_fly:
             corpus, source = data.open_files(
                 values.corpus, tuple(values.test_splits), cli.from_flags(PrepareConfig),
-                shares_from_flags(), values.decoder,
+                shares_from_flags(), values.decoder, values.unlabelled,
             )
         else:
             corpus = open_corpus_from_flags()
