@@ -11,23 +11,21 @@ in all) get the split "unused" [D]. Fold 5, the default test side, stays as publ
 """
 
 import os
-from collections import defaultdict
 
 import pandas as pd
-from absl import logging
 
-from audio_triplet.manifest import UNUSED, Manifest
-from data_prep import CorpusError
-from data_prep.folders import audio_extensions
+from audio_triplet.manifest import Manifest
+from data_prep import published
 
 _NEEDED = ("filename", "fold", "category", "src_file")
+_CORPUS = "ESC-50 (https://github.com/karolpiczak/ESC-50)"
+_FOLDS = tuple(f"fold{number}" for number in range(1, 6))
 
 
 def load(folder: str) -> Manifest:
     """The corpus as a manifest.
 
-    The clips may have been re-encoded: `1-100032-A-0.wav` of the table is found as
-    `1-100032-A-0.ogg` too.
+    The clips may have been re-encoded (`published.find_clips`).
 
     Args:
       folder: holds `meta/esc50.csv` and `audio/`.
@@ -42,73 +40,18 @@ def load(folder: str) -> Manifest:
       CorpusError: no table, a table without the published columns, or none of its clips.
       ManifestError: a clip listed twice.
     """
-    table_path = os.path.join(folder, "meta", "esc50.csv")
-    audio_folder = os.path.abspath(os.path.join(folder, "audio"))
-    try:
-        table = pd.read_csv(table_path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise CorpusError(
-            f"{folder}: no meta/esc50.csv in it; name the folder that holds meta/ and audio/ of "
-            "ESC-50 as published (https://github.com/karolpiczak/ESC-50)"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CorpusError(f"{table_path}: cannot be read ({error}); copy it anew") from error
-    absent = [name for name in _NEEDED if name not in table]
-    if absent:
-        raise CorpusError(
-            f"{table_path}: no column {', '.join(absent)}; this is not ESC-50's published table"
-        )
-
-    by_stem = _audio_by_stem(audio_folder)
-    names, found = table["filename"], []
-    for name in names:
-        files = by_stem.get(os.path.splitext(name)[0], [])
-        found.append(name if name in files else files[0] if files else "")
-    table["file"] = found
-    missing = names[table["file"] == ""]
-    if len(missing) == len(table):
-        raise CorpusError(
-            f"{audio_folder}: none of the {len(table)} clips of {table_path} is there; looked for "
-            f"their names with the extensions {', '.join(audio_extensions())}"
-        )
-    if len(missing):
-        logging.warning(
-            "%s: %d of %d clips are missing and left out (%s, …)",
-            folder, len(missing), len(table), missing.iloc[0],
-        )  # fmt: skip
-        table = table[table["file"] != ""]
-
+    table = published.read_table(folder, "meta/esc50.csv", _NEEDED, _CORPUS)
+    audio_folder = os.path.join(folder, "audio")
+    table["path"] = published.find_clips(audio_folder, table["filename"])
+    table = published.drop_missing(table, "filename", audio_folder, "ESC-50")
+    fold = "fold" + table["fold"]
     columns = {
-        "path": os.path.join(audio_folder, "") + table["file"],
+        "path": table["path"],
         "recording_id": table["src_file"],
         "labels": table["category"],
-        "split": _folds(table),
+        "split": published.in_last_split(fold, table["src_file"], _FOLDS, "ESC-50"),
     }
     if "esc10" in table:
         esc10 = table["esc10"].str.lower() == "true"
         columns["licence"] = esc10.map({True: "CC BY 3.0", False: "CC BY-NC 3.0"})
     return Manifest(pd.DataFrame(columns), name="esc50")
-
-
-def _folds(table: pd.DataFrame) -> pd.Series:
-    """Split names; "unused" where the clip's source has clips in a later fold too: str[clips]."""
-    fold = table["fold"].astype(int)
-    in_last_fold = fold == fold.groupby(table["src_file"]).transform("max")
-    moved = table.loc[~in_last_fold, "filename"]
-    if len(moved):
-        logging.info(
-            "ESC-50: %d clips are unused, because their source is in a later fold too: %s",
-            len(moved), ", ".join(moved),
-        )  # fmt: skip
-    return ("fold" + table["fold"]).where(in_last_fold, UNUSED)
-
-
-def _audio_by_stem(folder: str) -> dict[str, list[str]]:
-    """Stem → the audio files of that stem in a folder, sorted; {} if there is no folder."""
-    by_stem = defaultdict(list)
-    if os.path.isdir(folder):
-        for name in sorted(os.listdir(folder)):
-            stem, extension = os.path.splitext(name)
-            if extension.lower().lstrip(".") in audio_extensions():
-                by_stem[stem].append(name)
-    return by_stem

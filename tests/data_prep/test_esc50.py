@@ -47,7 +47,7 @@ def test_missing_clips_are_counted(tmp_path, caplog):
 
 
 def test_nothing_found(tmp_path):
-    with pytest.raises(CorpusError, match="none of the 3 clips.*extensions wav, flac"):
+    with pytest.raises(CorpusError, match="none of the 3 clips.*extensions: wav, flac"):
         esc50.load(_corpus(tmp_path, _ROWS, ["1-100-A-0.txt"]))
 
 
