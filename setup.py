@@ -47,9 +47,13 @@ EXTRAS = {
         "torch>=2.4",
     ],
     "parquet": ["pyarrow>=15"],
+    "search": ["faiss-cpu>=1.8"],  # for indices beyond a million vectors
     # Preparing on all cores or on a cluster.
     "beam": ["apache-beam>=2.60"],
-    "dev": ["apache-beam>=2.60", "pyarrow>=15", "hypothesis>=6.100", "pytest>=8", "ruff>=0.6"],
+    "dev": [
+        "apache-beam>=2.60", "faiss-cpu>=1.8", "hypothesis>=6.100", "pyarrow>=15", "pytest>=8",
+        "ruff>=0.6",
+    ],
 }
 
 setup(
@@ -65,6 +69,6 @@ setup(
     install_requires=INSTALL,
     extras_require=EXTRAS,
     entry_points={"console_scripts": [
-        f"audio-triplet-{name}=experiments.{name}:run" for name in ("embed",)
+        f"audio-triplet-{name}=experiments.{name}:run" for name in ("embed", "index", "search")
     ]},
 )

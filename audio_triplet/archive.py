@@ -344,7 +344,8 @@ class EmbeddingSet:
       start_seconds: float64[n], where in the file each embedding begins.
       end_seconds: float64[n], where it ends.
       energy: float32[n], mean linear mel energy per cell.
-      model_digest: `export.Model.digest` of the model.
+      model: Folder of the model, where it was.
+      model_digest: Its `export.Model.digest`.
       level: `patch` or `segment`.
       hop_seconds: From one patch to the next.
     """
@@ -356,6 +357,7 @@ class EmbeddingSet:
     start_seconds: np.ndarray
     end_seconds: np.ndarray
     energy: np.ndarray
+    model: str
     model_digest: str
     level: str
     hop_seconds: float
@@ -397,7 +399,7 @@ class EmbeddingSet:
             np.concatenate([one.start_seconds for one in found]),
             np.concatenate([one.end_seconds for one in found]),
             np.concatenate([one.energy for one in found]),
-            model.digest, config.level, config.hop_seconds,
+            os.path.abspath(model.path), model.digest, config.level, config.hop_seconds,
         )
 
     @classmethod
@@ -429,7 +431,7 @@ class EmbeddingSet:
                 np.concatenate([getattr(one, name) for one in sets])
                 for name in ("start_seconds", "end_seconds", "energy")
             ),
-            first.model_digest, first.level, first.hop_seconds,
+            first.model, first.model_digest, first.level, first.hop_seconds,
         )
 
     def select(self, keep: np.ndarray) -> "EmbeddingSet":
@@ -471,7 +473,7 @@ class EmbeddingSet:
 
     def _config(self) -> dict:
         return {
-            "model_digest": self.model_digest, "level": self.level,
+            "model": self.model, "model_digest": self.model_digest, "level": self.level,
             "hop_seconds": self.hop_seconds, "embedding_size": self.vectors.shape[1],
         }
 
@@ -501,7 +503,8 @@ class EmbeddingSet:
             return cls(
                 Manifest(frame, path), columns["stamp"], columns["embeddings"],
                 columns["segment"], columns["start_seconds"], columns["end_seconds"],
-                columns["energy"], config["model_digest"], config["level"], config["hop_seconds"],
+                columns["energy"], config["model"], config["model_digest"], config["level"],
+                config["hop_seconds"],
             )
         except FileNotFoundError:
             raise ArchiveError(f"{path}: no such file") from None
@@ -711,11 +714,9 @@ def embed_to_folder(
         } | _finished_in(earlier)
     rows = np.flatnonzero(~frame["path"].isin(finished).to_numpy())
     done = Summary(0, len(paths) - frame["path"].iloc[rows].nunique(), 0.0, 0)
-    if len(rows):
-        table = pieces.scan(manifest.take(rows), bad_files)
-        order = np.argsort(table.row, kind="stable")
-        begin(done, float(table.duration.sum()))
-        wanted = table.manifest.take(order)
+    wanted, seconds = readable(manifest, rows, bad_files)
+    if wanted is not None:
+        begin(done, seconds)
         for one in _by_file(embed(model, wanted, config, bad_files, heard), wanted):
             found = EmbeddingSet.of(wanted, one, model, config)
             output = os.path.join(folder, outputs[found.manifest.frame["path"].iloc[0]])
@@ -728,6 +729,34 @@ def embed_to_folder(
     if form != "files" and os.path.isdir(folder):
         _join_parts(folder, whole, earlier)
     return done
+
+
+def readable(
+    manifest: Manifest, rows: np.ndarray, bad_files: pieces.BadFiles
+) -> tuple[Manifest | None, float]:
+    """Which of the sound that is left to embed can be read, by the headers.
+
+    Args:
+      manifest: All that is wanted.
+      rows: int64[n], those of its rows that are left; the others were embedded before.
+      bad_files: Where the files are listed that cannot be read.
+
+    Returns:
+      Those rows in their order, None if there are none; and their seconds of sound.
+
+    Raises:
+      CorpusError: Nothing can be read, and nothing was before.
+    """
+    if not len(rows):
+        return None, 0.0
+    try:
+        table = pieces.scan(manifest.take(rows), bad_files)
+    except CorpusError:
+        if len(rows) == len(manifest):
+            raise
+        return None, 0.0
+    order = np.argsort(table.row, kind="stable")
+    return table.manifest.take(order), float(table.duration.sum())
 
 
 def _check_folder(output_dir, model, config: EmbedConfig, form: str, overwrite: bool) -> None:

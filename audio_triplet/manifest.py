@@ -59,6 +59,13 @@ class ManifestError(CorpusError):
     """A manifest that cannot be used; the message names the file, the line and the mend."""
 
 
+def key_of(*names: object) -> int:
+    """A stable non-negative int64 for a name, the same on every machine and in every run."""
+    text = "\0".join(str(name) for name in names)
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Manifest:
     """A checked table of segments.

@@ -13,7 +13,6 @@ and n, so a run resumes anywhere without any state of its own.
 import abc
 import csv
 import dataclasses
-import hashlib
 import io
 import os
 import threading
@@ -25,7 +24,7 @@ import tensorflow as tf
 from absl import logging
 
 from audio_triplet import audio, features, storage
-from audio_triplet.manifest import CorpusError, Manifest
+from audio_triplet.manifest import CorpusError, Manifest, key_of
 
 PIECE_PATCHES = 11
 """Patches in a whole piece: the most for which every pair is less than 10 s apart."""
@@ -37,13 +36,6 @@ _PIECE_SAMPLES = (
 )
 READ_SECONDS = _PIECE_SAMPLES / features.DEFAULT.sample_rate
 """Sound a piece needs: its last window reaches past the start of the next piece."""
-
-
-def key_of(*names: object) -> int:
-    """A stable non-negative int64 for a name, the same on every machine and in every run."""
-    text = "\0".join(str(name) for name in names)
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 def shuffled(place, seed, epoch, count: int) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """The sound that a command line names: files, folders, manifests and corpora, in any mixture."""
 
 import os
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -47,14 +48,16 @@ def load_inputs(arguments: Sequence[str]) -> tuple[Manifest, list[str]]:
         first = ~frame.duplicated(["path", "start_seconds", "end_seconds"])
         frame = frame[first]
         names = [name for name, keep in zip(names, first, strict=True) if keep]
-    wrong = [path for path in frame["path"] if not _is_utf8(path)]
-    if wrong:
-        raise UsageError(f"{os.fsencode(wrong[0])!r}: a file name that is not UTF-8; rename it")
     return Manifest(frame, arguments[0] if len(arguments) == 1 else "the inputs"), names
 
 
 def _load(argument: str) -> tuple[pd.DataFrame, str]:
     """One argument's rows and the folder that their names are told from."""
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError:
+        name = os.fsencode(argument)
+        raise UsageError(f"{name!r}: a name that is not UTF-8; rename it") from None
     path = os.path.abspath(os.path.expanduser(argument))
     if corpora.is_prepared(argument):
         raise UsageError(f"{argument}: prepared shards, which hold no sound; name its source")
@@ -64,19 +67,11 @@ def _load(argument: str) -> tuple[pd.DataFrame, str]:
     if os.path.exists(path) and not path.lower().endswith(".csv"):
         frame = Manifest(pd.DataFrame({"path": [path]}), argument).frame
         return frame, os.path.dirname(path)
-    if path.lower().endswith(".csv"):
-        frame = Manifest.read(path, argument).frame
-    elif ":" in argument:
+    if re.match(r"[A-Za-z][\w-]+:", argument):
         frame = corpora.load_corpus(argument).frame
+    elif path.lower().endswith(".csv"):
+        frame = Manifest.read(path, argument).frame
     else:
         raise UsageError(f"{argument}: no such file or folder. {FORMS}")
     tidy = [os.path.abspath(path) for path in frame["path"]]
     return frame, os.path.commonpath([os.path.dirname(path) for path in tidy])
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -227,12 +227,13 @@ class Clips:
             },
         }
 
-    def player(self, excerpt: Excerpt, label: str) -> str:
+    def player(self, excerpt: Excerpt, label: str, span_seconds: float | None = None) -> str:
         """A button that plays an excerpt, its log mel picture on it if there is one.
 
         Args:
           excerpt: One that was added.
           label: What it is, for those who do not see the picture.
+          span_seconds: What the width of its picture stands for; that of all pictures if None.
 
         Returns:
           HTML.
@@ -245,29 +246,34 @@ class Clips:
                 f'title="{text(clip.error)}">no sound</span>'
             )
         seconds = f"{clip.seconds:.1f}\u202fs"
+        span = span_seconds or self.span_seconds
         # A length is worth saying where it is not that of all the others.
-        usual = clip.log_mel is not None and clip.seconds > 0.98 * self.span_seconds
+        usual = clip.log_mel is not None and clip.seconds > 0.98 * span
         shown = "" if usual else f'<s aria-hidden="true">{seconds}</s>'
         picture = ""
         if clip.log_mel is not None:
-            uri = picture_uri(clip.log_mel, self.span_seconds)
+            uri = picture_uri(clip.log_mel, span)
             picture = (
                 f'<img src="{uri}" alt="log mel picture, {seconds}" width="250" height="64" '
                 'decoding="async">'
             )
         return (
             f'<button type="button" class="clip{"" if picture else " bare"}" '
-            f'data-clip="{clip.identifier}" aria-pressed="false" aria-label="Play {spoken}" '
+            f'data-clip="{clip.identifier}" data-span="{span:.3f}" aria-pressed="false" '
+            f'aria-label="Play {spoken}" '
             f'data-title="{text(label).replace("_", " ")} · {text(excerpt.title)}">'
             f'{picture}<i aria-hidden="true"></i>{shown}</button>'
         )
 
-    def picture_guide(self, excerpt: Excerpt, label: str) -> str:
+    def picture_guide(
+        self, excerpt: Excerpt, label: str, span_seconds: float | None = None
+    ) -> str:
         """How to read the pictures: one of them, large, with its axes; nothing if it has none.
 
         Args:
           excerpt: One that was added.
           label: What it is.
+          span_seconds: As for `player`.
 
         Returns:
           HTML.
@@ -286,7 +292,7 @@ class Clips:
                 (4000, "4 kHz"), (DEFAULT.mel_max_hz, "7.5 kHz"),
             )
         )
-        span = self.span_seconds
+        span = span_seconds or self.span_seconds
         times = "".join(
             f'<span style="left:{100 * tick / span:.1f}%">{tick:g}\u202fs</span>'
             for tick in ticks(0, span) if tick <= span * 1.001
@@ -298,10 +304,10 @@ class Clips:
             f'7.5 kHz upwards"><div class="hertz" aria-hidden="true">{marks}</div>'
             f'<div class="times" aria-hidden="true">{times}</div></div>'
             "<figcaption><b>How to read the pictures.</b> They are log mel energies, what the "
-            f"network sees; this one is {name(label)}. Time runs to the right, and every "
-            f"picture is {span:.1f}\u202fs wide, black where a sound is over; pitch runs upwards "
-            "on the mel scale; bright is loud, white the loudest of each sound. For listening, "
-            "levels were evened out.</figcaption></figure>"
+            f"network sees; this one is {name(label)}. Time runs to the right, and every picture"
+            f"{' here' if span_seconds else ''} is {span:.1f}\u202fs wide, black where a sound "
+            "is over; pitch runs upwards on the mel scale; bright is loud, white the loudest of "
+            "each sound. For listening, levels were evened out.</figcaption></figure>"
         )
 
 
@@ -873,7 +879,7 @@ const sounds = (() => {
     now.hidden = true;
   }
   function follow() {
-    if (button) button.style.setProperty("--at", audio.currentTime / store.span);
+    if (button) button.style.setProperty("--at", audio.currentTime / button.dataset.span);
     frame = requestAnimationFrame(follow);
   }
   function play(id, title, element = null) {
