@@ -24,12 +24,13 @@ No TensorFlow here: this module is imported by tools that must start at once. Ev
 its own handle and keeps no state, so any number of threads may call them.
 
 [D] Decisions. Channels are averaged. Samples beyond full scale are passed on as they are, as float
-files and lossy decoders produce them in good faith. There is no limit on duration: `load_audio` of
-a 3-hour file takes its 700 MB; what must stay small uses `stream_audio` or `read_piece`. What is
-refused, with an `AudioError`: files cut short by more than 0.5 s or a tenth, where that can be
-known; NaN and infinities; magnitudes above 1e10 (no scale in use goes so far, and ratios of their
-energies leave float32); rates outside 1 kHz to 1 MHz; more than 64 channels; chained Ogg streams
-(libsndfile reads only the first link).
+files and lossy decoders produce them in good faith. `load_audio` of a 3-hour file takes its 700 MB,
+and of more than 12 hours nothing: a megabyte of FLAC can hold days of silence. What must stay small
+uses `stream_audio` or `read_piece`, for which there is no limit. What is refused, with an
+`AudioError`: files cut short by more than 0.5 s or a tenth, where that can be known; headers that
+claim more than the file can hold; NaN and infinities; magnitudes above 1e10 (no scale in use goes
+so far, and ratios of their energies leave float32); rates outside 1 kHz to 1 MHz; more than 64
+channels; chained Ogg streams (libsndfile reads only the first link).
 """
 
 from __future__ import annotations
@@ -60,6 +61,13 @@ MAX_AMPLITUDE = 1e10  # int32-scaled float files (2e9) pass
 # 14,000 files in Debian packages the worst lacks 0.13 s of 207.
 MAX_SECONDS_MISSING = 0.5
 MAX_SHARE_MISSING = 0.1
+
+MAX_LOADED_SECONDS = 12 * 3600  # 2.8 GB
+
+# The most there can be is 5,461: FLAC's frames of 65,535 equal samples of 8 bits take 12 bytes.
+_MOST_FRAMES_A_BYTE = 6_000
+# Sound has about one. Above this the end of the file is looked at before its header is believed.
+_MANY_FRAMES_A_BYTE = 64
 
 RESAMPLERS = ("soxr", "resampy")
 
@@ -152,7 +160,16 @@ def load_audio(path: AudioPath, sample_rate: int = 16_000, resampler: str = "sox
         AudioError: naming the file, the cause and the mend.
         ValueError: for an unknown resampler or a sample rate below 1.
     """
-    blocks = list(stream_audio(path, sample_rate=sample_rate, resampler=resampler))
+    blocks, samples = [], 0
+    for block in stream_audio(path, sample_rate=sample_rate, resampler=resampler):
+        blocks.append(block)
+        samples += len(block)
+        if samples > MAX_LOADED_SECONDS * sample_rate:
+            raise AudioError(
+                _printable(path),
+                f"is longer than {MAX_LOADED_SECONDS / 3600:.3g} h",
+                "read it by stream_audio or read_piece",
+            )
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
@@ -408,6 +425,7 @@ class _Source:
             raise AudioError(self.name, "holds no audio (0 frames)", "fetch it again or remove it")
         if self.frames is not None:
             self._refuse_log_of_truncation(log)
+            self._refuse_boast(size)
         self._position = 0
 
     def _open_sound(self, piped: bool = False) -> None:
@@ -434,6 +452,25 @@ class _Source:
             if 0 < present < promised < 0x7FFF_0000:
                 missing = (promised - present) / present * self.frames / self.rate
                 self._check_missing(self.frames / self.rate, missing)
+
+    def _refuse_boast(self, size: int) -> None:
+        """Believes a header that claims very much for the file's size only if its end is there."""
+        if self.frames <= _MANY_FRAMES_A_BYTE * size:
+            return
+        holds = "cannot be"
+        if self.frames <= _MOST_FRAMES_A_BYTE * size:
+            holds = "are not"
+            with contextlib.suppress(soundfile.SoundFileError):
+                if self._sound.seek(self.frames - 1) == self.frames - 1 and len(
+                    self._sound.read(1, dtype="float32")
+                ):
+                    self._open_sound()
+                    return
+        raise AudioError(
+            self.name,
+            f"claims {self.frames / self.rate / 3600:.3g} hours, which {holds} in its {size} bytes",
+            "fetch it again or remove it",
+        )
 
     def _check_missing(self, seconds: float, missing: float) -> None:
         if missing > min(MAX_SECONDS_MISSING, MAX_SHARE_MISSING * (seconds + missing)):

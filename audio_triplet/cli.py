@@ -6,9 +6,11 @@ import errno
 import os
 import re
 import shlex
+import signal
 import sys
+import threading
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from absl import app, flags, logging
 
@@ -110,13 +112,30 @@ def _attribute_docs(kind: type) -> dict[str, str]:
 def clear_errors(program: str):
     """Turns the errors a user can mend into one line and exit code 1; others keep their trace.
 
+    Ctrl-C and SIGTERM end in one line as well, which says how to go on, and in exit code 130; a
+    second one ends the process at once. A long job may take the signals itself for a while, see
+    `training.run`.
+
     Args:
       program: Name to begin the line with.
     """
+    handlers, end_watch = {}, lambda: None
+    if threading.current_thread() is threading.main_thread():  # signals come to no other
+        handlers = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
+        _on_stop(_raise_interrupted)
+        end_watch = _end_at_second_signal()
     try:
         yield
-    except Interrupted as stop:
-        print(f"{program}: {stop}: {_command_line()}", file=sys.stderr)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        told = str(stop) or _STOPPED
+        print(f"{program}: {told}: {_command_line()}", file=sys.stderr, flush=True)
+        # Threads of others (decoders, workers) must not keep alive what was asked to end; Python's
+        # own handlers would wait for them as well.
+        if handlers:
+            handlers = dict.fromkeys(_STOP_SIGNALS, signal.SIG_DFL)
+            if hasattr(signal, "alarm"):
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.alarm(_SECONDS_TO_END)
         raise SystemExit(130) from stop
     except Exception as error:
         if _is_full(error):
@@ -127,6 +146,56 @@ def clear_errors(program: str):
         if not _for_the_user(error):
             raise
         raise SystemExit(f"{program}: {error}") from error
+    finally:
+        end_watch()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STOPPED = "stopped; what is finished is kept, the same command continues"
+_SECONDS_TO_END = 20
+
+
+def _on_stop(handler) -> None:
+    """Installs a handler for the signals that ask for an end."""
+    for number in _STOP_SIGNALS:
+        signal.signal(number, handler)
+
+
+def _raise_interrupted(number, frame):
+    del number, frame
+    raise Interrupted(_STOPPED)
+
+
+def _end_at_second_signal() -> Callable[[], None]:
+    """Ends the process at the second signal, even while the main thread is in a long call.
+
+    Python runs handlers between two steps of the main thread only, and a call into TensorFlow is
+    one step. The signals' numbers come through a pipe, to a thread.
+
+    Returns:
+      What ends the watch.
+    """
+    source, target = os.pipe()
+    os.set_blocking(target, False)
+    before = signal.set_wakeup_fd(target, warn_on_full_buffer=False)
+
+    def watch():
+        seen = 0
+        while number := os.read(source, 1):
+            seen += number[0] in _STOP_SIGNALS
+            if seen == 2:
+                os._exit(128 + number[0])
+        os.close(source)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+    def end():
+        signal.set_wakeup_fd(before)
+        os.close(target)
+
+    return end
 
 
 class UsageError(ValueError):

@@ -5,6 +5,7 @@ loop with checkpoints and logs (`run`). The step counter is the optimizer's, and
 function of the step's number, so continuing a run needs nothing but the checkpoint.
 """
 
+import contextlib
 import csv
 import dataclasses
 import math
@@ -18,7 +19,16 @@ import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from audio_triplet import distribution, features, losses, mining, models, pieces, pipeline
+from audio_triplet import (
+    distribution,
+    features,
+    locks,
+    losses,
+    mining,
+    models,
+    pieces,
+    pipeline,
+)
 from audio_triplet.cli import Interrupted
 from audio_triplet.config import EXPLICIT, ConfigError, RunConfig, TrainingConfig
 
@@ -254,7 +264,20 @@ def run(
       ConfigError: `output_dir` holds a run of another configuration.
       TrainingError: The loss is not finite.
       Interrupted: A signal asked the run to stop; it has checkpointed.
+      LockedError: Another process is writing `output_dir`.
     """
+    with only_writer(trainer, output_dir):
+        return _run(trainer, source, output_dir, resume, progress)
+
+
+def only_writer(trainer: Trainer, output_dir: str) -> contextlib.AbstractContextManager:
+    """`locks.exclusive(output_dir)` for a run; of several workers the chief alone takes it."""
+    if trainer.strategy.extended.should_checkpoint:
+        return locks.exclusive(output_dir)
+    return contextlib.nullcontext()
+
+
+def _run(trainer, source, output_dir, resume, progress) -> list[dict[str, float]]:
     config, batch_size = trainer.config, trainer.config.pipeline.batch_size
     checkpoint_dir = os.path.join(output_dir, "checkpoints")
     os.makedirs(output_dir, exist_ok=True)

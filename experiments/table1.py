@@ -20,7 +20,7 @@ import time
 
 from absl import app, flags, logging
 
-from audio_triplet import cli
+from audio_triplet import cli, locks
 from audio_triplet.config import CONSTRAINTS, EXPLICIT
 from experiments import train_embedding
 
@@ -56,7 +56,7 @@ def main(argv):
     """Runs the command."""
     del argv
     cli.quiet_tensorflow()
-    with cli.clear_errors("table1"):
+    with cli.clear_errors("table1"), locks.exclusive(flags.FLAGS.output_dir):
         table = make_table()
     print(markdown(table))
     print(f"written to {flags.FLAGS.output_dir}")

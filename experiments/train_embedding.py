@@ -161,12 +161,21 @@ def train(config: RunConfig, source, output_dir: str, resume: bool = True) -> di
     Returns:
       What the export's config.json says.
     """
-    from audio_triplet import distribution, export, training
-    from experiments.provenance import provenance
+    from audio_triplet import distribution, training
 
     strategy = distribution.build_strategy(flags.FLAGS.strategy, flags.FLAGS.tpu)
     trainer = training.Trainer(config, strategy)
-    rows = training.run(trainer, source, output_dir, resume=resume)
+    with training.only_writer(trainer, output_dir):
+        rows = training.run(trainer, source, output_dir, resume=resume)
+        return _export(trainer, source, rows, output_dir)
+
+
+def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> dict:
+    """Exports a finished run and says what it is; see `train`."""
+    from audio_triplet import export, training
+    from experiments.provenance import provenance
+
+    config = trainer.config
     encoder = training.load_encoder(output_dir)
     last = rows[-50:]
     told = {

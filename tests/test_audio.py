@@ -342,14 +342,59 @@ def test_three_hours_in_flat_memory(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
-def test_a_boundless_claim_takes_no_memory(tmp_path):
-    """FLAC with 2^36 - 1 frames in its header: one block is decoded, then the lack is noticed."""
-    data = bytearray(encode(pulsing_noise(0.5, 16_000), 16_000, "FLAC"))
-    data[21] |= 0x0F
-    data[22:26] = b"\xff\xff\xff\xff"
+def flac_claiming(frames, data):
+    data = bytearray(data)
+    data[21:26] = (data[21] >> 4 << 36 | frames).to_bytes(5, "big")
+    return bytes(data)
+
+
+def opus_claiming(granule):
+    from benchmarks.mutants import with_ogg_checksums
+
+    data = bytearray(encode(pulsing_noise(5.0, 16_000), 16_000, "OGG", "OPUS"))
+    struct.pack_into("<q", data, bytes(data).rfind(b"OggS") + 6, granule)
+    return with_ogg_checksums(bytes(data))
+
+
+SHORT_FLAC = encode(pulsing_noise(0.5, 16_000), 16_000, "FLAC")
+BOASTS = {
+    "flac, 2^36 - 1 frames": (flac_claiming(2**36 - 1, SHORT_FLAC), "cannot be"),
+    "flac, 60 times its size": (flac_claiming(60 * len(SHORT_FLAC), SHORT_FLAC), None),
+    "flac, 2,000 times its size": (flac_claiming(2000 * len(SHORT_FLAC), SHORT_FLAC), "are not"),
+    "opus, 2^40 granules": (opus_claiming(2**40), "cannot be"),
+    "opus, 2^25 granules": (opus_claiming(2**25), "cannot be|are not"),
+}
+
+
+@pytest.mark.parametrize("kind", BOASTS)
+def test_a_boundless_claim_is_refused_before_pieces_are_laid_out(tmp_path, kind):
+    """Of a claim that is not refused at once, the lack is noticed after one block."""
+    data, reason = BOASTS[kind]
+    path = saved(tmp_path, data)
+    if reason:
+        with pytest.raises(audio.AudioError, match=rf"claims .* hours, which {reason}.* in its"):
+            audio.probe(path)
+    else:
+        assert audio.probe(path).frames == 60 * len(SHORT_FLAC)
     with pytest.raises(audio.AudioError):
-        audio.load_audio(saved(tmp_path, bytes(data)))
-    assert audio.probe(tmp_path / "sound").frames == 2**36 - 1
+        audio.load_audio(path)
+
+
+def test_silence_may_be_small(tmp_path):
+    """300 samples a byte, and all of them are there."""
+    silence = encode(np.zeros((60 * 44_100, 1)), 44_100, "FLAC")
+    assert 60 * 44_100 > 200 * len(silence)
+    path = saved(tmp_path, silence)
+    assert audio.probe(path).duration_seconds == 60
+    assert len(audio.load_audio(path)) == 60 * 16_000
+
+
+def test_load_audio_has_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "MAX_LOADED_SECONDS", 20)
+    path = saved(tmp_path, encode(np.zeros(21 * 16_000), 16_000))
+    with pytest.raises(audio.AudioError, match="is longer than .* h; read it by stream_audio"):
+        audio.load_audio(path)
+    assert sum(map(len, audio.stream_audio(path))) == 21 * 16_000
 
 
 # --- bad input ------------------------------------------------------------------------------------

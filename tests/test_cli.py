@@ -1,4 +1,9 @@
 import dataclasses
+import signal
+import subprocess
+import sys
+import textwrap
+import time
 
 import pytest
 from absl import flags
@@ -50,7 +55,17 @@ def test_errors_for_the_user_are_one_line():
             raise error
 
 
-def test_interruption_tells_the_command(capsys):
+@pytest.fixture
+def signals():
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    yield
+    signal.alarm(0)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_interruption_tells_the_command(capsys, signals):
     with pytest.raises(SystemExit) as stop:
         with cli.clear_errors("prog"):
             raise cli.Interrupted("saved")
@@ -75,3 +90,66 @@ def test_an_impossible_folder_is_one_line():
     with pytest.raises(SystemExit, match="prog: /dev/null is not a directory"):
         with cli.clear_errors("prog"):
             tf.io.gfile.makedirs("/dev/null/x")
+
+
+def command(body):
+    code = f"""
+import ctypes, threading, time
+from audio_triplet import cli
+with cli.clear_errors("prog"):
+{textwrap.indent(textwrap.dedent(body), "    ")}
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n", process.communicate()[1]
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_any_command_in_one_line(number):
+    process = command('print("ready", flush=True); time.sleep(300)')
+    process.send_signal(number)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Traceback" not in error, error
+    assert error.startswith("prog: stopped; what is finished is kept, the same command continues:")
+
+
+def test_a_second_signal_ends_it_even_in_a_long_call():
+    """As a training step is one: Python's own handlers have to wait until it returns."""
+    process = command("""
+        def say():
+            time.sleep(0.5)
+            print("ready", flush=True)  # the main thread is in the call by now
+
+        threading.Thread(target=say).start()
+        mutex = ctypes.create_string_buffer(64)
+        for _ in range(2):  # the second call waits for ever, and no signal interrupts it
+            ctypes.CDLL(None).pthread_mutex_lock(mutex)
+    """)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+
+
+def test_an_interrupted_command_is_not_kept_alive_by_what_it_unwinds():
+    process = command("""
+        cli._SECONDS_TO_END = 1
+        print("ready", flush=True)
+        try:
+            time.sleep(300)
+        finally:
+            threading.Thread(target=time.sleep, args=(300,)).start()
+    """)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=120) == -signal.SIGALRM
+
+
+def test_handlers_are_put_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with cli.clear_errors("prog"):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.set_wakeup_fd(-1) == -1

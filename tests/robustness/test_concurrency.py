@@ -1,0 +1,28 @@
+"""Two writers of one folder: the first is left alone, the second is told."""
+
+import os
+
+import pytest
+from test_locks import holder
+
+from audio_triplet import locks
+from audio_triplet.config import PrepareConfig
+from data_prep.corpora import load_corpus
+from data_prep.preparation import prepare
+
+
+def test_training_and_preparing_leave_a_folder_to_its_writer(tone_folder, prepared, tmp_path):
+    from test_training import config_of, run
+
+    manifest = load_corpus(f"folders:{tone_folder}")
+    for folder, write in (
+        ("run", lambda: run(config_of(2), prepared, tmp_path / "run")),
+        ("shards", lambda: prepare(manifest, str(tmp_path / "shards"), PrepareConfig(), False)),
+    ):
+        process = holder(tmp_path / folder)
+        with pytest.raises(locks.LockedError, match=f"{folder}: another process is writing it"):
+            write()
+        assert os.listdir(tmp_path / folder) == [locks.LOCK_FILE]
+        process.communicate()
+        write()
+        assert locks.LOCK_FILE not in os.listdir(tmp_path / folder)
