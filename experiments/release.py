@@ -30,6 +30,7 @@ DEFAULTS = {
 def define_flags() -> None:
     """Defines the script's flags."""
     train_embedding.define_corpus_flags()
+    train_embedding.define_triplets_flag()
     train_embedding.define_training_flags()
     flags.DEFINE_string("name", "debian-sounds", "Name of the model, a folder in --models_dir.")
     flags.DEFINE_string("models_dir", "models", "Where released models are.")

@@ -33,10 +33,7 @@ from data_prep.prepare import define_preparing_flags
 def define_flags() -> None:
     """Defines the script's flags."""
     define_corpus_flags()
-    flags.DEFINE_enum(
-        "triplets", "joint", ["joint", *CONSTRAINTS, EXPLICIT, COMBINED],
-        "Which triplets to train on.",
-    )
+    define_triplets_flag()
     flags.DEFINE_boolean(
         "on_the_fly", False, "Decode sound files while training instead of preparing shards first."
     )
@@ -46,6 +43,14 @@ def define_flags() -> None:
     )
     flags.DEFINE_boolean("resume", True, "Continue the run in --output_dir; else replace it.")
     define_training_flags()
+
+
+def define_triplets_flag() -> None:
+    """Defines the flag of scripts that train one encoder."""
+    flags.DEFINE_enum(
+        "triplets", "joint", ["joint", *CONSTRAINTS, EXPLICIT, COMBINED],
+        "Which triplets to train on.",
+    )
 
 
 def define_corpus_flags(required: bool = True) -> None:

@@ -173,7 +173,8 @@ def _folds(labels, groups, config) -> list[np.ndarray]:
         raise ValueError(f"{len(labels)} rows of labels but {len(groups)} groups")
     known: dict[Hashable, int] = {}
     codes = np.array([known.setdefault(group, len(known)) for group in groups])
-    parts = min(config.folds, len(known))
+    # No more parts than the largest class has segments: the splitter refuses that.
+    parts = min(config.folds, len(known), int(labels.sum(axis=0).max()))
     if parts < 2:
         return []
     splitter = model_selection.StratifiedGroupKFold(parts, shuffle=True, random_state=config.seed)

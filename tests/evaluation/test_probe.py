@@ -113,3 +113,15 @@ def test_refused(change, message):
 def test_refused_configurations(values):
     with pytest.raises(ValueError, match="ProbeConfig"):
         probe.ProbeConfig(**values)
+
+
+def test_classes_of_fewer_segments_than_there_are_folds_are_fitted():
+    """Three segments a class and four folds; with one a class nothing is left to choose by."""
+    random = np.random.default_rng(0)
+    centres = 4 * random.normal(size=(3, 6))
+    for each, folds in ((3, 3), (1, 0)):
+        labels = np.repeat(np.eye(3, dtype=bool), each, axis=0)
+        inputs = labels @ centres + 0.1 * random.normal(size=(3 * each, 6))
+        fitted = probe.fit_probe(inputs, labels)
+        assert (fitted.predict(inputs).argmax(axis=1) == labels.argmax(axis=1)).all()
+        assert bool(fitted.cross_validated) == bool(folds)

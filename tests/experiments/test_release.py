@@ -1,0 +1,46 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments import release
+
+
+@pytest.fixture(scope="module")
+def folds(tone_folder, tmp_path_factory):
+    """The tones as a corpus of two folds."""
+    rows = [
+        f"{os.path.join(tone_folder, label, f'{label}{n}.wav')},{label},fold{1 + n % 2}"
+        for label in ("low", "middle", "high") for n in range(6)
+    ]
+    path = tmp_path_factory.mktemp("folds") / "folds.csv"
+    path.write_text("path,labels,split\n" + "\n".join(rows))
+    return f"manifest:{path}"
+
+
+def test_release_is_a_scored_model_with_a_card(folds, tmp_path):
+    command = [
+        sys.executable, "-m", "experiments.release", f"--corpus={folds}", f"--score={folds}",
+        f"--output_dir={tmp_path}/out", f"--models_dir={tmp_path}/models", "--name=tiny",
+        "--steps=3", "--width=0.0625", "--batch_size=8", "--embedding_size=16",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    model = tmp_path / "models" / "tiny"
+    told = json.loads((model / "config.json").read_text())
+    assert told["training"]["triplets"]["constraints"] == "combined"
+    assert told["training"]["splits"] == ["fold1", "fold2"]  # nothing is held out
+    card = (model / "README.md").read_text()
+    assert "18 recordings (18 files, 0.0 h)" in card and "3 steps of 8 pairs" in card
+    assert "each of 2 folds tested once" in card
+    # The scores of the card are those of the model that lies there.
+    scores = release.score(str(model), folds)
+    assert f"| {scores['probe_accuracy']:.3f} | {scores['probe_map']:.3f} |" in card
+    assert 0 <= scores["qbe_map"] <= 1 and len(scores["each"]) == 2
+
+
+def test_scoring_needs_folds(tone_folder, folds, tmp_path):
+    with pytest.raises(release.cli.UsageError, match="has no folds"):
+        release.score(str(tmp_path), f"folders:{tone_folder}")
