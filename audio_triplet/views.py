@@ -102,18 +102,38 @@ def zoom(mel_energies, seed, most: float) -> tf.Tensor:
     Returns:
       The same shape, linear, non-negative.
     """
-    if not most:
-        return tf.convert_to_tensor(mel_energies, tf.float32)
     mel_energies = tf.convert_to_tensor(mel_energies, tf.float32)
+    if not most:
+        return mel_energies
     batch, frames, mels = tf.unstack(tf.shape(mel_energies))
     draws = tf.random.stateless_uniform([batch, 4], seed)
     size = tf.exp(most * (1.5 * draws[:, :2] - 1.0))  # [batch, 2], exp(-most) … exp(most / 2)
     begin = (1.0 - size) * draws[:, 2:]
     silence = float(np.log(features.DEFAULT.log_offset))
-    log_mel = tf.image.crop_and_resize(
-        features.log_mel(mel_energies)[..., None], tf.concat([begin, begin + size], axis=1),
-        tf.range(batch), [frames, mels], extrapolation_value=silence,
-    )[..., 0]
-    energies = tf.maximum(0.0, tf.exp(log_mel) - features.DEFAULT.log_offset)
-    energies.set_shape(mel_energies.shape)
-    return energies
+    loudness = features.log_mel(mel_energies) - silence  # zero is silence
+    # Linear interpolation as a product for each axis: no gather, fast on every device.
+    in_time = _interpolation(begin[:, 0], size[:, 0], frames)  # [batch, frames, frames]
+    in_frequency = _interpolation(begin[:, 1], size[:, 1], mels)  # [batch, mels, mels]
+    seen = tf.linalg.matmul(
+        tf.linalg.matmul(in_time, loudness), in_frequency, transpose_b=True
+    )
+    energies = features.DEFAULT.log_offset * (tf.exp(seen) - 1.0)
+    return tf.ensure_shape(tf.maximum(0.0, energies), mel_energies.shape)
+
+
+def _interpolation(begin, size, points) -> tf.Tensor:
+    """Weights of `points` places, evenly spread over windows, between `points` given values.
+
+    Args:
+      begin: float32[batch], where the window begins, in parts of the whole.
+      size: float32[batch], its size, likewise.
+      points: Number of values.
+
+    Returns:
+      float32[batch, points, points]; a row is zero where the place is outside of the values.
+    """
+    values = tf.range(tf.cast(points, tf.float32))
+    places = begin[:, None] * values[-1] + size[:, None] * values[None, :]  # [batch, points]
+    weights = tf.maximum(0.0, 1.0 - tf.abs(places[:, :, None] - values[None, None, :]))
+    inside = (places >= 0.0) & (places <= values[-1])
+    return tf.where(inside[:, :, None], weights, 0.0)

@@ -70,6 +70,21 @@ def test_zoom_of_a_ramp_is_a_ramp():
     np.testing.assert_allclose(np.mean(np.log(sizes)), -0.125, atol=0.04)
 
 
+def test_zoom_equals_tensorflows_crop_and_resize():
+    x = energies(40)
+    draws = tf.random.stateless_uniform([40, 4], SEED).numpy()
+    size = np.exp(0.5 * (1.5 * draws[:, :2] - 1.0))
+    begin = (1 - size) * draws[:, 2:]
+    silence = float(np.log(0.01))
+    expected = tf.image.crop_and_resize(
+        np.log(x + 0.01)[..., None], np.concatenate([begin, begin + size], axis=1),
+        np.arange(40), [96, 64], extrapolation_value=silence,
+    ).numpy()[..., 0]
+    found = np.log(views.zoom(x, SEED, 0.5).numpy() + 0.01)
+    # At the very border rounding decides whether a place is inside.
+    assert (np.abs(found - expected) > 1e-3).mean() < 1e-3
+
+
 def test_zoom_keeps_silence_silent_and_surrounds_with_it():
     assert (views.zoom(np.zeros([3, 96, 64], "f4"), SEED, 0.5).numpy() < 1e-6).all()
     seen = views.zoom(np.full([200, 96, 64], 5.0, "f4"), SEED, 0.5).numpy()
