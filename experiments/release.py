@@ -23,7 +23,6 @@ DEFAULTS = {
     "test_splits": ["none"],
     "max_share": ["speech=0.15", "music=0.15"],
     "width": 0.25,
-    "steps": 2000,
 }
 
 
