@@ -37,6 +37,11 @@ _PATCH_SECONDS = _PATCH_SAMPLES / _RATE
 _BLOCK_SECONDS = 10.0
 _WAITING_BATCHES = 4
 _COLUMNS = ("path", "recording_id", "labels", "split")
+_SEGMENT_COLUMNS = ("segment_start_seconds", "segment_end_seconds", "stamp")
+_EMBEDDING_COLUMNS = (
+    "embeddings", "segment", "start_seconds", "end_seconds", "energy", "timestamps",
+)
+_CONFIG = ("model", "model_digest", "level", "hop_seconds")
 
 
 class ArchiveError(CorpusError):
@@ -409,29 +414,34 @@ class EmbeddingSet:
         Raises:
           ArchiveError: They are of different models, levels or hops, or share a segment.
         """
-        first = sets[0]
-        for other in sets[1:]:
-            for name in ("model_digest", "level", "hop_seconds"):
-                mine, theirs = getattr(first, name), getattr(other, name)
-                if mine != theirs:
+        return cls._made_of([(one._columns(), one._config(), one.manifest.name) for one in sets])
+
+    @classmethod
+    def _made_of(cls, parts: Sequence[tuple[dict, dict, str]]) -> "EmbeddingSet":
+        """One set of several sets' columns, configurations and names."""
+        _, config, name = parts[0]
+        for _, other, other_name in parts[1:]:
+            for key in ("model_digest", "level", "hop_seconds"):
+                if config[key] != other[key]:
                     raise ArchiveError(
-                        f"{other.manifest.name}: its {name} is {theirs}, that of "
-                        f"{first.manifest.name} {mine}; embed all with the same"
+                        f"{other_name}: its {key} is {other[key]}, that of {name} {config[key]}; "
+                        "embed all with the same"
                     )
-        before = np.cumsum([0, *(len(one.manifest) for one in sets)])
-        frame = pd.concat([one.manifest.frame for one in sets], ignore_index=True)
+        columns = {
+            key: np.concatenate([part[key] for part, _, _ in parts]) for key in parts[0][0]
+        }
+        lengths = [len(part["path"]) for part, _, _ in parts]
+        columns["segment"] = columns["segment"] + np.repeat(
+            np.cumsum(lengths, dtype=np.int32) - np.array(lengths, np.int32),
+            [len(part["segment"]) for part, _, _ in parts],
+        )
+        frame = pd.DataFrame({key: columns[key].tolist() for key in _COLUMNS})
+        frame["start_seconds"] = columns["segment_start_seconds"]
+        frame["end_seconds"] = columns["segment_end_seconds"]
         return cls(
-            Manifest(frame, first.manifest.name),
-            np.concatenate([one.stamp for one in sets]),
-            np.concatenate([one.vectors for one in sets]),
-            np.concatenate(
-                [one.segment + offset for one, offset in zip(sets, before, strict=False)]
-            ).astype(np.int32),
-            *(
-                np.concatenate([getattr(one, name) for one in sets])
-                for name in ("start_seconds", "end_seconds", "energy")
-            ),
-            first.model, first.model_digest, first.level, first.hop_seconds,
+            Manifest(frame, name), columns["stamp"], columns["embeddings"], columns["segment"],
+            columns["start_seconds"], columns["end_seconds"], columns["energy"], config["model"],
+            config["model_digest"], config["level"], config["hop_seconds"],
         )
 
     def select(self, keep: np.ndarray) -> "EmbeddingSet":
@@ -456,25 +466,28 @@ class EmbeddingSet:
         `stamp`; and `config`, JSON. No pickle is in it.
         """
         if path.endswith(".parquet"):
-            _write_parquet(path, [self])
+            _write_parquet(path, [(self._columns(), self._config())])
             return
+        with open(f"{path}.tmp", "wb") as file:
+            np.savez(file, config=np.array(json.dumps(self._config())), **self._columns())
+        os.replace(f"{path}.tmp", path)
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        """What the files hold."""
         frame = self.manifest.frame
-        temporary = f"{path}.tmp"
-        with open(temporary, "wb") as file:
-            np.savez(
-                file, config=np.array(json.dumps(self._config())), embeddings=self.vectors,
-                timestamps=self.timestamps, start_seconds=self.start_seconds,
-                end_seconds=self.end_seconds, energy=self.energy, segment=self.segment,
-                stamp=self.stamp, segment_start_seconds=frame["start_seconds"].to_numpy(),
-                segment_end_seconds=frame["end_seconds"].to_numpy(),
-                **{name: np.array(list(frame[name]), np.str_) for name in _COLUMNS},
-            )
-        os.replace(temporary, path)
+        return {
+            "embeddings": self.vectors, "timestamps": self.timestamps,
+            "start_seconds": self.start_seconds, "end_seconds": self.end_seconds,
+            "energy": self.energy, "segment": self.segment, "stamp": self.stamp,
+            "segment_start_seconds": frame["start_seconds"].to_numpy(),
+            "segment_end_seconds": frame["end_seconds"].to_numpy(),
+            **{name: np.array(list(frame[name]), np.str_) for name in _COLUMNS},
+        }
 
     def _config(self) -> dict:
         return {
             "model": self.model, "model_digest": self.model_digest, "level": self.level,
-            "hop_seconds": self.hop_seconds, "embedding_size": self.vectors.shape[1],
+            "hop_seconds": self.hop_seconds,
         }
 
     @classmethod
@@ -492,29 +505,9 @@ class EmbeddingSet:
             )
             if not paths:
                 raise ArchiveError(f"{path}: no embeddings (.npz, .parquet) in it")
-            return cls.join([cls.load(found) for found in paths])
-        try:
-            columns, config = (
-                _read_parquet(path) if path.endswith(".parquet") else _read_npz(path)
-            )
-            frame = pd.DataFrame({name: list(columns[name]) for name in _COLUMNS})
-            frame["start_seconds"] = columns["segment_start_seconds"]
-            frame["end_seconds"] = columns["segment_end_seconds"]
-            return cls(
-                Manifest(frame, path), columns["stamp"], columns["embeddings"],
-                columns["segment"], columns["start_seconds"], columns["end_seconds"],
-                columns["energy"], config["model"], config["model_digest"], config["level"],
-                config["hop_seconds"],
-            )
-        except FileNotFoundError:
-            raise ArchiveError(f"{path}: no such file") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, ArchiveError):
-                raise
-            raise ArchiveError(
-                f"{path}: not a set of embeddings, or damaged ({' '.join(str(error).split())}); "
-                "make it again with audio-triplet-embed"
-            ) from error
+        else:
+            paths = [path]
+        return cls._made_of([(*_read(found), found) for found in paths])
 
 
 def stamp_of(path: str) -> tuple[int, int]:
@@ -523,13 +516,39 @@ def stamp_of(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+def _read(path: str) -> tuple[dict[str, np.ndarray], dict]:
+    """Columns and configuration of a file of embeddings.
+
+    Raises:
+      ArchiveError: It is not there, or damaged.
+    """
+    try:
+        columns, config = _read_parquet(path) if path.endswith(".parquet") else _read_npz(path)
+        n, m = len(columns["embeddings"]), len(columns["path"])
+        lengths = {key: len(columns[key]) for key in _EMBEDDING_COLUMNS}
+        lengths |= {key: len(columns[key]) - m + n for key in (*_COLUMNS, *_SEGMENT_COLUMNS)}
+        wrong = [key for key, length in lengths.items() if length != n]
+        config = {key: config[key] for key in _CONFIG}
+        if wrong:
+            raise ValueError(f"{wrong[0]} is not as long as the rest")
+        return columns, config
+    except FileNotFoundError:
+        raise ArchiveError(f"{path}: no such file") from None
+    except ArchiveError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ArchiveError(
+            f"{path}: not a set of embeddings, or damaged ({' '.join(str(error).split())}); "
+            "make it again with audio-triplet-embed"
+        ) from error
+
+
 def _read_npz(path: str) -> tuple[dict, dict]:
     with np.load(path, allow_pickle=False) as file:
         columns = {name: file[name] for name in file.files}
-    return columns, json.loads(str(columns["config"]))
+    return columns, json.loads(str(columns.pop("config")))
 
 
-_SEGMENT_COLUMNS = (*_COLUMNS, "segment_start_seconds", "segment_end_seconds", "size", "mtime_ns")
 
 
 def _parquet():
@@ -543,40 +562,35 @@ def _parquet():
     return pyarrow, pyarrow.parquet
 
 
-def _write_parquet(path: str, sets: Iterable[EmbeddingSet]) -> None:
-    """One row an embedding, a row group a set or more; the configuration as JSON in the metadata.
+def _write_parquet(path: str, parts: Iterable[tuple[dict, dict]]) -> None:
+    """One row an embedding, a row group a part; the configuration as JSON in the metadata.
 
     Segments without an embedding are not in it.
     """
     pa, parquet = _parquet()
     temporary, writer = f"{path}.tmp", None
     try:
-        for one in sets:
-            frame = one.manifest.frame
-            of_segment = {name: list(frame[name]) for name in _COLUMNS}
-            of_segment["segment_start_seconds"] = frame["start_seconds"].to_numpy()
-            of_segment["segment_end_seconds"] = frame["end_seconds"].to_numpy()
-            of_segment["size"], of_segment["mtime_ns"] = one.stamp.T
-            codes = pa.array(one.segment)
-            columns = {name: pa.array(values).take(codes) for name, values in of_segment.items()}
-            for name in ("start_seconds", "end_seconds", "energy", "timestamps"):
-                columns[name] = pa.array(getattr(one, name))
-            columns["embeddings"] = pa.FixedSizeListArray.from_arrays(
-                pa.array(one.vectors.ravel()), one.vectors.shape[1]
+        for columns, config in parts:
+            codes = pa.array(columns["segment"])
+            of_segment = {name: columns[name] for name in (*_COLUMNS, *_SEGMENT_COLUMNS[:2])}
+            of_segment["size"], of_segment["mtime_ns"] = columns["stamp"].T
+            table = {name: pa.array(values).take(codes) for name, values in of_segment.items()}
+            for name in _EMBEDDING_COLUMNS[2:]:
+                table[name] = pa.array(columns[name])
+            vectors = columns["embeddings"]
+            table["embeddings"] = pa.FixedSizeListArray.from_arrays(
+                pa.array(vectors.ravel()), vectors.shape[1]
             )
-            table = pa.table(columns)
+            table = pa.table(table)
             if writer is None:
-                config = {b"audio_triplet": json.dumps(one._config()).encode()}
+                schema = table.schema.with_metadata({b"audio_triplet": json.dumps(config).encode()})
                 writer = parquet.ParquetWriter(
-                    temporary, table.schema.with_metadata(config), compression="zstd",
-                    use_dictionary=list(_COLUMNS),
+                    temporary, schema, compression="zstd", use_dictionary=list(_COLUMNS)
                 )
             writer.write_table(table)
     finally:
         if writer is not None:
             writer.close()
-    if writer is None:
-        raise ArchiveError(f"{path}: there is nothing to write")
     os.replace(temporary, path)
 
 
@@ -586,14 +600,15 @@ def _read_parquet(path: str) -> tuple[dict, dict]:
         table = parquet.read_table(path)
     except pa.ArrowException as error:
         raise ValueError(error) from error
-    config = json.loads(table.schema.metadata[b"audio_triplet"])
-    frame = table.select(list(_SEGMENT_COLUMNS)).to_pandas()
+    config = json.loads((table.schema.metadata or {})[b"audio_triplet"])
+    names = (*_COLUMNS, *_SEGMENT_COLUMNS[:2], "size", "mtime_ns")
+    frame = table.select(list(names)).to_pandas()
     changes = (frame != frame.shift()) & ~(frame.isna() & frame.shift().isna())
     first = changes.any(axis=1).to_numpy()
-    columns = {name: frame[name].to_numpy()[first] for name in _SEGMENT_COLUMNS}
+    columns = {name: frame[name].to_numpy()[first] for name in names}
     columns["stamp"] = np.stack([columns.pop("size"), columns.pop("mtime_ns")], axis=1)
     columns["segment"] = (np.cumsum(first) - 1).astype(np.int32)
-    for name in ("start_seconds", "end_seconds", "energy"):
+    for name in _EMBEDDING_COLUMNS[2:]:
         columns[name] = table[name].to_numpy()
     flat = table["embeddings"].combine_chunks().flatten().to_numpy()
     columns["embeddings"] = flat.reshape(len(frame), -1)
@@ -830,20 +845,21 @@ def _join_parts(folder: str, whole: str, earlier: EmbeddingSet | None) -> None:
     )
     if not parts:
         return
+    renewed = set()
 
-    def sets():
-        renewed = set()
+    def read():
         for part in parts:
-            one = EmbeddingSet.load(part)
-            renewed.update(one.manifest.frame["path"])
-            yield one
+            columns, config = _read(part)
+            renewed.update(columns["path"].tolist())
+            yield columns, config
         if earlier is not None:
             keep = ~earlier.manifest.frame["path"].isin(renewed).to_numpy()
             if keep.any():
-                yield earlier.select(keep)
+                kept = earlier.select(keep)
+                yield kept._columns(), kept._config()
 
     if whole.endswith(".parquet"):
-        _write_parquet(whole, sets())
+        _write_parquet(whole, read())
     else:
-        EmbeddingSet.join(list(sets())).save(whole)
+        EmbeddingSet._made_of([(*part, whole) for part in read()]).save(whole)
     shutil.rmtree(folder)

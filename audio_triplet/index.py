@@ -26,7 +26,9 @@ No TensorFlow here: inspecting an index starts at once.
 
 import contextlib
 import dataclasses
+import functools
 import json
+import logging as stdlib_logging
 import mmap
 import os
 import secrets
@@ -883,7 +885,7 @@ class Writer:
         total = sum(info.vectors for info in self.info.parts)
         if total < 2 * _RECALL_TOP:
             raise SearchError(f"{self.folder}: too few vectors ({total}) for FAISS")
-        lists = max(1, min(1 << int(np.log2(4 * np.sqrt(total))), total // 39))
+        lists = max(1, min(1 << round(np.log2(4 * np.sqrt(total))), total // 39))
         storage = "Flat" if self.info.dtype == "float32" else "SQfp16"
         name = {
             "ivf": f"IVF{lists},{storage}",
@@ -948,6 +950,7 @@ def _set_effort(built, effort: int) -> None:
 
 
 def _import_faiss():
+    stdlib_logging.getLogger("faiss").setLevel("WARNING")  # it tells at length how it is loaded
     try:
         import faiss
     except ImportError:
@@ -1002,8 +1005,14 @@ def _in_threads(function, jobs: Sequence, threads: int) -> None:
         for job in jobs:
             function(job)
         return
-    with threadpoolctl.threadpool_limits(1), futures.ThreadPoolExecutor(threads) as pool:
+    with _blas().limit(limits=1), futures.ThreadPoolExecutor(threads) as pool:
         list(pool.map(function, jobs))
+
+
+@functools.cache
+def _blas() -> threadpoolctl.ThreadpoolController:
+    """NumPy's own threads; finding them takes milliseconds."""
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
 @contextlib.contextmanager

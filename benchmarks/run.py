@@ -20,7 +20,7 @@ from absl import app, flags
 from audio_triplet import cli
 from benchmarks import harness
 
-STAGES = ("start_up", "resamplers", "training_step", "evaluation")
+STAGES = ("start_up", "resamplers", "training_step", "evaluation", "index")
 
 
 def define_flags() -> None:

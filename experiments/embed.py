@@ -86,8 +86,6 @@ def embed(config: EmbedConfig, manifest, names: list[str], values) -> str:
             overwrite=values.overwrite, bad_files=bad_files, begin=begin,
             heard=lambda seconds: progress(seconds),
         )
-    except KeyboardInterrupt:
-        raise cli.Interrupted("stopped; finished files are kept, go on with") from None
     finally:
         if progress is not None:
             progress.close()

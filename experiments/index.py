@@ -53,10 +53,7 @@ def main(argv):
         begun = os.path.exists(os.path.join(values.index, index.INDEX_FILE))
         info = index.IndexInfo.read(values.index) if begun else None
         if argv[1:] or values.embeddings or values.faiss in index.KINDS:
-            try:
-                add(argv[1:], info, values)
-            except KeyboardInterrupt:
-                raise cli.Interrupted("stopped; what was added is kept, go on with") from None
+            add(argv[1:], info, values)
         print(describe(values.index))
 
 
@@ -69,7 +66,8 @@ def add(arguments: list[str], info: index.IndexInfo | None, values) -> None:
       values: The flags.
     """
     manifest = inputs.load_inputs(arguments)[0] if arguments else None
-    config = _config(info)
+    known = {"level": info.level, "hop_seconds": info.hop_seconds} if info else {}
+    config = cli.from_flags(EmbedConfig, preset=known)
     sets, model = [], None
     if arguments or values.embeddings:
         from audio_triplet import archive, export
@@ -103,15 +101,6 @@ def add(arguments: list[str], info: index.IndexInfo | None, values) -> None:
         if writer.replaced:
             logging.info("%d segments of changed files were replaced", writer.replaced)
         _accelerate(writer, values)
-
-
-def _config(info: index.IndexInfo | None) -> EmbedConfig:
-    """The flags, with the index's own level and hop where they are not given."""
-    kept = {} if info is None else {
-        name: getattr(info, name) for name in ("level", "hop_seconds")
-        if not flags.FLAGS[name].present
-    }
-    return cli.from_flags(EmbedConfig, **kept)
 
 
 def _model_path(info: index.IndexInfo | None, values) -> str:
