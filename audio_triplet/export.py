@@ -41,8 +41,8 @@ def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Ten
     """
     config = features.DEFAULT
     waveform = tf.where(tf.math.is_finite(waveform), waveform, 0.0)
-    # Beyond this bound, absurd for sound, the transform's sums would overflow.
-    waveform = tf.clip_by_value(waveform, -1e30, 1e30)
+    # Beyond this bound, absurd for sound, the spectrum's squares would overflow.
+    waveform = tf.clip_by_value(waveform, -1e15, 1e15)
     missing = tf.maximum(0, config.window_samples - tf.shape(waveform)[1])
     waveform = tf.pad(waveform, [[0, 0], [0, missing]])
     energies = features.mel_energies(waveform)  # [batch, frames, mels]

@@ -68,6 +68,14 @@ def piece_energies(waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return energies, tf.shape(energies)[0]
 
 
+def piece_energies_numpy(waveform: np.ndarray) -> np.ndarray:
+    """The same where Python runs, which is faster: float32[samples] → float32[frames, mels]."""
+    waveform = waveform[:_PIECE_SAMPLES]
+    if 0 < len(waveform) < features.DEFAULT.window_samples:
+        waveform = np.pad(waveform, (0, features.DEFAULT.window_samples - len(waveform)))
+    return features.mel_energies_numpy(waveform)
+
+
 class BadFiles:
     """The list of files that could not be used: thread-safe, each file once.
 
@@ -386,11 +394,11 @@ class FilePieces(PieceSource):
     def _read(self, handle):
         segment, position = self._segment[handle], self._position[handle]
         if self._in_graph is None:
-            waveform = tf.numpy_function(self._decode, [segment, position], tf.float32)
-            waveform.set_shape([None])
+            energies = tf.numpy_function(self._decode, [segment, position], tf.float32)
+            energies.set_shape([None, features.DEFAULT.mel_bands])
+            frames = tf.shape(energies)[0]
         else:
-            waveform = self._decode_in_graph(segment, position)
-        energies, frames = piece_energies(waveform)
+            energies, frames = piece_energies(self._decode_in_graph(segment, position))
         energies = tf.pad(energies, [[0, PIECE_FRAMES - frames], [0, 0]])
         recording = tf.searchsorted(self._first, handle[None], side="right")[0] - 1
         return {
@@ -410,6 +418,7 @@ class FilePieces(PieceSource):
         return self._starts[segment] + offset, min(rest, READ_SECONDS)
 
     def _decode(self, segment, position) -> np.ndarray:
+        """float32[frames, mels]; no frames of what cannot be decoded."""
         path = self._paths[segment]
         try:
             waveform = audio.read_piece(
@@ -417,8 +426,8 @@ class FilePieces(PieceSource):
             )
         except audio.AudioError as error:
             self.bad_files.add(path, error.reason)
-            return np.zeros(0, np.float32)
-        return waveform
+            waveform = np.zeros(0, np.float32)
+        return piece_energies_numpy(waveform)
 
     def _decode_in_graph(self, segment, position):
         waveform = self._in_graph(tf.constant(self._paths.astype(str))[segment])

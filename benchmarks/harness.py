@@ -22,7 +22,8 @@ A stage is a module of `benchmarks` with one function `measure() -> list[Table]`
 
 `interleaved` lets the candidates take turns, so that a busy machine is as busy for each, and a
 ratio is the median over rounds of the ratio within a round. `main(cores=1)` starts the process anew
-on one core with libraries told to use one thread: figures "per core". `in_child` calls a function
+on one core with libraries told to use one thread: figures "per core", in processor time, which on
+an idle machine is the wall's and on a busy one is still the work's. `in_child` calls a function
 in a fresh process, for peak memory or for another number of cores. `sounds` gives recordings of
 --corpus, or generated ones. Peers are optional (`pip install -e .[bench]`): `absent` says which.
 """
@@ -99,17 +100,18 @@ def interleaved(
       warm_up: Rounds before them, in which graphs are traced and caches filled.
 
     Returns:
-      Name → its measurement.
+      Name → its measurement: processor time in a process pinned to one core, else wall time.
     """
+    clock = time.process_time if os.environ.get(_PINNED) == "1" else time.perf_counter
     names = list(candidates)
     seconds = {name: [] for name in names}
     for number in range(-warm_up, repeats):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            begin = time.perf_counter()
+            begin = clock()
             candidates[name]()
             if number >= 0:
-                seconds[name].append(time.perf_counter() - begin)
+                seconds[name].append(clock() - begin)
     return {name: Measurement(tuple(taken)) for name, taken in seconds.items()}
 
 
@@ -356,6 +358,11 @@ def _pin(cores: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
     os.environ.update({name: str(cores) for name in _THREADS}, **{_PINNED: str(cores)})
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def in_child(function: str, cores: int | None = None, **arguments) -> tuple[object, float]:

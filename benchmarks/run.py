@@ -20,7 +20,9 @@ from absl import app, flags
 from audio_triplet import cli
 from benchmarks import harness
 
-STAGES = ("start_up", "resamplers", "training_step", "evaluation", "index")
+STAGES = (
+    "start_up", "front_end", "resamplers", "decode", "training_step", "evaluation", "index",
+)
 
 
 def define_flags() -> None:

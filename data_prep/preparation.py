@@ -10,7 +10,6 @@ A run that was stopped goes on where it was: the layout is read again, finished 
 
 import collections
 import dataclasses
-import functools
 import hashlib
 import itertools
 import json
@@ -401,8 +400,8 @@ def write_shard(
             bad_files.add(path, error.reason)
             waveform = np.zeros(0, np.float32)
         piece = {key: work[key][index] for key in ("recording", "piece", "segment", "position")}
-        energies, frames = _piece_energies()(waveform)
-        piece |= {"mel_energies": energies.numpy(), "frames": frames.numpy(), "labels": labels}
+        energies = pieces.piece_energies_numpy(waveform)
+        piece |= {"mel_energies": energies, "frames": len(energies), "labels": labels}
         return shards.encode(piece, work["turn"][index], work["turns"][index])
 
     path = storage.join(folder, name)
@@ -426,13 +425,6 @@ def in_threads(folder, todo, resampler, advance) -> Iterator[str]:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-@functools.cache
-def _piece_energies() -> Callable:
-    return tf.function(
-        pieces.piece_energies, input_signature=[tf.TensorSpec([None], tf.float32)]
-    )
 
 
 def _in_order(function: Callable, items: Sequence, threads: int) -> Iterator:

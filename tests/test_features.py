@@ -32,19 +32,61 @@ def noise(samples, seed=0, amplitude=0.1):
     return (amplitude * np.random.default_rng(seed).normal(size=samples)).astype(np.float32)
 
 
+both = pytest.mark.parametrize(
+    "mel_energies", [features.mel_energies, features.mel_energies_numpy], ids=["graph", "numpy"]
+)
+
+
+@both
 @pytest.mark.parametrize("amplitude", [1e-4, 0.1, 1.0])
-def test_equals_vggish_formula(amplitude):
-    waveform = noise(8000, amplitude=amplitude)
+def test_equals_vggish_formula(mel_energies, amplitude):
+    waveform = noise(24000, amplitude=amplitude)  # more than a block of frames
     twin = twin_mel_energies(waveform)
-    ours = features.mel_energies(waveform)
+    ours = mel_energies(waveform)
     np.testing.assert_allclose(ours, twin, rtol=1e-4, atol=1e-5 * amplitude)
     np.testing.assert_allclose(features.log_mel(ours), np.log(twin + 0.01), atol=1e-3)
 
 
-def test_a_tone_lands_in_its_band():
+@both
+def test_nothing_of_a_loud_tone_leaks_into_silent_bands(mel_energies):
+    # The worst case for float32: rounding of the loud bins beside the 0.01 of the logarithm.
+    tone = np.sin(2 * np.pi * 440.3 * np.arange(8000) / 16000).astype("f4")
+    difference = features.log_mel(mel_energies(tone)) - np.log(twin_mel_energies(tone) + 0.01)
+    assert np.abs(difference).max() < 1e-3
+
+
+@settings(deadline=None, max_examples=20)
+@given(samples=st.integers(0, 50_000), seed=st.integers(0, 99), decades=st.integers(-12, 10))
+def test_the_two_ways_agree(samples, seed, decades):
+    waveform = noise(samples, seed, 10.0**decades)
+    graph, numpy = features.mel_energies(waveform), features.mel_energies_numpy(waveform)
+    assert numpy.dtype == np.float32 and numpy.shape == graph.shape
+    np.testing.assert_allclose(features.log_mel(graph), features.log_mel(numpy), atol=1e-4)
+
+
+def test_compiles_for_accelerators_and_keeps_static_shapes():
+    waveform = noise(2 * 8000).reshape(2, 8000)
+    compiled = tf.function(features.mel_energies, jit_compile=True)(waveform)
+    np.testing.assert_allclose(compiled, features.mel_energies(waveform), rtol=1e-3, atol=1e-4)
+    traced = tf.function(features.mel_energies)
+    specs = {(2, 8000): (2, 48, 64), (None, 8000): (None, 48, 64), (2, None): (2, None, 64)}
+    for shape, expected in specs.items():
+        outputs = traced.get_concrete_function(tf.TensorSpec(shape)).structured_outputs
+        assert tuple(outputs.shape) == expected
+
+
+def test_gradient_in_silence_is_finite():
+    waveform = tf.Variable(tf.zeros([800]))
+    with tf.GradientTape() as tape:
+        log_mel = features.log_mel(features.mel_energies(waveform))
+    assert np.isfinite(tape.gradient(log_mel, waveform)).all()
+
+
+@both
+def test_a_tone_lands_in_its_band(mel_energies):
     time = np.arange(16000) / 16000
     for hertz in (250.0, 1000.0, 4000.0):
-        energies = features.mel_energies(np.sin(2 * np.pi * hertz * time).astype("f4")).numpy()
+        energies = np.asarray(mel_energies(np.sin(2 * np.pi * hertz * time).astype("f4")))
         edges = np.linspace(1127 * np.log1p(125 / 700), 1127 * np.log1p(7500 / 700), 66)
         expected = np.argmin(np.abs(edges[1:-1] - 1127 * np.log1p(hertz / 700)))
         assert abs(int(energies.mean(0).argmax()) - expected) <= 1
@@ -65,8 +107,10 @@ def test_batch_axes_are_kept_and_equal_single():
 @settings(deadline=None, max_examples=20)
 @given(samples=st.integers(0, 3000))
 def test_number_of_frames(samples):
-    energies = features.mel_energies(np.zeros(samples, np.float32))
-    assert energies.shape == (features.DEFAULT.frames(samples), 64)
+    frames = features.DEFAULT.frames(samples)
+    assert features.mel_energies(np.zeros(samples, np.float32)).shape == (frames, 64)
+    assert features.mel_energies(np.zeros((0, samples), np.float32)).shape == (0, frames, 64)
+    assert features.mel_energies_numpy(np.zeros(samples, np.float32)).shape == (frames, 64)
     assert features.DEFAULT.frames(samples) == max(0, (samples - 400) // 160 + 1)
 
 

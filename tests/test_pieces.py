@@ -136,6 +136,8 @@ def test_piece_energies_of_any_length(samples):
     energies, frames = pieces.piece_energies(tf.ones([samples]))
     assert frames == energies.shape[0]
     assert frames == (0 if samples == 0 else min(1056, max(1, (samples - 400) // 160 + 1)))
+    by_numpy = pieces.piece_energies_numpy(np.ones(samples, np.float32))
+    np.testing.assert_allclose(by_numpy, energies, rtol=1e-3, atol=1e-4)
 
 
 def test_keys_are_stable():

@@ -1,0 +1,134 @@
+"""From sound files to mel energies on one core: decoding, resampling, front end.
+
+    python -m benchmarks.decode --corpus=esc50:DIR
+
+Per format: `audio.load_audio` with the NumPy front end; the same through `FilePieces` in tf.data;
+the same steps done separately with nothing around them (soundfile, soxr, front end); everything in
+the graph (tensorflow-io, polyphase convolution); librosa; and the path of VGGish's own script
+(soundfile, resampy kaiser_best, NumPy front end). Goals: at least 10 times the resampy path where
+there is something to resample, and at most 15 % over the steps done separately.
+"""
+
+import functools
+import os
+import tempfile
+
+import numpy as np
+
+from benchmarks import front_end, harness
+
+_RATE = 16_000
+_SECONDS = 10.56
+_FILES = 4
+_OURS = "libsndfile, soxr (ours)"
+_PIPELINE = "the same through tf.data (ours)"
+_GRAPH = "in graph (ours)"
+_SEPARATE = "soundfile, soxr, front end separately"
+_RESAMPY = "soundfile, resampy kaiser_best, VGGish's front end"
+
+
+def measure() -> list[harness.Table]:
+    """A table for each format."""
+    tables = []
+    with tempfile.TemporaryDirectory() as folder:
+        for rate in (44_100, _RATE):
+            sounds = harness.sounds(_FILES, _SECONDS, rate)
+            for suffix in ("wav", "flac", "ogg", "mp3") if rate != _RATE else ("flac",):
+                paths = harness.write_sounds(
+                    os.path.join(folder, f"{suffix}{rate}"), sounds, rate, suffix
+                )
+                tables.append(_table(paths, rate))
+    return tables
+
+
+def _table(paths: list[str], rate: int) -> harness.Table:
+    suffix = paths[0].rsplit(".", 1)[-1].upper()
+    table = harness.Table(
+        f"Decode: {suffix}, {rate / 1000:g} kHz",
+        f"{_FILES} files of {_SECONDS} s to mel energies, one core",
+    )
+    found = _candidates(paths, rate)
+    taken = harness.interleaved(found, harness.repeats(), warm_up=2)
+    table.compare(taken, _FILES * _SECONDS, "× real time", _OURS)
+    table.skip_absent("resampy", "librosa", "tensorflow_io")
+    if rate != _RATE and _RESAMPY in taken:
+        table.goal("times the resampy path", taken[_OURS].times_as_fast_as(taken[_RESAMPY]), 10)
+        if _GRAPH in taken:
+            ratio = taken[_GRAPH].times_as_fast_as(taken[_RESAMPY])
+            table.goal("in graph, times the resampy path", ratio, 10)
+    for name in (_OURS, _PIPELINE):
+        over = taken[_SEPARATE].times_as_fast_as(taken[name])
+        table.goal(f"{name}: time, in times the steps'", over, 1.15, at_most=True)
+    return table
+
+
+def _candidates(paths: list[str], rate: int) -> dict:
+    import soundfile
+    import soxr
+
+    from audio_triplet import audio, features, graph_audio, pieces
+    from data_prep import corpora
+
+    def ours():
+        for path in paths:
+            features.mel_energies_numpy(audio.load_audio(path))
+
+    def separately():
+        for path in paths:
+            waveform, _ = soundfile.read(path, dtype="float32")
+            features.mel_energies_numpy(
+                waveform if rate == _RATE else soxr.resample(waveform, rate, _RATE)
+            )
+
+    bad_files = pieces.BadFiles()
+    table = pieces.scan(corpora.load_corpus(f"folders:{os.path.dirname(paths[0])}"), bad_files)
+    stream = iter(pieces.FilePieces(table, bad_files).in_order().repeat())
+
+    def pipeline():
+        for _ in table.segment:
+            next(stream)
+
+    found = {_OURS: ours, _PIPELINE: pipeline, _SEPARATE: separately}
+    if graph_audio.tensorflow_io_works():
+        found[_GRAPH] = functools.partial(_in_graph(), paths)
+    if not harness.absent("librosa"):
+        found["librosa.load (soxr), librosa's front end"] = functools.partial(_librosa, paths)
+    if not harness.absent("resampy"):
+        found[_RESAMPY] = functools.partial(_resampy, paths)
+    return found
+
+
+@functools.cache
+def _in_graph():
+    import tensorflow as tf
+
+    from audio_triplet import features, graph_audio
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def energies(path):
+        return features.mel_energies(graph_audio.load(path))
+
+    return lambda paths: [energies(path) for path in paths]
+
+
+def _librosa(paths: list[str]) -> None:
+    import librosa
+
+    for path in paths:
+        waveform, _ = librosa.load(path, sr=_RATE)
+        front_end.by_librosa(waveform[None])
+
+
+def _resampy(paths: list[str]) -> None:
+    import resampy
+    import soundfile
+
+    for path in paths:
+        waveform, rate = soundfile.read(path, dtype="float32")
+        if rate != _RATE:
+            waveform = resampy.resample(waveform, rate, _RATE, filter="kaiser_best")
+        front_end.twin(np.asarray(waveform, np.float64))
+
+
+if __name__ == "__main__":
+    harness.main(measure, cores=1)
