@@ -73,7 +73,8 @@ def _verdict(rank: int, hit) -> str:
     labels = f"{pages.name(hit.labels.replace(';', ', '))} · " if hit.labels else ""
     return (
         f'<span class="rank">{rank}</span> <b>{number(hit.score)}</b> '
-        f'<span class="soft">{labels}{clock(hit.start_seconds)} – {clock(hit.end_seconds)}</span>'
+        f'<span class="soft">{labels}<span class="when">{clock(hit.start_seconds)} – '
+        f"{clock(hit.end_seconds)}</span></span>"
     )
 
 
@@ -88,8 +89,8 @@ def _tiles(clips: pages.Clips, items, span_seconds: float, ordered: bool = False
     tiles = "".join(
         f"<li>{clips.player(excerpt, label, span_seconds)}"
         + (f'<p class="verdict">{verdict}</p>' if verdict else "")
-        + f'<p class="file" title="{text(excerpt.path)}">{pages.name(_short(excerpt.path))}</p>'
-        "</li>"
+        + f'<p class="file" title="{text(excerpt.path)}">'
+        f"<bdi>{text(_short(excerpt.path))}</bdi></p></li>"
         for excerpt, label, verdict in items
     )
     return f'<{kind} class="tiles">{tiles}</{kind}>'
@@ -123,5 +124,6 @@ gap:1.2rem 1.2rem;list-style:none;margin:.8rem 0 0;padding:0}
 .tiles .clip img{height:80px}
 .tiles p{margin:.3rem 0 0;font-size:.9rem;line-height:1.35}
 .tiles .file{font-size:.78rem;color:var(--soft);overflow-wrap:anywhere}
+.when{white-space:nowrap}
 .rank{display:inline-block;min-width:1.6em;color:var(--soft)}
 """
