@@ -56,7 +56,7 @@ def candidates() -> dict:
     if not harness.absent("librosa"):
         found["librosa"] = by_librosa
     if not harness.absent("torch"):
-        found |= _torch()
+        found |= {"torch, unfold and rfft": by_torch, "torch.stft": by_torch_stft}
     if not harness.absent("kaldi_native_fbank"):
         found["kaldi-native-fbank"] = _kaldi
     return found
@@ -78,36 +78,31 @@ def by_librosa(clips: np.ndarray) -> np.ndarray:
 
     weights = _weights()
     spectrum = librosa.stft(
-        clips, n_fft=512, hop_length=160, window=_padded_window(), center=False
+        clips, n_fft=512, hop_length=160, window=_window(), center=False
     )
     # Its own frames are as long as the transform: so those of 400 that reach further are lost.
     return np.swapaxes(np.einsum("...ft,fm->...mt", np.abs(spectrum), weights, optimize=True), 1, 2)
 
 
-def _torch() -> dict:
+def by_torch(clips: np.ndarray) -> np.ndarray:
+    """Float32[clips, samples] → float32[clips, frames, 64]."""
     import torch
 
-    torch.set_num_threads(1)
-    window = torch.from_numpy(_padded_window()[:400].copy())
-    padded = torch.from_numpy(_padded_window())
-    weights = torch.from_numpy(_weights())
+    with torch.inference_mode():
+        frames = torch.from_numpy(clips).unfold(-1, 400, 160) * torch.from_numpy(_window()[:400])
+        return (torch.fft.rfft(frames, 512).abs() @ torch.from_numpy(_weights())).numpy()
 
-    def unfold(clips):
-        frames = clips.unfold(-1, 400, 160) * window
-        return torch.fft.rfft(frames, 512).abs() @ weights
 
-    def stft(clips):
-        spectrum = torch.stft(clips, 512, 160, window=padded, center=False, return_complex=True)
-        return spectrum.abs().transpose(1, 2) @ weights
+def by_torch_stft(clips: np.ndarray) -> np.ndarray:
+    """The same by torch.stft; frames that reach further than 512 samples are lost."""
+    import torch
 
-    def call(function, clips):
-        with torch.inference_mode():
-            return function(torch.from_numpy(clips)).numpy()
-
-    return {
-        "torch, unfold and rfft": functools.partial(call, unfold),
-        "torch.stft": functools.partial(call, stft),
-    }
+    with torch.inference_mode():
+        spectrum = torch.stft(
+            torch.from_numpy(clips), 512, 160, window=torch.from_numpy(_window()), center=False,
+            return_complex=True,
+        )
+        return (spectrum.abs().transpose(1, 2) @ torch.from_numpy(_weights())).numpy()
 
 
 def _kaldi(clips: np.ndarray) -> np.ndarray:
@@ -138,7 +133,8 @@ def _weights() -> np.ndarray:
 
 
 @functools.cache
-def _padded_window() -> np.ndarray:
+def _window() -> np.ndarray:
+    """Float32[512]: a periodic Hann window of 400, then zeros."""
     window = np.zeros(512, np.float32)
     window[:400] = 0.5 - 0.5 * np.cos(2 * np.pi / 400 * np.arange(400))
     return window

@@ -1,0 +1,180 @@
+"""Embedding an archive: sound files in, embeddings on disk, hours of sound a minute.
+
+    python -m benchmarks.embedding --corpus=esc50:DIR
+
+Ours is what `audio-triplet-embed` does, with an exported encoder. PyTorch has the same encoder with
+the same weights, channels last in float32: once fed as well as we could (soundfile and soxr in
+threads, torch.stft, full batches from any files), once as one would type it (librosa.load, a file
+at a time). Goals: 1.5 times PyTorch's better one, and memory flat in the number of files.
+"""
+
+import functools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent import futures
+
+import numpy as np
+from absl import flags
+
+from benchmarks import harness
+
+_RATE = 16_000
+_FILE_RATE = 44_100
+_SECONDS = 10.56
+_BATCH = 64
+_WIDTH = flags.DEFINE_float("width", 1.0, "Width of the vggish encoder.")
+_FILES = flags.DEFINE_integer("files", 24, "Sound files.", lower_bound=2)
+_OURS = "ours, audio-triplet-embed"
+
+
+def measure() -> list[harness.Table]:
+    """Rates against PyTorch, then memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [_rate_table(folder), _memory_table(folder)]
+
+
+def _rate_table(folder: str) -> harness.Table:
+    from audio_triplet import export, models
+
+    sounds = harness.sounds(_FILES.value, _SECONDS, _FILE_RATE)
+    paths = harness.write_sounds(os.path.join(folder, "flac"), sounds, _FILE_RATE, "flac")
+    encoder = models.build_encoder("vggish", width=_WIDTH.value)
+    model = os.path.join(folder, "model")
+    export.export(encoder, model, {})
+    ours = functools.partial(_ours(model), os.path.dirname(paths[0]), os.path.join(folder, "ours"))
+    calls = {_OURS: ours}
+    if not harness.absent("torch"):
+        calls |= _peers(encoder, paths, os.path.join(folder, "theirs"))
+    table = harness.Table(
+        "Embedding an archive",
+        f"{len(paths)} FLAC files of {_SECONDS} s at 44.1 kHz, vggish of width {_WIDTH.value:g}, "
+        "float32, all cores",
+    )
+    taken = harness.interleaved(calls, harness.repeats())
+    hours = len(paths) * _SECONDS / 3600
+    table.compare(taken, hours * 60, "h/min", _OURS)
+    table.skip_absent("torch", "librosa")
+    ratios = [taken[_OURS].times_as_fast_as(taken[name]) for name in taken if name != _OURS]
+    if ratios:
+        table.goal("times PyTorch's better one", min(ratios), 1.5)
+    return table
+
+
+def _ours(model: str):
+    from audio_triplet import archive, export
+    from audio_triplet.config import EmbedConfig
+    from experiments import inputs
+
+    loaded = export.Model(model)
+    config = EmbedConfig(batch_size=_BATCH, threads=harness.cores())
+
+    def run(sounds: str, output_dir: str) -> None:
+        manifest, names = inputs.load_inputs([sounds])
+        archive.embed_to_folder(loaded, manifest, names, output_dir, config, overwrite=True)
+
+    return run
+
+
+def _peers(encoder, paths: list[str], output_dir: str) -> dict:
+    import soundfile
+    import soxr
+    import torch
+
+    from benchmarks import front_end, torch_twin
+
+    torch.set_num_threads(harness.cores())
+    twin = torch_twin.twin(encoder, "vggish", _WIDTH.value).eval()
+    os.makedirs(output_dir, exist_ok=True)
+
+    def load(path: str) -> np.ndarray:
+        waveform, rate = soundfile.read(path, dtype="float32")
+        return soxr.resample(waveform, rate, _RATE)
+
+    def patches(waveform: np.ndarray) -> torch.Tensor:
+        mel = torch.from_numpy(front_end.by_torch_stft(waveform[None])[0])
+        return torch.log(mel[: len(mel) // 96 * 96] + 0.01).reshape(-1, 96, 64)
+
+    def save(path: str, vectors: torch.Tensor) -> None:
+        np.save(os.path.join(output_dir, os.path.basename(path)), vectors.numpy())
+
+    def in_batches() -> None:
+        with torch.inference_mode(), futures.ThreadPoolExecutor(harness.cores()) as pool:
+            loaded = zip(paths, pool.map(load, paths), strict=True)
+            for group in _groups((path, patches(waveform)) for path, waveform in loaded):
+                vectors = twin(torch.cat([cut for _, cut in group]))
+                for (path, _), found in zip(
+                    group, vectors.split([len(cut) for _, cut in group]), strict=True
+                ):
+                    save(path, found)
+
+    def file_by_file() -> None:
+        import librosa
+
+        with torch.inference_mode():
+            for path in paths:
+                save(path, twin(patches(librosa.load(path, sr=_RATE)[0])))
+
+    found = {"PyTorch, soundfile and soxr in threads, full batches": in_batches}
+    if not harness.absent("librosa"):
+        found["PyTorch, librosa.load, file by file"] = file_by_file
+    return found
+
+
+def _groups(items) -> Iterator[list]:
+    """Items (path, patches) in groups of at least a batch of patches."""
+    group, count = [], 0
+    for path, patches in items:
+        group.append((path, patches))
+        count += len(patches)
+        if count >= _BATCH:
+            yield group
+            group, count = [], 0
+    if group:
+        yield group
+
+
+def embed_copies(model: str, path: str, count: int) -> float:
+    """Embeds a file so many times over, under different names.
+
+    Returns:
+      Seconds it took, the model's loading left out.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        sounds = os.path.join(folder, "sounds")
+        os.makedirs(sounds)
+        for number in range(count):
+            shutil.copy(path, os.path.join(sounds, f"{number}.flac"))
+        run = _ours(model)
+        begin = time.perf_counter()
+        run(sounds, os.path.join(folder, "embeddings"))
+        return time.perf_counter() - begin
+
+
+def _memory_table(folder: str) -> harness.Table:
+    from audio_triplet import export, models
+
+    model = os.path.join(folder, "small")
+    export.export(models.build_encoder("vggish", width=0.25), model, {})
+    path = os.path.join(folder, "flac", "00000.flac")
+    table = harness.Table(
+        "Embedding an archive: growth",
+        f"copies of a FLAC file of {_SECONDS} s at 44.1 kHz, vggish of width 0.25, a process each",
+    )
+    peaks = []
+    for count in (50, 100, 200):
+        seconds, gigabytes = harness.in_child(
+            "benchmarks.embedding:embed_copies", model=model, path=path, count=count
+        )
+        peaks.append(gigabytes)
+        table.add(
+            f"{count} files", gigabytes, "GB at most", more={"ms a file": 1000 * seconds / count}
+        )
+    table.goal("memory of four times the files", peaks[-1] / peaks[0], 1.1, at_most=True)
+    return table
+
+
+if __name__ == "__main__":
+    harness.main(measure)
