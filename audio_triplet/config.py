@@ -5,9 +5,10 @@ No TensorFlow here: scripts read their flags into these before they import it.
 
 import dataclasses
 import json
-import os
 
 import numpy as np
+
+from audio_triplet import storage
 
 CONFIG_FILE = "config.json"
 MININGS = ("semi_hard", "hardest", "random")
@@ -403,10 +404,9 @@ class RunConfig:
 
     def write(self, folder: str) -> None:
         """Writes config.json into a folder, whole or not at all."""
-        path = os.path.join(folder, CONFIG_FILE)
-        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-            json.dump(dataclasses.asdict(self), file, indent=1)
-        os.replace(f"{path}.tmp", path)
+        storage.write_whole(
+            storage.join(folder, CONFIG_FILE), json.dumps(dataclasses.asdict(self), indent=1)
+        )
 
     @classmethod
     def read(cls, folder: str) -> "RunConfig":
@@ -415,10 +415,9 @@ class RunConfig:
         Raises:
           ConfigError: It is missing or damaged.
         """
-        path = os.path.join(folder, CONFIG_FILE)
+        path = storage.join(folder, CONFIG_FILE)
         try:
-            with open(path, encoding="utf-8") as file:
-                return cls.from_dict(json.load(file))
+            return cls.from_dict(json.loads(storage.read_text(path)))
         except FileNotFoundError as error:
             raise ConfigError(f"{path}: missing; is {folder} the folder of a run?") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:

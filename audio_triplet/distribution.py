@@ -1,5 +1,9 @@
 """The only place that turns flags into a tf.distribute strategy and a numerical precision."""
 
+import json
+import os
+from collections.abc import Mapping
+
 import tensorflow as tf
 from absl import logging
 
@@ -26,11 +30,11 @@ def build_strategy(name: str = "auto", tpu: str = "") -> tf.distribute.Strategy:
     """
     if name not in STRATEGIES:
         raise ConfigError(f"strategy={name!r} is none of {', '.join(STRATEGIES)}")
-    gpus = tf.config.list_logical_devices("GPU")
     if name == "tpu" or (name == "auto" and tpu):
         return _tpu_strategy(tpu)
     if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _multi_worker_strategy()
+    gpus = tf.config.list_logical_devices("GPU")
     if name == "cpu":
         return tf.distribute.OneDeviceStrategy("/cpu:0")
     if name == "mirrored" or len(gpus) > 1:
@@ -50,6 +54,63 @@ def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
             "install tensorflow-tpu and use --tpu=local, elsewhere give its name or grpc address"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
+
+
+def _multi_worker_strategy() -> tf.distribute.Strategy:
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG", ""))
+        workers, number = cluster["cluster"]["worker"], cluster["task"]["index"]
+        logging.info("worker %d of %d: waiting for the others", number + 1, len(workers))
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            'strategy=multi_worker needs the environment variable TF_CONFIG, as {"cluster": '
+            '{"worker": ["HOST:PORT", …]}, "task": {"type": "worker", "index": 0}} on the first '
+            f"worker ({type(error).__name__}: {error})"
+        ) from error
+    except RuntimeError as error:  # TensorFlow was used before: a mistake of the program
+        raise ConfigError(f"strategy=multi_worker: {error}") from error
+    except tf.errors.OpError as error:
+        raise ConfigError(
+            f"strategy=multi_worker: the cluster of TF_CONFIG did not come together "
+            f"({str(error.message).splitlines()[0]}); start all workers within minutes"
+        ) from error
+
+
+def workers(strategy: tf.distribute.Strategy) -> int:
+    """Number of processes that train together."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return max(1, strategy.cluster_resolver.cluster_spec().num_tasks("worker"))
+    return 1
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes checkpoints and logs."""
+    return strategy.extended.should_checkpoint
+
+
+def check_paths(name: str, tpu: str, paths: Mapping[str, str]) -> None:
+    """Refuses paths that a TPU cannot read, before anything is done.
+
+    On a TPU VM (`--tpu=local`) the input pipeline runs on that machine and reads its disks. A TPU
+    that is named runs it on its own hosts, which see Google Cloud Storage and nothing of ours.
+
+    Args:
+      name: As in `build_strategy`.
+      tpu: Likewise.
+      paths: Flag → path.
+
+    Raises:
+      ConfigError: A path is not on gs://.
+    """
+    if tpu in ("", "local") or name not in ("auto", "tpu"):
+        return
+    for flag, path in paths.items():
+        if not path.startswith("gs://"):
+            raise ConfigError(
+                f"--{flag}={path}: the TPU {tpu!r} reads and writes gs:// only; copy it to a "
+                "bucket near the TPU, or run on a TPU VM with --tpu=local"
+            )
 
 
 def choose_precision(name: str, strategy: tf.distribute.Strategy) -> str:

@@ -14,6 +14,7 @@ import abc
 import csv
 import dataclasses
 import io
+import itertools
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ _PIECE_SAMPLES = (
 )
 READ_SECONDS = _PIECE_SAMPLES / features.DEFAULT.sample_rate
 """Sound a piece needs: its last window reaches past the start of the next piece."""
+
+_PROBED_AT_A_TIME = 64
 
 
 def shuffled(place, seed, epoch, count: int) -> tf.Tensor:
@@ -137,10 +140,18 @@ class PieceSource(abc.ABC):
 
     classes: tuple[str, ...]
     recordings: int
+    travels = True
+    """Whether its pipeline is made of TensorFlow ops alone, and so runs in any process."""
 
     @abc.abstractmethod
     def _handles(self, seed: int, first_visit: int) -> tf.data.Dataset:
         """Endless (handle, epoch) from a visit on; a handle is what `_read` turns into a piece."""
+
+    def _dealt_handles(self, seed: int, first_visit: int) -> tf.data.Dataset:
+        """The same handles for a tf.data service, which deals out to its workers what comes first
+        in the pipeline; so that must be small parts of an epoch.
+        """
+        return self._handles(seed, first_visit)
 
     @abc.abstractmethod
     def _all_handles(self) -> tf.data.Dataset:
@@ -154,14 +165,25 @@ class PieceSource(abc.ABC):
     def _read(self, handle) -> dict[str, tf.Tensor]:
         """Reads a piece."""
 
-    def visits(self, seed: int, first_visit: int = 0) -> tf.data.Dataset:
-        """Endless visits, each a piece with `epoch` int64, from the given visit on."""
+    def damage(self) -> str:
+        """After an error in reading: which file is damaged, as a message; empty if none is."""
+        return ""
+
+    def visits(self, seed: int, first_visit: int = 0, dealt: bool = False) -> tf.data.Dataset:
+        """Endless visits, each a piece with `epoch` int64, from the given visit on.
+
+        Args:
+          seed: Seed of their order.
+          first_visit: Number of the first one; when dealt out, about that.
+          dealt: Whether a tf.data service deals them out to its workers.
+        """
         def read(handle, epoch):
             return self._read(handle) | {"epoch": epoch}
 
-        return self._handles(seed, first_visit).map(read, tf.data.AUTOTUNE)
+        handles = self._dealt_handles if dealt else self._handles
+        return handles(seed, first_visit).map(read, tf.data.AUTOTUNE)
 
-    def pairs(self, seed: int, first_pair: int = 0) -> tf.data.Dataset:
+    def pairs(self, seed: int, first_pair: int = 0, dealt: bool = False) -> tf.data.Dataset:
         """Endless pairs of pieces that share a label, from the given pair on.
 
         The two are successive visits to that label (of a piece with several labels, one is
@@ -187,13 +209,16 @@ class PieceSource(abc.ABC):
             second = self._read(tf.nest.map_structure(lambda t: t[1], handles))
             return first | {"epoch": epochs[0]}, second | {"epoch": epochs[1]}, labels[0]
 
-        keyed = self._handles(seed, 0).map(key).filter(lambda handle, epoch, label: label >= 0)
+        handles = self._dealt_handles if dealt else self._handles
+        # The pairs of a label depend on all visits before; each of several workers has its own.
+        keyed = handles(seed, first_pair if dealt else 0).map(key)
+        keyed = keyed.filter(lambda handle, epoch, label: label >= 0)
         paired = keyed.group_by_window(
             key_func=lambda handle, epoch, label: label,
             reduce_func=lambda label, window: window.batch(2, drop_remainder=True),
             window_size=2,
         )
-        return paired.skip(first_pair).map(read, tf.data.AUTOTUNE)
+        return paired.skip(0 if dealt else first_pair).map(read, tf.data.AUTOTUNE)
 
     def in_order(self) -> tf.data.Dataset:
         """Every piece once, segment by segment, for evaluation and preparation."""
@@ -273,8 +298,12 @@ def scan(manifest: Manifest, bad_files: BadFiles, threads: int = 8) -> PieceTabl
 
     # Elsewhere each look waits for the network.
     threads = 64 if len(paths) and storage.is_remote(paths[0]) else threads
+    # Many at a time: a future for each of two million files would take gigabytes.
+    parts = [paths[first : first + _PROBED_AT_A_TIME]
+             for first in range(0, len(paths), _PROBED_AT_A_TIME)]
     with futures.ThreadPoolExecutor(threads) as pool:
-        length = dict(zip(paths, pool.map(seconds, paths, chunksize=64), strict=True))
+        found = pool.map(lambda part: [seconds(path) for path in part], parts)
+        length = dict(zip(paths, itertools.chain.from_iterable(found), strict=True))
     frame = manifest.frame
     file_seconds = frame["path"].map(length).to_numpy(np.float64)
     start = frame["start_seconds"].to_numpy(np.float64)
@@ -359,6 +388,7 @@ class FilePieces(PieceSource):
         self.classes = tuple(table.manifest.classes if classes is None else classes)
         self.recordings = len(table.count)
         self._resampler, self._in_graph = resampler, in_graph
+        self.travels = in_graph is not None
         frame = table.manifest.frame
         self._paths = frame["path"].to_numpy(dtype=object)
         self._starts = frame["start_seconds"].to_numpy(np.float64)

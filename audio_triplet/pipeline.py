@@ -6,10 +6,13 @@ Every batch is a pure function of the seed and the step's number, so training re
 Energies stay linear up to the training step, which takes the logarithm on the device.
 """
 
+import re
+import socket
+
 import tensorflow as tf
 
 from audio_triplet import features, pieces, triplets, views
-from audio_triplet.config import EXPLICIT, PipelineConfig, TripletConfig
+from audio_triplet.config import EXPLICIT, ConfigError, PipelineConfig, TripletConfig
 from audio_triplet.manifest import CorpusError
 
 _PATCH = features.DEFAULT.patch_frames
@@ -103,6 +106,7 @@ def triplet_batches(
     triplet_config: TripletConfig,
     config: PipelineConfig,
     first_step: int = 0,
+    service: str = "",
 ) -> tf.data.Dataset:
     """Endless batches of triplets, from the given step on.
 
@@ -111,29 +115,36 @@ def triplet_batches(
       triplet_config: Constraints.
       config: Batch size, seed.
       first_step: The number of the first batch.
+      service: grpc://HOST:PORT of a tf.data service whose workers make the batches. Each visit
+        is dealt out to one of them, so an epoch still visits every recording once; but the order
+        is the workers' own, so batches are no longer a function of the step.
 
     Returns:
       Dataset of what `triplets.make_triplets` returns. Linear energies.
 
     Raises:
-      CorpusError: The corpus has fewer than two recordings, or no labels for `explicit`.
+      CorpusError: The corpus has fewer than two recordings, no labels for `explicit`, or is
+        decoded by Python functions, which do not travel to a service.
+      ConfigError: No service answers.
     """
     if source.recordings < 2:
         raise CorpusError(
             "a triplet's negative comes from another recording, and this corpus has only one"
         )
+    if service:
+        _check_service(service, source)
     draws = config.batches_per_visit
     first_visit = first_step // draws * config.batch_size
     if triplet_config.constraints == EXPLICIT:
         def draw(first, second, label):
             return draw_pair(first, second, label, draws, triplet_config, config.seed)
 
-        drawn = source.pairs(config.seed, first_visit).map(draw, tf.data.AUTOTUNE)
+        drawn = source.pairs(config.seed, first_visit, bool(service)).map(draw, tf.data.AUTOTUNE)
     else:
         def draw(piece):
             return draw_patches(piece, draws, triplet_config, config.seed)
 
-        drawn = source.visits(config.seed, first_visit).map(draw, tf.data.AUTOTUNE)
+        drawn = source.visits(config.seed, first_visit, bool(service)).map(draw, tf.data.AUTOTUNE)
     batches = drawn.batch(config.batch_size, drop_remainder=True)
     # [batch, draws, …]: one batch for each draw, so that no batch has a recording twice.
     if draws == 1:
@@ -153,7 +164,30 @@ def triplet_batches(
 
     steps = tf.data.Dataset.range(first_step, tf.int64.max)
     made = tf.data.Dataset.zip((steps, batches)).map(make, tf.data.AUTOTUNE)
+    if service:
+        made = made.apply(tf.data.experimental.service.distribute(
+            tf.data.experimental.service.ShardingPolicy.DYNAMIC, service
+        ))
     return made.prefetch(tf.data.AUTOTUNE)
+
+
+def _check_service(service: str, source: pieces.PieceSource) -> None:
+    """Refuses what a tf.data service cannot do: TensorFlow itself would wait for ever."""
+    if not source.travels:
+        raise CorpusError(
+            f"{service}: a tf.data service runs no Python functions; prepare the corpus, or use "
+            "--decoder=in_graph, which needs tensorflow-io"
+        )
+    match = re.fullmatch(r"grpc://(.+):(\d+)", service)
+    if not match:
+        raise ConfigError(f"data_service={service}: write grpc://HOST:PORT")
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
+    except OSError as error:
+        raise ConfigError(
+            f"{service}: no tf.data service answers ({error.strerror or error}); start one by "
+            "python -m experiments.data_service"
+        ) from error
 
 
 def _swap(tensor: tf.Tensor) -> tf.Tensor:

@@ -19,10 +19,12 @@ is beyond what a waveform within ±1 can give.
 
 import dataclasses
 import json
+import os
 import re
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from audio_triplet import features, pieces, storage
 from audio_triplet.manifest import CorpusError, Manifest
@@ -176,6 +178,28 @@ _TURNS = {name: tf.io.FixedLenFeature([], tf.int64) for name in ("recording", "t
 _LABELS = {"labels": tf.io.RaggedFeature(tf.int64)}
 
 
+def _fault(file: str) -> str:
+    """Why a shard cannot be read to its end; empty if it can."""
+    try:
+        tf.data.TFRecordDataset(file, buffer_size=1 << 23).reduce(0, lambda count, _: count + 1)
+    except tf.errors.OpError as error:
+        return str(error.message).split(" [Op:")[0].split("}} ")[-1]
+    return ""
+
+
+def _damaged(file: str, why: str) -> str:
+    return (
+        f"{file}: the shard is damaged ({why}); delete it and prepare the folder again, which "
+        "makes it anew and keeps the others, or train with --skip_damaged"
+    )
+
+
+def _is_heard(record: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    """Whether a record is the piece by which its recording is heard in an epoch."""
+    parsed = tf.io.parse_single_example(record, _TURNS)
+    return parsed["turn"] == pieces.turn_of(epoch, parsed["recording"], parsed["turns"])
+
+
 class ShardPieces(pieces.PieceSource):
     """Pieces from a prepared folder.
 
@@ -186,13 +210,22 @@ class ShardPieces(pieces.PieceSource):
       splits: The splits that are read.
     """
 
-    def __init__(self, folder: str, splits: tuple[str, ...] = (), *, buffer: int = 2048):
+    def __init__(
+        self,
+        folder: str,
+        splits: tuple[str, ...] = (),
+        *,
+        buffer: int = 2048,
+        skip_damaged: bool = False,
+    ):
         """Opens a prepared folder.
 
         Args:
           folder: Where prepared.json is; any path that tf.io.gfile takes.
           splits: Which splits to read; all if empty.
           buffer: Records held for shuffling.
+          skip_damaged: Whether to read all shards once now, and do without those that cannot be
+            read to their end; else they are found out, and named, when they are reached.
 
         Raises:
           CorpusError: The folder is unfinished or damaged, or lacks one of the splits.
@@ -209,10 +242,54 @@ class ShardPieces(pieces.PieceSource):
         self.classes = self.info.classes
         self._thin = max(part.most_turns for part in parts) > 1
         self._files = [storage.join(folder, name) for part in parts for name in part.shards]
-        gone = [file for file in self._files if not tf.io.gfile.exists(file)]
-        if gone:
-            raise CorpusError(f"{gone[0]}: the shard is missing; prepare {folder} again")
+        self._check_files([size for part in parts for size in part.shard_bytes], skip_damaged)
+        if skip_damaged:
+            self._leave_out_damaged([n for part in parts for n in part.shard_recordings])
         self._buffer = buffer
+
+    def _check_files(self, sizes: list[int], only_missing: bool) -> None:
+        """Refuses missing shards and, on this machine, shards of another size than written."""
+        there = set(tf.io.gfile.listdir(self.folder))
+        for number, file in enumerate(self._files):
+            name = file.rsplit("/", 1)[-1] if storage.is_remote(file) else os.path.basename(file)
+            if name not in there:
+                raise CorpusError(f"{file}: the shard is missing; prepare {self.folder} again")
+            if only_missing or not sizes or storage.is_remote(file):
+                continue
+            size = os.path.getsize(file)
+            if size != sizes[number]:
+                raise CorpusError(_damaged(file, f"has {size} bytes instead of {sizes[number]}"))
+
+    def _leave_out_damaged(self, recordings: list[int]) -> None:
+        """Does without shards that cannot be read; they are named in the log, with their share."""
+        if not recordings:
+            raise CorpusError(
+                f"{self.folder}: was prepared before the recordings of each shard were noted; "
+                "prepare it again to do without damaged shards"
+            )
+        damaged = {number: why for number, file in enumerate(self._files) if (why := _fault(file))}
+        for number, why in damaged.items():
+            logging.warning(
+                "left out %s with its %d recordings: %s", self._files[number], recordings[number],
+                why,
+            )
+        lost = sum(recordings[number] for number in damaged)
+        if lost == self.recordings:
+            raise CorpusError(f"{self.folder}: not one shard can be read; prepare it again")
+        if damaged:
+            logging.warning(
+                "%s: %d of %d shards are damaged; %d of %d recordings are left out", self.folder,
+                len(damaged), len(self._files), lost, self.recordings,
+            )
+        self._files = [file for number, file in enumerate(self._files) if number not in damaged]
+        self.recordings -= lost
+
+    def damage(self) -> str:
+        """Reads all shards, to name the first that cannot be read."""
+        for file in self._files:
+            if why := _fault(file):
+                return _damaged(file, why)
+        return ""
 
     @property
     def manifest(self) -> Manifest:
@@ -234,13 +311,7 @@ class ShardPieces(pieces.PieceSource):
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
             if self._thin:
-                def heard(record):
-                    parsed = tf.io.parse_single_example(record, _TURNS)
-                    return parsed["turn"] == pieces.turn_of(
-                        epoch, parsed["recording"], parsed["turns"]
-                    )
-
-                found = found.filter(heard)
+                found = found.filter(lambda record: _is_heard(record, epoch))
             found = found.shuffle(self._buffer, seed=seed + epoch)
             return found.map(lambda record: (record, epoch))
 
@@ -252,6 +323,24 @@ class ShardPieces(pieces.PieceSource):
         # Skipping at the very end would run through all the epochs before it.
         rest = records(tf.constant(first_epoch, tf.int64)).skip(skip)
         return rest.concatenate(epochs(first_epoch + 1).flat_map(records))
+
+    def _dealt_handles(self, seed, first_visit):
+        files = len(self._files)
+
+        def records(number):
+            epoch, place = number // files, number % files
+            file = pieces.shuffled(place, seed, epoch, files)
+            found = tf.data.TFRecordDataset(tf.gather(self._files, file))
+            if self._thin:
+                found = found.filter(lambda record: _is_heard(record, epoch))
+            return found.map(lambda record: (record, epoch))
+
+        # Few at a time: a worker's open files should be of one epoch.
+        return tf.data.Dataset.range(
+            first_visit * files // self.recordings, np.iinfo(np.int64).max
+        ).interleave(
+            records, cycle_length=max(1, min(files // 4, 8)), num_parallel_calls=tf.data.AUTOTUNE
+        ).shuffle(self._buffer, seed=seed)
 
     def _all_handles(self):
         return tf.data.TFRecordDataset(self._files)

@@ -34,6 +34,11 @@ def exists(path: str) -> bool:
     return _gfile().exists(path) if is_remote(path) else os.path.exists(path)
 
 
+def make_folder(path: str) -> None:
+    """Makes a folder, and those above it, if need be."""
+    _gfile().makedirs(path) if is_remote(path) else os.makedirs(path, exist_ok=True)
+
+
 def open_remote(path: str) -> BinaryIO:
     """Opens a file elsewhere for reading bytes, with seeking, a megabyte at a time.
 
@@ -99,6 +104,26 @@ def written_whole(path: str) -> Iterator[str]:
         gfile = _gfile()
         gfile.copy(name, f"{path}.tmp", overwrite=True)
         gfile.rename(f"{path}.tmp", path, overwrite=True)
+
+
+@contextlib.contextmanager
+def written_folder(path: str) -> Iterator[str]:
+    """A local name to write a folder to, which elsewhere then replaces what is there."""
+    if not is_remote(path):
+        yield path
+        return
+    gfile = _gfile()
+    with tempfile.TemporaryDirectory() as parent:
+        local = os.path.join(parent, "folder")
+        yield local
+        if gfile.exists(path):
+            gfile.rmtree(path)
+        for current, _, names in os.walk(local):
+            below = os.path.relpath(current, local)
+            target = path if below == "." else join(path, *below.split(os.sep))
+            gfile.makedirs(target)
+            for name in names:
+                gfile.copy(os.path.join(current, name), join(target, name))
 
 
 def check_readable(folder: str) -> None:

@@ -8,6 +8,7 @@ function of the step's number, so continuing a run needs nothing but the checkpo
 import contextlib
 import csv
 import dataclasses
+import io
 import math
 import os
 import signal
@@ -28,9 +29,11 @@ from audio_triplet import (
     models,
     pieces,
     pipeline,
+    storage,
 )
 from audio_triplet.cli import Interrupted
-from audio_triplet.config import EXPLICIT, ConfigError, RunConfig, TrainingConfig
+from audio_triplet.config import CONFIG_FILE, EXPLICIT, ConfigError, RunConfig, TrainingConfig
+from audio_triplet.manifest import CorpusError
 
 METRICS_FILE = "metrics.csv"
 BAD_FILES = "bad_files.csv"
@@ -138,7 +141,7 @@ class Trainer:
             mask = tf.cast(certain, tf.float32)
             count = tf.maximum(1.0, self._sum(tf.reduce_sum(mask)))
             local_loss = tf.reduce_sum(mask * values) / count
-        gradients = tape.gradient(local_loss, variables)
+        gradients = [_placed(gradient) for gradient in tape.gradient(local_loss, variables)]
         rate = tf.identity(self.optimizer.learning_rate)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
@@ -214,9 +217,10 @@ class Trainer:
             return values
         if values.dtype == tf.bool:  # collectives take numbers only
             return self._gather(tf.cast(values, tf.int32)) > 0
-        gathered = tf.distribute.get_replica_context().all_gather(values, axis=0)
+        gathered = tf.distribute.get_replica_context().all_gather(_placed(values), axis=0)
         batch = self.config.pipeline.batch_size
-        return tf.ensure_shape(gathered, [batch, *values.shape[1:]])  # mining tiles a static shape
+        # Mining tiles a static shape.
+        return _placed(tf.ensure_shape(gathered, [batch, *values.shape[1:]]))
 
     def _take(self, candidates: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         """The candidates at the given places."""
@@ -230,11 +234,52 @@ class Trainer:
         """Sum over replicas."""
         if self.strategy.num_replicas_in_sync == 1:
             return value
-        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, _placed(value))
+
+    def distribute(self, batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
+        """Batches dealt out to the replicas; each worker makes them all and takes its part."""
+        options = tf.data.Options()
+        # By files, TensorFlow's choice, would give every worker a corpus of its own.
+        policy = tf.data.experimental.AutoShardPolicy.DATA
+        options.experimental_distribute.auto_shard_policy = policy
+        return self.strategy.experimental_distribute_dataset(batches.with_options(options))
+
+    def any_worker(self, asks: bool) -> bool:
+        """Whether any of the processes that train together asks; all get the same answer."""
+        if distribution.workers(self.strategy) == 1:
+            return asks
+        return float(self._total(tf.constant(float(asks)))) > 0
+
+    def check_agreed(self, step: int, output_dir: str) -> None:
+        """Raises TrainingError unless all workers have restored the same step."""
+        count = distribution.workers(self.strategy)
+        if count > 1 and float(self._total(tf.constant(float(step)))) != (
+            step * self.strategy.num_replicas_in_sync
+        ):
+            raise TrainingError(
+                f"{output_dir}: the {count} workers do not find the same checkpoint there; it must "
+                "be a folder that all of them share"
+            )
+
+    @tf.function
+    def _total(self, value: tf.Tensor) -> tf.Tensor:
+        summed = self.strategy.run(self._sum, args=(value,))
+        return self.strategy.experimental_local_results(summed)[0]
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """All that a run needs to go on."""
         return tf.train.Checkpoint(encoder=self.encoder, optimizer=self.optimizer)
+
+
+@tf.custom_gradient
+def _placed(value: tf.Tensor):
+    """The same value and gradient, each on the replica's device.
+
+    With one device a worker, the collectives send where a tensor's device says, and refuse one
+    that says nothing, as tensors do that come out of another function or of a gradient.
+    """
+    return tf.identity(value), tf.identity
 
 
 def run(
@@ -244,6 +289,7 @@ def run(
     *,
     resume: bool = True,
     progress: bool = True,
+    service: str = "",
 ) -> list[dict[str, float]]:
     """Trains until `config.training.steps`, from the last checkpoint if there is one.
 
@@ -256,55 +302,63 @@ def run(
       output_dir: Folder of the run.
       resume: Whether to continue the run that is there; else it is replaced.
       progress: Whether to show a progress bar.
+      service: grpc://HOST:PORT of a tf.data service that makes the batches; here if empty.
 
     Returns:
       The rows of metrics.csv.
 
     Raises:
       ConfigError: `output_dir` holds a run of another configuration.
-      TrainingError: The loss is not finite.
+      TrainingError: The loss is not finite, or another worker is gone.
+      CorpusError: A shard is damaged.
       Interrupted: A signal asked the run to stop; it has checkpointed.
       LockedError: Another process is writing `output_dir`.
     """
     with only_writer(trainer, output_dir):
-        return _run(trainer, source, output_dir, resume, progress)
+        return _run(trainer, source, output_dir, resume, progress, service)
 
 
 def only_writer(trainer: Trainer, output_dir: str) -> contextlib.AbstractContextManager:
     """`locks.exclusive(output_dir)` for a run; of several workers the chief alone takes it."""
-    if trainer.strategy.extended.should_checkpoint:
+    if distribution.is_chief(trainer.strategy):
         return locks.exclusive(output_dir)
     return contextlib.nullcontext()
 
 
-def _run(trainer, source, output_dir, resume, progress) -> list[dict[str, float]]:
+def _run(trainer, source, output_dir, resume, progress, service) -> list[dict[str, float]]:
     config, batch_size = trainer.config, trainer.config.pipeline.batch_size
-    checkpoint_dir = os.path.join(output_dir, "checkpoints")
-    os.makedirs(output_dir, exist_ok=True)
-    if not resume:
-        _clear(output_dir)
-    elif os.path.exists(os.path.join(output_dir, "config.json")):
-        config.check_continues(RunConfig.read(output_dir), output_dir)
-    config.write(output_dir)
+    checkpoint_dir = storage.join(output_dir, "checkpoints")
+    chief = distribution.is_chief(trainer.strategy)
+    if chief:
+        storage.make_folder(output_dir)
+        if not resume:
+            _clear(output_dir)
+        elif storage.exists(storage.join(output_dir, CONFIG_FILE)):
+            config.check_continues(RunConfig.read(output_dir), output_dir)
+        config.write(output_dir)
+    trainer.any_worker(False)  # the others read the folder when the chief is done with it
     manager = tf.train.CheckpointManager(trainer.checkpoint(), checkpoint_dir, max_to_keep=2)
     restore(trainer, manager)
-    log = _Log(output_dir, trainer.steps_done)
     started = trainer.steps_done
+    trainer.check_agreed(started, output_dir)
+    log = _Log(output_dir, started, chief)
     if started >= config.training.steps:
         return log.rows
 
-    dataset = pipeline.triplet_batches(source, config.triplets, config.pipeline, started)
     if started == 0 and config.encoder.input_scaling:
-        patches = [batch["anchor"] for batch in dataset.take(-(-_SCALING_PATCHES // batch_size))]
+        here = pipeline.triplet_batches(source, config.triplets, config.pipeline)
+        patches = [batch["anchor"] for batch in here.take(-(-_SCALING_PATCHES // batch_size))]
         models.scale_input(trainer.encoder, features.log_mel(tf.concat(patches, axis=0)))
-    batches = iter(trainer.strategy.experimental_distribute_dataset(dataset))
+    dataset = pipeline.triplet_batches(source, config.triplets, config.pipeline, started, service)
+    batches = iter(trainer.distribute(dataset))
     bar = tqdm(
         total=config.training.steps, initial=started, unit="step",
-        disable=None if progress else True,  # None: off where there is no terminal
+        disable=None if progress and chief else True,  # None: off where there is no terminal
         desc=os.path.basename(os.path.normpath(output_dir)), smoothing=0.05,
     )
     try:
         with _StopSignals() as stop:
+            several = distribution.workers(trainer.strategy) > 1
             last_saved = told = time.monotonic()
             pending: list[tuple[int, dict]] = []
             waited, since = 0.0, time.monotonic()
@@ -315,7 +369,8 @@ def _run(trainer, source, output_dir, resume, progress) -> list[dict[str, float]
                 pending.append((step, trainer.step(batch)))
                 bar.update()
                 done = step + 1
-                last = done == config.training.steps or stop.asked
+                # Workers stop at the same step, so they have to ask each other, now and then.
+                last = done == config.training.steps or (stop.asked and not several)
                 if done % config.training.log_steps and not last and len(pending) > 1:
                     continue
                 # Reading values waits for the device, so it is done only here.
@@ -324,6 +379,8 @@ def _run(trainer, source, output_dir, resume, progress) -> list[dict[str, float]
                 rate = 2 * config.pipeline.batch_size * len(pending) / elapsed
                 _check_finite(values, manager)
                 log.add(values, rate, waited / elapsed)
+                stopping = trainer.any_worker(stop.asked)
+                last = last or stopping
                 if bar.disable and (last or time.monotonic() - told > 60):
                     told = time.monotonic()
                     logging.info(
@@ -338,27 +395,43 @@ def _run(trainer, source, output_dir, resume, progress) -> list[dict[str, float]
                 minutes = (time.monotonic() - last_saved) / 60
                 steps = config.training.checkpoint_steps
                 due = minutes >= config.training.checkpoint_minutes or (steps and done % steps == 0)
-                if last or due:
+                if chief and (last or due):
                     log.flush()
                     manager.save(done)
                     last_saved = since = time.monotonic()
-                if stop.asked:
+                if stopping:
                     break
+    except tf.errors.OpError as error:
+        raise _explained(error, trainer, source, manager) from error
     finally:
         # Its threads may call Python; were they still running when Python ends, it would never end.
         del batches
     bar.close()
     log.flush()
     bad_files = getattr(source, "bad_files", None)
-    if bad_files is not None and bad_files.entries:
-        bad_files.write(os.path.join(output_dir, BAD_FILES))
+    if chief and bad_files is not None and bad_files.entries:
+        bad_files.write(storage.join(output_dir, BAD_FILES))
         logging.warning("%d bad files, listed in %s", len(bad_files.entries), BAD_FILES)
-    if stop.asked and trainer.steps_done < config.training.steps:
+    if stopping and trainer.steps_done < config.training.steps:
         raise Interrupted(
             f"stopped at step {trainer.steps_done} of {config.training.steps}, checkpoint saved in "
             f"{checkpoint_dir}; the same command continues"
         )
     return log.rows
+
+
+def _explained(error, trainer, source, manager) -> Exception:
+    """What a user can do about an error inside the training step or the pipeline; or itself."""
+    if isinstance(error, tf.errors.DataLossError) and (cause := source.damage()):
+        return CorpusError(cause)
+    first = str(error.message).strip().splitlines()[0][:300]
+    if distribution.workers(trainer.strategy) > 1:
+        kept = manager.latest_checkpoint or "none was written yet"
+        return TrainingError(
+            f"another worker is gone ({type(error).__name__}: {first}), so this one stops too; "
+            f"start all workers again to go on from the last checkpoint ({kept})"
+        )
+    return error
 
 
 def restore(trainer: Trainer, manager: tf.train.CheckpointManager) -> None:
@@ -394,7 +467,7 @@ def load_encoder(output_dir: str, precision: str = "float32") -> keras.Model:
     config = dataclasses.replace(config, training=training)
     trainer = Trainer(config, distribution.build_strategy("cpu"))
     manager = tf.train.CheckpointManager(
-        trainer.checkpoint(), os.path.join(output_dir, "checkpoints"), max_to_keep=None
+        trainer.checkpoint(), storage.join(output_dir, "checkpoints"), max_to_keep=None
     )
     if not manager.checkpoints:
         raise TrainingError(f"{output_dir}: has no checkpoint yet")
@@ -404,11 +477,10 @@ def load_encoder(output_dir: str, precision: str = "float32") -> keras.Model:
 
 def read_metrics(output_dir: str) -> list[dict[str, float]]:
     """The rows of a run's metrics.csv, oldest first; empty if there are none."""
-    path = os.path.join(output_dir, METRICS_FILE)
-    if not os.path.exists(path):
+    path = storage.join(output_dir, METRICS_FILE)
+    if not storage.exists(path):
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(io.StringIO(storage.read_text(path), newline="")))
     # A kill may have cut the last row short.
     whole = [row for row in rows if all(row.get(name) for name in _COLUMNS)]
     return [{name: float(row[name]) for name in _COLUMNS} for row in whole]
@@ -417,10 +489,14 @@ def read_metrics(output_dir: str) -> list[dict[str, float]]:
 class _Log:
     """metrics.csv and TensorBoard, cut back to the step that training continues from."""
 
-    def __init__(self, output_dir: str, first_step: int):
-        self._path = os.path.join(output_dir, METRICS_FILE)
+    def __init__(self, output_dir: str, first_step: int, chief: bool = True):
+        self._path = storage.join(output_dir, METRICS_FILE)
         self.rows = [row for row in read_metrics(output_dir) if row["step"] < first_step]
-        self._writer = tf.summary.create_file_writer(os.path.join(output_dir, "tensorboard"))
+        self._chief = chief
+        self._writer = (
+            tf.summary.create_file_writer(storage.join(output_dir, "tensorboard"))
+            if chief else tf.summary.create_noop_writer()
+        )
         self._collapsed_since: int | None = None
         self._warned = False
         self.flush()
@@ -457,15 +533,16 @@ class _Log:
 
     def flush(self) -> None:
         """Writes metrics.csv, whole or not at all."""
-        temporary = f"{self._path}.tmp"
-        with open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, _COLUMNS)
-            writer.writeheader()
-            writer.writerows(
-                {"step": int(row["step"]), **{n: f"{row[n]:.9g}" for n in _COLUMNS[1:]}}
-                for row in self.rows
-            )
-        os.replace(temporary, self._path)
+        if not self._chief:
+            return
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(
+            {"step": int(row["step"]), **{n: f"{row[n]:.9g}" for n in _COLUMNS[1:]}}
+            for row in self.rows
+        )
+        storage.write_whole(self._path, text.getvalue())
         self._writer.flush()
 
 
@@ -482,13 +559,13 @@ def _check_finite(values, manager) -> None:
 def _clear(output_dir: str) -> None:
     """Removes an earlier run: its own files only."""
     for name in ("checkpoints", "tensorboard"):
-        folder = os.path.join(output_dir, name)
+        folder = storage.join(output_dir, name)
         if tf.io.gfile.exists(folder):
             tf.io.gfile.rmtree(folder)
-    for name in ("config.json", METRICS_FILE, BAD_FILES):
-        path = os.path.join(output_dir, name)
-        if os.path.exists(path):
-            os.remove(path)
+    for name in (CONFIG_FILE, METRICS_FILE, BAD_FILES):
+        path = storage.join(output_dir, name)
+        if storage.exists(path):
+            tf.io.gfile.remove(path)
 
 
 class _StopSignals:

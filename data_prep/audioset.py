@@ -98,6 +98,31 @@ def load(
     return survey(folder, exclude, exclude_subtrees)[0]
 
 
+def load_without(place: str) -> Manifest:
+    """As `load`, from one string: `DIR`, `DIR?without=CLASS;CLASS`, `DIR?without_subtree=CLASS`.
+
+    Args:
+      place: the folder; then, after "?" and separated by "&", classes to leave out, separated by
+        ";". The names of AudioSet's classes hold commas.
+
+    Raises:
+      CorpusError: as `survey`.
+    """
+    folder, found, rest = place.partition("?without")
+    if os.path.isdir(place) or not found:
+        return load(place)
+    lists = {"without": [], "without_subtree": []}
+    for part in re.split("&(?=without)", f"without{rest}"):
+        key, _, names = part.partition("=")
+        if key not in lists or not names.strip("; "):
+            raise CorpusError(
+                f"audioset:{place}: after the folder write ?without=CLASS;CLASS, "
+                "?without_subtree=CLASS;CLASS, or both with & between them"
+            )
+        lists[key] += [name.strip() for name in names.split(";") if name.strip()]
+    return load(folder, lists["without"], lists["without_subtree"])
+
+
 def survey(
     folder: str, exclude: Sequence[str] = (), exclude_subtrees: Sequence[str] = ()
 ) -> tuple[Manifest, tuple[Count, ...]]:
@@ -168,7 +193,11 @@ def survey(
         raise CorpusError(_no_audio(folder, len(requested), files))
     columns = ["path", "recording_id", "labels", "split", "start_seconds", "end_seconds"]
     found["recording_id"] = found["video_id"]
-    return Manifest(found[columns], name="audioset"), counts
+    manifest = Manifest(found[columns], name="audioset")
+    manifest.frame.attrs["requested"] = {  # for the summary of who prepares it
+        count.table: dataclasses.asdict(count) | {"missing": count.missing} for count in counts
+    }
+    return manifest, counts
 
 
 def read_segments(path: str) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
+import threadpoolctl
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
@@ -44,9 +45,10 @@ class WriteShard(beam.DoFn):
         self._folder, self._resampler = folder, resampler
 
     def setup(self):
-        """Keeps TensorFlow to one thread: there are as many workers as cores."""
+        """Keeps a worker to one thread: there are as many workers as cores."""
         import tensorflow as tf
 
+        threadpoolctl.threadpool_limits(1)
         try:
             tf.config.threading.set_intra_op_parallelism_threads(1)
             tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -15,7 +15,13 @@ PREPARED_FILE = "prepared.json"
 # scheme → (what follows the colon, what it means, loader)
 _SCHEMES: dict[str, tuple[str, str, Callable[[str], Manifest]]] = {
     "esc50": ("DIR", "ESC-50 in its published layout (meta/esc50.csv, audio/)", esc50.load),
-    "audioset": ("DIR", "AudioSet's published tables and audio named by YTID", audioset.load),
+    "audioset": (
+        "DIR",
+        "AudioSet's published tables and audio named by YTID; without some classes: "
+        "'DIR?without=Speech;Music', or with all below them in the ontology: "
+        "'DIR?without_subtree=Human voice;Music'",
+        audioset.load_without,
+    ),
     "fsd50k": ("DIR", "FSD50K in its published layout (FSD50K.ground_truth/ …)", fsd50k.load),
     "urbansound8k": ("DIR", "UrbanSound8K in its published layout", urbansound8k.load),
     "folders": ("DIR", "one folder per class, or files without folders", folders.load),

@@ -87,16 +87,33 @@ def prepare(
     manifest = split_by_recording(manifest)  # only segments that have no split
     manifest = manifest.select([split for split in manifest.splits if split != UNUSED])
     digest = fingerprint(manifest, config)
-    if not storage.exists(storage.join(output_dir, shards.INFO_FILE)):
-        storage.check_readable(output_dir)
+    storage.check_readable(output_dir)
+    if (info := _found(output_dir, digest)) is None:
         tf.io.gfile.makedirs(output_dir)
         with locks.exclusive(output_dir):
             # Who held the lock before may have finished meanwhile.
-            if not storage.exists(storage.join(output_dir, shards.INFO_FILE)):
-                return _write(manifest, output_dir, config, digest, requested, progress,
-                              engine or in_threads)
-    info = shards.PreparedInfo.read(output_dir)
-    _refuse_other(output_dir, info.fingerprint, digest)
+            if (info := _found(output_dir, digest)) is None:
+                info = _write(
+                    manifest, output_dir, config, digest, requested, progress, engine or in_threads
+                )
+    return info
+
+
+def _found(folder: str, digest: str) -> shards.PreparedInfo | None:
+    """What a finished folder says; None if there is something to do.
+
+    Raises:
+      CorpusError: It is of another corpus.
+    """
+    if not storage.exists(storage.join(folder, shards.INFO_FILE)):
+        return None
+    info = shards.PreparedInfo.read(folder)
+    _refuse_other(folder, info.fingerprint, digest)
+    there = set(tf.io.gfile.listdir(folder))
+    if not all(name in there for split in info.splits.values() for name in split.shards):
+        return None
+    if any(name.rstrip("/") == WORK_DIR for name in there):  # of a run killed at its very end
+        tf.io.gfile.rmtree(storage.join(folder, WORK_DIR))
     return info
 
 
@@ -134,6 +151,7 @@ def _write(
     locks.clear_leftovers(output_dir)
     if layout is None:
         layout = _lay_out(manifest, output_dir, config, digest, requested)
+        _take_over(output_dir)
     splits, bad_files = layout["splits"], pieces.BadFiles()
     bad_files.entries.update(layout["bad_files"])
     counts = dict(zip(
@@ -216,6 +234,22 @@ def _read_layout(folder: str, digest: str) -> dict | None:
     _refuse_other(folder, layout["fingerprint"], digest)
     logging.info("%s: going on with what an earlier run began", folder)
     return layout
+
+
+def _take_over(folder: str) -> None:
+    """Keeps the shards of a folder that was finished and has lost some since."""
+    path = storage.join(folder, shards.INFO_FILE)
+    if not storage.exists(path):
+        return
+    info = shards.PreparedInfo.read(folder)
+    for split in info.splits.values():
+        for name, size in zip(split.shards, split.shard_bytes, strict=False):
+            shard = storage.join(folder, name)
+            if storage.exists(shard) and tf.io.gfile.stat(shard).length == size:
+                # Which shard a bad file is in is not known any more; told by one, it is told.
+                report = {"bytes": size, "bad_files": dict(info.bad_files)}
+                storage.write_whole(_work_path(folder, name, "done"), json.dumps(report))
+    tf.io.gfile.remove(path)
 
 
 def _lay_out(manifest, folder, config, digest, requested) -> dict:

@@ -31,6 +31,7 @@ class Corpus:
       train_splits: Splits to train on.
       test_splits: Splits to evaluate on.
       fingerprint: Digest of the corpus.
+      skip_damaged: Whether to do without damaged shards.
     """
 
     name: str
@@ -39,16 +40,20 @@ class Corpus:
     train_splits: tuple[str, ...]
     test_splits: tuple[str, ...]
     fingerprint: str
+    skip_damaged: bool = False
 
     @property
     def train(self) -> shards.ShardPieces:
         """Pieces of the training side."""
-        return shards.ShardPieces(self.folder, self.train_splits)
+        return self._pieces(self.train_splits)
 
     @property
     def everything(self) -> shards.ShardPieces:
         """Pieces of both sides."""
-        return shards.ShardPieces(self.folder, self.train_splits + self.test_splits)
+        return self._pieces(self.train_splits + self.test_splits)
+
+    def _pieces(self, splits: tuple[str, ...]) -> shards.ShardPieces:
+        return shards.ShardPieces(self.folder, splits, skip_damaged=self.skip_damaged)
 
 
 def open_corpus(

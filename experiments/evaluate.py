@@ -38,7 +38,11 @@ def main(argv):
     print(
         f"query by example mAP {metrics['qbe_map']:.4f}, per-query mAP {metrics['query_map']:.4f}, "
         f"classification mAP {metrics['cls_map']:.4f}"
-        + (f", accuracy {metrics['accuracy']:.4f}" if metrics["accuracy"] is not None else "")
+        + "".join(
+            f", {name} {metrics[key]:.4f}"
+            for key, name in (("roc_auc", "ROC AUC"), ("d_prime", "d′"), ("accuracy", "accuracy"))
+            if metrics[key] is not None
+        )
     )
 
 

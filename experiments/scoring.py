@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from absl import logging
 
 from audio_triplet.embedding import SegmentEmbeddings
 from audio_triplet.evaluation import classification, retrieval
@@ -49,8 +50,10 @@ def score(
 
     Returns:
       `qbe_map` (pairs, as in the paper), `query_map` (a mean over queries), `cls_map`,
-      `accuracy` (None if segments have several labels), and per class `qbe_per_class`,
-      `cls_per_class` (class → score, None where it cannot be computed).
+      `accuracy` (None if segments have several labels), `roc_auc` and `d_prime` of the
+      classification (None where undefined), per class `qbe_per_class`, `cls_per_class` (class →
+      score, None where it cannot be computed), and `absent`, the names of the classes without a
+      test segment, which all means leave out.
     """
     test, train = sides.test, sides.train
     labels = test.manifest.label_matrix(classes)
@@ -66,14 +69,27 @@ def score(
     )
     scores = classifier.predict_segments(test.patch, test.patch_segment, len(test.manifest))
     result = classification.evaluate_classifier(scores, labels)
+    absent = [classes[number] for number in result.left_out]
+    if absent:
+        logging.warning(
+            "%d of %d classes have no test segment and are left out: %s", len(absent),
+            len(classes), ", ".join(absent),
+        )
     return {
         "qbe_map": by_pair.mean,
         "query_map": by_query.mean,
         "cls_map": result.mean,
         "accuracy": result.accuracy,
+        "roc_auc": _finite(result.roc_auc),
+        "d_prime": _finite(result.d_prime),
+        "absent": absent,
         "qbe_per_class": per_class(classes, by_pair.per_class),
         "cls_per_class": per_class(classes, result.per_class),
     }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def per_class(classes: tuple[str, ...], values: np.ndarray) -> dict[str, float | None]:

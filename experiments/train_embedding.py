@@ -41,6 +41,10 @@ def define_flags() -> None:
         "decoder", "libsndfile", ["libsndfile", "in_graph"], "For --on_the_fly. in_graph (needs "
         "tensorflow-io but for wav) is slower; it is for pipelines in which Python cannot run."
     )
+    flags.DEFINE_string(
+        "data_service", "", "grpc://HOST:PORT of a tf.data service that makes the batches; see "
+        "python -m experiments.data_service --help."
+    )
     flags.DEFINE_boolean("resume", True, "Continue the run in --output_dir; else replace it.")
     define_training_flags()
 
@@ -76,6 +80,10 @@ def define_corpus_flags(required: bool = True) -> None:
         "unlabelled", "", "Another corpus to train on too, without its labels and splits; in the "
         "forms of --corpus that are not prepared."
     )
+    flags.DEFINE_boolean(
+        "skip_damaged", False, "Do without damaged shards, which are named and counted (all are "
+        "read once at the start); else the first that is met stops the run."
+    )
     define_preparing_flags()
 
 
@@ -87,7 +95,8 @@ def define_training_flags(seed: bool = True) -> None:
     """
     flags.DEFINE_enum(
         "strategy", "auto", ["auto", "cpu", "mirrored", "multi_worker", "tpu"],
-        "Where to train: auto takes a TPU if --tpu is set, else all GPUs, else the CPU.",
+        "Where to train: auto takes a TPU if --tpu is set, else all GPUs, else the CPU; "
+        "multi_worker: the processes named in TF_CONFIG, which share --output_dir.",
     )
     flags.DEFINE_enum(
         "preset", None, list(PRESETS), "Values for all flags below that are not given: paper, as "
@@ -117,10 +126,11 @@ def open_corpus_from_flags():
     from experiments import data
 
     values = flags.FLAGS
-    return data.open_corpus(
+    corpus = data.open_corpus(
         values.corpus, os.path.join(values.output_dir, "prepared"), tuple(values.test_splits),
         cli.from_flags(PrepareConfig), shares_from_flags(), values.unlabelled,
     )
+    return dataclasses.replace(corpus, skip_damaged=values.skip_damaged)
 
 
 def run_config(constraints: str, corpus, seed: int) -> RunConfig:
@@ -154,7 +164,17 @@ def chosen_triplets() -> str:
     )
 
 
-def train(config: RunConfig, source, output_dir: str, resume: bool = True) -> dict:
+def build_strategy():
+    """The strategy that the flags ask for; of several workers, before any use of TensorFlow."""
+    from audio_triplet import distribution
+
+    return distribution.build_strategy(flags.FLAGS.strategy, flags.FLAGS.tpu)
+
+
+def train(
+    config: RunConfig, source, output_dir: str, resume: bool = True, strategy=None,
+    service: str = "",
+) -> dict:
     """Trains a run to its end and exports it.
 
     Args:
@@ -162,27 +182,37 @@ def train(config: RunConfig, source, output_dir: str, resume: bool = True) -> di
       source: Pieces to train on.
       output_dir: Folder of the run; the export is `export` in it.
       resume: Whether to continue what is there.
+      strategy: Where to train; what the flags ask for if None.
+      service: A tf.data service that makes the batches.
 
     Returns:
-      What the export's config.json says.
+      What the export's config.json says; of several workers, only the first one writes it.
     """
-    from audio_triplet import distribution, training
+    from audio_triplet import training
 
-    strategy = distribution.build_strategy(flags.FLAGS.strategy, flags.FLAGS.tpu)
+    strategy = strategy or build_strategy()
     trainer = training.Trainer(config, strategy)
     with training.only_writer(trainer, output_dir):
-        rows = training.run(trainer, source, output_dir, resume=resume)
+        rows = training.run(trainer, source, output_dir, resume=resume, service=service)
         return _export(trainer, source, rows, output_dir)
 
 
 def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> dict:
     """Exports a finished run and says what it is; see `train`."""
-    from audio_triplet import export, training
+    from audio_triplet import distribution, export, storage, training
     from experiments.provenance import provenance
 
     config = trainer.config
-    encoder = training.load_encoder(output_dir)
     last = rows[-50:]
+    trained = dataclasses.asdict(config) | {
+        "steps_done": trainer.steps_done,
+        "precision": trainer.precision,
+        "recordings": source.recordings,
+        "final_loss": sum(row["loss"] for row in last) / len(last),
+    }
+    if not distribution.is_chief(trainer.strategy):
+        return {"training": trained}
+    encoder = training.load_encoder(output_dir)
     told = {
         "model": dataclasses.asdict(config.encoder) | {"parameters": encoder.count_params()},
         "signature": {
@@ -192,22 +222,31 @@ def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> d
             "segment_embedding": f"float32[batch, {config.encoder.embedding_size}], unit norm",
             "timestamps": "float32[patches], centres of the patches in seconds",
         },
-        "training": dataclasses.asdict(config) | {
-            "steps_done": trainer.steps_done,
-            "precision": trainer.precision,
-            "recordings": source.recordings,
-            "final_loss": sum(row["loss"] for row in last) / len(last),
-        },
+        "training": trained,
         **provenance(),
     }
-    path = os.path.join(output_dir, "export")
-    export.export(encoder, path, told)
-    live = export.check(lambda waveform: export.embed_waveforms(encoder, waveform))
-    back = export.check(export.Model(path))
-    apart = max(abs(live[name] - back[name]).max() for name in live)
-    if apart > 1e-5:
-        raise export.ExportError(f"{path}: differs from the live model by {apart:.1e}")
+    with storage.written_folder(storage.join(output_dir, "export")) as path:
+        export.export(encoder, path, told)
+        live = export.check(lambda waveform: export.embed_waveforms(encoder, waveform))
+        back = export.check(export.Model(path))
+        apart = max(abs(live[name] - back[name]).max() for name in live)
+        if apart > 1e-5:
+            raise export.ExportError(f"{path}: differs from the live model by {apart:.1e}")
     return told
+
+
+def _refuse_for_several_workers() -> None:
+    """Refuses what each worker would do by itself, and differently."""
+    if not flags.FLAGS.on_the_fly and not corpora.is_prepared(flags.FLAGS.corpus):
+        raise cli.UsageError(
+            f"--corpus={flags.FLAGS.corpus}: prepare it first, once, for all workers (python -m "
+            "data_prep.prepare), and give the folder of shards"
+        )
+    if flags.FLAGS.data_service:
+        raise cli.UsageError(
+            "--data_service gives every worker other batches, of which no global batch can be "
+            "made; with --strategy=multi_worker let the workers read the shards themselves"
+        )
 
 
 def main(argv):
@@ -215,11 +254,19 @@ def main(argv):
     del argv
     cli.quiet_tensorflow()
     with cli.clear_errors("train_embedding"):
-        from audio_triplet import pieces
+        from audio_triplet import distribution, pieces, storage
         from experiments import data
 
         values = flags.FLAGS
-        os.makedirs(values.output_dir, exist_ok=True)
+        distribution.check_paths(
+            values.strategy, values.tpu, {"corpus": values.corpus, "output_dir": values.output_dir}
+        )
+        for path in (values.corpus, values.output_dir):
+            storage.check_readable(path)
+        strategy = build_strategy()
+        if distribution.workers(strategy) > 1:
+            _refuse_for_several_workers()
+        storage.make_folder(values.output_dir)
         if values.on_the_fly:
             corpus, source = data.open_files(
                 values.corpus, tuple(values.test_splits), cli.from_flags(PrepareConfig),
@@ -233,7 +280,9 @@ def main(argv):
             # Several batches from one visit: decoding must not hold up training.
             several = dataclasses.replace(config.pipeline, batches_per_visit=4)
             config = dataclasses.replace(config, pipeline=several)
-        told = train(config, source, values.output_dir, values.resume)
+        told = train(
+            config, source, values.output_dir, values.resume, strategy, values.data_service
+        )
     print(
         f"trained {told['training']['steps_done']} steps on {source.recordings} recordings, "
         f"loss {told['training']['final_loss']:.4f}\nSavedModel: {values.output_dir}/export"

@@ -20,6 +20,7 @@ from audio_triplet.config import (
     TripletConfig,
 )
 from audio_triplet.embedding import embed
+from audio_triplet.manifest import CorpusError
 
 SMALL = EncoderConfig(width=0.0625, embedding_size=16)
 
@@ -281,7 +282,7 @@ tf.config.set_logical_device_configuration(
 sys.path.insert(0, {tests!r})
 import test_training as t
 from audio_triplet import distribution, shards, training
-trainer = training.Trainer(t.config_of(5), distribution.build_strategy("mirrored"))
+trainer = training.Trainer(t.config_of(20), distribution.build_strategy("mirrored"))
 assert trainer.strategy.num_replicas_in_sync == count
 rows = training.run(trainer, shards.ShardPieces({prepared!r}, ("train",)), sys.argv[2],
                     progress=False)
@@ -318,3 +319,91 @@ def test_batch_must_divide_over_replicas_and_strategies_are_known():
         distribution.build_strategy("tpu", "local")
     with pytest.raises(ValueError, match="precision"):
         distribution.choose_precision("float16", distribution.build_strategy("cpu"))
+
+
+def test_multi_worker_needs_a_cluster(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ConfigError, match="needs the environment variable TF_CONFIG"):
+        distribution.build_strategy("multi_worker")
+
+
+def test_what_a_tpu_cannot_read_is_refused_up_front():
+    paths = {"corpus": "gs://bucket/prepared", "output_dir": "/home/me/run"}
+    with pytest.raises(ConfigError, match="--output_dir=/home/me/run: .* gs:// only"):
+        distribution.check_paths("tpu", "my-tpu", paths)
+    with pytest.raises(ConfigError, match="gs:// only"):
+        distribution.check_paths("auto", "grpc://10.0.0.2:8470", paths)
+    distribution.check_paths("tpu", "local", paths)  # a TPU VM reads its own disks
+    distribution.check_paths("mirrored", "", paths)
+    distribution.check_paths("tpu", "my-tpu", {"corpus": "gs://bucket/prepared"})
+
+
+HOST_OPS = {
+    "PyFunc", "EagerPyFunc", "PyFuncStateless", "Print", "PrintV2", "Assert", "WriteSummary",
+    "OutfeedEnqueueTuple", "XlaHostCompute", "XlaSendToHost", "XlaRecvFromHost", "Where", "Unique",
+    "ReadFile", "IteratorGetNext",
+}
+
+
+def ops_of(graph) -> set[str]:
+    """Kinds of all ops of a graph and of the functions it calls."""
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    return {node.op for node in nodes}
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_whole_step_compiles_with_xla_on_static_shapes(prepared, precision):
+    """As a TPU needs it: forward, mining, loss, gradient and update in one compiled program."""
+    from audio_triplet import pipeline
+
+    config = config_of(3, precision=precision)
+    source = shards.ShardPieces(prepared, ("train",))
+    batches = list(pipeline.triplet_batches(source, config.triplets, config.pipeline).take(3))
+    assert all(value.shape.is_fully_defined() for value in batches[0].values())
+    plain = training.Trainer(config, distribution.build_strategy("cpu"))
+    other = training.Trainer(config, distribution.build_strategy("cpu"))
+    compiled = tf.function(other._replica_step, jit_compile=True)
+    graph = compiled.get_concrete_function(batches[0]).graph
+    assert not ops_of(graph) & HOST_OPS
+    hlo = compiled.experimental_get_compiler_ir(batches[0])(stage="hlo")
+    assert "<=" not in hlo  # no dimension is bounded instead of known
+    for host in ("infeed", "outfeed", " send(", " recv(", "xla_ffi_python", "callback"):
+        assert host not in hlo
+    tolerance = 1e-5 if precision == "float32" else 5e-3
+    for batch in batches:
+        expected, found = plain.step(batch), compiled(batch)
+        for name in ("loss", "positive_distance", "negative_distance"):
+            assert float(found[name]) == pytest.approx(float(expected[name]), abs=tolerance)
+    assert other.steps_done == 3
+
+
+def test_run_elsewhere(prepared, tmp_path):
+    """Shards, checkpoints, metrics and configuration on what only tf.io.gfile reaches."""
+    away = "ram://training"
+    tf.io.gfile.makedirs(f"{away}/prepared")
+    for name in os.listdir(prepared):
+        if os.path.isfile(os.path.join(prepared, name)):
+            tf.io.gfile.copy(os.path.join(prepared, name), f"{away}/prepared/{name}")
+    _, here = run(config_of(4), prepared, tmp_path)
+    run(config_of(2), f"{away}/prepared", f"{away}/run")
+    trainer, there = run(config_of(4), f"{away}/prepared", f"{away}/run")  # goes on at step 2
+    assert trainer.steps_done == 4
+    np.testing.assert_allclose(losses(there), losses(here), rtol=1e-6)
+    encoder = training.load_encoder(f"{away}/run")
+    for mine, theirs in zip(encoder.weights, trainer.encoder.weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert tf.io.gfile.exists(f"{away}/run/metrics.csv")
+
+
+def test_damaged_shard_stops_the_run_and_is_named(prepared, tmp_path):
+    import shutil
+
+    folder = str(tmp_path / "prepared")
+    shutil.copytree(prepared, folder)
+    shard = os.path.join(folder, "train-00000-of-00001.tfrecord")
+    with open(shard, "r+b") as file:
+        file.seek(os.path.getsize(shard) // 2)
+        file.write(b"damage")
+    with pytest.raises(CorpusError, match=r"train-00000-of-00001\.tfrecord: the shard is damaged"):
+        run(config_of(30), folder, tmp_path / "run")

@@ -234,6 +234,51 @@ def test_exclusion(tmp_path, exclude, subtrees, kept):
     assert sum(count.excluded for count in counts) == 5 - len(kept)
 
 
+@pytest.mark.parametrize(
+    ("rest", "kept"),
+    [
+        ("", {"-0RWZT-miFs", "--4gqARaEJE", "Y_aaaaaaaa_", "0FMdORf5iGs", "12345678901"}),
+        ("?without=Male speech, man speaking; Keys jangling",
+         {"--4gqARaEJE", "Y_aaaaaaaa_", "12345678901"}),
+        ("?without_subtree=Human voice", {"-0RWZT-miFs", "Y_aaaaaaaa_"}),
+        ("?without=Keys jangling&without_subtree=Speech;Music", {"Y_aaaaaaaa_", "12345678901"}),
+    ],
+)
+def test_exclusion_in_the_corpus_string(tmp_path, rest, kept):
+    root = _replica(tmp_path, [f"{row[0]}_{row[1]}.wav" for row in [*_BALANCED, _EVAL[1]]])
+    assert set(load_corpus(f"audioset:{root}{rest}").frame["recording_id"]) == kept
+
+
+def test_exclusion_in_the_corpus_string_is_checked(tmp_path):
+    root = _replica(tmp_path, ["-0RWZT-miFs_420.wav"])
+    for rest in ("?without", "?without=", "?without_branch=Music", "?without=Car&without_x=Music"):
+        with pytest.raises(CorpusError, match="after the folder write .without=CLASS"):
+            load_corpus(f"audioset:{root}{rest}")
+    with pytest.raises(CorpusError, match="did you mean 'Speech'"):
+        load_corpus(f"audioset:{root}?without=speach")
+
+
+def test_counts_reach_the_summary_of_the_prepared_folder(tmp_path):
+    """Requested, found, excluded, and broken, because dead links shift scores."""
+    from audio_triplet.config import PrepareConfig
+    from data_prep.preparation import prepare
+
+    names = [f"{row[0]}_{row[1]}.wav" for row in (_BALANCED[0], _BALANCED[2], *_EVAL)]
+    root = _replica(tmp_path, names, seconds=2.0)
+    (tmp_path / names[1]).write_bytes(b"broken")
+    out = tmp_path / "out"
+    manifest = load_corpus(f"audioset:{root}?without=Speech")
+    prepare(manifest, str(out), PrepareConfig(max_bad_share=0.5), progress=False)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["requested"]["balanced_train_segments.csv"] == {
+        "table": "balanced_train_segments.csv", "listed": 4, "excluded": 1, "repeated": 0,
+        "requested": 3, "found": 2, "cut": 0, "missing": 1,
+    }
+    assert summary["requested"]["eval_segments.csv"]["found"] == 2
+    assert summary["files"] == {"found": 4, "broken": 1}
+    assert summary["classes"]["Keys jangling"]["segments"] == 2
+
+
 def test_a_video_in_both_tables_stays_whole_in_eval(tmp_path, caplog):
     rows = {
         "unbalanced_train": [

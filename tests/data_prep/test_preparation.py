@@ -133,6 +133,38 @@ def test_summary_tells_counts_hours_classes_and_reasons(tmp_path):
     assert sorted(os.listdir(out))[:3] == ["bad_files.csv", "manifest.csv", "prepared.json"]
 
 
+def test_damaged_shards_are_left_out_counted_or_made_anew(tone_folder, tmp_path, caplog):
+    manifest, out = load_corpus(f"folders:{tone_folder}"), str(tmp_path / "out")
+    config = PrepareConfig(num_shards=4)
+    info = preparation.prepare(manifest, out, config, progress=False)
+    whole = digests(out)
+    victim = os.path.join(out, info.splits["train"].shards[1])
+    with open(victim, "r+b") as file:
+        file.seek(os.path.getsize(victim) // 2)
+        file.write(b"damage")
+    source = shards.ShardPieces(out)  # flipped bytes show when they are read
+    assert source.damage().startswith(f"{victim}: the shard is damaged (corrupted record at ")
+    source = shards.ShardPieces(out, ("train",), skip_damaged=True)
+    lost = info.splits["train"].shard_recordings[1]
+    assert lost and source.recordings == info.splits["train"].recordings - lost
+    assert f"left out {victim} with its {lost} recordings: corrupted record" in caplog.text
+    assert f"1 of 4 shards are damaged; {lost} of" in caplog.text
+    visits = list(source.visits(0).take(3 * source.recordings).as_numpy_iterator())
+    assert len({int(visit["recording"]) for visit in visits}) == source.recordings
+    with open(victim, "ab") as file:
+        file.write(b"more")
+    with pytest.raises(CorpusError, match=r"the shard is damaged \(has \d+ bytes instead of"):
+        shards.ShardPieces(out)
+    os.remove(victim)
+    with pytest.raises(CorpusError, match="the shard is missing"):
+        shards.ShardPieces(out)
+    others = [name for name in whole if name.endswith(".tfrecord") and name not in victim]
+    kept = {name: os.stat(os.path.join(out, name)).st_mtime_ns for name in others}
+    preparation.prepare(manifest, out, config, progress=False)
+    assert digests(out) == whole
+    assert kept == {name: os.stat(os.path.join(out, name)).st_mtime_ns for name in others}
+
+
 def test_one_writer_a_folder(tone_folder, tmp_path):
     from audio_triplet import locks
 

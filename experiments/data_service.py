@@ -1,0 +1,108 @@
+"""A tf.data service: processes that make batches for `train_embedding --data_service=grpc://…`.
+
+On one machine, dispatcher and workers in one process:
+
+    python -m experiments.data_service --port=5050 --workers=2
+
+On several, the dispatcher on one and a worker on each of the others (all must see the sound or the
+shards under the same paths):
+
+    python -m experiments.data_service --port=5050 --workers=0
+    python -m experiments.data_service --dispatcher=HOST:5050 --address=THIS_HOST --port=5051
+
+Python functions do not travel to workers: train from prepared shards, or from sound files with
+`--on_the_fly --decoder=in_graph`. Ends at Ctrl-C or SIGTERM. The connection is neither encrypted
+nor authenticated: keep it inside a network you trust.
+"""
+
+import signal
+import threading
+
+from absl import app, flags, logging
+
+from audio_triplet import cli
+
+
+def define_flags() -> None:
+    """Defines the script's flags."""
+    flags.DEFINE_integer("port", 5050, "Port of the dispatcher; with --dispatcher, the worker's.")
+    flags.DEFINE_integer("workers", 1, "Workers in this process, beside a dispatcher.")
+    flags.DEFINE_string("dispatcher", "", "HOST:PORT of a dispatcher elsewhere: be its worker.")
+    flags.DEFINE_string("address", "localhost", "This machine's name for the others.")
+    flags.DEFINE_string(
+        "work_dir", "", "Folder of the dispatcher's journal (gs://… too): with it, a dispatcher "
+        "that is started again goes on."
+    )
+
+
+class Service:
+    """A dispatcher with workers, or one worker, in this process.
+
+    Attributes:
+      target: The dispatcher, grpc://HOST:PORT.
+    """
+
+    def __init__(
+        self, port: int = 0, workers: int = 1, dispatcher: str = "", address: str = "localhost",
+        work_dir: str = "",
+    ):
+        """Starts it; 0 is any free port. The arguments are the flags of the script."""
+        import tensorflow as tf
+
+        from audio_triplet import graph_audio
+
+        graph_audio.tensorflow_io_works()  # registers its ops, which batches from files need
+        service = tf.data.experimental.service
+        self._servers = []
+        if dispatcher:
+            self.target = f"grpc://{dispatcher}"
+            ports = [port]
+        else:
+            config = service.DispatcherConfig(
+                port=port, fault_tolerant_mode=bool(work_dir), work_dir=work_dir or None
+            )
+            self._servers.append(service.DispatchServer(config))
+            self.target = self._servers[0].target
+            ports = [0] * workers
+        where = self.target.split("://")[1]
+        for one in ports:
+            config = service.WorkerConfig(
+                where, worker_address=f"{address}:{one or '%port%'}", port=one
+            )
+            self._servers.append(service.WorkerServer(config))
+
+    def stop(self) -> None:
+        """Ends it, workers first."""
+        for server in reversed(self._servers):
+            server._stop()
+
+
+def main(argv):
+    """Runs the command."""
+    del argv
+    cli.quiet_tensorflow()
+    with cli.clear_errors("data_service"):
+        values = flags.FLAGS
+        asked = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: asked.set())
+        service = Service(
+            values.port, values.workers, values.dispatcher, values.address, values.work_dir
+        )
+        if values.dispatcher:
+            print(f"worker of {service.target}", flush=True)
+        else:
+            print(f"{service.target} with {values.workers} workers", flush=True)
+        while not asked.wait(3600):
+            logging.info("still serving %s", service.target)
+        service.stop()
+
+
+def run() -> None:
+    """Entry point of the command."""
+    define_flags()
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()
