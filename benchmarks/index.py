@@ -43,11 +43,11 @@ def build(folder: str, dtype: str) -> None:
     """An index of the vectors, 20 a file."""
     import pandas as pd
 
-    from audio_triplet import index
+    from audio_triplet import index_writer
     from audio_triplet.archive import EmbeddingSet
     from audio_triplet.manifest import Manifest
 
-    with index.Writer(folder, **_WHOSE, dtype=dtype) as writer:
+    with index_writer.Writer(folder, **_WHOSE, dtype=dtype) as writer:
         files = 10_000
         rows = files * _EACH
         for part in range(_VECTORS // rows):
@@ -68,9 +68,9 @@ def accelerate(folder: str, kind: str) -> dict:
     """Builds FAISS of an index; to be called in a process of its own, for its peak memory."""
     import dataclasses
 
-    from audio_triplet import index
+    from audio_triplet import index_writer
 
-    with index.Writer(folder, **_WHOSE) as writer:
+    with index_writer.Writer(folder, **_WHOSE) as writer:
         return dataclasses.asdict(writer.accelerate(kind, 0.95))
 
 

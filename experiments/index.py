@@ -15,7 +15,7 @@ import sys
 
 from absl import flags, logging
 
-from audio_triplet import cli, index
+from audio_triplet import cli, index, index_writer
 from audio_triplet.config import EmbedConfig, TripletConfig
 from experiments import inputs
 from experiments.progress import Progress
@@ -87,7 +87,7 @@ def add(arguments: list[str], info: index.IndexInfo | None, values) -> None:
         config = dataclasses.replace(config, level=one.level, hop_seconds=one.hop_seconds)
     else:
         raise index.SearchError(f"{values.index}: holds no index, and nothing is named to add")
-    with index.Writer(
+    with index_writer.Writer(
         values.index, **whose, level=config.level, hop_seconds=config.hop_seconds,
         dtype=info.dtype if info else values.dtype, silence_energy=values.silence_energy,
     ) as writer:
@@ -115,7 +115,9 @@ def _model_path(info: index.IndexInfo | None, values) -> str:
     return info.model
 
 
-def _add_sound(writer: index.Writer, model, manifest, config: EmbedConfig, folder: str) -> None:
+def _add_sound(
+    writer: index_writer.Writer, model, manifest, config: EmbedConfig, folder: str
+) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
     from audio_triplet import archive, pieces
 
@@ -147,7 +149,7 @@ def _add_sound(writer: index.Writer, model, manifest, config: EmbedConfig, folde
             )
 
 
-def _accelerate(writer: index.Writer, values) -> None:
+def _accelerate(writer: index_writer.Writer, values) -> None:
     """Builds the FAISS index that is asked for, or that the number of vectors asks for."""
     total = sum(part.vectors for part in writer.info.parts)
     kind = values.faiss

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_triplet import index, locks
+from audio_triplet import index, index_writer, locks
 from audio_triplet.archive import EmbeddingSet
 from audio_triplet.manifest import Manifest
 
@@ -40,7 +40,7 @@ def embeddings(seed, files=3, each=4, name="f", dim=8, energy=1.0, stamp=0, reco
 
 
 def build(folder, *sets, **options):
-    with index.Writer(str(folder), **MODEL | options) as writer:
+    with index_writer.Writer(str(folder), **MODEL | options) as writer:
         for one in sets:
             writer.add(one)
             writer.commit()
@@ -88,8 +88,8 @@ def test_equals_brute_force(tmp_path_factory, seed, top, per_recording):
 
 
 def test_many_blocks_in_threads_and_half_precision(tmp_path, monkeypatch):
-    monkeypatch.setattr(index, "_BLOCK", 64)
-    monkeypatch.setattr(index, "_PART_VECTORS", 500)
+    monkeypatch.setattr(index, "BLOCK", 64)
+    monkeypatch.setattr(index_writer, "_PART_VECTORS", 500)
     sets = [embeddings(n, 40, 25, f"s{n}") for n in range(3)]
     query = np.random.default_rng(9).normal(size=8)
     expected = brute_force(sets, query)[:50]
@@ -128,7 +128,7 @@ def test_nothing_is_added_twice_and_changed_files_are_replaced(tmp_path):
     found = build(tmp_path, first)
     assert len(found) == 12
     old = index.Index(str(tmp_path))
-    with index.Writer(str(tmp_path), **MODEL) as writer:
+    with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         writer.add(changed)
         writer.commit()
         assert writer.replaced == 2
@@ -151,19 +151,19 @@ def test_missing_are_those_not_there_as_they_are_now(tmp_path):
     stamp = np.array([[os.stat(f).st_size, os.stat(f).st_mtime_ns] for f in files[:2]])
     one = EmbeddingSet(**{**vars(one), "manifest": manifest.take(np.arange(2)), "stamp": stamp})
     folder = str(tmp_path / "index")
-    with index.Writer(folder, **MODEL) as writer:
+    with index_writer.Writer(folder, **MODEL) as writer:
         assert writer.missing(manifest).tolist() == [0, 1, 2]
         writer.add(one)
         assert writer.missing(manifest).tolist() == [2]
     files[1].write_bytes(b"longer")
     os.remove(files[2])
-    with index.Writer(folder, **MODEL) as writer:
+    with index_writer.Writer(folder, **MODEL) as writer:
         assert writer.missing(manifest).tolist() == [1, 2]
 
 
 def test_silence_is_left_out_but_known(tmp_path):
     silent, loud = embeddings(0, 2, 3, "q", energy=1e-4), embeddings(1, 1, 3, "l")
-    with index.Writer(str(tmp_path), **MODEL) as writer:
+    with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         assert writer.add(silent) == 0 and writer.add(loud) == 3 and writer.add(silent) == 0
         assert writer.silent == 6
     found = index.Index(str(tmp_path))
@@ -182,8 +182,8 @@ def test_an_index_of_silence_alone_finds_nothing(tmp_path):
 def test_vectors_of_another_model_are_refused(tmp_path):
     build(tmp_path, embeddings(0))
     with pytest.raises(index.SearchError, match="of another .* cannot be compared"):
-        index.Writer(str(tmp_path), **MODEL | {"model_digest": "b" * 64})
-    with index.Writer(str(tmp_path), **MODEL) as writer:
+        index_writer.Writer(str(tmp_path), **MODEL | {"model_digest": "b" * 64})
+    with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         other = EmbeddingSet(**{**vars(embeddings(1)), "model_digest": "b" * 64})
         with pytest.raises(index.SearchError, match="cannot be compared"):
             writer.add(other)
@@ -197,13 +197,13 @@ def test_vectors_of_another_model_are_refused(tmp_path):
 
 def test_a_second_writer_is_told(tmp_path):
     code = (
-        "import sys; from audio_triplet import index, locks\n"
+        "import sys; from audio_triplet import index_writer, locks\n"
         "try:\n"
-        "    index.Writer(sys.argv[1], model='/models/a', model_digest='a' * 64, dim=8)\n"
+        "    index_writer.Writer(sys.argv[1], model='/models/a', model_digest='a' * 64, dim=8)\n"
         "except locks.LockedError as error:\n"
         "    print(error)\n"
     )
-    with index.Writer(str(tmp_path), **MODEL) as writer:
+    with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         writer.add(embeddings(0))
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
@@ -234,11 +234,11 @@ def test_a_kill_at_any_step_loses_nothing_that_was_added(tmp_path, monkeypatch, 
         return step
 
     for module, name in ((os, "replace"), (os, "rename"), (os, "makedirs"), (os, "fsync"),
-                         (index.shutil, "rmtree")):
+                         (index_writer.shutil, "rmtree")):
         monkeypatch.setattr(module, name, dying(getattr(module, name)))
     finished = False
     try:
-        writer = index.Writer(folder, **MODEL)
+        writer = index_writer.Writer(folder, **MODEL)
         try:
             writer.add(second)
             writer.commit()
@@ -264,8 +264,8 @@ def test_a_kill_at_any_step_loses_nothing_that_was_added(tmp_path, monkeypatch, 
 def test_a_killed_process_leaves_a_readable_index(tmp_path):
     code = (
         "import os, signal, sys; sys.path[:0] = sys.argv[2:]\n"
-        "from test_index import MODEL, embeddings, index\n"
-        "writer = index.Writer(sys.argv[1], **MODEL)\n"
+        "from test_index import MODEL, embeddings, index_writer\n"
+        "writer = index_writer.Writer(sys.argv[1], **MODEL)\n"
         "writer.add(embeddings(0, name='a')); writer.commit()\n"
         "writer.add(embeddings(1, name='b'))\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -282,7 +282,7 @@ def test_a_killed_process_leaves_a_readable_index(tmp_path):
 
 def test_a_reader_that_meets_a_merge_reads_again(tmp_path, monkeypatch):
     sets = [embeddings(0, name="a"), embeddings(1, name="b")]
-    with index.Writer(str(tmp_path), **MODEL) as writer:
+    with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         for one in sets:
             writer.add(one)
             writer.commit()
@@ -309,7 +309,7 @@ def test_what_is_no_index_is_named(tmp_path):
     strange.mkdir()
     (strange / "thesis.doc").write_text("x")
     with pytest.raises(index.SearchError, match="not empty"):
-        index.Writer(str(strange), **MODEL)
+        index_writer.Writer(str(strange), **MODEL)
     assert os.listdir(strange) == ["thesis.doc"]
 
 
@@ -358,7 +358,7 @@ def test_faiss_finds_what_exact_search_finds(tmp_path, kind, monkeypatch):
     pytest.importorskip("faiss")
     sets = [embeddings(n, 100, 20, f"s{n}") for n in range(2)]
     build(tmp_path, *sets)
-    with index.Writer(str(tmp_path), **MODEL) as writer:
+    with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         told = writer.accelerate(kind, 0.95)
         assert writer.uncovered == 0
     assert 0.95 <= told.recall <= 1 and told.bytes > 4000 * 8 * 4
@@ -395,7 +395,7 @@ def test_faiss_finds_what_exact_search_finds(tmp_path, kind, monkeypatch):
 def test_recall_that_cannot_be_reached_is_told(tmp_path):
     pytest.importorskip("faiss")
     build(tmp_path, embeddings(0, 1, 5))
-    with index.Writer(str(tmp_path), **MODEL) as writer:
+    with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         with pytest.raises(index.SearchError, match="too few vectors"):
             writer.accelerate()
         with pytest.raises(index.SearchError, match="none of ivf, hnsw"):
@@ -405,7 +405,7 @@ def test_recall_that_cannot_be_reached_is_told(tmp_path):
 def test_without_faiss_its_absence_is_told(tmp_path, monkeypatch):
     build(tmp_path, embeddings(0, 10, 10))
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with index.Writer(str(tmp_path), **MODEL) as writer:
+    with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         with pytest.raises(index.SearchError, match=r"audio_triplet\[search\]"):
             writer.accelerate()
     assert len(index.Index(str(tmp_path)).search(np.ones(8))) == 10
