@@ -55,6 +55,23 @@ class Corpus:
     def _pieces(self, splits: tuple[str, ...]) -> shards.ShardPieces:
         return shards.ShardPieces(self.folder, splits, skip_damaged=self.skip_damaged)
 
+    @property
+    def folds(self) -> tuple[str, ...]:
+        """The splits that can be tested on in turn: those with labelled segments."""
+        return tuple(
+            split for split in self.manifest.splits
+            if split not in (UNUSED, UNLABELLED) and self.manifest.select(split).classes
+        )
+
+    def holding_out(self, test_splits: tuple[str, ...]) -> "Corpus":
+        """The same corpus with other splits to test on, all others to train on.
+
+        Raises:
+          CorpusError: There are no such splits, or nothing else is left.
+        """
+        train, test_splits = _sides(self.manifest, test_splits)
+        return dataclasses.replace(self, train_splits=train.splits, test_splits=test_splits)
+
 
 def open_corpus(
     spec: str,

@@ -37,8 +37,8 @@ class ScratchConfig:
     max_mel_shift: int = 4
     mixup: float = 0.4
     silence_energy: float = 1e-3
-    evaluate_steps: int = 50
-    patience: int = 6
+    evaluate_steps: int = 100
+    patience: int = 3
     validation_fraction: float = 0.2
 
     def __post_init__(self):

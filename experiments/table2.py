@@ -9,29 +9,32 @@ ESC-50 (folds 1-4 unlabelled for training, fold 5 for testing), after table1 in 
 
 With the flags and the --output_dir of a finished table1, no embedding is trained again. Vary with
 --rows, --labels_per_class, --draws, --seeds and every flag of train_embedding. Every score is kept
-as soon as it is there: the same command goes on where it was stopped.
+as soon as it is there: the same command goes on where it was stopped, and says how long it will
+take. With --rescore the classifiers are fitted again on the saved embeddings; the networks from
+scratch, which have no embedding, are kept.
 
 Written to --output_dir: table2.json, table2.md, table2.png; few_labels/ROW/ (one score a file), and
 what table1 writes for the rows (runs/, embeddings/).
 """
 
 import dataclasses
-import json
 import os
 import time
 
 from absl import app, flags, logging
 
-from audio_triplet import cli
+from audio_triplet import cli, locks
 from audio_triplet.config import EXPLICIT
-from experiments import table1, train_embedding
+from experiments import table1, tables, train_embedding
 from experiments.scratch_config import ScratchConfig
 
 SCRATCH = "scratch"
 ROWS = ("joint", table1.BASELINE, EXPLICIT, SCRATCH)
 SCORES = ("cls_map", "accuracy")
 
-_KNOWN_ROWS = (*table1.ROWS, SCRATCH)
+_KNOWN_ROWS = (
+    *table1.ROWS, *(row for row in table1.EXTRA_ROWS if row != table1.SHUFFLED), SCRATCH
+)
 _NAMES = table1.NAMES | {
     "explicit": "Explicit label (saw all labels)", SCRATCH: "Network from scratch",
 }
@@ -48,6 +51,7 @@ def define_flags() -> None:
     flags.DEFINE_list("rows", list(ROWS), f"Rows, in order; of {', '.join(_KNOWN_ROWS)}.")
     flags.DEFINE_list("labels_per_class", ["1", "2", "5", "10", "20"], "Labelled clips per class.")
     flags.DEFINE_integer("draws", 5, "Draws of the labelled clips.", lower_bound=1)
+    tables.define_scoring_flags()
     flags.DEFINE_list(
         "seeds", ["0"], "Seeds of the trained embeddings; every draw is scored with each."
     )
@@ -70,7 +74,7 @@ def main(argv):
     """Runs the command."""
     del argv
     cli.quiet_tensorflow()
-    with cli.clear_errors("table2"):
+    with cli.clear_errors("table2"), locks.exclusive(flags.FLAGS.output_dir):
         table = make_table()
     print(markdown(table))
     print(f"written to {flags.FLAGS.output_dir}")
@@ -83,12 +87,8 @@ def make_table() -> dict:
       The content of table2.json.
     """
     values = flags.FLAGS
-    unknown = [row for row in values.rows if row not in _KNOWN_ROWS]
-    if unknown:
-        raise cli.UsageError(
-            f"--rows: {', '.join(unknown)} unknown; choose from {', '.join(_KNOWN_ROWS)}"
-        )
-    counts, seeds = _numbers("labels_per_class", least=1), _numbers("seeds", least=0)
+    tables.check_rows(values.rows, _KNOWN_ROWS)
+    counts, seeds = (tables.numbers(*one) for one in (("labels_per_class", 1), ("seeds", 0)))
     recipe = _scratch_config()
 
     # Only now, for wrong flags should not have to wait for TensorFlow.
@@ -105,7 +105,7 @@ def make_table() -> dict:
         if name == SCRATCH:
             cells += _score_scratch(corpus, counts, recipe)
             continue
-        for seed in [0] if name == table1.BASELINE else seeds:
+        for seed in seeds[:1] if name in table1.FIXED else seeds:
             cells += _score_embedding(corpus, name, seed, counts)
     table = {
         "rows": rows_of(cells),
@@ -122,22 +122,9 @@ def make_table() -> dict:
             "seconds_of_cells": round(sum(cell["seconds"] for cell in cells)),
         },
     }
-    write(table, values.output_dir)
+    path = os.path.join(values.output_dir, "table2")
+    tables.write(path, table, markdown(table), draw)
     return table
-
-
-def _numbers(flag: str, least: int) -> list[int]:
-    """A list flag as different whole numbers, ascending."""
-    given = flags.FLAGS[flag].value
-    try:
-        numbers = sorted({int(number) for number in given})
-    except ValueError:
-        numbers = []
-    if not numbers or numbers[0] < least:
-        raise cli.UsageError(
-            f"--{flag}={','.join(given)}: write whole numbers of {least} or more, as 1,2,5"
-        )
-    return numbers
 
 
 def _scratch_config() -> ScratchConfig:
@@ -159,17 +146,14 @@ class _Cell:
 
     def read(self) -> dict | None:
         """The score as found earlier with the same settings."""
-        earlier = table1.read_json(self.path)
-        if earlier and earlier["settings"] == table1.as_read(self.settings):
-            return earlier["scores"]
-        return None
+        return tables.read_scores(self.path, self.settings)
 
     def write(self, scores: dict) -> None:
-        table1.write_json(self.path, {"settings": self.settings, "scores": scores})
+        tables.write_scores(self.path, self.settings, scores)
 
 
 def _cells(corpus, run: str, counts: list[int], origin: dict) -> list[_Cell]:
-    """The cells of one run, in order."""
+    """The cells of one run, draw by draw."""
     folder = os.path.join(flags.FLAGS.output_dir, "few_labels", run)
     return [
         _Cell(
@@ -177,7 +161,7 @@ def _cells(corpus, run: str, counts: list[int], origin: dict) -> list[_Cell]:
             origin | {"test_splits": corpus.test_splits, "labels": count, "draw": draw},
             count, draw,
         )
-        for count in counts for draw in range(flags.FLAGS.draws)
+        for draw in range(flags.FLAGS.draws) for count in counts
     ]
 
 
@@ -194,24 +178,37 @@ def _fill(run: str, row: str, seed: int | None, cells: list[_Cell], scorer) -> l
     Returns:
       The scores, each with `name`, `seed`, `labels_per_class`, `draw`.
     """
-    found, score = [], None
-    for cell in cells:
-        scores = cell.read()
-        if scores is None:
-            score = score or scorer([cell for cell in cells if cell.read() is None])
-            started = time.monotonic()
-            scores = score(cell)
-            scores["seconds"] = round(time.monotonic() - started, 1)
-            cell.write(scores)
-            logging.info(
-                "%s, %d labels per class, draw %d: mAP %.3f", run, cell.labels_per_class,
-                cell.draw, scores["cls_map"],
-            )
-        found.append({
-            "name": row, "seed": seed, "labels_per_class": cell.labels_per_class,
-            "draw": cell.draw, **scores,
-        })
-    return found
+    def kept(cell):
+        return None if flags.FLAGS.rescore and row != SCRATCH else cell.read()
+
+    found = {cell.path: kept(cell) for cell in cells}
+    pending = [cell for cell in cells if found[cell.path] is None]
+    score, spent = scorer(pending) if pending else None, 0.0
+    for done, cell in enumerate(pending):
+        started = time.monotonic()
+        scores = score(cell)
+        scores["seconds"] = round(time.monotonic() - started, 1)
+        spent += time.monotonic() - started
+        cell.write(scores)
+        found[cell.path] = scores
+        logging.info(
+            "%s, %d labels per class, draw %d: mAP %.3f; about %.0f min left for the row's %d more",
+            run, cell.labels_per_class, cell.draw, scores["cls_map"],
+            _seconds_left(spent, done + 1, pending) / 60, len(pending) - done - 1,
+        )
+    return [
+        {"name": row, "seed": seed, "labels_per_class": cell.labels_per_class, "draw": cell.draw}
+        | found[cell.path]
+        for cell in cells
+    ]
+
+
+def _seconds_left(spent: float, done: int, pending: list[_Cell]) -> float:
+    """An estimate from the cells that are done, as if all took as long.
+
+    So cells are visited draw by draw: each draw has all numbers of labels.
+    """
+    return spent / done * (len(pending) - done)
 
 
 def _score_embedding(corpus, name: str, seed: int, counts: list[int]) -> list[dict]:
@@ -252,7 +249,7 @@ def _score_embedding(corpus, name: str, seed: int, counts: list[int]) -> list[di
         "classifier": dataclasses.asdict(config(0)) | {"seed": "draw"}
     }
     cells = _cells(corpus, run, counts, origin)
-    return _fill(run, name, None if name == table1.BASELINE else seed, cells, scorer)
+    return _fill(run, name, None if name in table1.FIXED else seed, cells, scorer)
 
 
 def _score_scratch(corpus, counts: list[int], recipe: ScratchConfig) -> list[dict]:
@@ -354,25 +351,26 @@ def rows_of(cells: list[dict]) -> list[dict]:
       cells: Scores of single draws, see `_fill`.
 
     Returns:
-      The `rows` of table2.json, in the order of the cells. Scores are means over draws (and seeds
-      of the encoder); `spread` is their standard deviation, None for a single one;
+      The `rows` of table2.json, by name and number of labels. Scores are means over draws (and
+      seeds of the encoder); `spread` is their standard deviation, None for a single one;
       `times_scratch` is the mean mAP over that of the network from scratch, None without it.
     """
     grouped: dict[tuple[str, int], list[dict]] = {}
-    for cell in cells:
+    order = list(dict.fromkeys(cell["name"] for cell in cells))
+    for cell in sorted(cells, key=lambda c: (order.index(c["name"]), c["labels_per_class"])):
         grouped.setdefault((cell["name"], cell["labels_per_class"]), []).append(cell)
     rows = []
     for (name, count), group in grouped.items():
         classes = group[0]["cls_per_class"]
         row = {
             "name": name, "labels_per_class": count,
-            **{score: table1.mean([cell[score] for cell in group]) for score in SCORES},
+            **{score: tables.mean([cell[score] for cell in group]) for score in SCORES},
             "spread": {
-                score: table1.deviation([cell[score] for cell in group]) for score in SCORES
+                score: tables.deviation([cell[score] for cell in group]) for score in SCORES
             },
             "draws": sorted({cell["draw"] for cell in group}),
             "seeds": sorted({cell["seed"] for cell in group if cell["seed"] is not None}),
-            "clips": table1.mean([cell["clips"] for cell in group]),
+            "clips": tables.mean([cell["clips"] for cell in group]),
             "short_classes": group[0]["short_classes"],
             "repeated_classes": group[0]["repeated_classes"],
             "held_back": all(cell["held_back"] for cell in group),
@@ -384,7 +382,7 @@ def rows_of(cells: list[dict]) -> list[dict]:
                 for cell in group
             ],
             "cls_per_class": {
-                label: table1.mean([cell["cls_per_class"][label] for cell in group])
+                label: tables.mean([cell["cls_per_class"][label] for cell in group])
                 for label in classes
             },
             "seconds": round(sum(cell["seconds"] for cell in group), 1),
@@ -434,27 +432,21 @@ def markdown(table: dict) -> str:
             "|---" * (len(counts) + 1) + "|",
         ]
         for name in names:
-            found = [_cell_text(by_place[name, count], score) for count in counts]
+            cells = [by_place[name, count] for count in counts]
+            found = [tables.cell(row[score], row["spread"][score]) for row in cells]
             lines.append(f"| {_NAMES[name]} | " + " | ".join(found) + " |")
         lines.append("")
     lines += [*_claim(rows), "", *_conditions(rows, config), ""]
     lines += [
         f"    {config['command']}",
         "",
-        f"Commit {config['commit']}, {config['date']}, {config['seconds']} s "
-        f"({config['seconds_of_cells']} s for all classifiers and networks from scratch, finished "
-        f"ones included) on {config['machine']}; "
-        + ", ".join(f"{name} {version}" for name, version in config["versions"].items()) + ".",
+        tables.origin(
+            config, f" ({config['seconds_of_cells']} s for all classifiers and networks from "
+            "scratch, finished ones included)"
+        ),
         "",
     ]
     return "\n".join(lines)
-
-
-def _cell_text(row: dict, score: str) -> str:
-    if row[score] is None:
-        return "–"
-    spread = row["spread"][score]
-    return f"{row[score]:.3f}" + (f" ± {spread:.3f}" if spread is not None else "")
 
 
 def _claim(rows: list[dict]) -> list[str]:
@@ -517,25 +509,9 @@ def _conditions(rows: list[dict], config: dict) -> list[str]:
     return lines
 
 
-def write(table: dict, output_dir: str) -> None:
-    """Writes table2.json, table2.md and table2.png, each whole or not at all."""
-    path = os.path.join(output_dir, "table2")
-    for suffix, text in (
-        ("json", json.dumps(table, indent=1, ensure_ascii=False)), ("md", markdown(table))
-    ):
-        with open(f"{path}.{suffix}.tmp", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(f"{path}.{suffix}.tmp", f"{path}.{suffix}")
-    draw(table, f"{path}.png")
-
-
 def draw(table: dict, path: str) -> None:
     """Draws the scores over the number of labels, with bands of one standard deviation."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = tables.pyplot()
     rows = table["rows"]
     names = list(dict.fromkeys(row["name"] for row in rows))
     counts = sorted({row["labels_per_class"] for row in rows})
@@ -578,9 +554,7 @@ def draw(table: dict, path: str) -> None:
         ncols=len(names),
     )
     figure.tight_layout(rect=(0, 0, 1, 0.93))
-    figure.savefig(f"{path}.tmp", dpi=150, format="png")
-    plt.close(figure)
-    os.replace(f"{path}.tmp", path)
+    tables.save_figure(figure, path)
 
 
 def run() -> None:

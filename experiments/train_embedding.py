@@ -121,13 +121,18 @@ def shares_from_flags() -> dict[str, float]:
     return shares
 
 
-def open_corpus_from_flags():
-    """Opens --corpus, preparing it below --output_dir if it is not prepared."""
+def open_corpus_from_flags(test_splits: tuple[str, ...] = ()):
+    """Opens --corpus, preparing it below --output_dir if it is not prepared.
+
+    Args:
+      test_splits: Splits to test on; empty: what --test_splits says.
+    """
     from experiments import data
 
     values = flags.FLAGS
     corpus = data.open_corpus(
-        values.corpus, os.path.join(values.output_dir, "prepared"), tuple(values.test_splits),
+        values.corpus, os.path.join(values.output_dir, "prepared"),
+        test_splits or tuple(values.test_splits),
         cli.from_flags(PrepareConfig), shares_from_flags(), values.unlabelled,
     )
     return dataclasses.replace(corpus, skip_damaged=values.skip_damaged)

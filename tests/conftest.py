@@ -1,5 +1,7 @@
 """Fixtures: small corpora of generated sound. Nothing here is recorded."""
 
+import contextlib
+import functools
 import os
 
 # Before anything imports TensorFlow.
@@ -10,6 +12,7 @@ import hypothesis
 import numpy as np
 import pytest
 import soundfile
+from absl import flags
 
 # The same examples in every run, so that a change is judged by itself and not by the day's draw;
 # `HYPOTHESIS_PROFILE=search` looks further, with new ones.
@@ -25,6 +28,27 @@ def tone(seconds: float, hertz: float, seed: int = 0, rate: int = RATE) -> np.nd
     time = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(seed).normal(size=time.size)
     return (0.3 * np.sin(2 * np.pi * hertz * time * (1 + 0.05 * time)) + 0.02 * noise).astype("f4")
+
+
+@contextlib.contextmanager
+def flags_given(define, arguments):
+    """A script's flags as if given on its command line, in this process and only inside `with`.
+
+    Args:
+      define: The script's `define_flags`.
+      arguments: As typed.
+    """
+    values = flags.FlagValues()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flags, "FLAGS", values)
+        for kind in ("boolean", "integer", "float", "string", "list", "enum"):
+            original = getattr(flags, f"DEFINE_{kind}")
+            patch.setattr(
+                flags, f"DEFINE_{kind}", functools.partial(original, flag_values=values)
+            )
+        define()
+        values(["script", *arguments])
+        yield values
 
 
 @pytest.fixture(scope="session")

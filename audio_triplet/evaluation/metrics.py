@@ -107,6 +107,26 @@ def d_prime(auc):
     return float(result) if result.ndim == 0 else result
 
 
+def chance_average_precision(targets, items) -> np.ndarray:
+    """Mean average precision over all orders of the items, without ties.
+
+    The i-th place holds a target with probability t/n, and before it are (i - 1) (t - 1)/(n - 1)
+    others on average; so it is (H + (t - 1)/(n - 1) (n - H)) / n, with H = 1 + 1/2 + … + 1/n.
+
+    Args:
+      targets: int[...] or a number, targets t in each ranking.
+      items: the same shape, items n in each.
+
+    Returns:
+      float64[...], at least one-dimensional; NaN without a target.
+    """
+    targets, items = np.atleast_1d(targets).astype(np.float64), np.atleast_1d(items)
+    n = np.maximum(items, 1).astype(np.float64)
+    harmonic = special.digamma(n + 1) + np.euler_gamma
+    among_others = (targets - 1) / np.maximum(n - 1, 1)
+    return np.where(targets > 0, (harmonic + among_others * (n - harmonic)) / n, np.nan)
+
+
 def mean_over_classes(per_class) -> float:
     """Mean of the classes that could be scored: NaN entries left out, NaN if none remains."""
     per_class = np.asarray(per_class, np.float64)

@@ -12,9 +12,12 @@ import warnings
 from collections.abc import Hashable, Sequence
 
 import numpy as np
+import threadpoolctl
 from scipy import special
 
 from audio_triplet.evaluation import metrics
+
+_FEW_NUMBERS = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +114,14 @@ def fit_probe(
     mean, scale = embeddings.mean(axis=0), embeddings.std(axis=0)
     # A feature that never changes says nothing: leave it at 0 rather than blow it up.
     scale = np.where(scale <= 1e-6 * np.maximum(1e-6, np.abs(mean)), 1.0, scale)
-    inputs, basis = _rotated((embeddings - mean) / scale)
     single = bool((labels.sum(axis=1) == 1).all())
     solve = _softmax_path if single else _sigmoid_path
-
-    penalty, curve = _chosen(inputs, labels, groups, single, config)
-    *_, (weights, bias) = solve(inputs, labels, [penalty], config)
+    # A product this small is done before a second thread has woken up, and there are thousands.
+    threads = 1 if embeddings.size < _FEW_NUMBERS else None
+    with threadpoolctl.threadpool_limits(threads):
+        inputs, basis = _rotated((embeddings - mean) / scale)
+        penalty, curve = _chosen(inputs, labels, groups, single, config)
+        *_, (weights, bias) = solve(inputs, labels, [penalty], config)
     if basis is not None:
         weights = basis @ weights
     return Probe(mean, scale, weights, bias, single, penalty, tuple(curve))
@@ -129,14 +134,14 @@ def _rotated(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     under rotation: in an orthonormal basis of that span the problem is the same, and small.
 
     Returns:
-      float64[segments, rank], and the basis float64[dim, rank], None where nothing was rotated.
+      float32[segments, rank], and the basis float64[dim, rank], None where nothing was rotated.
     """
     if inputs.shape[1] <= inputs.shape[0]:
-        return inputs, None
+        return inputs.astype(np.float32), None
     values, vectors = np.linalg.eigh(inputs @ inputs.T)
     kept = values > 1e-10 * values[-1]
     basis = inputs.T @ (vectors[:, kept] / np.sqrt(values[kept]))
-    return inputs @ basis, basis
+    return (inputs @ basis).astype(np.float32), basis
 
 
 def _chosen(inputs, labels, groups, single, config) -> tuple[float, list[float]]:
@@ -174,14 +179,15 @@ def _folds(labels, groups, config) -> list[np.ndarray]:
     known: dict[Hashable, int] = {}
     codes = np.array([known.setdefault(group, len(known)) for group in groups])
     # No more parts than the largest class has segments: the splitter refuses that.
-    parts = min(config.folds, len(known), int(labels.sum(axis=0).max()))
+    first = labels.argmax(axis=1)
+    parts = min(config.folds, len(known), int(np.bincount(first).max()))
     if parts < 2:
         return []
     splitter = model_selection.StratifiedGroupKFold(parts, shuffle=True, random_state=config.seed)
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # classes with fewer segments than there are parts
-        for _, places in splitter.split(codes, labels.argmax(axis=1), codes):
+        for _, places in splitter.split(codes, first, codes):
             held = np.zeros(len(labels), bool)
             held[places] = True
             if held.any() and labels[~held].any(axis=0).sum() >= 2:

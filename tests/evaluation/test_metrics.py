@@ -1,5 +1,6 @@
 """Ranking metrics against scikit-learn, hand-worked values and the normal distribution."""
 
+import itertools
 import warnings
 
 import hypothesis
@@ -132,3 +133,18 @@ def test_bootstrap_interval_repeats_itself_and_leaves_nan_out():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(("targets", "items"), [(1, 4), (2, 5), (5, 5), (3, 6)])
+def test_chance_is_the_mean_over_all_orders(targets, items):
+    """Every choice of places for the targets is as likely."""
+    found = []
+    for places in itertools.combinations(range(items), targets):
+        hits = np.isin(np.arange(items), places)
+        found.append(metrics.average_precision(hits, -np.arange(items)))
+    (expected,) = metrics.chance_average_precision(targets, items)
+    assert expected == pytest.approx(np.mean(found))
+
+
+def test_no_chance_without_a_target():
+    assert np.isnan(metrics.chance_average_precision([0, 0], [5, 0])).all()

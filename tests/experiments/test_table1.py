@@ -1,29 +1,40 @@
 import json
+import math
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from conftest import flags_given
 
-from experiments import table1
+from audio_triplet import cli
+from experiments import table1, tables
 
 
-def scores(qbe, cls, accuracy=0.5):
-    return {"qbe_map": qbe, "query_map": qbe, "cls_map": cls, "accuracy": accuracy, "seconds": 1,
-            "qbe_per_class": {"a": qbe, "b": None}, "cls_per_class": {"a": cls, "b": cls}}
+def scores(qbe, cls, accuracy=0.5, others=None):
+    """Scores of one trial; `others` are the classes' own, the mean apart."""
+    by_class = others or {"a": qbe, "b": None}
+    return {
+        "qbe_map": qbe, "query_map": qbe, "cls_map": cls, "accuracy": accuracy, "probe_map": cls,
+        "probe_accuracy": accuracy, "seconds": 1, "qbe_per_class": by_class,
+        "query_per_class": {"a": qbe, "b": qbe}, "cls_per_class": {"a": cls, "b": cls},
+        "probe_per_class": {"a": cls, "b": cls}, "chance": dict.fromkeys(table1.SCORES, 0.1),
+    }
 
 
 def test_rows_by_hand():
     """The paper's own figures: (0.575 - 0.423) / (0.790 - 0.423) = 41 %; 0.244 / 0.288 = 85 %."""
     rows = {
         row["name"]: row for row in table1.rows_of({
-            "log_mel": {0: scores(0.423, 0.065)},
-            "joint": {0: scores(0.57, 0.25), 1: scores(0.58, 0.238)},
-            "explicit": {0: scores(0.790, 0.288)},
+            "log_mel": {("", 0): scores(0.423, 0.065)},
+            "joint": {("", 0): scores(0.57, 0.25), ("", 1): scores(0.58, 0.238)},
+            "explicit": {("", 0): scores(0.790, 0.288)},
         })
     }
     joint = rows["joint"]
     assert joint["qbe_map"] == pytest.approx(0.575) and joint["seeds"] == [0, 1]
+    assert joint["folds"] == [] and [one["seed"] for one in joint["each"]] == [0, 1]
     assert joint["recovery_qbe"] == pytest.approx(0.414, abs=1e-3)
     assert joint["ratio_cls"] == pytest.approx(0.847, abs=1e-3)
     assert joint["spread"]["qbe_map"] == pytest.approx(0.01 / 2**0.5)
@@ -32,92 +43,181 @@ def test_rows_by_hand():
     assert rows["log_mel"]["spread"]["qbe_map"] is None
 
 
+def test_folds_and_seeds_are_averaged_alike():
+    """Means over four trials; the classes' scores are averaged before they are drawn again."""
+    trials = {
+        (fold, seed): scores(value, value, others={"a": value, "b": value + 0.2, "c": None})
+        for (fold, seed), value in zip(
+            [("fold1", 0), ("fold1", 1), ("fold2", 0), ("fold2", 1)], [0.1, 0.2, 0.3, 0.4],
+            strict=True,
+        )
+    }
+    base = {(fold, 0): scores(0.05, 0.1, others={"a": 0.05, "b": 0.55, "c": 0.9})
+            for fold in ("fold1", "fold2")}
+    (_, row) = table1.rows_of({"log_mel": base, "joint": trials})
+    assert row["qbe_map"] == pytest.approx(0.25)
+    assert row["spread"]["qbe_map"] == pytest.approx(np.std([0.1, 0.2, 0.3, 0.4], ddof=1))
+    assert row["folds"] == ["fold1", "fold2"] and row["seeds"] == [0, 1]
+    # Two classes, 0.25 and 0.45: a mean of two draws is one of them, or halfway.
+    assert row["interval"]["qbe_map"] == pytest.approx([0.25, 0.45])
+    told = table1.differences({"log_mel": base, "joint": trials})["qbe_map"]
+    assert told["mean"] == pytest.approx((0.2 - 0.1) / 2)
+    assert (told["better"], told["classes"]) == (1, 2)
+    assert told["interval"] == pytest.approx([-0.1, 0.2])
+
+
 def test_rows_without_topline():
-    (row,) = table1.rows_of({"joint": {0: scores(0.5, 0.2, None)}})
+    (row,) = table1.rows_of({"joint": {("", 0): scores(0.5, 0.2, None)}})
     assert row["recovery_qbe"] is None and row["ratio_cls"] is None and row["accuracy"] is None
 
 
 def test_no_recovery_of_a_gap_that_is_not_there():
     rows = table1.rows_of({
-        "log_mel": {0: scores(0.4, 0.4)}, "joint": {0: scores(0.5, 0.5)},
-        "explicit": {0: scores(0.3, 0.6)},
+        "log_mel": {("", 0): scores(0.4, 0.4)}, "joint": {("", 0): scores(0.5, 0.5)},
+        "explicit": {("", 0): scores(0.3, 0.6)},
     })
     assert [row["recovery_qbe"] for row in rows] == [None] * 3
     assert rows[1]["ratio_qbe"] == pytest.approx(0.5 / 0.3)
     assert [row["recovery_cls"] for row in rows] == [0, pytest.approx(0.5), 1]
 
 
+SMALL = ["--steps=4", "--batch_size=8", "--width=0.0625", "--log_steps=4"]
+
+
 @pytest.fixture(scope="module")
 def finished(prepared, tmp_path_factory):
-    """A whole table of three rows on generated tones, made by the command."""
+    """A whole table on generated tones: its folder, its flags, its content."""
     out = str(tmp_path_factory.mktemp("table1"))
-    command = [
-        sys.executable, "-m", "experiments.table1", f"--corpus={prepared}", f"--output_dir={out}",
-        "--rows=log_mel,joint,explicit", "--seeds=0,1", "--steps=8", "--batch_size=8",
-        "--width=0.0625", "--log_steps=4",
+    arguments = [
+        f"--corpus={prepared}", f"--output_dir={out}", "--rows=log_mel,joint,shuffled,explicit",
+        "--seeds=3", *SMALL,
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return out, command, done.stdout
+    with flags_given(table1.define_flags, arguments):
+        return out, arguments, table1.make_table()
+
+
+def contents(out, *parts):
+    """Path → time of change, of all files in parts of a folder."""
+    return {
+        path: os.stat(path).st_mtime_ns
+        for part in parts for folder, _, files in os.walk(os.path.join(out, part))
+        for path in (os.path.join(folder, name) for name in files)
+    }
 
 
 def test_contract_of_the_json(finished):
-    out, _, printed = finished
+    out, _, made = finished
     with open(os.path.join(out, "table1.json"), encoding="utf-8") as file:
         table = json.load(file)
-    assert [row["name"] for row in table["rows"]] == ["log_mel", "joint", "explicit"]
+    assert tables.as_read(made) == table
+    names = [row["name"] for row in table["rows"]]
+    assert names == ["log_mel", "joint", "shuffled", "explicit"]
     for row in table["rows"]:
         assert {"name", "qbe_map", "cls_map", "recovery_qbe", "recovery_cls", "ratio_qbe",
                 "ratio_cls", "seeds"} <= set(row)
-        assert 0 <= row["qbe_map"] <= 1 and 0 <= row["cls_map"] <= 1
-    assert table["rows"][1]["seeds"] == [0, 1]
+        for score in table1.SCORES:
+            assert 0 <= row[score] <= 1
+        low, high = row["interval"]["probe_map"]
+        assert low <= row["probe_map"] <= high
+    assert table["rows"][1]["seeds"] == [3] and table["rows"][0]["audible"]["query_map"] > 0
+    assert set(table["differences"]) == {"qbe_map", "query_map", "cls_map", "probe_map"}
+    assert table["chance"]["accuracy"] == pytest.approx(1 / 3, abs=0.05)
     config = table["config"]
     for name in ("command", "commit", "machine", "versions", "date", "seconds"):
         assert config[name]
-    assert "experiments.table1" in config["command"] and "| Joint |" in printed
+    with open(os.path.join(out, "table1.md"), encoding="utf-8") as file:
+        text = file.read()
+    assert "| Joint |" in text and "| *Chance* |" in text and "silent patch" in text
+    assert "| Joint less log mel |" in text and config["command"] in text
 
 
 def test_all_files_are_there(finished):
     out, _, _ = finished
-    for name in ("table1.md", "table1.png", "report.html", "runs/joint-seed1/export/config.json",
-                 "runs/explicit-seed0/metrics.csv", "embeddings/log_mel.npz",
-                 "scores/joint-seed0.json"):
+    for name in ("table1.png", "table1_classes.png", "report.html",
+                 "runs/joint-seed3/export/config.json", "runs/explicit-seed3/metrics.csv",
+                 "embeddings/log_mel.npz", "scores/shuffled-seed3.json"):
         assert os.path.getsize(os.path.join(out, name)) > 100, name
-    leftovers = [f for _, _, files in os.walk(out) for f in files if f.endswith(".tmp")]
-    assert not leftovers
+    assert not [path for path in contents(out, "") if path.endswith(".tmp")]
+    assert not os.path.exists(os.path.join(out, "runs", "shuffled-seed3"))
 
 
-def test_rerun_keeps_what_is_finished(finished):
-    out, command, _ = finished
-    kept = {}
-    for part in ("runs", "scores", "embeddings"):
-        for folder, _, files in os.walk(os.path.join(out, part)):
-            for name in files:
-                path = os.path.join(folder, name)
-                kept[path] = os.stat(path).st_mtime_ns
-    assert len(kept) > 20
-    subprocess.run([*command, "--noreport"], check=True, capture_output=True)
-    assert all(os.stat(path).st_mtime_ns == time for path, time in kept.items())
+def test_rerun_keeps_what_is_finished(finished, tmp_path):
+    """The command itself, in a process of its own."""
+    out, arguments, made = finished
+    kept = contents(out, "runs", "scores", "embeddings")
+    assert len(kept) > 15
+    command = [sys.executable, "-m", "experiments.table1", *arguments, "--noreport"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "| Joint |" in done.stdout
+    assert contents(out, "runs", "scores", "embeddings") == kept
+    with open(os.path.join(out, "table1.json"), encoding="utf-8") as file:
+        table = json.load(file)
+    assert table["rows"] == tables.as_read(made)["rows"]
+    assert "experiments.table1" in table["config"]["command"]
+
+
+def test_rescore_makes_the_same_figures_from_the_embeddings(finished):
+    out, arguments, made = finished
+    untouched = contents(out, "runs", "embeddings")
+    before = contents(out, "scores")
+    with flags_given(table1.define_flags, [*arguments, "--noreport", "--rescore"]):
+        again = table1.make_table()
+    assert contents(out, "runs", "embeddings") == untouched
+    assert all(contents(out, "scores")[path] > time for path, time in before.items())
+    for row, earlier in zip(again["rows"], made["rows"], strict=True):
+        for score in table1.SCORES:
+            assert row[score] == pytest.approx(earlier[score], abs=1e-6)
+    # Nothing is trained for it.
+    with (
+        flags_given(table1.define_flags, [*arguments, "--rescore", "--rows=mixing"]),
+        pytest.raises(cli.UsageError, match="mixing-seed3.npz: is not there"),
+    ):
+        table1.make_table()
 
 
 def test_other_settings_in_the_same_folder_are_refused(finished):
-    _, command, _ = finished
-    done = subprocess.run([*command, "--noise_sigma=0.9"], capture_output=True, text=True)
-    assert done.returncode == 1 and "noise_sigma" in done.stderr
-    assert "Traceback" not in done.stderr
+    _, arguments, _ = finished
+    with (
+        flags_given(table1.define_flags, [*arguments, "--noise_sigma=0.9"]),
+        pytest.raises(SystemExit, match="table1: .*noise_sigma"),
+    ):
+        table1.main([])
+
+
+def test_folds_in_turn(prepared, tmp_path):
+    """Both splits tested on, with two seeds; untrained representations are made only once."""
+    arguments = [f"--corpus={prepared}", f"--output_dir={tmp_path}", "--folds=all", "--seeds=0,1",
+                 "--rows=log_mel_stats,random", "--name=folds", *SMALL]
+    with flags_given(table1.define_flags, arguments):
+        table = table1.make_table()
+        corpora = table1.open_folds()
+        runs = {fold: table1.made_of(side, "joint", 0)["run"] for fold, side in corpora.items()}
+    assert runs["test"]["splits"] == ("train",) and runs["train"]["splits"] == ("test",)
+    assert sorted(os.listdir(tmp_path / "scores")) == sorted(
+        [f"log_mel_stats-{fold}.json" for fold in runs]
+        + [f"random-{fold}-seed{seed}.json" for fold in runs for seed in (0, 1)]
+    )
+    assert {name for name in os.listdir(tmp_path / "embeddings") if name.endswith("npz")} == {
+        "log_mel_stats.npz", "random-seed0.npz", "random-seed1.npz"
+    }
+    statistics, untrained = table["rows"]
+    assert len(statistics["each"]) == 2 and len(untrained["each"]) == 4
+    assert untrained["spread"]["query_map"] > 0
+    assert (tmp_path / "folds.png").stat().st_size > 1000
+    assert "each of test, train in turn" in (tmp_path / "folds.md").read_text()
 
 
 def test_evaluate_scores_an_export(finished, tone_folder, tmp_path):
+    from experiments import evaluate
+
     out, _, _ = finished
-    command = [
-        sys.executable, "-m", "experiments.evaluate", f"--model={out}/runs/joint-seed0/export",
-        f"--corpus=folders:{tone_folder}", f"--output_dir={tmp_path}",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    metrics = json.loads((tmp_path / "metrics.json").read_text())
-    with open(os.path.join(out, "scores", "joint-seed0.json"), encoding="utf-8") as file:
-        earlier = json.load(file)["scores"]
+    arguments = [f"--model={out}/runs/joint-seed3/export", f"--corpus=folders:{tone_folder}",
+                 f"--output_dir={tmp_path}"]
+    with flags_given(evaluate.define_flags, arguments):
+        metrics = evaluate.evaluate()
+    assert json.loads((tmp_path / "metrics.json").read_text())["qbe_map"] == metrics["qbe_map"]
+    earlier = tables.read_json(os.path.join(out, "scores", "joint-seed3.json"))["scores"]
     # The same model on the same split, once from shards and once from the files.
     assert metrics["qbe_map"] == pytest.approx(earlier["qbe_map"], abs=0.02)
 
@@ -125,10 +225,49 @@ def test_evaluate_scores_an_export(finished, tone_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["--corpus=esc50:nowhere"], "no such folder"), (["--rows=nonsense"], "choose from"),
+     (["--rows=joint,joint"], "each row once"), (["--seeds=a"], "whole numbers"),
+     (["--folds=all", "--test_splits=test"], "exclude each other"),
+     (["--folds=nowhere"], "nowhere"),
      (["--max_share=speech"], "write kind=share"), (["--batch_size=1"], "at least 2")],
 )
 def test_wrong_flags_are_one_line(prepared, tmp_path, arguments, message):
-    command = [sys.executable, "-m", "experiments.table1", f"--corpus={prepared}",
-               f"--output_dir={tmp_path}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
+    given = [f"--corpus={prepared}", f"--output_dir={tmp_path}", *arguments]
+    with (
+        flags_given(table1.define_flags, given),
+        pytest.raises(SystemExit, match=f"table1: .*{message}"),
+    ):
+        table1.main([])
+
+
+def test_classes_are_drawn_up_to_a_number(tmp_path, monkeypatch):
+    """Of many classes those with the largest gains and losses; classes without a figure are left
+    out."""
+    names = [f"class {number}" for number in range(9)]
+    values = {name: None if number == 4 else number / 10 for number, name in enumerate(names)}
+    rows = [
+        {"name": name, "qbe_per_class": by_class, "cls_per_class": by_class}
+        for name, by_class in (("log_mel", dict.fromkeys(names, 0.35)), ("joint", values))
+    ]
+    monkeypatch.setattr(table1, "MAX_CLASSES", 4)
+    table1.draw_classes({"rows": rows}, str(tmp_path / "classes.png"))
+    assert (tmp_path / "classes.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_shuffled_labels_stay_on_their_side(finished, prepared):
+    from experiments import scoring
+
+    _, arguments, _ = finished
+    with flags_given(table1.define_flags, arguments):
+        (corpus,) = table1.open_folds().values()
+        embeddings = table1.open_embeddings(corpus, "joint", 3)
+    sides = scoring.split_sides(embeddings, corpus.test_splits)
+    mixed = scoring.shuffle_labels(sides, 0)
+    for side, before in ((mixed.train, sides.train), (mixed.test, sides.test)):
+        old, new = (one.manifest.frame["labels"].tolist() for one in (before, side))
+        assert sorted(old) == sorted(new)
+        np.testing.assert_array_equal(side.patch, before.patch)
+    assert mixed.train.manifest.frame["labels"].tolist() != (
+        sides.train.manifest.frame["labels"].tolist()
+    )
+    chance = scoring.chance(sides, corpus.manifest.classes)
+    assert math.isclose(chance["accuracy"], 1 / 3, abs_tol=0.05)

@@ -1,10 +1,9 @@
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from conftest import flags_given
 
 from experiments import table2
 from experiments.scratch_config import ScratchConfig
@@ -51,20 +50,20 @@ def test_rows_without_scratch_and_with_one_draw():
 
 @pytest.fixture(scope="module")
 def finished(prepared, tmp_path_factory):
-    """A whole table on generated tones, made by the command."""
+    """A whole table on generated tones: its folder, and its flags."""
     out = str(tmp_path_factory.mktemp("table2"))
-    command = [
-        sys.executable, "-m", "experiments.table2", f"--corpus={prepared}", f"--output_dir={out}",
-        "--labels_per_class=2,1", "--draws=2", "--steps=4", "--batch_size=8", "--width=0.0625",
-        "--rows=joint,scratch", "--scratch_fixed_steps=6", "--scratch_batch_size=8",
+    arguments = [
+        f"--corpus={prepared}", f"--output_dir={out}", "--labels_per_class=2,1", "--draws=2",
+        "--steps=2", "--batch_size=8", "--width=0.0625", "--rows=joint,scratch",
+        "--scratch_fixed_steps=3", "--scratch_batch_size=8",
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return out, command, done.stdout
+    with flags_given(table2.define_flags, arguments):
+        table2.make_table()
+    return out, arguments
 
 
 def test_contract_of_the_json(finished):
-    out, _, printed = finished
+    out, _ = finished
     with open(os.path.join(out, "table2.json"), encoding="utf-8") as file:
         table = json.load(file)
     assert [(row["name"], row["labels_per_class"]) for row in table["rows"]] == [
@@ -77,10 +76,11 @@ def test_contract_of_the_json(finished):
     config = table["config"]
     for name in ("command", "commit", "machine", "versions", "date", "scratch", "classifier"):
         assert config[name]
-    assert config["scratch"]["fixed_steps"] == 6
-    assert "| Network from scratch |" in printed and "at least twice" in printed
+    assert config["scratch"]["fixed_steps"] == 3
     with open(os.path.join(out, "table2.md"), encoding="utf-8") as file:
-        assert config["command"] in file.read()
+        text = file.read()
+    assert "| Network from scratch |" in text and "at least twice" in text
+    assert config["command"] in text
     assert os.path.getsize(os.path.join(out, "table2.png")) > 10_000
     leftovers = [f for _, _, files in os.walk(out) for f in files if f.endswith(".tmp")]
     assert not leftovers
@@ -88,7 +88,7 @@ def test_contract_of_the_json(finished):
 
 def test_rows_share_their_clips(finished):
     """A file for every row, number of labels and draw; the same clips in all rows."""
-    out, _, _ = finished
+    out, _ = finished
     told = {}
     for run in ("joint-seed0", "scratch"):
         for count in (1, 2):
@@ -104,27 +104,51 @@ def test_rows_share_their_clips(finished):
         assert set(one) < set(two)
 
 
+def changes(out, *parts):
+    """Path → time of change, of all files in parts of a folder."""
+    return {
+        path: os.stat(path).st_mtime_ns
+        for part in parts for folder, _, files in os.walk(os.path.join(out, part))
+        for path in (os.path.join(folder, name) for name in files)
+    }
+
+
 def test_a_rerun_keeps_what_is_finished(finished):
     """Nothing is trained or scored again but the one score that is missing."""
-    out, command, _ = finished
+    out, arguments = finished
     missing = os.path.join(out, "few_labels", "scratch", "labels2-draw1.json")
     with open(missing, encoding="utf-8") as file:
         before = json.load(file)["scores"]
     os.remove(missing)
-    kept = {}
-    for part in ("runs", "few_labels", "embeddings"):
-        for folder, _, files in os.walk(os.path.join(out, part)):
-            for name in files:
-                path = os.path.join(folder, name)
-                kept[path] = os.stat(path).st_mtime_ns
+    kept = changes(out, "runs", "few_labels", "embeddings")
     assert len(kept) > 20
-    subprocess.run(command, check=True, capture_output=True)
+    with flags_given(table2.define_flags, arguments):
+        table2.make_table()
     assert all(os.stat(path).st_mtime_ns == time for path, time in kept.items())
     # A score does not depend on which others were made in the same process.
     with open(missing, encoding="utf-8") as file:
         after = json.load(file)["scores"]
     assert after["cls_map"] == pytest.approx(before["cls_map"], abs=1e-3)
     assert after["segments"] == before["segments"]
+
+
+def test_rescore_fits_the_classifiers_again_and_keeps_the_networks(finished):
+    out, arguments = finished
+    kept = changes(out, "runs", "few_labels/scratch", "embeddings")
+    again = changes(out, "few_labels/joint-seed0")
+    with open(os.path.join(out, "table2.json"), encoding="utf-8") as file:
+        rows = json.load(file)["rows"]
+    with flags_given(table2.define_flags, [*arguments, "--rescore"]):
+        table = table2.make_table()
+    assert changes(out, "runs", "few_labels/scratch", "embeddings") == kept
+    assert all(os.stat(path).st_mtime_ns > time for path, time in again.items())
+    for row, earlier in zip(table["rows"], rows, strict=True):
+        assert row["cls_map"] == pytest.approx(earlier["cls_map"], abs=1e-6)
+
+
+def test_time_left_by_hand():
+    """Two of six cells took 10 s: four more take 20 s."""
+    assert table2._seconds_left(10.0, 2, [None] * 6) == 20
 
 
 def test_a_score_of_other_settings_is_not_used(tmp_path):
@@ -143,10 +167,12 @@ def test_a_score_of_other_settings_is_not_used(tmp_path):
      (["--labels_per_class=few"], "whole numbers"), (["--scratch_steps=0"], "at least 1")],
 )
 def test_wrong_flags_are_one_line(prepared, tmp_path, arguments, message):
-    command = [sys.executable, "-m", "experiments.table2", f"--corpus={prepared}",
-               f"--output_dir={tmp_path}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
+    given = [f"--corpus={prepared}", f"--output_dir={tmp_path}", *arguments]
+    with (
+        flags_given(table2.define_flags, given),
+        pytest.raises(SystemExit, match=f"table2: .*{message}"),
+    ):
+        table2.main([])
 
 
 def test_drawn_patch_is_a_cut_shifted_in_frequency():

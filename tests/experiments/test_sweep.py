@@ -1,0 +1,85 @@
+import json
+import os
+
+import pytest
+from conftest import flags_given
+
+from audio_triplet import cli
+from audio_triplet.config import EncoderConfig, RunConfig, TripletConfig
+from experiments import sweep
+
+
+def test_every_value_makes_a_valid_run_and_differs_from_the_others():
+    for parameter, values in sweep.PARAMETERS.items():
+        made = [sweep._resolved(sweep.changed(RunConfig(), change)) for change in values.values()]
+        assert len({repr(config) for config in made}) == len(values)
+        assert parameter in sweep.TITLES
+        assert sweep.PAPER.get(parameter, next(iter(values))) in values
+
+
+def test_the_baseline_is_made_only_once():
+    """The paper's values are the base's own: each parameter shares its run, under any name."""
+    plan = sweep.settings(RunConfig(), ["noise_sigma", "shares", "architecture"])
+    assert list(plan)[0] == "base" and "noise_sigma=0.5" not in plan and "noise_sigma=1" in plan
+    assert "shares=equal" not in plan and "shares=no mixing" in plan
+    # "default" is no normalisation for vggish.
+    assert "architecture=vggish, no norm" not in plan
+    named = RunConfig(encoder=EncoderConfig(normalisation="none"))
+    assert sweep.settings(named, ["architecture"]).keys() == plan.keys() - {
+        label for label in plan if label.startswith(("noise", "shares"))
+    }
+
+
+def test_rows_by_hand():
+    """Gains are against the baseline of the same seed: 0.5 - 0.3 and 0.4 - 0.3."""
+    def scores(value):
+        return dict.fromkeys((*sweep.SCORES, *sweep.COSTS), value)
+
+    base = RunConfig(triplets=TripletConfig(noise_sigma=0.3))
+    found = {"base": {0: scores(0.3), 1: scores(0.3)}}
+    found |= {
+        f"noise_sigma={value}": {0: scores(0.5), 1: scores(0.4)}
+        for value in sweep.PARAMETERS["noise_sigma"]
+    }
+    rows = sweep.rows_of(found, base, ["noise_sigma"])
+    assert [row["value"] for row in rows] == ["as given", *sweep.PARAMETERS["noise_sigma"]]
+    assert [row["value"] for row in rows if row["base"]] == ["as given"]
+    assert [row["value"] for row in rows if row["paper"]] == ["0.5"]
+    assert rows[0]["gain"]["query_map"] == 0
+    assert rows[1]["query_map"] == pytest.approx(0.45)
+    assert rows[1]["gain"]["probe_map"] == pytest.approx(0.15)
+    assert rows[1]["gain_spread"]["probe_map"] == pytest.approx(0.1 / 2**0.5)
+
+
+def test_a_sweep_runs_is_kept_and_scored_again(prepared, tmp_path, monkeypatch):
+    monkeypatch.setitem(sweep.PARAMETERS, "mining", {
+        name: {"training": {"mining": name}} for name in ("semi_hard", "random")
+    })
+    arguments = [f"--corpus={prepared}", f"--output_dir={tmp_path}", "--parameters=mining",
+                 "--steps=2", "--batch_size=8", "--width=0.0625", "--log_steps=1"]
+    with flags_given(sweep.define_flags, arguments):
+        table = sweep.make_table()
+    assert [(row["value"], row["base"]) for row in table["rows"]] == [
+        ("semi_hard", True), ("random", False)
+    ]
+    assert sorted(os.listdir(tmp_path / "runs")) == ["base-seed0", "mining=random-seed0"]
+    assert json.loads((tmp_path / "sweep.json").read_text())["rows"] == table["rows"]
+    assert "| semi_hard (base, paper" in (tmp_path / "sweep.md").read_text()
+    assert (tmp_path / "sweep.png").stat().st_size > 5000
+    for row in table["rows"]:
+        assert 0 < row["query_map"] <= 1 and row["patches_per_second"] > 0
+        assert row["parameters"] > 1000
+    with flags_given(sweep.define_flags, [*arguments, "--rescore"]):
+        again = sweep.make_table()
+    for row, earlier in zip(again["rows"], table["rows"], strict=True):
+        assert row["query_map"] == pytest.approx(earlier["query_map"])
+        assert row["patches_per_second"] == earlier["patches_per_second"]
+
+
+def test_wrong_flags(prepared, tmp_path):
+    arguments = [f"--corpus={prepared}", f"--output_dir={tmp_path}", "--parameters=nonsense"]
+    with (
+        flags_given(sweep.define_flags, arguments),
+        pytest.raises(cli.UsageError, match="choose from noise_sigma"),
+    ):
+        sweep.make_table()
