@@ -69,6 +69,7 @@ setup(
     install_requires=INSTALL,
     extras_require=EXTRAS,
     entry_points={"console_scripts": [
-        f"audio-triplet-{name}=experiments.{name}:run" for name in ("embed", "index", "search")
+        f"audio-triplet-{name}=experiments.{name}:run"
+        for name in ("classify", "embed", "index", "search")
     ]},
 )

@@ -3,11 +3,11 @@
     examples = Examples.of(embeddings)          # segments that have a label
     checked = cross_validate(examples, config)  # what it is worth on recordings it has not heard
     fitted = fit(examples, config)
-    SoundClassifier(examples.classes, fitted, model.digest).save(folder)
+    SoundClassifier(examples.classes, fitted.classifier, model.digest).save(folder)
 
-How much it is regularised (weight decay and rounds) is chosen on recordings held out of what it is
-trained on, inside each fold too, so the cross-validated score has seen nothing of what it scores. A
-class with one recording can be learned, but not checked: it is left out of the score, and named.
+How much it is regularised is chosen on recordings held out of what it is trained on, inside each
+fold too, so the cross-validated score has seen nothing of what it scores. A class with one
+recording can be learned, but not checked: it is left out of the score, and named.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ import shutil
 from collections.abc import Sequence
 
 import numpy as np
+import threadpoolctl
 
 from audio_triplet.config import ClassifyConfig
-from audio_triplet.embedding import SegmentEmbeddings
-from audio_triplet.evaluation import classification, few_labels, metrics
+from audio_triplet.embedding import SegmentEmbeddings, mean_by_segment
+from audio_triplet.evaluation import classification, few_labels, metrics, probe
 from audio_triplet.evaluation.metrics import Interval
 from audio_triplet.manifest import CorpusError
 
 WEIGHT_DECAYS = (0.01, 0.1, 1.0)
-"""Tried on the held-out recordings [D]."""
+"""Of the hidden layer, tried on the held-out recordings [D]."""
+
+PENALTY = 0.1
+PENALTIES = (0.01, PENALTY, 1.0)
+"""Inverse strengths of the linear probe's penalty, tried likewise [D]."""
 
 _FILE = "sounds.json"
 _BOOTSTRAP_REPEATS = 500
@@ -120,27 +125,64 @@ class Examples:
         return single and config.labelling != "multi"
 
 
-def fit(
-    examples: Examples, config: ClassifyConfig, choose: bool = True
-) -> classification.Classifier:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted classifier.
+
+    Attributes:
+      classifier: Maps embeddings to scores.
+      regularised: By what and how much, in words.
+    """
+
+    classifier: classification.Classifier
+    regularised: str
+
+
+def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitted:
     """Fits a classifier on all examples.
+
+    Without a hidden layer it is the linear probe on segments' means, which has one solution and
+    takes a moment; with one it is the paper's classifier on patches.
 
     Args:
       examples: Segments of at least two classes.
       config: How.
-      choose: Whether the weight decay is chosen too, and not only the rounds.
+      choose: Whether the strength of the penalty is chosen too.
 
     Returns:
       The classifier.
     """
+    single = examples.is_single(config)
     settings = classification.ClassifierConfig(
         hidden_units=config.hidden_units, seed=config.seed, criterion="loss",
-        loss="softmax" if examples.is_single(config) else "sigmoid",
+        loss="softmax" if single else "sigmoid",
     )
-    return classification.fit_classifier(
+    # The probe makes a softmax of whatever has one class a segment.
+    if not config.hidden_units and single == (examples.labels.sum(axis=1) == 1).all():
+        return _fit_linear(examples, settings, choose)
+    fitted = classification.fit_classifier(
         examples.vectors, examples.segment, examples.labels, examples.groups, settings,
         WEIGHT_DECAYS if choose else (),
     )
+    decay = fitted.config.weight_decay
+    return Fitted(fitted, f"weight decay {decay:g}, {fitted.rounds} rounds")
+
+
+def _fit_linear(
+    examples: Examples, settings: classification.ClassifierConfig, choose: bool
+) -> Fitted:
+    # The matrices are small: a second thread would wait more than it works.
+    with threadpoolctl.threadpool_limits(1):
+        found = probe.fit_probe(
+            mean_by_segment(examples.vectors, examples.segment, len(examples)), examples.labels,
+            examples.groups.tolist(),
+            probe.ProbeConfig(PENALTIES if choose else (PENALTY,), seed=settings.seed),
+        )
+    # A class that no segment is of has minus infinity: its score is 0 either way.
+    arrays = (found.mean, found.scale, found.weights, np.clip(found.bias, -30, 30))
+    mean, scale, weights, bias = (array.astype(np.float32) for array in arrays)
+    fitted = classification.Classifier(settings, mean, scale, (weights, bias), rounds=0)
+    return Fitted(fitted, f"L2 penalty of inverse strength {found.penalty:g}")
 
 
 # --- what it is worth ----------------------------------------------------------------------------
@@ -194,8 +236,8 @@ def cross_validate(
     return _checked(examples, scores, fold, config)
 
 
-def _predict(fitted: classification.Classifier, examples: Examples) -> np.ndarray:
-    return fitted.predict_segments(examples.vectors, examples.segment, len(examples))
+def _predict(fitted: Fitted, examples: Examples) -> np.ndarray:
+    return fitted.classifier.predict_segments(examples.vectors, examples.segment, len(examples))
 
 
 def _checked(

@@ -30,7 +30,7 @@ import json
 import math
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import soundfile
@@ -547,6 +547,51 @@ def line_chart(title: str, note: str, lines: Sequence[Line], x_label: str) -> st
     )
 
 
+def class_bars(
+    mine: Mapping[str, float | None], base: Mapping[str, float | None], title: str,
+    base_title: str = "log mel",
+) -> str:
+    """Scores of each class as bars above a baseline's, the largest gain first.
+
+    Args:
+      mine: Class → score; those without a finite one, here or in `base`, are left out and counted.
+      base: Class → the baseline's score.
+      title: What `mine` is of, in a word or two.
+      base_title: What `base` is of.
+
+    Returns:
+      HTML; empty if there is nothing to compare.
+    """
+    shown = [c for c in mine if is_number(mine[c]) and is_number(base.get(c))]
+    if not shown:
+        return ""
+    shown.sort(key=lambda c: base[c] - mine[c])
+    better = sum(mine[c] > base[c] for c in shown)
+    left_out = len(set(mine) | set(base)) - len(shown)
+    scale = max(max(mine[c], base[c]) for c in shown) or 1.0
+    items = "".join(_class_bar(c, mine[c], base[c], scale, (title, base_title)) for c in shown)
+    return (
+        f"<p><b>{better} of {len(shown)} classes</b> are better off with {text(title)}."
+        + (f" {left_out} without a figure are left out." if left_out else "")
+        + f'</p><ol class="bars">{items}</ol>'
+    )
+
+
+def _class_bar(
+    label: str, mine: float, base: float, scale: float, titles: tuple[str, str]
+) -> str:
+    gain = mine - base
+    return (
+        f'<li><span class="who">{name(label)}</span><span class="track" aria-hidden="true">'
+        f'<i class="k-joint" style="--v:{max(0, mine) / scale:.3f}"></i>'
+        f'<i class="k-log_mel" style="--v:{max(0, base) / scale:.3f}"></i></span>'
+        f'<span class="what"><span class="hidden">{text(titles[0])} </span>{mine:.2f}'
+        f'<span class="hidden">, {text(titles[1])} {base:.2f}, difference</span> '
+        f'<em class="{"up" if gain > 0 else "down"}">{"+" if gain > 0 else "−"}{abs(gain):.2f}</em>'
+        "</span></li>"
+    )
+
+
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers that enclose a range, about so many."""
     size = max(abs(low), abs(high))
@@ -828,6 +873,18 @@ dl.facts dd{margin:0;min-width:0;overflow-wrap:anywhere}
 code,pre{font:.88em/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--card);padding:1rem;
 border:1px solid var(--line);border-radius:6px}
+.key{white-space:nowrap;margin-right:.8rem}
+.key:before{content:"";display:inline-block;width:1.6em;height:.5em;border-radius:2px;
+background:var(--c);margin-right:.4em;vertical-align:.1em}
+.bars{list-style:none;margin:0;padding:0;columns:2;column-gap:3rem;font-size:.88rem}
+.bars li{display:grid;grid-template-columns:minmax(6.5rem,9.5rem) 1fr 5.4rem;gap:.7rem;
+align-items:center;break-inside:avoid;padding:.2rem 0;line-height:1.2}
+.track i{display:block;height:6px;border-radius:0 3px 3px 0;background:var(--c);margin:2px 0;
+width:max(2px,calc(var(--v)*100%))}
+.track .k-log_mel{height:4px}
+.what{text-align:right;white-space:nowrap}
+.what em{font-style:normal;color:var(--soft);display:inline-block;min-width:2.9rem}
+.what em.up{color:var(--good)}.what em.down{color:var(--bad)}
 summary{cursor:pointer;color:var(--accent);padding:.35rem 0}
 footer{color:var(--soft);font-size:.85rem;padding-top:1rem;padding-bottom:5rem}
 @media (max-width:44rem){
@@ -842,6 +899,8 @@ table.stack th,table.stack td{border:0;padding:.1rem 0;background:none!important
 table.stack tbody th{grid-column:1/-1;padding-bottom:.3rem}
 table.stack td{display:flex;justify-content:space-between;gap:.5rem}
 table.stack td:before{content:attr(data-label);color:var(--soft);font-size:.85rem}
+.bars{columns:1}
+.bars li{grid-template-columns:7rem 1fr 5.2rem}
 .guide{grid-template-columns:1fr}
 dl.facts{grid-template-columns:1fr;gap:0}
 dl.facts dd{margin-bottom:.5rem}

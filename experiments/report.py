@@ -359,19 +359,9 @@ def _classes_section(rows: Mapping[str, Mapping]) -> str:
     panels = []
     for key, title in (("qbe_per_class", "Query by example"), ("cls_per_class", "Classification")):
         mine, base = joint.get(key) or {}, log_mel.get(key) or {}
-        shown = [c for c in mine if is_number(mine[c]) and is_number(base.get(c))]
-        if not shown:
-            continue
-        shown.sort(key=lambda c: base[c] - mine[c])
-        better = sum(mine[c] > base[c] for c in shown)
-        left_out = len(set(mine) | set(base)) - len(shown)
-        scale = max(max(mine[c], base[c]) for c in shown) or 1.0
-        items = "".join(_class_bar(c, mine[c], base[c], scale) for c in shown)
-        panels.append((key[:3], title, (
-            f"<p><b>{better} of {len(shown)} classes</b> are better off with joint."
-            + (f" {left_out} without a figure are left out." if left_out else "")
-            + f'</p><ol class="bars">{items}</ol>'
-        )))
+        bars = pages.class_bars(mine, base, "joint")
+        if bars:
+            panels.append((key[:3], title, bars))
     if not panels:
         return ""
     inputs = "".join(
@@ -386,19 +376,6 @@ def _classes_section(rows: Mapping[str, Mapping]) -> str:
         "the classes where log mel is the better guide. "
         '<span class="key k-joint">joint</span> <span class="key k-log_mel">log mel</span></p>'
         f'<div class="choice">{inputs}{bodies}</div>'
-    )
-
-
-def _class_bar(label: str, mine: float, base: float, scale: float) -> str:
-    gain = mine - base
-    return (
-        f'<li><span class="who">{name(label)}</span><span class="track" aria-hidden="true">'
-        f'<i class="k-joint" style="--v:{max(0, mine) / scale:.3f}"></i>'
-        f'<i class="k-log_mel" style="--v:{max(0, base) / scale:.3f}"></i></span>'
-        f'<span class="what"><span class="hidden">joint </span>{mine:.2f}'
-        f'<span class="hidden">, log mel {base:.2f}, difference</span> '
-        f'<em class="{"up" if gain > 0 else "down"}">{"+" if gain > 0 else "−"}{abs(gain):.2f}</em>'
-        "</span></li>"
     )
 
 
@@ -873,9 +850,6 @@ _STYLE = """
 .scores td:not([data-label="Recovery"]):not([data-label="Ratio"]){min-width:5.2rem}
 .gauge{display:block;height:4px;border-radius:2px;margin-top:4px;margin-left:auto;width:100%;
 background:linear-gradient(var(--c),var(--c)) 0 0/calc(var(--v)*100%) 100% no-repeat var(--line)}
-.key{white-space:nowrap;margin-right:.8rem}
-.key:before{content:"";display:inline-block;width:1.6em;height:.5em;border-radius:2px;
-background:var(--c);margin-right:.4em;vertical-align:.1em}
 .choice>label{display:inline-block;padding:.45rem .95rem;border:1px solid var(--line);
 background:var(--card);cursor:pointer;font-size:.9rem;border-radius:1.4rem;
 margin:.2rem .3rem 1rem 0}
@@ -883,15 +857,6 @@ margin:.2rem .3rem 1rem 0}
 color:var(--accent-ink)}
 .choice>input:focus-visible+label{outline:3px solid var(--accent);outline-offset:2px}
 .choice #m-qbe:checked~.p-cls,.choice #m-cls:checked~.p-qbe{display:none}
-.bars{list-style:none;margin:0;padding:0;columns:2;column-gap:3rem;font-size:.88rem}
-.bars li{display:grid;grid-template-columns:minmax(6.5rem,9.5rem) 1fr 5.4rem;gap:.7rem;
-align-items:center;break-inside:avoid;padding:.2rem 0;line-height:1.2}
-.track i{display:block;height:6px;border-radius:0 3px 3px 0;background:var(--c);margin:2px 0;
-width:max(2px,calc(var(--v)*100%))}
-.track .k-log_mel{height:4px}
-.what{text-align:right;white-space:nowrap}
-.what em{font-style:normal;color:var(--soft);display:inline-block;min-width:2.9rem}
-.what em.up{color:var(--good)}.what em.down{color:var(--bad)}
 .query{display:grid;grid-template-columns:minmax(9rem,1.25fr) 5fr;gap:.4rem 1.6rem;
 padding:1.1rem 0 1.3rem;border-top:1px solid var(--line);align-items:start}
 .ask{grid-row:1/3}
@@ -963,8 +928,6 @@ cursor:pointer;border-radius:5px;min-height:1.7rem}
 .gauge{display:inline-block;width:min(5rem,20vw);margin:0 .6rem 0 0;vertical-align:.2em}
 .scores td>span{display:flex;flex-flow:row-reverse;align-items:center}
 .scores td:has(.gauge),.scores td:nth-last-child(-n+2){grid-column:1/-1}
-.bars{columns:1}
-.bars li{grid-template-columns:7rem 1fr 5.2rem}
 .query{grid-template-columns:1fr 1fr;gap:.8rem 1rem}
 .ask{grid-row:auto;grid-column:1/-1}
 .found ol{grid-template-columns:1fr}

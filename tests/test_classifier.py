@@ -101,8 +101,10 @@ def test_class_with_one_recording_is_learned_but_not_scored():
     assert checked.mean == pytest.approx(checked.per_class[:2].mean())
     assert checked.accuracy == 1.0  # of the twelve that could be right
     fitted = classifier.fit(examples, CONFIG)
-    scores = fitted.predict_segments(examples.vectors, examples.segment, len(examples))
-    assert scores[12].argmax() == 2
+    scores = fitted.classifier.predict_segments(
+        examples.vectors, examples.segment, len(examples)
+    )
+    assert scores[:, 2].argmax() == 12
 
 
 def test_nothing_to_check_where_every_class_has_one_recording():
@@ -162,10 +164,26 @@ def test_weight_decay_is_chosen_on_held_out_recordings(monkeypatch):
 
     monkeypatch.setattr(classification, "_held_out_curve", curve)
     examples = Examples.of(embedded(["cat", "dog"] * 10))
-    fitted = classifier.fit(examples, CONFIG)
+    fitted = classifier.fit(examples, ClassifyConfig(hidden_units=4))
     assert tried == [0.01, 0.1, 1.0]
-    assert fitted.config.weight_decay == 0.1 and fitted.rounds == 3
-    assert fitted.validation_map == (0.5, 0.6, 0.7)
+    assert fitted.regularised == "weight decay 0.1, 3 rounds"
+    assert fitted.classifier.validation_map == (0.5, 0.6, 0.7)
+    assert [len(weight) for weight in fitted.classifier.weights] == [8, 4, 4, 2]
+
+
+def test_linear_classifier_is_the_probe_of_segment_means(examples):
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = classifier.fit(examples, CONFIG, choose=False)
+    means = np.stack([examples.vectors[examples.segment == row].mean(0) for row in range(27)])
+    inputs = (means - means.mean(axis=0)) / means.std(axis=0)
+    model = LogisticRegression(C=classifier.PENALTY).fit(inputs, examples.labels.argmax(axis=1))
+    np.testing.assert_allclose(
+        fitted.classifier.predict_patches(means), model.predict_proba(inputs), atol=1e-3
+    )
+    several = Examples.of(embedded(["cat", "dog", "cat;dog", "owl"] * 4))
+    scores = classifier.fit(several, CONFIG).classifier.predict_patches(several.vectors)
+    assert scores[2::4].max() <= 1 and (scores.sum(axis=1) > 1.2).any()  # a sigmoid a class
 
 
 def test_suggestions_are_the_least_sure_one_a_recording_first():
@@ -179,7 +197,7 @@ def test_saved_and_read_without_pickle(examples, tmp_path):
     class Model:
         path, digest = "runs/other/export", "abc"
 
-    fitted = classifier.fit(examples, CONFIG, choose=False)
+    fitted = classifier.fit(examples, CONFIG, choose=False).classifier
     folder = str(tmp_path / "classifier")
     SoundClassifier(examples.classes, fitted, "abc", {"model": "runs/mine/export"}).save(folder)
     read = SoundClassifier.load(folder)
