@@ -16,6 +16,7 @@ import dataclasses
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -172,7 +173,8 @@ def _fit_linear(
     examples: Examples, settings: classification.ClassifierConfig, choose: bool
 ) -> Fitted:
     # The matrices are small: a second thread would wait more than it works.
-    with threadpoolctl.threadpool_limits(1):
+    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # few labels a class: so it is meant
         found = probe.fit_probe(
             mean_by_segment(examples.vectors, examples.segment, len(examples)), examples.labels,
             examples.groups.tolist(),
