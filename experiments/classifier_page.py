@@ -297,6 +297,7 @@ def _suggestion(
 
 
 _STYLE = """
+#curve .chart{max-width:32rem}
 .wide{overflow-x:auto;margin:.8rem 0}
 .matrix{width:auto;font-size:.8rem;border-collapse:separate;border-spacing:1px}
 .matrix th,.matrix td{padding:.2rem .35rem;border:0;min-width:1.7rem;text-align:center}
