@@ -43,8 +43,7 @@ EXTRAS = {
     "hear": ["hearvalidator>=2021.0.2", "torch>=2.2"],
     # What benchmarks compare with; each is optional, absent ones are named as skipped.
     "bench": [
-        "faiss-cpu>=1.8", "kaldi-native-fbank>=1.19", "kapre>=0.3.6", "librosa>=0.10.2",
-        "torch>=2.4",
+        "faiss-cpu>=1.8", "kaldi-native-fbank>=1.19", "librosa>=0.10.2", "torch>=2.4",
     ],
     "parquet": ["pyarrow>=15"],
     "search": ["faiss-cpu>=1.8"],  # for indices beyond a million vectors

@@ -150,7 +150,7 @@ def _growth_table() -> harness.Table:
     table = harness.Table(
         "Growth of query by example", "time per pair (segments²) and per pair and class"
     )
-    sizes = [(2000, 64), (4000, 64), (8000, 64), (4000, 128), (4000, 256)]
+    sizes = [(1000, 64), (2000, 64), (4000, 64), (4000, 128), (4000, 256)]
     data = {size: synthetic(*size) for size in sizes}
     calls = {
         size: (lambda found=found: retrieval.query_by_example_map(*found[:2]))

@@ -4,11 +4,9 @@
 
 All candidates compute VGGish's front end (25 ms windows every 10 ms, 512-point magnitude spectrum,
 64 HTK mel bands) with the same mel weights, of clips one at a time and of all in one batch where
-they can; how far each is from a float64 twin in log mel stands beside it. kaldi-native-fbank's
-triangles are linear in Hz, and OpenL3's front end (librosa's, or kapre's tf.signal.stft) has other
-settings; the former is told though it is not equal, the latter is covered by its two kernels. Goal:
-the fastest of all in float32 at equal numerics, and at least 1.5 times VGGish's NumPy formulation
-and librosa.
+they can; how far each is from a float64 twin in log mel stands beside it. OpenL3's front end is
+librosa's or kapre's, i.e. tf.signal.stft, with other settings. Goal: the fastest of all in float32
+at equal numerics, and at least 1.5 times VGGish's NumPy formulation and librosa.
 """
 
 import functools
@@ -50,7 +48,7 @@ def candidates() -> dict:
         "TensorFlow graph compiled by XLA (ours, fixed shape)": lambda clips: compiled(
             clips
         ).numpy(),
-        "tf.signal, batched": tf.function(_tf_signal),
+        "tf.signal.stft, as in kapre": tf.function(_tf_signal),
         "VGGish (NumPy, float64)": lambda clips: np.stack([twin(clip) for clip in clips]),
     }
     if not harness.absent("librosa"):

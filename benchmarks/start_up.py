@@ -41,7 +41,7 @@ def measure() -> list[harness.Table]:
 
     table = harness.Table("Start-up", "wall time of a process, files in the page cache")
     calls = {f"{name} --help": command("-m", name, "--help") for name in scripts()}
-    taken = harness.interleaved(calls, repeats=3)
+    taken = harness.interleaved(calls, repeats=2)
     slowest = max(taken, key=lambda name: taken[name].median)
     table.add(f"slowest of {len(taken)} scripts: {slowest}", taken[slowest].median, "s")
     quickest = min(measurement.median for measurement in taken.values())
@@ -50,7 +50,7 @@ def measure() -> list[harness.Table]:
         "import tensorflow": command("-c", "import tensorflow"),
         "to the first training step done": command("-m", "benchmarks.start_up", "first_step"),
     }
-    for name, measurement in harness.interleaved(others, repeats=3).items():
+    for name, measurement in harness.interleaved(others, repeats=2).items():
         table.add(name, measurement.median, "s")
     table.goal("--help of any script, seconds", taken[slowest].median, 1.0, at_most=True)
     return [table]

@@ -27,6 +27,12 @@ def test_candidates_take_turns():
     }
 
 
+def test_what_a_turn_needs_is_made_anew_and_given():
+    made, given = iter(range(10)), []
+    harness.interleaved({"a": given.append}, 2, warm_up=1, before={"a": lambda: next(made)})
+    assert given == [0, 1, 2]
+
+
 def test_ratio_is_the_median_of_rounds():
     # A machine that is three times as slow in the second round changes no ratio.
     ours, theirs = harness.Measurement((1.0, 3.0, 1.0)), harness.Measurement((2.0, 6.0, 4.0))
