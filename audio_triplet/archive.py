@@ -93,8 +93,9 @@ def embed(
     """
     config = config or EmbedConfig()
     bad_files = bad_files or pieces.BadFiles()
-    decoded = _Decoder(manifest, config)
-    batches = _Batches(model, config.batch_size)
+    by_mel = getattr(model, "has_encoder", False)
+    decoded = _Decoder(manifest, config, by_mel)
+    batches = _Batches(_forward_mel(model) if by_mel else _forward(model), config.batch_size)
     under_way: dict[int, _UnderWay] = collections.defaultdict(_UnderWay)
     starts = manifest.frame["start_seconds"].to_numpy(np.float64)
     hop_seconds = config.hop_samples / _RATE
@@ -109,18 +110,19 @@ def embed(
                 heard(max(0.0, content - segment.sent * hop_seconds))
                 segment.seconds, segment.expected = content, segment.sent
             else:
-                segment.sent += len(content)
-                heard(len(content) * hop_seconds)
-                for done, vectors, energies in batches.add(row, content):
-                    under_way[done].take(vectors, energies)
+                segment.sent += len(content[0])
+                segment.energies.append(content[1])
+                heard(len(content[0]) * hop_seconds)
+                for done, vectors in batches.add(row, content[0]):
+                    under_way[done].take(vectors)
             for done in [row for row in under_way if under_way[row].finished]:
                 segment = under_way.pop(done)
                 if not segment.failed:
                     yield segment.embedded(done, starts[done], config)
     finally:
         decoded.stop()
-    for done, vectors, energies in batches.rest():
-        under_way[done].take(vectors, energies)
+    for done, vectors in batches.rest():
+        under_way[done].take(vectors)
     for row in sorted(under_way):
         if not under_way[row].failed:
             yield under_way[row].embedded(row, starts[row], config)
@@ -131,22 +133,21 @@ class _UnderWay:
 
     def __init__(self):
         self.sent, self.expected, self.seconds, self.failed = 0, None, 0.0, False
+        self.energies: list[np.ndarray] = []
         self._count = 0
         self._vectors: list[np.ndarray] = []
-        self._energies: list[np.ndarray] = []
 
-    def take(self, vectors: np.ndarray, energies: np.ndarray) -> None:
+    def take(self, vectors: np.ndarray) -> None:
         """The next patches' embeddings, in order."""
         self._count += len(vectors)
         self._vectors.append(vectors)
-        self._energies.append(energies)
 
     @property
     def finished(self) -> bool:
         return self.expected == self._count
 
     def embedded(self, row: int, start_seconds: float, config: EmbedConfig) -> Embedded:
-        vectors, energy = np.concatenate(self._vectors), np.concatenate(self._energies)
+        vectors, energy = np.concatenate(self._vectors), np.concatenate(self.energies)
         start = start_seconds + np.arange(len(vectors)) * (config.hop_samples / _RATE)
         end = np.minimum(start + _PATCH_SECONDS, start_seconds + self.seconds)
         if config.level == "segment":
@@ -157,62 +158,65 @@ class _UnderWay:
         return Embedded(row, vectors, start, end, energy, self.seconds)
 
 
-class _Batches:
-    """Gathers patches of equal length from any segments, and embeds them a full batch at a time.
+def _forward_mel(model) -> Callable[[np.ndarray], np.ndarray]:
+    """Mel energies of patches to embeddings, [n, 96, mels] → [n, dim], by the encoder alone."""
+    return lambda energies: model.encode(features.log_mel(energies)).numpy()
 
-    Whole patches are all of one length. A segment shorter than that is one patch, which the model
-    pads; in a batch with others of as many whole windows its answer is the same as alone.
+
+def _forward(model: Callable) -> Callable[[np.ndarray], np.ndarray]:
+    """Waveforms of patches to embeddings, [n, samples] → [n, dim], by any model of the contract."""
+    return lambda waveforms: model(tf.constant(waveforms))["patch_embeddings"][:, 0].numpy()
+
+
+class _Batches:
+    """Gathers patches of any segments, and embeds them a full batch at a time.
+
+    Those of one batch have one shape, which matters for waveforms: whole patches are all of one
+    length, and a segment shorter than that is one patch, which the model pads; in a batch with
+    others of as many whole windows its answer is the same as alone.
     """
 
-    def __init__(self, model: Callable, batch_size: int):
-        self._model, self._batch_size = model, batch_size
-        self._waiting: dict[int, list[tuple[int, np.ndarray]]] = collections.defaultdict(list)
+    def __init__(self, forward: Callable[[np.ndarray], np.ndarray], batch_size: int):
+        self._forward, self._batch_size = forward, batch_size
+        self._waiting: dict[tuple, list[tuple[int, np.ndarray]]] = collections.defaultdict(list)
         self._count = 0
 
-    def add(self, row: int, waveforms: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Takes float32[n, samples] of a segment; yields (row, vectors, energies) now known."""
-        waiting = self._waiting[waveforms.shape[1]]
-        for waveform in waveforms:
-            waiting.append((row, waveform))
+    def add(self, row: int, patches: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Takes patches of a segment; yields (row, embeddings) that are now known."""
+        shape = patches.shape[1:]
+        waiting = self._waiting[shape]
+        for patch in patches:
+            waiting.append((row, patch))
             self._count += 1
             if len(waiting) == self._batch_size:
-                yield from self._run(waveforms.shape[1])
+                yield from self._run(shape)
             elif self._count > _WAITING_BATCHES * self._batch_size:
                 yield from self._run(max(self._waiting, key=lambda n: len(self._waiting[n])))
 
-    def rest(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def rest(self) -> Iterator[tuple[int, np.ndarray]]:
         """What is still waiting."""
-        for samples in list(self._waiting):
-            yield from self._run(samples)
+        for shape in list(self._waiting):
+            yield from self._run(shape)
 
-    def _run(self, samples: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        items = self._waiting[samples][:]
-        self._waiting[samples].clear()  # in place: `add` holds on to the list
+    def _run(self, shape: tuple) -> Iterator[tuple[int, np.ndarray]]:
+        items = self._waiting[shape][:]
+        self._waiting[shape].clear()  # in place: `add` holds on to the list
         self._count -= len(items)
         if not items:
             return
-        waveforms = tf.constant(np.stack([waveform for _, waveform in items]))
-        vectors = self._model(waveforms)["patch_embeddings"][:, 0].numpy()
-        energies = _energies(waveforms).numpy()
+        vectors = self._forward(np.stack([patch for _, patch in items]))
         first = 0
         for row, run in itertools.groupby(items, key=lambda item: item[0]):
             last = first + sum(1 for _ in run)
-            yield row, vectors[first:last], energies[first:last]
+            yield row, vectors[first:last]
             first = last
-
-
-@tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32)])
-def _energies(waveforms):
-    """float32[n]: mean mel energy of each waveform's one patch, padded with silence."""
-    mel = features.mel_energies(waveforms)
-    return tf.reduce_sum(mel, [1, 2]) / (features.DEFAULT.patch_frames * features.DEFAULT.mel_bands)
 
 
 class _Decoder:
     """Decodes segments in threads; iterating gives (row, "patches" | "end" | "bad", content)."""
 
-    def __init__(self, manifest: Manifest, config: EmbedConfig):
-        self._frame, self._hop = manifest.frame, config.hop_samples
+    def __init__(self, manifest: Manifest, config: EmbedConfig, by_mel: bool):
+        self._frame, self._hop, self._by_mel = manifest.frame, config.hop_samples, by_mel
         self._rows = iter(range(len(manifest)))
         self._lock = threading.Lock()
         self._queue: queue.Queue = queue.Queue(4 * config.threads)
@@ -267,11 +271,12 @@ class _Decoder:
         start, end = float(segment["start_seconds"]), float(segment["end_seconds"])
         seconds = 0.0
         try:
-            for waveforms, heard in _patches(_blocks(segment["path"], start, end), self._hop):
+            blocks = _blocks(segment["path"], start, end)
+            for patches, energies, heard in _patches(blocks, self._hop, self._by_mel):
                 if self._stopped.is_set():
                     return
-                if len(waveforms):
-                    self._put(row, "patches", waveforms)
+                if len(patches):
+                    self._put(row, "patches", (patches, energies))
                 seconds = heard / _RATE
             if not seconds:
                 raise audio.AudioError(segment["path"], f"no sound at {start:g} s")
@@ -301,18 +306,23 @@ def _blocks(path: str, start_seconds: float, end_seconds: float) -> Iterator[np.
         first, left = first + wanted, left - wanted
 
 
-def _patches(blocks: Iterable[np.ndarray], hop: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Cuts a stream into the waveforms of its patches.
+def _patches(
+    blocks: Iterable[np.ndarray], hop: int, by_mel: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Cuts a stream into patches.
 
     Args:
       blocks: float32[samples], to be put together.
-      hop: Samples from one patch to the next.
+      hop: Samples from one patch to the next, whole frames.
+      by_mel: Whether patches are given as mel energies, else as waveforms.
 
     Yields:
-      float32[n, samples] of the patches that are complete, n may be 0, and the number of samples
-      heard so far. A stream shorter than a patch is one waveform of as many samples as its whole
-      windows have (at least one, padded), the shortest that has the same mel energies.
+      The patches that are complete, n may be 0, as float32[n, 96, mels] or float32[n, samples];
+      their energies float32[n]; and the number of samples heard so far. A stream shorter than a
+      patch is one patch: its mel energies padded with silence, or a waveform of as many samples
+      as its whole windows have (at least one, padded), the shortest that has the same energies.
     """
+    config = features.DEFAULT
     rest, skip, heard, count = np.zeros(0, np.float32), 0, 0, 0
     for block in blocks:
         heard += len(block)
@@ -320,18 +330,31 @@ def _patches(blocks: Iterable[np.ndarray], hop: int) -> Iterator[tuple[np.ndarra
         rest, skip = np.concatenate([rest, block[skipped:]]), skip - skipped
         new = max(0, 1 + (len(rest) - _PATCH_SAMPLES) // hop)
         if new:
-            windows = np.lib.stride_tricks.sliding_window_view(rest, _PATCH_SAMPLES)[::hop][:new]
+            yield *_cut(rest[: (new - 1) * hop + _PATCH_SAMPLES], hop, by_mel), heard
             skip = max(0, new * hop - len(rest))
             rest = rest[new * hop :]
             count += new
         else:
-            windows = np.zeros((0, _PATCH_SAMPLES), np.float32)
-        yield windows, heard
+            yield np.zeros((0, 0), np.float32), np.zeros(0, np.float32), heard
     if heard and not count:
-        config = features.DEFAULT
         windows = max(1, config.frames(len(rest)))
         samples = config.window_samples + (windows - 1) * config.hop_samples
-        yield np.pad(rest[:samples], (0, max(0, samples - len(rest))))[None], heard
+        waveform = np.pad(rest[:samples], (0, max(0, samples - len(rest))))
+        mel = np.pad(
+            features.mel_energies_numpy(waveform), ((0, config.patch_frames - windows), (0, 0))
+        )
+        yield (mel if by_mel else waveform)[None], mel.mean()[None], heard
+
+
+def _cut(waveform: np.ndarray, hop: int, by_mel: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The patches of a waveform that holds whole ones, and their energies."""
+    config = features.DEFAULT
+    view = np.lib.stride_tricks.sliding_window_view
+    mel = features.mel_energies_numpy(waveform)  # [frames, mels]
+    patches = view(mel, config.patch_frames, axis=0)[:: hop // config.hop_samples]
+    patches = patches.transpose(0, 2, 1)  # [n, 96, mels], nothing is copied
+    energies = patches.mean(axis=(1, 2))
+    return (patches if by_mel else view(waveform, _PATCH_SAMPLES)[::hop]), energies
 
 
 # --- sets of embeddings --------------------------------------------------------------------------

@@ -183,6 +183,11 @@ class Model:
         """The weights."""
         return tuple(self._embed.variables)
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether `encode` works: exports of older versions, and of others, lack it."""
+        return ENCODER_SIGNATURE in self._loaded.signatures
+
     def encode(self, log_mel) -> tf.Tensor:
         """The encoder without its front end.
 
@@ -195,7 +200,7 @@ class Model:
         Raises:
           ExportError: The export is from before it had this signature.
         """
-        if ENCODER_SIGNATURE not in self._loaded.signatures:
+        if not self.has_encoder:
             raise ExportError(
                 f"{self.path}: has no signature {ENCODER_SIGNATURE!r}, an older version wrote it; "
                 "repeat the command that trained it: nothing is left to train, it only exports"

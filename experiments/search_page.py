@@ -53,6 +53,7 @@ def write_page(path: str, found: Found) -> None:
             f"<p>{len(clips.unreadable)} of {len(clips)} sounds could not be read; their players "
             "say so.</p>"
         )
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     pages.write(path, pages.page(
         f"Sounds like {names}", _lede(found), sections, clips, style=_STYLE, footer=footer,
     ))

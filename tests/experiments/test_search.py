@@ -168,6 +168,29 @@ def test_an_index_grows_by_what_is_new(command, sounds, small_model, tmp_path):
     assert again.split("\n")[1:] == told.split("\n")[1:] and "10 files" in again
 
 
+def test_whole_files_as_segments_and_faiss_beside_them(command, sounds, small_model, tmp_path):
+    folder = tmp_path / "index"
+    arguments = (f"--index={folder}", f"--model={small_model.path}", "--level=segment")
+    assert "8 vectors of 9 segments" in command("index", sounds, *arguments)
+    copy = tmp_path / "copy.wav"
+    shutil.copy(sounds / "high" / "2.wav", copy)
+    told = json.loads(command("search", copy, f"--index={folder}", "--top=1", "--json"))
+    [hit] = told["hits"]
+    assert hit["path"] == str(sounds / "high" / "2.wav") and hit["score"] > 0.9999
+    assert (hit["start_seconds"], hit["end_seconds"]) == (0, 4)
+    pytest.importorskip("faiss")
+    assert "too few vectors (8)" in command("index", f"--index={folder}", "--faiss=ivf")
+    dense = (f"--index={tmp_path / 'dense'}", "--hop_seconds=0.1", "--faiss=ivf")
+    told = command("index", sounds, *dense, f"--model={small_model.path}")
+    assert "recall@10" in told and "a patch every 0.1 s" in told
+    page = tmp_path / "new" / "page.html"
+    told = command(
+        "search", copy, f"--index={tmp_path / 'dense'}", "--top=1", f"--page={page}"
+    )
+    assert "searched by IVF" in told and str(sounds / "high") in told
+    check_page(page.read_text(encoding="utf-8"))
+
+
 def test_embed_tells_what_it_did(command, sounds, small_model, tmp_path):
     out = tmp_path / "out"
     told = command("embed", sounds, f"--output_dir={out}", f"--model={small_model.path}")
