@@ -18,14 +18,13 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 
 def scripts() -> list[str]:
-    """Modules of this repository that are commands."""
-    found = []
-    for path in sorted(_ROOT.glob("*/**/*.py")):
-        parts = path.relative_to(_ROOT).with_suffix("").parts
-        if parts[0] in ("audio_triplet", "benchmarks", "data_prep", "experiments"):
-            if '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
-                found.append(".".join(parts))
-    return found
+    """Modules of this repository that are commands for its users."""
+    paths = [*_ROOT.glob("data_prep/*.py"), *_ROOT.glob("experiments/*.py")]
+    found = [
+        f"{path.parent.name}.{path.stem}" for path in sorted(paths)
+        if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+    ]
+    return [*found, "benchmarks.run"]
 
 
 def measure() -> list[harness.Table]:
@@ -33,7 +32,8 @@ def measure() -> list[harness.Table]:
     def command(*arguments):
         def call():
             done = subprocess.run(
-                [sys.executable, *arguments], capture_output=True, cwd=_ROOT, check=False
+                [sys.executable, *arguments], stdin=subprocess.DEVNULL, capture_output=True,
+                cwd=_ROOT, check=False,
             )
             if done.returncode not in (0, 1):  # absl's --help exits with 1
                 raise RuntimeError(f"{arguments}: {done.stderr.decode()[-500:]}")
