@@ -3,9 +3,9 @@
     python -m benchmarks.run --output_dir=results
     python -m benchmarks.run --output_dir=/tmp/results --only=front_end,decode --corpus=esc50:DIR
 
-Each stage runs in a process of its own, as `python -m benchmarks.STAGE` would run it. Written to
---output_dir: benchmarks.json and benchmarks.md, with machine, commit, versions and command. About
-12 minutes on two cores. Peers come with `pip install -e '.[bench]'`; absent ones are named.
+Each stage runs in a process of its own, as `python -m benchmarks.STAGE` would run it, and says how
+long it took. Written to --output_dir: benchmarks.json and benchmarks.md, with machine, commit,
+versions and command. Peers come with `pip install -e '.[bench]'`; absent ones are named.
 """
 
 import json
