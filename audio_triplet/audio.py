@@ -16,6 +16,7 @@ Where libsndfile is known to be wrong this module works around it; each case was
 *   Just after a seek, MP3 frames lack the bits kept in earlier frames ("bit reservoir"), and are
     wrong. `_Source.seek` enters some frames earlier. And python-soundfile seeks after every read,
     so an MP3 read in blocks is damaged at their borders: `_Sound` prevents that.
+*   A seek in an Ogg Vorbis stream whose set-up header is damaged crashes; `_decodes` finds out.
 *   The length of an MP3 without a Xing header is guessed from its first frame, and libsndfile cuts
     a longer file there without a word. Such a file is decoded from a pipe, where no length exists.
 *   A WAV (AIFF, AU, W64) cut short is read as if its header had meant it. The log tells.
@@ -460,10 +461,9 @@ class _Source:
         holds = "cannot be"
         if self.frames <= _MOST_FRAMES_A_BYTE * size:
             holds = "are not"
-            with contextlib.suppress(soundfile.SoundFileError):
-                if self._sound.seek(self.frames - 1) == self.frames - 1 and len(
-                    self._sound.read(1, dtype="float32")
-                ):
+            with contextlib.suppress(soundfile.SoundFileError, AudioError):
+                last = self.frames - 1
+                if self._decodes() and self._sound.seek(last) == last and self._decodes():
                     self._open_sound()
                     return
         raise AudioError(
@@ -488,6 +488,12 @@ class _Source:
         elif self._ogg is not None:
             target = self._ogg.safe_target(frame, self.rate)
         reached = 0
+        if target and self._sound.subtype == "VORBIS":
+            if self._decodes():
+                self._sound.seek(0)  # what follows a read is less exact
+            else:
+                self._check_missing(0.0, self.frames / self.rate)
+                target = 0
         if target and self._sound.can_seek() and self._feeder is None:
             try:
                 reached = self._sound.seek(target)
@@ -499,6 +505,15 @@ class _Source:
         self._position = reached
         for _ in self.blocks(frame - reached):
             pass
+
+    def _decodes(self) -> bool:
+        """Whether there is a next frame, which is read.
+
+        To be asked before seeking: in a Vorbis stream whose set-up header is damaged, libsndfile's
+        seek ends the process, while its read only returns nothing.
+        """
+        with _decoding(self.name):
+            return len(self._sound.read(1, dtype="float32")) > 0
 
     def blocks(self, frames: int | None = None) -> Iterator[np.ndarray]:
         """Yields mono float32 blocks from the present position: `frames` in all, or up to the end.

@@ -143,9 +143,15 @@ def clear_errors(program: str):
                 f"{program}: no space left on the disk; free some and run the same command again, "
                 "what is finished is kept"
             ) from error
-        if not _for_the_user(error):
+        if _for_the_user(error):
+            raise SystemExit(f"{program}: {error}") from error
+        trouble = _trouble_with_a_file(error)
+        if not trouble:
             raise
-        raise SystemExit(f"{program}: {error}") from error
+        raise SystemExit(
+            f"{program}: {trouble}; mend that and run the same command again, what is finished is "
+            "kept"
+        ) from error
     finally:
         end_watch()
         for number, handler in handlers.items():
@@ -210,10 +216,29 @@ def _is_full(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, is a full disk: TensorFlow tells it only in words."""
     while error is not None:
         number = getattr(error, "errno", None)
-        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        if number in (errno.ENOSPC, errno.EDQUOT) or _FULL.search(str(error)):
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+_FULL = re.compile("No space left|Disk quota exceeded")
+
+# How TensorFlow's kernels tell what the system said: by types of their own, and in these words.
+_TROUBLE = re.compile(
+    r"(\S+); (Read-only file system|Permission denied|No such file or directory|Not a directory"
+    r"|Input/output error|Stale file handle|Operation not permitted)"
+)
+
+
+def _trouble_with_a_file(error: Exception) -> str | None:
+    """What the system said of a file, if that is why a kernel of TensorFlow failed."""
+    while error is not None:
+        told = type(error).__module__.startswith("tensorflow") and _TROUBLE.search(str(error))
+        if told:
+            return f"{told[1]}: {told[2]}"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _for_the_user(error: Exception) -> bool:

@@ -6,6 +6,7 @@ paper's log mel baseline. All of them go through the same code from here on.
 
 import dataclasses
 import os
+import zipfile
 from collections.abc import Callable
 
 import numpy as np
@@ -101,13 +102,16 @@ class SegmentEmbeddings:
           manifest: The corpus's whole manifest, as at embedding.
 
         Raises:
-          CorpusError: The file is of other segments.
+          CorpusError: The file is damaged, or of other segments.
         """
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {
-                name: file[name] for name in ("row", "patch", "patch_segment", "patch_energy")
-            }
-            names = file["names"]
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {
+                    name: file[name] for name in ("row", "patch", "patch_segment", "patch_energy")
+                }
+                names = file["names"]
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise CorpusError(f"{path}: is damaged ({error}); delete it") from error
         row = arrays["row"]
         if len(row) and row.max() < len(manifest):
             manifest = manifest.take(row)

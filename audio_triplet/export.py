@@ -107,11 +107,28 @@ def export(encoder: keras.Model, path: str, config: dict) -> None:
             ENCODER_SIGNATURE: module.encode.get_concrete_function(),
         },
     )
+    config = config | {"digest": _digest(temporary)}
     with open(os.path.join(temporary, CONFIG_FILE), "w", encoding="utf-8") as file:
         json.dump(config, file, indent=1, ensure_ascii=False)
+    earlier = f"{os.path.normpath(path)}.earlier.tmp"
+    shutil.rmtree(earlier, ignore_errors=True)
     if os.path.exists(path):
-        shutil.rmtree(path)
-    os.replace(temporary, path)
+        os.rename(path, earlier)
+    os.rename(temporary, path)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _digest(path: str) -> str:
+    """A hash of a SavedModel's graph and weights, wherever it lies."""
+    digest = hashlib.sha256()
+    variables = os.path.join(path, "variables")
+    names = sorted(os.listdir(variables)) if os.path.isdir(variables) else []
+    for name in ["saved_model.pb", *(f"variables/{name}" for name in names)]:
+        digest.update(f"{name}\0{os.path.getsize(os.path.join(path, name))}\0".encode())
+        with open(os.path.join(path, name), "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 class Model:
@@ -127,10 +144,25 @@ class Model:
         """Loads a SavedModel of the contract.
 
         Raises:
-          ExportError: It is not there, or has another signature.
+          ExportError: It is not there, damaged, or has another signature.
         """
         if not os.path.exists(os.path.join(path, "saved_model.pb")):
             raise ExportError(f"{path}: holds no saved_model.pb; give the folder of a SavedModel")
+        self.path = path
+        self.config = {}
+        config_path = os.path.join(path, CONFIG_FILE)
+        try:
+            if os.path.exists(config_path):
+                with open(config_path, encoding="utf-8") as file:
+                    self.config = json.load(file)
+            expected = self.config.pop("digest", None)
+        except (OSError, ValueError, AttributeError) as error:
+            raise ExportError(f"{config_path}: is damaged ({error}); export it again") from error
+        if expected is not None and expected != self.digest:
+            raise ExportError(
+                f"{path}: is damaged, or not what was exported: its files have not the digest that "
+                f"{CONFIG_FILE} tells; copy it again"
+            )
         try:
             self._loaded = tf.saved_model.load(path)
             self._embed = self._loaded.signatures[SIGNATURE]
@@ -144,26 +176,12 @@ class Model:
                 f"{path}: its signature takes {sorted(inputs)} and gives {sorted(outputs)}; a "
                 f"model exported by audio_triplet takes waveform and gives {sorted(wanted)}"
             )
-        self.path = path
         self.embedding_size = outputs["segment_embedding"].shape[-1]
-        config_path = os.path.join(path, CONFIG_FILE)
-        self.config = {}
-        if os.path.exists(config_path):
-            with open(config_path, encoding="utf-8") as file:
-                self.config = json.load(file)
 
     @functools.cached_property
     def digest(self) -> str:
         """What tells this model from every other, wherever it lies: a hash of graph and weights."""
-        digest = hashlib.sha256()
-        variables = os.path.join(self.path, "variables")
-        names = sorted(os.listdir(variables)) if os.path.isdir(variables) else []
-        for name in ["saved_model.pb", *(f"variables/{name}" for name in names)]:
-            digest.update(f"{name}\0{os.path.getsize(os.path.join(self.path, name))}\0".encode())
-            with open(os.path.join(self.path, name), "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        return digest.hexdigest()
+        return _digest(self.path)
 
     def __call__(self, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
         """Embeds waveforms, see `embed_waveforms`.

@@ -199,7 +199,7 @@ class Part:
         self._path = os.path.join(folder, info.name)
         try:
             self.vectors, self.spans, self.segments = (
-                np.load(os.path.join(self._path, f"{name}.npy"), mmap_mode="r")
+                np.load(os.path.join(self._path, f"{name}.npy"), mmap_mode="r", allow_pickle=False)
                 for name in ("vectors", "spans", "segments")
             )
         except (ValueError, EOFError) as error:

@@ -279,7 +279,8 @@ class Writer:
         return parts
 
     def _segments(self, info: index.PartInfo) -> np.ndarray:
-        return np.load(os.path.join(self.folder, info.name, "segments.npy"), mmap_mode="r")
+        path = os.path.join(self.folder, info.name, "segments.npy")
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
     def _read_known(self) -> dict[int, tuple[int, int]]:
         """Segment key → stamp of its file, of all that counts."""

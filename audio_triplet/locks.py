@@ -120,6 +120,11 @@ def _holder(descriptor: int) -> str:
         return "it says not which"
 
 
+def is_leftover(name: str) -> bool:
+    """Whether a file's name is that of something half-written."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
 def clear_leftovers(folder: str) -> None:
     """Removes the half-written files that killed writers left in a folder.
 
@@ -131,7 +136,7 @@ def clear_leftovers(folder: str) -> None:
     if "://" in folder or not os.path.isdir(folder):
         return
     for entry in list(os.scandir(folder)):
-        if _LEFTOVER.fullmatch(entry.name):
+        if is_leftover(entry.name):
             logging.info("%s: removed, an earlier run was stopped while writing it", entry.path)
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)

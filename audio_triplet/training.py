@@ -11,6 +11,7 @@ import dataclasses
 import io
 import math
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable
@@ -336,9 +337,19 @@ def _run(trainer, source, output_dir, resume, progress, service) -> list[dict[st
         elif storage.exists(storage.join(output_dir, CONFIG_FILE)):
             config.check_continues(RunConfig.read(output_dir), output_dir)
         config.write(output_dir)
+        locks.clear_leftovers(output_dir)
+        _tidy_checkpoints(checkpoint_dir)
     trainer.any_worker(False)  # the others read the folder when the chief is done with it
-    manager = tf.train.CheckpointManager(trainer.checkpoint(), checkpoint_dir, max_to_keep=2)
+    manager = tf.train.CheckpointManager(
+        trainer.checkpoint(), checkpoint_dir, max_to_keep=_KEPT_CHECKPOINTS
+    )
     restore(trainer, manager)
+    logged = len(read_metrics(output_dir)) if chief else 0
+    if logged and not trainer.steps_done:
+        logging.warning(
+            "%s: %s tells of %d steps, but no checkpoint is there: begins again", output_dir,
+            METRICS_FILE, logged,
+        )
     started = trainer.steps_done
     trainer.check_agreed(started, output_dir)
     log = _Log(output_dir, started, chief)
@@ -432,6 +443,36 @@ def _explained(error, trainer, source, manager) -> Exception:
             f"start all workers again to go on from the last checkpoint ({kept})"
         )
     return error
+
+
+_KEPT_CHECKPOINTS = 2
+
+
+def _tidy_checkpoints(folder: str) -> None:
+    """Makes TensorFlow's list of checkpoints what is there, and removes what no list names.
+
+    A checkpoint is whole when its index is there, which is written last. A run killed between
+    that, the list, and the removal of an older checkpoint leaves one too many, or a part of one;
+    and a lost list must not make a run begin again beside good checkpoints.
+    """
+    locks.clear_leftovers(folder)
+    files = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
+    numbers = {name: re.fullmatch(r"ckpt-(\d+)\.(?:index|data-.*)", name) for name in files}
+    whole = sorted({int(n[1]) for name, n in numbers.items() if n and name.endswith(".index")})
+    kept = whole[-_KEPT_CHECKPOINTS:]
+    if kept:
+        paths = [storage.join(folder, f"ckpt-{number}") for number in kept]
+        state = tf.train.get_checkpoint_state(folder)
+        if state is None or list(state.all_model_checkpoint_paths) != paths:
+            lines = [f'model_checkpoint_path: "ckpt-{kept[-1]}"']
+            lines += [f'all_model_checkpoint_paths: "ckpt-{number}"' for number in kept]
+            # The manager passes over what is not later than the last one it preserves for ever.
+            lines += [f"all_model_checkpoint_timestamps: {2 + n}.0" for n in range(len(kept))]
+            lines += ["last_preserved_timestamp: 1.0"]
+            storage.write_whole(storage.join(folder, "checkpoint"), "\n".join(lines) + "\n")
+    for name, number in numbers.items():
+        if number and int(number[1]) not in kept:
+            tf.io.gfile.remove(storage.join(folder, name))
 
 
 def restore(trainer: Trainer, manager: tf.train.CheckpointManager) -> None:

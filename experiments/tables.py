@@ -53,11 +53,18 @@ def as_read(settings: dict) -> dict:
 
 
 def read_json(path: str) -> dict | None:
-    """The content of a JSON file, None if it is not there."""
+    """The content of a JSON file, None if it is not there.
+
+    Raises:
+      UsageError: It is damaged.
+    """
     if not os.path.exists(path):
         return None
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except ValueError as error:
+        raise cli.UsageError(f"{path}: is damaged ({error}); delete it") from error
 
 
 def write_json(path: str, content: dict) -> None:

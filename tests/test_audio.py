@@ -1,6 +1,7 @@
 """audio_triplet.audio against the samples written, analytic sines, and itself in pieces."""
 
 import concurrent.futures
+import contextlib
 import io
 import os
 import pathlib
@@ -300,6 +301,25 @@ def test_threads_do_not_disturb_each_other(tmp_path):
         for _ in range(3):
             for waveform, truth in zip(pool.map(audio.load_audio, paths), expected, strict=True):
                 np.testing.assert_allclose(waveform, truth, atol=1e-6)
+
+
+def test_damaged_set_up_headers_of_vorbis_do_not_end_the_process(tmp_path):
+    """Libsndfile's seek crashed on nearly every one of these; children would die of it."""
+    from benchmarks.mutants import with_ogg_checksums
+
+    whole = encode(pulsing_noise(5.0, 16_000), 16_000, "OGG", "VORBIS")
+    begin = whole.find(b"\x05vorbis")
+    end = whole.find(b"OggS", begin)
+    for place in range(begin + 30, end, (end - begin) // 20):
+        data = bytearray(whole)
+        data[place] ^= 0x10
+        path = saved(tmp_path, with_ogg_checksums(bytes(data)))
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(audio.AudioError):
+                audio.read_piece(path, 0.2, 1.0)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0, f"dies of a bit {place - begin} bytes into the header"
 
 
 # --- flat memory ----------------------------------------------------------------------------------

@@ -1,0 +1,732 @@
+"""Breaks things for as long as it is given, and counts what does not keep its promise.
+
+    python -m benchmarks.faults --output_dir=results                 # hours
+    python -m benchmarks.faults --output_dir=/tmp/faults --only=kill_training --trials=5
+
+Each part states a promise and tries it: sound files are damaged by the thousand, commands are
+killed, interrupted and starved of disk at random moments, finished files are damaged. The results
+of each trial are kept in --work_dir, so that a part that is stopped goes on where it was, and
+more --trials add to those that are there. Written to --output_dir after every part: faults.json
+and faults.md, with all parts that have trials. The quick part of all this is `tests/robustness`.
+"""
+
+import collections
+import dataclasses
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from absl import app, flags
+
+from audio_triplet import cli, locks, storage
+from benchmarks import mutants
+from benchmarks.commands import Command, Commands
+
+NOBODY = 65534
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """The outcome of one or more tries.
+
+    Attributes:
+      count: How many.
+      problems: What broke the promise; empty if nothing did.
+      told: Something worth counting, e.g. how a file was taken.
+    """
+
+    count: int
+    problems: tuple[str, ...] = ()
+    told: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A promise and how it is tried.
+
+    Attributes:
+      name: For --only.
+      promise: One sentence.
+      quick: The quick test of it.
+      trials: How many by default.
+      run: (bench, number of the first trial, how many) → trials.
+    """
+
+    name: str
+    promise: str
+    quick: str
+    trials: int
+    run: Callable[["Bench", int, int], Iterator[Trial]]
+
+
+class Bench:
+    """What the parts share: a folder to work in, generated sound, commands, finished runs.
+
+    Attributes:
+      folder: Where everything is written.
+      recordings: Sound files of --corpus to damage beside the generated ones.
+    """
+
+    def __init__(self, folder: str, recordings: list[str]):
+        self.folder, self.recordings = os.path.abspath(folder), recordings
+        os.makedirs(self.folder, exist_ok=True)
+        self._commands: Commands | None = None
+
+    def close(self) -> None:
+        """Ends the processes that were started."""
+        if self._commands is not None:
+            self._commands.__exit__()
+
+    def path(self, *names: str) -> str:
+        """A path below the folder; its parent is made."""
+        path = os.path.join(self.folder, *names)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
+    def start(self, job: "Job", out: str, log: str, **how) -> Command:
+        """Starts a job's command with the given output folder."""
+        if self._commands is None:
+            self._commands = Commands()
+        return self._commands.start(
+            job.module, [*job.arguments(self), f"--output_dir={out}"], self.path(log), **how
+        )
+
+    def sounds(self) -> str:
+        """A folder of 48 recordings in three classes, generated once."""
+        import numpy as np
+        import soundfile
+
+        folder = self.path("sounds", "")
+        if not os.path.exists(os.path.join(folder, "done")):
+            for label, hertz in (("low", 200), ("middle", 800), ("high", 3000)):
+                os.makedirs(os.path.join(folder, label), exist_ok=True)
+                for number in range(16):
+                    time_axis = np.arange(16_000 * (1 + number % 4)) / 16_000
+                    noise = np.random.default_rng(number).normal(size=time_axis.size)
+                    tone = np.sin(2 * np.pi * hertz * (1 + 0.02 * number) * time_axis)
+                    name = os.path.join(folder, label, f"{number}.flac")
+                    soundfile.write(name, 0.3 * tone + 0.02 * noise, 16_000)
+            storage.write_whole(os.path.join(folder, "done"), "")
+        return folder
+
+    def reference(self, name: str) -> tuple[str, float]:
+        """The output of a job that nothing disturbed, and the seconds it took.
+
+        Another commit's would differ, and rightly so.
+        """
+        from experiments.provenance import commit
+
+        folder = f"reference-{commit()}"
+        out, told = self.path(folder, name), self.path(folder, f"{name}.json")
+        if not os.path.exists(told):
+            shutil.rmtree(out, ignore_errors=True)
+            begin = time.monotonic()
+            command = self.start(JOBS[name], out, f"{folder}/{name}.log")
+            if command.wait():
+                raise cli.UsageError(f"{name}: fails undisturbed; see {command.log}")
+            storage.write_whole(told, json.dumps(time.monotonic() - begin))
+        with open(told, encoding="utf-8") as file:
+            return out, json.load(file)
+
+
+# --- jobs: the long commands, and what of their output must not differ ----------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A command that may be stopped and run again.
+
+    Attributes:
+      module: The command.
+      arguments: bench → its arguments, without --output_dir.
+      result: Folder of its output → what must be the same however often it was stopped.
+    """
+
+    module: str
+    arguments: Callable[[Bench], list[str]]
+    result: Callable[[str], dict]
+
+
+_SMALL = ["--batch_size=8", "--width=0.0625", "--log_steps=1", "--checkpoint_steps=2",
+          "--precision=float32"]
+
+
+def checkpoint_bytes(folder: str) -> dict:
+    """Name → bytes of every tensor in the newest checkpoint of a folder."""
+    import tensorflow as tf
+
+    reader = tf.train.load_checkpoint(folder)
+    return {
+        name: reader.get_tensor(name).tobytes()
+        for name in reader.get_variable_to_shape_map()
+        if "OBJECT_GRAPH" not in name and "save_counter" not in name
+    }
+
+
+def _training_result(out: str) -> dict:
+    from audio_triplet import training
+
+    varying = ("patches_per_second", "input_wait")
+    rows = [{k: v for k, v in row.items() if k not in varying}
+            for row in training.read_metrics(out)]
+    weights = checkpoint_bytes(os.path.join(out, "checkpoints"))
+    exported = checkpoint_bytes(os.path.join(out, "export", "variables", "variables"))
+    names = sorted(os.listdir(out)) + sorted(os.listdir(os.path.join(out, "checkpoints")))
+    return {"metrics": rows, "weights": weights, "export": exported, "files": names}
+
+
+def _files_result(out: str) -> dict:
+    """Name → bytes of all files."""
+    return {
+        os.path.relpath(os.path.join(folder, name), out): _read(os.path.join(folder, name))
+        for folder, _, names in os.walk(out) for name in names
+    }
+
+
+def _arrays_result(out: str) -> dict:
+    """Name → arrays of all .npz files, and the names of the others."""
+    import numpy as np
+
+    found = {}
+    for name, content in _files_result(out).items():
+        if name.endswith(".npz"):
+            with np.load(os.path.join(out, name), allow_pickle=False) as file:
+                content = {key: file[key].tobytes() for key in file.files if key != "config"}
+        found[name] = content if isinstance(content, dict) else ""
+    return found
+
+
+def _table_result(out: str) -> dict:
+    with open(os.path.join(out, "table1.json"), encoding="utf-8") as file:
+        table = json.load(file)
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in table["rows"]]
+    return {"rows": rows, "files": sorted(os.listdir(out))}
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+JOBS = {
+    "preparing": Job(
+        "data_prep.prepare",
+        lambda bench: [f"--corpus=folders:{bench.sounds()}", "--num_shards=6", "--engine=threads"],
+        _files_result,
+    ),
+    "training": Job(
+        "experiments.train_embedding",
+        lambda bench: [f"--corpus={bench.reference('preparing')[0]}", "--steps=16", *_SMALL],
+        _training_result,
+    ),
+    "table": Job(
+        "experiments.table1",
+        lambda bench: [f"--corpus={bench.reference('preparing')[0]}", "--rows=log_mel,joint",
+                       "--steps=4", "--noreport", *_SMALL],
+        _table_result,
+    ),
+    "embedding": Job(
+        "experiments.embed",
+        lambda bench: [bench.sounds(), f"--model={bench.reference('training')[0]}/export"],
+        _arrays_result,
+    ),
+}
+
+
+def differences(job: Job, out: str, reference: str) -> list[str]:
+    """In what the output of a disturbed job differs from that of an undisturbed one."""
+    try:
+        mine = job.result(out)
+    except Exception as error:
+        return [f"its output cannot be read: {type(error).__name__}: {error}"]
+    theirs = job.result(reference)
+    found = [f"{name} differs" for name in theirs if mine.get(name) != theirs[name]]
+    found += [f"{name} is too much" for name in mine if name not in theirs]
+    return found + orphans(out)
+
+
+def orphans(folder: str) -> list[str]:
+    """Half-written files and locks that were left in a folder."""
+    return [
+        f"{os.path.join(current, name)} was left"
+        for current, folders, names in os.walk(folder) for name in folders + names
+        if name == locks.LOCK_FILE or locks.is_leftover(name)
+    ]
+
+
+# --- the parts ------------------------------------------------------------------------------------
+
+
+def corrupt_audio(bench: Bench, first: int, count: int) -> Iterator[Trial]:
+    """Reads mutants in child processes, which are started again behind one that they die of."""
+    output = bench.path("corrupt_audio", f"{first}.jsonl")
+    last = first + count
+    while first < last:
+        open(output, "w").close()
+        command = [sys.executable, "-m", "benchmarks.mutants", f"--first={first}",
+                   f"--last={min(last, first + 500)}", f"--output={output}",
+                   f"--recordings={','.join(bench.recordings)}"]
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            hangs = _watch(child, output)
+        finally:
+            child.kill()
+            child.wait()
+        lines = [json.loads(line) for line in _read(output).decode().splitlines()]
+        done = [line for line in lines if "outcome" in line]
+        for line in done:
+            what = f"mutant {line['number']} ({line['extension']}, {line['kind']}): "
+            problems = tuple(what + problem for problem in line["problems"])
+            yield Trial(1, problems, line["outcome"])
+        first += len(done)
+        if hangs or child.returncode:
+            if len(lines) == 2 * len(done):
+                raise cli.UsageError("the child that reads mutants fails outside of them")
+            mutant = lines[-1]
+            cause = "hangs" if hangs else f"ends by {child.returncode}"
+            problem = f"mutant {first} ({mutant['extension']}, {mutant['kind']}): reader {cause}"
+            yield Trial(1, (problem,), "crashed")
+            first += 1
+
+
+def _watch(child: subprocess.Popen, output: str) -> bool:
+    """Waits for a reader of mutants; kills it, and says so, if one takes too long.
+
+    Time is the reader's own processor time, which other work on the machine does not stretch, or
+    a great deal of everybody's, if it waits for something that does not come.
+    """
+    size, used, seen = -1, 0.0, time.monotonic()
+    while child.poll() is None:
+        time.sleep(0.2)
+        now, cpu = os.path.getsize(output), _cpu_seconds(child.pid)
+        if now != size:
+            size, used, seen = now, cpu, time.monotonic()
+        elif cpu - used > 2 * mutants.MAX_CPU_SECONDS or time.monotonic() - seen > 300:
+            return True
+    return False
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def corrupt_corpus(bench: Bench, first: int, count: int) -> Iterator[Trial]:
+    """Trains and exports, decoding on the fly, on corpora of 50 mutants and the whole sounds."""
+    made = mutants.Mutants(1, bench.recordings)
+    extensions = {entry[0] for entry in mutants.SEEDS}
+    for number in range(first, first + count):
+        sound, out = bench.path("corpus", "sound"), bench.path("corpus", "out")
+        for folder in (sound, out):
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(bench.sounds(), sound)
+        for mutant in range(50 * number, 50 * number + 50):
+            extension, data, _ = made.make(mutant)
+            assert extension in extensions or bench.recordings
+            with open(os.path.join(sound, "low", f"mutant{mutant}.{extension}"), "wb") as file:
+                file.write(data)
+        job = Job(
+            "experiments.train_embedding",
+            lambda bench, sound=sound: [f"--corpus=folders:{sound}", "--on_the_fly", "--steps=8",
+                                        "--max_bad_share=1", *_SMALL],
+            _training_result,
+        )
+        command = bench.start(job, out, f"corpus/{number}.log")
+        problems = []
+        if command.wait(1800) != 0:
+            problems.append(f"ends by {command.returncode}: {command.text[-300:]}")
+        else:
+            rows = job.result(out)["metrics"]
+            if len(rows) != 8 or any(not abs(row["loss"]) < 10 for row in rows):
+                problems.append(f"its losses are {[row['loss'] for row in rows]}")
+            listed = storage.read_text(os.path.join(out, "bad_files.csv"))
+            if re.search(r"/\d+\.flac", listed):
+                problems.append("a whole file is listed as a bad one")
+            problems += orphans(out)
+        yield Trial(50, tuple(f"corpus {number}: {problem}" for problem in problems))
+
+
+def killed(name: str) -> Callable[[Bench, int, int], Iterator[Trial]]:
+    """The part that kills a job by -9 up to five times, lets it finish, and compares."""
+
+    def run(bench: Bench, first: int, count: int) -> Iterator[Trial]:
+        reference, seconds = bench.reference(name)
+        while count > 0:
+            draw = random.Random(f"{name} {first}")
+            out, kills, moments = bench.path(f"kill_{name}", "out"), 0, []
+            shutil.rmtree(out, ignore_errors=True)
+            code = -signal.SIGKILL
+            while code == -signal.SIGKILL:
+                command = bench.start(JOBS[name], out, f"kill_{name}/{first}.log")
+                if kills < min(5, count):
+                    begin = time.monotonic()
+                    command.wait(draw.uniform(0, 0.7 * seconds))
+                    if command.signal(signal.SIGKILL):
+                        kills += 1
+                        moments.append(f"{time.monotonic() - begin:.1f}")
+                code = command.wait()
+            problems = differences(JOBS[name], out, reference)
+            if code:
+                problems = [f"ends by {code}: {command.text[-500:]}"]
+            where = f"run {first}, killed after {', '.join(moments)} s: "
+            yield Trial(kills, tuple(where + problem for problem in problems))
+            count, first = count - kills, first + max(1, kills)
+            if not kills:  # it was quicker than its undisturbed run
+                seconds /= 2
+
+    return run
+
+
+def interrupted(bench: Bench, first: int, count: int) -> Iterator[Trial]:
+    """Ctrl-C or SIGTERM at a random moment; in every second trial, twice."""
+    for number in range(first, first + count):
+        draw = random.Random(f"interrupt {number}")
+        name = list(JOBS)[number % len(JOBS)]
+        reference, seconds = bench.reference(name)
+        out = bench.path("interrupt", "out")
+        shutil.rmtree(out, ignore_errors=True)
+        command = bench.start(JOBS[name], out, f"interrupt/{number}.log")
+        command.wait(draw.uniform(0.3, 0.8) * seconds)
+        which, twice = draw.choice([signal.SIGINT, signal.SIGTERM]), number // len(JOBS) % 2
+        problems, code = [], 0
+        if command.signal(which):
+            begin = time.monotonic()
+            if twice:
+                time.sleep(0.3)
+                twice = command.signal(which)
+                begin = time.monotonic()
+            code = command.wait(120)
+            took = time.monotonic() - begin
+            bound = 5 if twice else 30
+            if took > bound:
+                problems.append(f"took {took:.0f} s to end")
+            # -SIGALRM: it was kept alive by something and ended by its own watchdog.
+            allowed = (0, 130, -signal.SIGALRM)
+            if twice:
+                allowed += (128 + which, -which)
+            if code not in allowed or "Traceback" in command.text:
+                problems.append(f"ends by {code}: {command.text[-500:]}")
+            if code == 130 and not twice and not re.search(
+                rf"continues: .*-m {re.escape(JOBS[name].module)} ", command.text
+            ):
+                problems.append(f"does not say how to go on: {command.text[-500:]}")
+            command.signal(signal.SIGKILL)
+        if bench.start(JOBS[name], out, f"interrupt/{number}.log").wait():
+            problems.append("the same command does not go on")
+        else:
+            problems += differences(JOBS[name], out, reference)
+        where = f"trial {number}, {name}, {which.name}{' twice' if twice else ''}: "
+        told = f"{name} ended by {code}" if code else f"{name} was done before"
+        yield Trial(1, tuple(where + problem for problem in problems), told)
+
+
+def starved(bench: Bench, first: int, count: int) -> Iterator[Trial]:
+    """A file system of its own (tmpfs) that fills up, turns read-only, or whose folder vanishes."""
+    troubles = {
+        "full": (r"no space left|No space left|free some", "mend"),
+        "read-only": (r"[Rr]ead-only", "mend"),
+        "vanished": (r"No such file|not found|NOT_FOUND|does not exist|cannot be", "begin"),
+        "not permitted": (r"[Pp]ermission denied", "none"),
+    }
+    for number in range(first, first + count):
+        draw = random.Random(f"disk {number}")
+        name = list(JOBS)[number % len(JOBS)]
+        trouble = list(troubles)[number // len(JOBS) % len(troubles)]
+        pattern, afterwards = troubles[trouble]
+        reference, seconds = bench.reference(name)
+        disk = bench.path("disk", "mounted")
+        os.makedirs(disk, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=True)
+        problems, out = [], os.path.join(disk, "out")
+        try:
+            how = {}
+            if trouble == "not permitted":  # root may write everywhere, nobody may not
+                os.makedirs(out, mode=0o755)
+                how = {"user": NOBODY}
+            command = bench.start(JOBS[name], out, f"disk/{number}.log", **how)
+            if trouble == "not permitted":
+                os.chmod(command.log, 0o666)
+            else:
+                command.wait(draw.uniform(0.2, 0.7) * seconds)
+            if trouble == "full":
+                _fill(os.path.join(disk, "ballast"))
+            elif trouble == "read-only":
+                # Refused while a file is open for writing; it will be closed before long.
+                while command.poll() is None and subprocess.run(
+                    ["mount", "-o", "remount,ro", disk], capture_output=True, check=False
+                ).returncode:
+                    time.sleep(0.02)
+            elif trouble == "vanished":
+                shutil.rmtree(out, ignore_errors=True)
+            code = command.wait(1800)
+            text = command.text
+            if code not in (0, 1) or "Traceback" in text:
+                problems.append(f"ends by {code}: {text[-700:]}")
+            elif code == 1 and not re.search(pattern, text.strip().split("\n")[-1]):
+                problems.append(f"does not say why: {text[-500:]}")
+            if trouble == "read-only":
+                subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+            if trouble == "full":
+                os.unlink(os.path.join(disk, "ballast"))
+            if afterwards != "none":
+                again = bench.start(JOBS[name], out, f"disk/{number}.log")
+                if again.wait():
+                    problems.append(f"does not go on: {again.text[-500:]}")
+                else:
+                    problems += differences(JOBS[name], out, reference)
+            told = f"{trouble}: {'ended with an error' if code else 'was not in its way'}"
+        finally:
+            subprocess.run(["umount", "-l", disk], check=True)
+        where = f"trial {number}, {name}, {trouble}: "
+        yield Trial(1, tuple(where + problem for problem in problems), told)
+
+
+def _fill(path: str) -> None:
+    """Writes until nothing more fits."""
+    try:
+        with open(path, "wb", buffering=0) as file:
+            while file.write(bytes(1 << 16)):
+                pass
+    except OSError:
+        pass
+
+
+def raced(bench: Bench, first: int, count: int) -> Iterator[Trial]:
+    """Two processes are told to write one folder, the second a little after the first."""
+    for number in range(first, first + count):
+        draw = random.Random(f"race {number}")
+        name = list(JOBS)[number % len(JOBS)]
+        reference, seconds = bench.reference(name)
+        out = bench.path("race", "out")
+        shutil.rmtree(out, ignore_errors=True)
+        one = bench.start(JOBS[name], out, f"race/{number}-one.log")
+        time.sleep(draw.uniform(0, 0.6) * seconds)
+        other = bench.start(JOBS[name], out, f"race/{number}-other.log")
+        codes = [one.wait(), other.wait()]
+        refused = [c for c in (one, other) if "another process is writing it" in c.text]
+        problems = []
+        for code, command in zip(codes, (one, other), strict=True):
+            if code and (command not in refused or "Traceback" in command.text):
+                problems.append(f"ends by {code}: {command.text[-500:]}")
+        if len(refused) == 2:
+            problems.append("both were refused")
+        problems += differences(JOBS[name], out, reference)
+        where = f"trial {number}, {name}: "
+        yield Trial(1, tuple(where + p for p in problems), f"{len(refused)} of 2 refused")
+
+
+def quick_tests(*paths: str) -> Callable[[Bench, int, int], Iterator[Trial]]:
+    """A part whose trials are the tests in some files, run by pytest."""
+
+    def run(bench: Bench, first: int, count: int) -> Iterator[Trial]:
+        del first, count
+        report = bench.path("pytest.xml")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *paths],
+            capture_output=True, text=True, check=False,
+        )
+        import xml.etree.ElementTree as tree
+
+        for case in tree.parse(report).iter("testcase"):
+            bad = [child for child in case if child.tag in ("failure", "error")]
+            if any(child.tag == "skipped" for child in case):
+                continue
+            problem = tuple(f"{case.get('name')}: {child.get('message')}"[:500] for child in bad)
+            yield Trial(1, problem, "passed" if not bad else "failed")
+        if done.returncode not in (0, 1):
+            yield Trial(1, (done.stdout[-500:],))
+
+    return run
+
+
+PARTS = (
+    Part(
+        "corrupt_audio",
+        "A damaged sound file gives finite samples or one line that names it: no crash, no hang "
+        "over 10 s, no NaN, not more than 512 MB",
+        "tests/robustness/test_corrupt_audio.py", 10_000, corrupt_audio,
+    ),
+    Part(
+        "corrupt_corpus",
+        "Training and export go on over damaged files, with finite losses, and list them",
+        "tests/robustness/test_corrupt_audio.py", 10, corrupt_corpus,
+    ),
+    *(
+        Part(
+            f"kill_{name}",
+            f"{name.capitalize()} killed by -9 at random moments ends with the same bits as an "
+            "undisturbed run, and leaves no half-written file",
+            "tests/test_training.py, tests/data_prep/test_preparation.py", trials, killed(name),
+        )
+        for name, trials in (
+            ("training", 25), ("preparing", 20), ("table", 15), ("embedding", 15),
+        )
+    ),
+    Part(
+        "interrupt",
+        "Ctrl-C and SIGTERM save, say how to go on and end within 30 s; a second one ends at once",
+        "tests/test_cli.py, tests/test_training.py", 16, interrupted,
+    ),
+    Part(
+        "disk",
+        "A disk that is full or read-only, a folder that vanishes or is not permitted: one line "
+        "that says so; what was good stays, and the same command goes on when it can",
+        "tests/robustness/test_disk.py", 16, starved,
+    ),
+    Part(
+        "race",
+        "Of two processes told to write one folder one wins, and the other says so",
+        "tests/test_locks.py, tests/robustness/test_concurrency.py", 8, raced,
+    ),
+    Part(
+        "artefacts",
+        "Damaged shards, checkpoints, models, configurations and manifests are named, never "
+        "silently used; nothing is unpickled, nothing is written outside its folder",
+        "tests/robustness/test_artefacts.py", 1, quick_tests("tests/robustness/test_artefacts.py"),
+    ),
+    Part(
+        "numerics",
+        "Silence, clipping, DC, impulses, denormals and 1e±30 give finite losses and unit vectors; "
+        "bfloat16 stays near float32; batches without negatives have finite gradients",
+        "tests/robustness/test_numerics.py", 1, quick_tests("tests/robustness/test_numerics.py"),
+    ),
+    Part(
+        "determinism",
+        "The same seed on the same machine gives the same bits; threads and replicas a bound",
+        "tests/robustness/test_determinism.py", 1,
+        quick_tests("tests/robustness/test_determinism.py"),
+    ),
+)
+
+
+# --- running and writing --------------------------------------------------------------------------
+
+
+def define_flags() -> None:
+    """Defines the script's flags."""
+    flags.DEFINE_string("output_dir", None, "Folder for faults.json and faults.md.", required=True)
+    flags.DEFINE_string("work_dir", "/tmp/audio_triplet_faults", "Folder to break things in.")
+    flags.DEFINE_list("only", [], f"Parts to run: {', '.join(part.name for part in PARTS)}.")
+    flags.DEFINE_integer("trials", None, "Trials of each part; more than by default, or fewer.")
+    flags.DEFINE_string("corpus", None, "Folder with recordings to damage beside generated sound.")
+
+
+def main(argv):
+    """Runs the parts."""
+    del argv
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    values = flags.FLAGS
+    with cli.clear_errors("faults"):
+        unknown = set(values.only) - {part.name for part in PARTS}
+        if unknown:
+            raise cli.UsageError(f"--only: {', '.join(sorted(unknown))} unknown")
+        bench = Bench(values.work_dir, _recordings(values.corpus))
+        try:
+            for part in PARTS:
+                if not values.only or part.name in values.only:
+                    _run_part(bench, part, values.trials)
+                    write(bench, values.output_dir)
+        finally:
+            bench.close()
+        write(bench, values.output_dir)
+
+
+def _recordings(folder: str | None) -> list[str]:
+    """At most 20 sound files of a folder, spread over it."""
+    from data_prep.folders import is_audio
+
+    if folder is None:
+        return []
+    found = sorted(
+        os.path.join(current, name)
+        for current, _, names in os.walk(folder) for name in names if is_audio(name)
+    )
+    return found[:: max(1, len(found) // 20)][:20]
+
+
+def _trials(bench: Bench, name: str) -> list[Trial]:
+    """The trials of a part so far."""
+    path = bench.path("trials", f"{name}.jsonl")
+    if not os.path.exists(path):
+        return []
+    lines = [line for line in storage.read_text(path).split("\n")[:-1]]
+    return [Trial(**json.loads(line)) for line in lines]
+
+
+def _run_part(bench: Bench, part: Part, trials: int | None) -> None:
+    done = sum(trial.count for trial in _trials(bench, part.name))
+    scale = 50 if part.run is corrupt_corpus else 1
+    wanted = (trials or part.trials) * scale
+    if done >= wanted:
+        return
+    begin = time.monotonic()
+    with open(bench.path("trials", f"{part.name}.jsonl"), "a", encoding="utf-8") as file:
+        for trial in part.run(bench, done // scale, (wanted - done) // scale):
+            file.write(json.dumps(dataclasses.asdict(trial)) + "\n")
+            file.flush()
+            done += trial.count
+            for problem in trial.problems:
+                print(f"{part.name}: {problem}", flush=True)
+            if time.monotonic() - begin > 60:
+                begin = time.monotonic()
+                print(f"{part.name}: {done} of {wanted}", flush=True)
+
+
+def write(bench: Bench, folder: str) -> None:
+    """Writes faults.json and faults.md."""
+    from experiments.provenance import provenance
+
+    told = provenance()
+    rows = []
+    for part in PARTS:
+        trials = _trials(bench, part.name)
+        problems = [problem for trial in trials for problem in trial.problems]
+        rows.append({
+            "name": part.name,
+            "promise": part.promise,
+            "test": part.quick,
+            "trials": sum(trial.count for trial in trials),
+            "failures": sum(bool(trial.problems) for trial in trials),
+            "outcomes": collections.Counter(trial.told for trial in trials if trial.told),
+            "problems": problems[:20],
+            "command": f"python -m benchmarks.faults --output_dir=results --only={part.name}",
+        })
+    lines = ["# Faults: what was tried, and what did not hold", "",
+             "| part | promise | quick test | trials | failures |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{row['name']}` | {row['promise']} | {row['test']} | "
+        f"{row['trials'] or 'not run'} | {row['failures'] if row['trials'] else '–'} |"
+        for row in rows
+    ]
+    lines += ["", "A part is repeated by `python -m benchmarks.faults --output_dir=results "
+              "--only=PART`; more `--trials=N` try more.", ""]
+    for row in rows:
+        if row["outcomes"]:
+            counts = ", ".join(f"{n} × {what}" for what, n in sorted(row["outcomes"].items()))
+            lines.append(f"- `{row['name']}`: {counts}.")
+        lines += [f"  - failed: {problem}" for problem in row["problems"]]
+    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    lines += ["", f"Commit {told['commit']}, {told['date']}, on {told['machine']}; {versions}.", ""]
+    os.makedirs(folder, exist_ok=True)
+    storage.write_whole(
+        os.path.join(folder, "faults.json"),
+        json.dumps({"parts": rows, "config": told}, indent=1, ensure_ascii=False) + "\n",
+    )
+    storage.write_whole(os.path.join(folder, "faults.md"), "\n".join(lines))
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,91 @@
+"""Damaged sound files by the hundred; `python -m benchmarks.faults` tries ten thousand."""
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import RATE, tone
+
+from benchmarks import faults, mutants
+
+
+@pytest.fixture(scope="module")
+def made():
+    return mutants.Mutants()
+
+
+def test_a_mutant_is_the_same_every_time(made):
+    again = mutants.Mutants()  # encoded anew
+    numbers = range(0, 60)
+    assert [made.make(n) for n in numbers] == [again.make(n) for n in numbers]
+    assert len({made.make(n)[1] for n in numbers}) > 50
+    assert {made.make(n)[2] for n in range(200)} == set(mutants._KINDS)
+
+
+def test_ogg_checksums_are_what_libsndfile_expects(made):
+    whole = next(data for extension, data in made.intact if extension == "ogg")
+    zeroed = bytearray(whole)
+    zeroed[22:26] = bytes(4)
+    assert mutants.with_ogg_checksums(bytes(zeroed)) == whole
+
+
+def test_mutants_are_read_or_refused_in_bounds(tmp_path):
+    """In children with little memory, as a decoder may crash or ask for gigabytes."""
+    bench = faults.Bench(str(tmp_path), [])
+    trials = list(faults.corrupt_audio(bench, 20_000, 400))
+    assert sum(trial.count for trial in trials) == 400
+    assert [problem for trial in trials for problem in trial.problems] == []
+    told = [trial.told for trial in trials]
+    assert told.count("read") > 100 and told.count("refused") > 100
+
+
+def test_a_crash_and_a_hang_would_be_seen(tmp_path, monkeypatch):
+    """The reader is replaced by one that dies of mutant 2 and hangs at mutant 4."""
+    reader = tmp_path / "reader.py"
+    reader.write_text("""
+import json, os, sys, time
+values = dict(argument[2:].split("=") for argument in sys.argv[1:])
+with open(values["output"], "a") as output:
+    for number in range(int(values["first"]), int(values["last"])):
+        told = {"number": number, "extension": "wav", "kind": "flip"}
+        print(json.dumps(told), file=output, flush=True)
+        if number == 2: os.abort()
+        while number == 4: pass
+        told |= {"outcome": "read", "problems": []}
+        print(json.dumps(told), file=output, flush=True)
+""")
+    popen = faults.subprocess.Popen
+    monkeypatch.setattr(
+        faults.subprocess, "Popen",
+        lambda command, **how: popen([command[0], str(reader), *command[3:]], **how),
+    )
+    monkeypatch.setattr(mutants, "MAX_CPU_SECONDS", 0.2)
+    trials = list(faults.corrupt_audio(faults.Bench(str(tmp_path / "work"), []), 0, 6))
+    assert [trial.told for trial in trials] == [
+        "read", "read", "crashed", "read", "crashed", "read"
+    ]
+    assert [bool(trial.problems) for trial in trials] == [False, False, True, False, True, False]
+    assert "ends by -6" in trials[2].problems[0] and "hangs" in trials[4].problems[0]
+
+
+def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
+    from test_training import config_of
+
+    from audio_triplet import distribution, export, pieces, training
+    from data_prep.corpora import load_corpus
+
+    for number in range(6):
+        soundfile.write(tmp_path / f"whole{number}.wav", tone(2, 300 + 100 * number), RATE)
+    for number in range(60):
+        extension, data, _ = made.make(number)
+        (tmp_path / f"mutant{number}.{extension}").write_bytes(data)
+    manifest = load_corpus(f"folders:{tmp_path}")
+    bad_files = pieces.BadFiles()
+    table = pieces.scan(manifest, bad_files)
+    assert len(table.segment) < 1000  # no header's lie was believed
+    source = pieces.FilePieces(table, bad_files)
+    trainer = training.Trainer(config_of(4), distribution.build_strategy("cpu"))
+    rows = training.run(trainer, source, str(tmp_path / "run"), progress=False)
+    assert len(rows) == 4 and np.isfinite([row["loss"] for row in rows]).all()
+    assert len(bad_files.entries) > 10
+    assert not [path for path in bad_files.entries if "whole" in path]
+    export.check(lambda waveform: export.embed_waveforms(trainer.encoder, waveform))
