@@ -169,6 +169,8 @@ def _interpreter():
 def encoder_onnx(model: export.Model) -> bytes:
     """The encoder as an ONNX model.
 
+    The front end is not in it: tf2onnx has no rule for the way that it uses its transform.
+
     Args:
       model: A loaded export.
 
@@ -182,23 +184,6 @@ def encoder_onnx(model: export.Model) -> bytes:
     config = features.DEFAULT
     spec = tf.TensorSpec([None, config.patch_frames, config.mel_bands], tf.float32, name="log_mel")
     return _to_onnx(lambda log_mel: {"embedding": model.encode(log_mel)}, spec)
-
-
-def waveform_onnx(model: export.Model) -> bytes:
-    """Front end and encoder as one ONNX model: inputs and outputs are the SavedModel's.
-
-    Args:
-      model: A loaded export.
-
-    Returns:
-      The .onnx file.
-
-    Raises:
-      DeploymentError: tf2onnx is not installed, or cannot convert it.
-      ExportError: The export has no encoder signature.
-    """
-    spec = tf.TensorSpec([None, None], tf.float32, name="waveform")
-    return _to_onnx(lambda waveform: export.embed_waveforms(model.encode, waveform), spec)
 
 
 def _to_onnx(run: Callable, spec: tf.TensorSpec) -> bytes:

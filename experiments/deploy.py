@@ -170,14 +170,10 @@ def _converted(model, samples: int, calibration):
     for precision in ("float32", "float16"):
         content = deployment.waveform_tflite(model, samples, precision)
         yield f"waveform_{precision}.tflite", content, "waveform", precision
-    for name, convert, inputs in (
-        ("encoder.onnx", deployment.encoder_onnx, "log mel"),
-        ("waveform.onnx", deployment.waveform_onnx, "waveform"),
-    ):
-        try:
-            yield name, convert(model), inputs, "float32"
-        except deployment.DeploymentError as error:
-            logging.warning("%s was not made: %s", name, error)
+    try:
+        yield "encoder.onnx", deployment.encoder_onnx(model), "log mel", "float32"
+    except deployment.DeploymentError as error:
+        logging.warning("encoder.onnx was not made: %s", error)
 
 
 class _SavedModel:
@@ -200,9 +196,7 @@ def _runner(content: bytes, name: str, threads: int):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(content, options)
-        inputs = session.get_inputs()[0].name
-        output = "embedding" if inputs == "log_mel" else "patch_embeddings"
-        return lambda given: session.run([output], {inputs: given})[0].reshape(-1, _dim(session))
+        return lambda given: session.run(["embedding"], {"log_mel": given})[0]
     lite = deployment.TfLite(content, threads)
     flex = [operator for operator in lite.operators if operator.startswith("Flex")]
     if flex:
@@ -215,10 +209,6 @@ def _runner(content: bytes, name: str, threads: int):
         return next(iter(outputs.values()))
 
     return run
-
-
-def _dim(session) -> int:
-    return session.get_outputs()[0].shape[-1]
 
 
 def _cosines(found, wanted):
