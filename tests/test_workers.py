@@ -58,7 +58,7 @@ def run_both(prepared, folder, die_at=0):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         ))
     try:
-        texts = [process.communicate(timeout=500)[0] for process in processes]
+        texts = [process.communicate(timeout=1800)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
