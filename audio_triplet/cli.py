@@ -9,10 +9,14 @@ import shlex
 import signal
 import sys
 import threading
+import time
 import typing
 from collections.abc import Callable, Mapping
 
 from absl import app, flags, logging
+
+STARTED = time.monotonic()
+"""When the program began: scripts import this module before anything that takes long."""
 
 # Flags defined here on behalf of a script are the script's: its --help lists them.
 flags.disclaim_key_flags()

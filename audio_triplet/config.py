@@ -167,6 +167,24 @@ class ClassifyConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class CacheConfig:
+    """Where decoded sound is kept when sound files are trained on without preparing them.
+
+    Attributes:
+      cache_dir: Folder for decoded mel energies, filled in the first epoch: the second decodes
+        nothing. May be shared by runs. Empty: every epoch decodes.
+      cache_gigabytes: How large it may become; what finds no room is decoded in every epoch.
+    """
+
+    cache_dir: str = ""
+    cache_gigabytes: float = 50.0
+
+    def __post_init__(self):
+        if self.cache_gigabytes < 0:
+            raise ConfigError(f"cache_gigabytes={self.cache_gigabytes} must not be negative")
+
+
+@dataclasses.dataclass(frozen=True)
 class TripletConfig:
     """How triplets are made. The defaults are the paper's.
 

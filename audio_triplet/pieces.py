@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from audio_triplet import audio, features, storage
+from audio_triplet import audio, energy_cache, features, storage
 from audio_triplet.manifest import CorpusError, Manifest, key_of
 
 PIECE_PATCHES = 11
@@ -41,10 +41,26 @@ READ_SECONDS = _PIECE_SAMPLES / features.DEFAULT.sample_rate
 _PROBED_AT_A_TIME = 64
 
 
-def shuffled(place, seed, epoch, count: int) -> tf.Tensor:
+def shuffled(place, seed: int, epoch, count: int) -> tf.Tensor:
     """Where a permutation drawn for `(seed, epoch)` puts `place`: int64 in [0, count)."""
-    seeds = tf.cast(tf.stack([seed, epoch]), tf.int64)
-    return tf.random.experimental.index_shuffle(place, seeds, tf.cast(count - 1, tf.int64))
+    return shuffled_many(tf.cast(place, tf.int64)[None], seed, epoch[None], count)[0]
+
+
+def shuffled_many(place, seed: int, epoch, count: int) -> tf.Tensor:
+    """Where permutations drawn for `(seed, epoch)` put places: int64[n] in [0, count).
+
+    Args:
+      place: int64[n].
+      seed: Seed of the run.
+      epoch: int64[n].
+      count: How many places there are.
+    """
+    # The op below `tf.random.experimental.index_shuffle`, which fills up seeds [n, 2] wrongly.
+    seeds = tf.stack([tf.fill(tf.shape(epoch), tf.constant(seed, tf.int64)), epoch], axis=1)
+    return tf.raw_ops.RandomIndexShuffle(
+        index=place, seed=tf.pad(seeds, [[0, 0], [1, 0]], constant_values=1),
+        max_index=tf.constant(count - 1, tf.int64), rounds=4,
+    )
 
 
 def turn_of(epoch, recording_key, count) -> tf.Tensor:
@@ -165,6 +181,14 @@ class PieceSource(abc.ABC):
     def _read(self, handle) -> dict[str, tf.Tensor]:
         """Reads a piece."""
 
+    def patches(self) -> "PatchSource | None":
+        """The same pieces as a source of single patches; None if they must be read whole.
+
+        Raises:
+          CorpusError: They are damaged.
+        """
+        return None
+
     def damage(self) -> str:
         """After an error in reading: which file is damaged, as a message; empty if none is."""
         return ""
@@ -195,15 +219,6 @@ class PieceSource(abc.ABC):
         if not self.classes:
             raise CorpusError("explicit-label triplets need labels, and this corpus has none")
 
-        def key(handle, epoch):
-            labels = self._label_ids(handle)
-            count = tf.size(labels)
-            # The handles of an epoch differ, the draw need not: it is only which of its labels.
-            draw = tf.random.stateless_uniform([], [seed, epoch], 0, 2**30, tf.int32)
-            place = tf.math.floormod(draw, tf.maximum(1, count))
-            label = tf.cond(count > 0, lambda: labels[place], lambda: tf.constant(-1, tf.int64))
-            return handle, epoch, label
-
         def read(handles, epochs, labels):
             first = self._read(tf.nest.map_structure(lambda t: t[0], handles))
             second = self._read(tf.nest.map_structure(lambda t: t[1], handles))
@@ -211,18 +226,140 @@ class PieceSource(abc.ABC):
 
         handles = self._dealt_handles if dealt else self._handles
         # The pairs of a label depend on all visits before; each of several workers has its own.
-        keyed = handles(seed, first_pair if dealt else 0).map(key)
-        keyed = keyed.filter(lambda handle, epoch, label: label >= 0)
-        paired = keyed.group_by_window(
-            key_func=lambda handle, epoch, label: label,
-            reduce_func=lambda label, window: window.batch(2, drop_remainder=True),
-            window_size=2,
-        )
+        paired = by_label(handles(seed, first_pair if dealt else 0), self._label_ids, seed)
         return paired.skip(0 if dealt else first_pair).map(read, tf.data.AUTOTUNE)
 
     def in_order(self) -> tf.data.Dataset:
         """Every piece once, segment by segment, for evaluation and preparation."""
         return self._all_handles().map(self._read, tf.data.AUTOTUNE)
+
+
+def by_label(handles: tf.data.Dataset, label_ids: Callable, seed: int) -> tf.data.Dataset:
+    """Pairs visits to pieces that share a label, see `PieceSource.pairs`.
+
+    Args:
+      handles: Dataset of (handle, epoch).
+      label_ids: handle → int64[labels].
+      seed: Seed of the run.
+
+    Returns:
+      Dataset of (two handles, int64[2] epochs, int64[2] twice their label).
+    """
+    def key(handle, epoch):
+        labels = label_ids(handle)
+        count = tf.size(labels)
+        # The handles of an epoch differ, the draw need not: it is only which of its labels.
+        draw = tf.random.stateless_uniform([], [seed, epoch], 0, 2**30, tf.int32)
+        place = tf.math.floormod(draw, tf.maximum(1, count))
+        label = tf.cond(count > 0, lambda: labels[place], lambda: tf.constant(-1, tf.int64))
+        return handle, epoch, label
+
+    return handles.map(key).filter(lambda handle, epoch, label: label >= 0).group_by_window(
+        key_func=lambda handle, epoch, label: label,
+        reduce_func=lambda label, window: window.batch(2, drop_remainder=True),
+        window_size=2,
+    )
+
+
+class Numbered:
+    """Recordings whose pieces are numbered, so that which one a visit goes to can be computed.
+
+    Recordings are visited in an order that depends on their keys and the seed alone: the same
+    from sound files as from shards.
+
+    Attributes:
+      recordings: Number of recordings, i.e. of visits in an epoch.
+    """
+
+    recordings: int
+
+    def _lay_out(self, first: np.ndarray, count: np.ndarray, recording_key: np.ndarray) -> None:
+        """Says which pieces are whose.
+
+        Args:
+          first: int64[recordings], handle of the first piece; the others of it follow.
+          count: int64[recordings], number of pieces.
+          recording_key: int64[recordings], stable keys.
+        """
+        order = np.argsort(recording_key, kind="stable")
+        self.recordings = len(order)
+        # Tensors made here are captured by the pipeline's functions; made inside of these, they
+        # would be copied into the graph.
+        with tf.device("/cpu:0"):
+            self._first = tf.constant(first[order], tf.int64)
+            self._count = tf.constant(count[order], tf.int64)
+            self._recording_key = tf.constant(recording_key[order], tf.int64)
+
+    def numbers(self, seed: int, first_visit: int) -> tf.data.Dataset:
+        """Endless (int64 number of a piece, int64 epoch) from a visit on."""
+        def find(visit):
+            handles, epochs = self.visited(seed, visit[None])
+            return handles[0], epochs[0]
+
+        return tf.data.Dataset.range(first_visit, np.iinfo(np.int64).max).map(find)
+
+    def visited(self, seed: int, visits) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which pieces are visited.
+
+        Args:
+          seed: Seed of the run.
+          visits: int64[n], numbers of visits.
+
+        Returns:
+          int64[n] handles and int64[n] epochs.
+        """
+        epoch, place = visits // self.recordings, visits % self.recordings
+        recording = shuffled_many(place, seed, epoch, self.recordings)
+        turn = turn_of(
+            epoch, tf.gather(self._recording_key, recording), tf.gather(self._count, recording)
+        )
+        return tf.gather(self._first, recording) + turn, epoch
+
+
+class PatchSource(Numbered, abc.ABC):
+    """Numbered pieces of which a patch can be read without the rest.
+
+    Drawing one or two patches of a piece then costs these patches, not the eleven of the piece.
+
+    Attributes:
+      classes: Names of the labels.
+    """
+
+    classes: tuple[str, ...]
+
+    @abc.abstractmethod
+    def label_ids(self, handle) -> tf.Tensor:
+        """int64[labels] of a piece."""
+
+    @abc.abstractmethod
+    def outline(self, handles) -> dict[str, tf.Tensor]:
+        """What is known of pieces without reading their sound.
+
+        Args:
+          handles: int64[n].
+
+        Returns:
+          `frames` int32[n], `recording` int64[n], `piece` int64[n], `labels` bool[n, classes].
+        """
+
+    @abc.abstractmethod
+    def patch_energies(self, handles, starts) -> tf.Tensor:
+        """Mean energy per cell of patches: float32[n, k].
+
+        Args:
+          handles: int64[n].
+          starts: int32[n, k], the frame at which a patch begins. Where that is past the last
+            patch of the piece, the result is of no meaning.
+        """
+
+    @abc.abstractmethod
+    def cut(self, handles, starts) -> tf.Tensor:
+        """Reads patches, zero-padded past the end of the piece: float32[n, patch_frames, mels].
+
+        Args:
+          handles: int64[n].
+          starts: int32[n], the frame at which a patch begins.
+        """
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -357,7 +494,7 @@ def _codes(values: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     return codes, list(numbers)
 
 
-class FilePieces(PieceSource):
+class FilePieces(Numbered, PieceSource):
     """Pieces decoded from sound files on the fly.
 
     Attributes:
@@ -373,6 +510,7 @@ class FilePieces(PieceSource):
         classes: Sequence[str] | None = None,
         resampler: str = "soxr",
         in_graph: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        cache: energy_cache.EnergyCache | None = None,
     ):
         """Makes a source.
 
@@ -383,21 +521,18 @@ class FilePieces(PieceSource):
           resampler: `soxr` or `resampy`.
           in_graph: A graph function path → float32[samples] at 16 kHz, for pipelines in which
             Python cannot run; libsndfile in a Python function if None.
+          cache: Where what libsndfile decoded is kept for the next epoch; nowhere if None.
         """
         self.table, self.bad_files = table, bad_files
         self.classes = tuple(table.manifest.classes if classes is None else classes)
-        self.recordings = len(table.count)
-        self._resampler, self._in_graph = resampler, in_graph
+        self._resampler, self._in_graph, self._cache = resampler, in_graph, cache
         self.travels = in_graph is not None
         frame = table.manifest.frame
         self._paths = frame["path"].to_numpy(dtype=object)
         self._starts = frame["start_seconds"].to_numpy(np.float64)
-        # Tensors made here are captured by the pipeline's functions; made inside of these, they
-        # would be copied into the graph.
+        self._lay_out(table.first, table.count, table.recording_key)
         with tf.device("/cpu:0"):
-            self._first = tf.constant(table.first)
-            self._count = tf.constant(table.count)
-            self._recording_key = tf.constant(table.recording_key)
+            self._recording = tf.constant(np.repeat(table.recording_key, table.count))
             self._segment = tf.constant(table.segment)
             self._position = tf.constant(table.position, tf.int64)
             self._key = tf.constant(table.key)
@@ -405,15 +540,7 @@ class FilePieces(PieceSource):
             self._labels = tf.constant(table.manifest.label_matrix(self.classes))
 
     def _handles(self, seed, first_visit):
-        recordings = self.recordings
-
-        def find(visit):
-            epoch, place = visit // recordings, visit % recordings
-            recording = shuffled(place, seed, epoch, recordings)
-            turn = turn_of(epoch, self._recording_key[recording], self._count[recording])
-            return self._first[recording] + turn, epoch
-
-        return tf.data.Dataset.range(first_visit, np.iinfo(np.int64).max).map(find)
+        return self.numbers(seed, first_visit)
 
     def _all_handles(self):
         return tf.data.Dataset.range(len(self.table.segment))
@@ -424,22 +551,34 @@ class FilePieces(PieceSource):
     def _read(self, handle):
         segment, position = self._segment[handle], self._position[handle]
         if self._in_graph is None:
-            energies = tf.numpy_function(self._decode, [segment, position], tf.float32)
+            energies = tf.numpy_function(self._energies, [segment, position], tf.float32)
             energies.set_shape([None, features.DEFAULT.mel_bands])
             frames = tf.shape(energies)[0]
         else:
             energies, frames = piece_energies(self._decode_in_graph(segment, position))
         energies = tf.pad(energies, [[0, PIECE_FRAMES - frames], [0, 0]])
-        recording = tf.searchsorted(self._first, handle[None], side="right")[0] - 1
         return {
             "mel_energies": tf.ensure_shape(energies, [PIECE_FRAMES, features.DEFAULT.mel_bands]),
             "frames": frames,
-            "recording": self._recording_key[recording],
+            "recording": self._recording[handle],
             "piece": self._key[handle],
             "labels": tf.ensure_shape(self._labels[segment], [len(self.classes)]),
             "segment": self._row[segment],
             "position": position,
         }
+
+    def _energies(self, segment, position) -> np.ndarray:
+        """What `_decode` gives, from the cache if it has it."""
+        name = None
+        if self._cache is not None:
+            extent = map(float, self._extent(int(segment), int(position)))
+            name = self._cache.name(self._paths[segment], *extent, self._resampler)
+        energies = None if name is None else self._cache.get(name)
+        if energies is None:
+            energies = self._decode(segment, position)
+            if name is not None and len(energies):
+                self._cache.put(name, energies)
+        return energies
 
     def _extent(self, segment: int, position: int) -> tuple[float, float]:
         """Start in the file and length of a piece, seconds."""

@@ -1,13 +1,16 @@
 """From pieces to batches of triplets, by tf.data.
 
-    visits → pieces, batched → draws of patches → triplets → training step
+    visits → draws of patches → patches → triplets → training step
 
 Every batch is a pure function of the seed and the step's number, so training resumes at any step.
-Energies stay linear up to the training step, which takes the logarithm on the device.
+Prepared shards are read patch by patch, whole batches at a time; sound files piece by piece, since
+all of a piece must be decoded for one patch of it. The triplets are the same either way. Energies
+stay linear up to the training step, which takes the logarithm on the device.
 """
 
 import re
 import socket
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -16,15 +19,83 @@ from audio_triplet.config import EXPLICIT, ConfigError, PipelineConfig, TripletC
 from audio_triplet.manifest import CorpusError
 
 _PATCH = features.DEFAULT.patch_frames
+_MOST = pieces.PIECE_PATCHES
 
 
-def draw_patches(piece: dict, draws: int, config: TripletConfig, seed: int) -> dict:
-    """Draws anchors and their temporal neighbours from one piece.
+def uniforms(key, count: int) -> tf.Tensor:
+    """Uniform numbers in [0, 1) drawn for each of many keys: float32[n, count] from int64[n].
 
-    The piece is cut into patches on a grid of random phase [D]. Anchors are drawn from the audible
+    SplitMix64, seeded by the key: TensorFlow's own generators take one seed for all.
+    """
+    def mixed(x):
+        x = (x ^ tf.bitwise.right_shift(x, _u64(30))) * _u64(0xBF58476D1CE4E5B9)
+        x = (x ^ tf.bitwise.right_shift(x, _u64(27))) * _u64(0x94D049BB133111EB)
+        return x ^ tf.bitwise.right_shift(x, _u64(31))
+
+    state = mixed(tf.bitcast(key, tf.uint64))[:, None]
+    steps = tf.range(1, count + 1, dtype=tf.int64)[None, :]
+    bits = mixed(state + tf.cast(steps, tf.uint64) * _u64(0x9E3779B97F4A7C15))
+    bits = tf.bitcast(tf.bitwise.right_shift(bits, _u64(40)), tf.int64)
+    return tf.cast(bits, tf.float32) * 2.0**-24
+
+
+def draw_places(
+    outline: dict,
+    energies: Callable[[tf.Tensor], tf.Tensor],
+    draws: int,
+    config: TripletConfig,
+    seed: int,
+) -> dict:
+    """Draws where in each of some pieces anchors and their temporal neighbours begin.
+
+    A piece is cut into patches on a grid of random phase [D]. Anchors are drawn from the audible
     patches, without repetition as long as there are enough; a neighbour is another audible patch
     less than Δt away. The draw depends on the seed, the piece's key and the epoch only: it is the
     same whether the piece comes from a sound file or from a shard.
+
+    Args:
+      outline: `frames` int32[n], `piece` int64[n], `epoch` int64[n].
+      energies: As `PatchSource.patch_energies` of these pieces: int32[n, k] → float32[n, k].
+      draws: How many anchors.
+      config: Δt and the bound of silence.
+      seed: Seed of the run.
+
+    Returns:
+      `starts` int32[n, draws, 2], the first frame of anchor and neighbour; `has_neighbour` and
+      `drawn` bool[n, draws].
+    """
+    frames = outline["frames"][:, None]  # [n, 1]
+    key = outline["piece"] ^ (outline["epoch"] * 0x9E3779B1 + (seed * 0x85EBCA6B & (2**63 - 1)))
+    phase_draw, order_draw, neighbour_draw = tf.split(
+        uniforms(key, 1 + _MOST + draws * _MOST), [1, _MOST, draws * _MOST], axis=1
+    )
+    slack = tf.clip_by_value(frames - _PATCH, 0, _PATCH - 1)
+    phase = tf.cast(tf.floor(phase_draw * tf.cast(slack + 1, tf.float32)), tf.int32)
+    grid = tf.range(_MOST)[None, :]
+    starts = phase + grid * _PATCH  # [n, most]
+    # A cut that reaches past the piece is not a patch, unless the piece has no whole one.
+    whole = (starts + _PATCH <= frames) | ((grid == 0) & (frames > 0))
+    audible = whole & (energies(starts) > config.silence_energy)
+    count = tf.reduce_sum(tf.cast(audible, tf.int32), axis=1, keepdims=True)
+
+    shuffled = tf.argsort(tf.where(audible, order_draw, 2.0), axis=1)  # audible ones first
+    places = tf.range(draws)[None, :] % tf.maximum(1, count)  # [n, draws]
+    anchor = tf.gather(shuffled, places, batch_dims=1)
+    apart = tf.abs(anchor[:, :, None] - grid[:, None, :])  # [n, draws, most], in patches
+    seconds = tf.cast(apart, tf.float32) * features.DEFAULT.patch_seconds
+    near = audible[:, None, :] & (apart > 0) & (seconds < config.max_seconds_apart)
+    scores = tf.where(near, tf.reshape(neighbour_draw, [-1, draws, _MOST]), -1.0)
+    neighbour = tf.argmax(scores, axis=2, output_type=tf.int32)
+    drawn = tf.stack([anchor, neighbour], axis=2)  # [n, draws, 2]
+    return {
+        "starts": phase[:, :, None] + drawn * _PATCH,
+        "has_neighbour": tf.reduce_any(near, axis=2),
+        "drawn": tf.broadcast_to(count > 0, tf.shape(anchor)),
+    }
+
+
+def draw_patches(piece: dict, draws: int, config: TripletConfig, seed: int) -> dict:
+    """Draws anchors and their temporal neighbours from one piece, see `draw_places`.
 
     Args:
       piece: As `PieceSource.visits` gives it.
@@ -37,39 +108,21 @@ def draw_patches(piece: dict, draws: int, config: TripletConfig, seed: int) -> d
       `seconds` float32[draws, 2] (where anchor and neighbour begin in the piece), and
       `recording`, `labels` repeated.
     """
-    energies, frames = piece["mel_energies"], piece["frames"]
-    most = energies.shape[0] // _PATCH
-    phase_draw, order_draw, neighbour_draw = tf.split(
-        tf.random.stateless_uniform(
-            [1 + most + draws * most], tf.stack([piece["piece"] ^ seed, piece["epoch"]])
-        ),
-        [1, most, draws * most],
-    )
-    slack = tf.clip_by_value(frames - _PATCH, 0, _PATCH - 1)
-    phase = tf.cast(tf.floor(phase_draw[0] * tf.cast(slack + 1, tf.float32)), tf.int32)
-    starts = phase + tf.range(most) * _PATCH  # [most]
-    # A cut that reaches past the piece is not a patch, unless the piece has no whole one.
-    whole = (starts + _PATCH <= frames) | ((tf.range(most) == 0) & (frames > 0))
+    padded = tf.pad(piece["mel_energies"], [[0, _PATCH], [0, 0]])
 
-    padded = tf.pad(energies, [[0, _PATCH], [0, 0]])
-    cuts = tf.gather(padded, starts[:, None] + tf.range(_PATCH)[None, :])  # [most, 96, mels]
-    audible = whole & (triplets.mean_energy(cuts) > config.silence_energy)
-    count = tf.reduce_sum(tf.cast(audible, tf.int32))
+    def cut(starts):  # [n] → [n, 96, …]
+        return tf.gather(padded, starts[:, None] + tf.range(_PATCH)[None, :])
 
-    shuffled = tf.argsort(tf.where(audible, order_draw, 2.0))  # audible ones first
-    anchor = tf.gather(shuffled, tf.range(draws) % tf.maximum(1, count))  # [draws]
-    apart = tf.abs(anchor[:, None] - tf.range(most)[None, :])  # [draws, most], in patches
-    seconds = tf.cast(apart, tf.float32) * features.DEFAULT.patch_seconds
-    near = audible[None, :] & (apart > 0) & (seconds < config.max_seconds_apart)
-    scores = tf.where(near, tf.reshape(neighbour_draw, [draws, most]), -1.0)
-    neighbour = tf.argmax(scores, axis=1, output_type=tf.int32)
-    begin = tf.gather(starts, tf.stack([anchor, neighbour], axis=1))  # [draws, 2]
-    return {
-        "anchor": tf.gather(cuts, anchor),
-        "neighbour": tf.gather(cuts, neighbour),
-        "has_neighbour": tf.reduce_any(near, axis=1),
-        "drawn": tf.fill([draws], count > 0),
-        "seconds": tf.cast(begin, tf.float32) * features.DEFAULT.hop_seconds,
+    def energies(starts):  # [1, k]
+        return triplets.mean_energy(cut(starts[0]))[None]
+
+    outline = {name: piece[name][None] for name in ("frames", "piece", "epoch")}
+    places = draw_places(outline, energies, draws, config, seed)
+    starts = places.pop("starts")[0]  # [draws, 2]
+    return {name: tensor[0] for name, tensor in places.items()} | {
+        "anchor": cut(starts[:, 0]),
+        "neighbour": cut(starts[:, 1]),
+        "seconds": _seconds(starts),
         "recording": tf.fill([draws], piece["recording"]),
         "labels": tf.tile(piece["labels"][None, :], [draws, 1]),
     }
@@ -97,6 +150,7 @@ def draw_pair(
     return anchors | {
         "neighbour": positives["anchor"],
         "has_neighbour": positives["drawn"],
+        "seconds": tf.stack([anchors["seconds"][:, 0], positives["seconds"][:, 0]], axis=1),
         "label": tf.fill([draws], label),
     }
 
@@ -133,6 +187,8 @@ def triplet_batches(
         )
     if service:
         _check_service(service, source)
+    elif patches := source.patches():
+        return _from_patches(patches, triplet_config, config, first_step)
     draws = config.batches_per_visit
     first_visit = first_step // draws * config.batch_size
     if triplet_config.constraints == EXPLICIT:
@@ -169,6 +225,68 @@ def triplet_batches(
             tf.data.experimental.service.ShardingPolicy.DYNAMIC, service
         ))
     return made.prefetch(tf.data.AUTOTUNE)
+
+
+def _from_patches(
+    source: pieces.PatchSource, triplet_config: TripletConfig, config: PipelineConfig, first_step
+) -> tf.data.Dataset:
+    """`triplet_batches` where patches can be read alone: a batch is one call of one function."""
+    draws, size = config.batches_per_visit, config.batch_size
+    steps = tf.data.Dataset.range(first_step, tf.int64.max)
+    if triplet_config.constraints == EXPLICIT:
+        first_batch = first_step // draws
+        pairs = pieces.by_label(source.numbers(config.seed, 0), source.label_ids, config.seed)
+        pairs = pairs.skip(first_batch * size).batch(size, drop_remainder=True)
+        again = pairs.flat_map(lambda *pair: tf.data.Dataset.from_tensors(pair).repeat(draws))
+        steps = tf.data.Dataset.zip((steps, again.skip(first_step % draws)))
+    else:
+        steps = steps.map(lambda step: (step, ()))
+
+    def draw(handles, epochs, seed):
+        outline = source.outline(handles) | {"epoch": epochs}
+        return outline, draw_places(
+            outline, lambda starts: source.patch_energies(handles, starts), draws,
+            triplet_config, seed,
+        )
+
+    def make(step, pair):
+        this_draw = tf.cast(step % draws, tf.int32)
+        if pair:
+            handles, epochs, labels = pair
+            outline, places = draw(handles[:, 0], epochs[:, 0], config.seed)
+            # Another seed: the two may be the same piece.
+            _, others = draw(handles[:, 1], epochs[:, 1], config.seed + 1)
+            places["starts"] = tf.stack([places["starts"][..., 0], others["starts"][..., 0]], 2)
+            places["has_neighbour"] = others["drawn"]
+        else:
+            visits = step // draws * size + tf.range(size, dtype=tf.int64)
+            handles, epochs = source.visited(config.seed, visits)
+            outline, places = draw(handles, epochs, config.seed)
+            handles = tf.stack([handles, handles], axis=1)
+        chosen = {name: tensor[:, this_draw] for name, tensor in places.items()}
+        chosen |= {name: outline[name] for name in ("recording", "labels")}
+        chosen |= {"label": labels[:, 0]} if pair else {}
+        order, near = triplets.assign(chosen["has_neighbour"], triplet_config)
+        handles = tf.gather(handles, order)
+        chosen = {name: tf.gather(tensor, order) for name, tensor in chosen.items()}
+        starts = chosen.pop("starts")
+        chosen["anchor"] = source.cut(handles[:, 0], starts[:, 0])
+        chosen["seconds"] = _seconds(starts)
+        neighbour = source.cut(tf.gather(handles[:, 1], near), tf.gather(starts[:, 1], near))
+        seed = tf.stack([config.seed, step])
+        made = triplets.make_positives(chosen, neighbour, seed, triplet_config)
+        return views.vary_pairs(made, seed, triplet_config) if triplet_config.varied else made
+
+    return steps.map(make, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def _seconds(starts: tf.Tensor) -> tf.Tensor:
+    """Seconds at which frames begin."""
+    return tf.cast(starts, tf.float32) * features.DEFAULT.hop_seconds
+
+
+def _u64(number: int) -> tf.Tensor:
+    return tf.constant(number, tf.uint64)
 
 
 def _check_service(service: str, source: pieces.PieceSource) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from audio_triplet import features, pieces, storage
+from audio_triplet import features, pieces, shard_index, storage
 from audio_triplet.manifest import CorpusError, Manifest
 
 FORMAT = 1
@@ -200,6 +200,9 @@ def _is_heard(record: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
     return parsed["turn"] == pieces.turn_of(epoch, parsed["recording"], parsed["turns"])
 
 
+_PATCH = features.DEFAULT.patch_frames
+
+
 class ShardPieces(pieces.PieceSource):
     """Pieces from a prepared folder.
 
@@ -208,6 +211,7 @@ class ShardPieces(pieces.PieceSource):
       info: Its prepared.json.
       manifest: Its segments, of the chosen splits and of others: records name rows of it.
       splits: The splits that are read.
+      files: Paths of their shards.
     """
 
     def __init__(
@@ -241,7 +245,7 @@ class ShardPieces(pieces.PieceSource):
         self.recordings = sum(part.recordings for part in parts)
         self.classes = self.info.classes
         self._thin = max(part.most_turns for part in parts) > 1
-        self._files = [storage.join(folder, name) for part in parts for name in part.shards]
+        self.files = [storage.join(folder, name) for part in parts for name in part.shards]
         self._check_files([size for part in parts for size in part.shard_bytes], skip_damaged)
         if skip_damaged:
             self._leave_out_damaged([n for part in parts for n in part.shard_recordings])
@@ -250,7 +254,7 @@ class ShardPieces(pieces.PieceSource):
     def _check_files(self, sizes: list[int], only_missing: bool) -> None:
         """Refuses missing shards and, on this machine, shards of another size than written."""
         there = set(tf.io.gfile.listdir(self.folder))
-        for number, file in enumerate(self._files):
+        for number, file in enumerate(self.files):
             name = file.rsplit("/", 1)[-1] if storage.is_remote(file) else os.path.basename(file)
             if name not in there:
                 raise CorpusError(f"{file}: the shard is missing; prepare {self.folder} again")
@@ -267,10 +271,10 @@ class ShardPieces(pieces.PieceSource):
                 f"{self.folder}: was prepared before the recordings of each shard were noted; "
                 "prepare it again to do without damaged shards"
             )
-        damaged = {number: why for number, file in enumerate(self._files) if (why := _fault(file))}
+        damaged = {number: why for number, file in enumerate(self.files) if (why := _fault(file))}
         for number, why in damaged.items():
             logging.warning(
-                "left out %s with its %d recordings: %s", self._files[number], recordings[number],
+                "left out %s with its %d recordings: %s", self.files[number], recordings[number],
                 why,
             )
         lost = sum(recordings[number] for number in damaged)
@@ -279,14 +283,18 @@ class ShardPieces(pieces.PieceSource):
         if damaged:
             logging.warning(
                 "%s: %d of %d shards are damaged; %d of %d recordings are left out", self.folder,
-                len(damaged), len(self._files), lost, self.recordings,
+                len(damaged), len(self.files), lost, self.recordings,
             )
-        self._files = [file for number, file in enumerate(self._files) if number not in damaged]
+        self.files = [file for number, file in enumerate(self.files) if number not in damaged]
         self.recordings -= lost
+
+    def patches(self) -> "ShardPatches | None":
+        """As `PieceSource.patches`; shards elsewhere are read whole, one after the other."""
+        return None if storage.is_remote(self.folder) else ShardPatches(self)
 
     def damage(self) -> str:
         """Reads all shards, to name the first that cannot be read."""
-        for file in self._files:
+        for file in self.files:
             if why := _fault(file):
                 return _damaged(file, why)
         return ""
@@ -298,14 +306,14 @@ class ShardPieces(pieces.PieceSource):
 
     def _handles(self, seed, first_visit):
         first_epoch, skip = divmod(first_visit, self.recordings)
-        files = len(self._files)
+        files = len(self.files)
 
         def records(epoch):
             order = tf.map_fn(
                 lambda place: pieces.shuffled(place, seed, epoch, files),
                 tf.range(files, dtype=tf.int64),
             )
-            names = tf.data.Dataset.from_tensor_slices(tf.gather(self._files, order))
+            names = tf.data.Dataset.from_tensor_slices(tf.gather(self.files, order))
             found = names.interleave(
                 tf.data.TFRecordDataset, cycle_length=min(files, 8), deterministic=True,
                 num_parallel_calls=tf.data.AUTOTUNE,
@@ -325,12 +333,12 @@ class ShardPieces(pieces.PieceSource):
         return rest.concatenate(epochs(first_epoch + 1).flat_map(records))
 
     def _dealt_handles(self, seed, first_visit):
-        files = len(self._files)
+        files = len(self.files)
 
         def records(number):
             epoch, place = number // files, number % files
             file = pieces.shuffled(place, seed, epoch, files)
-            found = tf.data.TFRecordDataset(tf.gather(self._files, file))
+            found = tf.data.TFRecordDataset(tf.gather(self.files, file))
             if self._thin:
                 found = found.filter(lambda record: _is_heard(record, epoch))
             return found.map(lambda record: (record, epoch))
@@ -343,7 +351,7 @@ class ShardPieces(pieces.PieceSource):
         ).shuffle(self._buffer, seed=seed)
 
     def _all_handles(self):
-        return tf.data.TFRecordDataset(self._files)
+        return tf.data.TFRecordDataset(self.files)
 
     def _label_ids(self, handle):
         return tf.io.parse_single_example(handle, _LABELS)["labels"]
@@ -371,3 +379,67 @@ class ShardPieces(pieces.PieceSource):
             "segment": parsed["segment"],
             "position": parsed["position"],
         }
+
+
+class ShardPatches(pieces.PatchSource):
+    """Single patches of a prepared folder on this machine, found by its index."""
+
+    def __init__(self, source: ShardPieces):
+        """Reads or makes the index.
+
+        Args:
+          source: The same pieces, whole.
+
+        Raises:
+          CorpusError: A shard is damaged.
+        """
+        self.classes = source.classes
+        self._index = shard_index.open_index(source.folder, source.files)
+        if len(self._index.first) != source.recordings:
+            raise CorpusError(
+                f"{source.folder}: its shards hold {len(self._index.first)} recordings and not "
+                f"{source.recordings} as {INFO_FILE} says; delete it and prepare again"
+            )
+        self._reader = shard_index.PositionedReader(source.files)
+        self._lay_out(self._index.first, self._index.count, self._index.recording_key)
+        with tf.device("/cpu:0"):
+            self._columns = {
+                name: tf.constant(getattr(self._index, name))
+                for name in ("frames", "recording", "piece", "labels", "label_begin")
+            }
+
+    def _gather(self, names, handles):
+        """Columns of the index at some pieces."""
+        return {name: tf.gather(self._columns[name], handles) for name in names}
+
+    def label_ids(self, handle):
+        """As `PatchSource.label_ids`."""
+        begin, end = tf.unstack(self._gather(["label_begin"], [handle, handle + 1])["label_begin"])
+        return self._columns["labels"][begin:end]
+
+    def outline(self, handles):
+        """As `PatchSource.outline`."""
+        labels = tf.zeros([tf.size(handles), 0], tf.bool)
+        if self.classes:
+            labels = tf.numpy_function(self._label_matrix, [handles], tf.bool)
+            labels = tf.ensure_shape(labels, [*handles.shape, len(self.classes)])
+        return self._gather(("frames", "recording", "piece"), handles) | {"labels": labels}
+
+    def patch_energies(self, handles, starts):
+        """As `PatchSource.patch_energies`."""
+        energies = tf.numpy_function(self._index.patch_energies, [handles, starts], tf.float32)
+        return tf.ensure_shape(energies, starts.shape)
+
+    def cut(self, handles, starts):
+        """As `PatchSource.cut`."""
+        patches = tf.numpy_function(self._patches, [handles, starts], tf.float16)
+        return tf.cast(tf.ensure_shape(patches, [*handles.shape, _PATCH, _MELS]), tf.float32)
+
+    def _label_matrix(self, handles):
+        return self._index.label_matrix(handles, len(self.classes))
+
+    def _patches(self, handles, starts):
+        index = self._index
+        counts = np.clip(index.frames[handles] - starts, 0, _PATCH)
+        offsets = index.offset[handles] + starts * np.int64(2 * _MELS)
+        return self._reader.frames(index.file[handles], offsets, counts, _PATCH)

@@ -22,6 +22,7 @@ from absl import logging
 from tqdm import tqdm
 
 from audio_triplet import (
+    cli,
     distribution,
     features,
     locks,
@@ -386,6 +387,11 @@ def _run(trainer, source, output_dir, resume, progress, service) -> list[dict[st
                     continue
                 # Reading values waits for the device, so it is done only here.
                 values = [(s, {k: float(v) for k, v in m.items()}) for s, m in pending]
+                if step == started:
+                    logging.info(
+                        "first training step done %.1f s after the start of the program",
+                        time.monotonic() - cli.STARTED,
+                    )
                 elapsed = time.monotonic() - since
                 rate = 2 * config.pipeline.batch_size * len(pending) / elapsed
                 _check_finite(values, manager)

@@ -21,8 +21,8 @@ from audio_triplet import cli
 from benchmarks import harness
 
 STAGES = (
-    "start_up", "front_end", "resamplers", "decode", "training_step", "embedding", "evaluation",
-    "index",
+    "start_up", "front_end", "resamplers", "decode", "feeding", "mining", "training_step",
+    "embedding", "evaluation", "index",
 )
 
 

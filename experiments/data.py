@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pandas as pd
 from absl import logging
 
-from audio_triplet import graph_audio, pieces, shards, storage
-from audio_triplet.config import PrepareConfig
+from audio_triplet import energy_cache, graph_audio, pieces, shards, storage
+from audio_triplet.config import CacheConfig, PrepareConfig
 from audio_triplet.manifest import TRAIN, UNUSED, CorpusError, Manifest, cap, train_test
 from data_prep import corpora
 from data_prep.preparation import fingerprint, prepare
@@ -161,8 +161,9 @@ def open_files(
     max_share: Mapping[str, float] | None = None,
     decoder: str = "libsndfile",
     unlabelled: str = "",
+    cache: CacheConfig | None = None,
 ) -> tuple[Corpus, pieces.FilePieces]:
-    """Opens a corpus for decoding on the fly: nothing is written but the list of bad files.
+    """Opens a corpus for decoding on the fly: of the sound, nothing is written but the cache.
 
     Args:
       spec: What `--corpus` said; not a prepared folder.
@@ -171,6 +172,7 @@ def open_files(
       max_share: As in `open_corpus`.
       decoder: `libsndfile`, or `in_graph` for tensorflow-io's ops where they work.
       unlabelled: As in `open_corpus`.
+      cache: Where decoded sound is kept, if anywhere.
 
     Returns:
       The corpus (its `folder` is empty), and the pieces of its training side.
@@ -185,9 +187,12 @@ def open_files(
     bad_files.check_share(train.frame["path"].nunique(), config.max_bad_share, manifest.name)
     # The probe says once where tensorflow-io's ops do not work.
     in_graph = graph_audio.tensorflow_io_works() and decoder == "in_graph"
+    kept = None
+    if cache is not None and cache.cache_dir:
+        kept = energy_cache.EnergyCache(cache.cache_dir, cache.cache_gigabytes)
     source = pieces.FilePieces(
         table, bad_files, classes=manifest.classes, resampler=config.resampler,
-        in_graph=graph_audio.load if in_graph else None,
+        in_graph=graph_audio.load if in_graph else None, cache=kept,
     )
     found = fingerprint(train, config)
     return Corpus(spec, "", manifest, train.splits, held_out, found), source

@@ -19,6 +19,7 @@ from audio_triplet.config import (
     CONSTRAINTS,
     EXPLICIT,
     PRESETS,
+    CacheConfig,
     EncoderConfig,
     PipelineConfig,
     PrepareConfig,
@@ -45,6 +46,7 @@ def define_flags() -> None:
         "data_service", "", "grpc://HOST:PORT of a tf.data service that makes the batches; see "
         "python -m experiments.data_service --help."
     )
+    cli.define_flags(CacheConfig)
     flags.DEFINE_boolean("resume", True, "Continue the run in --output_dir; else replace it.")
     define_training_flags()
 
@@ -268,6 +270,9 @@ def main(argv):
         )
         for path in (values.corpus, values.output_dir):
             storage.check_readable(path)
+        cache = cli.from_flags(CacheConfig)
+        if cache.cache_dir and not (values.on_the_fly and values.decoder == "libsndfile"):
+            raise cli.UsageError("--cache_dir is for --on_the_fly with --decoder=libsndfile")
         strategy = build_strategy()
         if distribution.workers(strategy) > 1:
             _refuse_for_several_workers()
@@ -275,7 +280,7 @@ def main(argv):
         if values.on_the_fly:
             corpus, source = data.open_files(
                 values.corpus, tuple(values.test_splits), cli.from_flags(PrepareConfig),
-                shares_from_flags(), values.decoder, values.unlabelled,
+                shares_from_flags(), values.decoder, values.unlabelled, cache,
             )
         else:
             corpus = open_corpus_from_flags()

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from audio_triplet import triplets
 from audio_triplet.config import CONSTRAINTS, TripletConfig
@@ -30,6 +31,17 @@ def test_noise_is_half_normal_of_sigma():
     assert factor.mean() == pytest.approx(0.5 * np.sqrt(2 / np.pi), abs=2e-3)
     assert (factor**2).mean() == pytest.approx(0.25, abs=2e-3)
     assert np.abs(np.corrcoef(factor[:2].reshape(2, -1))[0, 1]) < 0.05  # each patch its own
+
+
+def test_half_normal_follows_its_distribution():
+    """Kolmogorov and Smirnov's distance to |N(0, 1)|, in the whole and in the tail."""
+    drawn = triplets.half_normal(200_001, [3, 4]).numpy().astype("f8")
+    assert drawn.shape == (200_001,) and drawn.min() >= 0
+    assert stats.kstest(drawn, stats.halfnorm.cdf).pvalue > 1e-3
+    beyond = 200_001 * 2 * stats.norm.sf(3.5)  # 93 expected, standard deviation 10
+    assert abs((drawn > 3.5).sum() - beyond) < 4 * np.sqrt(beyond)
+    half = len(drawn) // 2  # the two of a pair are independent
+    assert abs(stats.spearmanr(drawn[:half], drawn[half + 1 :])[0]) < 4 / np.sqrt(half)
 
 
 @settings(deadline=None, max_examples=20)
@@ -181,6 +193,10 @@ def test_mixing_partner_is_audible_and_of_another_recording():
             assert recording[partner[place]] != recording[place] and drawn[partner[place]]
             seen.add((place, int(partner[place])))
     assert len(seen) == 3 + 3 + 4 + 3 + 3  # every allowed pair comes up
+    for place in range(6):
+        partner, found = triplets.mixing_partners(recording, drawn, [7, 0], [place])
+        assert bool(found[0]) == bool(drawn[place])
+        assert not found[0] or (place, int(partner[0])) in seen
 
 
 def test_unknown_constraint_is_refused():

@@ -1,0 +1,189 @@
+"""Feeding: triplets a second into a consumer that does nothing, from shards and from sound files.
+
+    python -m benchmarks.feeding
+
+On one core. «Reading» draws anchors and their neighbours and makes nothing of them; «joint» makes
+the four kinds of positive. Beside it stands the way most input pipelines are written: records read,
+parsed and cut one by one by tf.data. Growth: twice the recordings, the length and the batch.
+"""
+
+import os
+import tempfile
+
+from benchmarks import harness
+
+_BATCH = 512
+_BATCHES = 8
+
+
+def measure() -> list[harness.Table]:
+    """Feeds from generated shards and files."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [feeding(folder), growth(folder), on_the_fly(folder)]
+
+
+def feeding(folder: str) -> harness.Table:
+    """Triplets of each kind from shards of whole 10 s pieces."""
+    source = open_shards(folder, 2000, 998)
+    table = harness.Table(
+        "Feeding from prepared shards",
+        f"one core, 2,000 recordings of 10 s in the page cache, batches of {_BATCH}",
+    )
+    kinds = ("joint", "gaussian_noise", "translation", "mixing", "proximity", "explicit")
+    calls = {"reading": reading(source, _BATCH)}
+    calls |= {kind: consume(source, kind, _BATCH) for kind in kinds}
+    calls["records parsed and cut one by one"] = one_by_one(source, _BATCH)
+    taken = harness.interleaved(calls, harness.repeats())
+    table.compare(taken, _BATCHES * _BATCH, "triplets/s", "joint")
+    table.goal("joint triplets a second", _BATCHES * _BATCH / taken["joint"].median, 20000)
+    table.goal(
+        "making the four kinds, times the cost of reading them",
+        taken["reading"].times_as_fast_as(taken["joint"]) - 1, 3, at_most=True,
+    )
+    return table
+
+
+def growth(folder: str) -> harness.Table:
+    """Time a triplet when recordings, length or batch are twice as many."""
+    table = harness.Table("Feeding, growth", "joint, one core; time a triplet")
+    cases = {
+        "1,000 recordings of 5 s, batches of 256": (1000, 498, 256),
+        "2,000 recordings": (2000, 498, 256),
+        "4,000 recordings": (4000, 498, 256),
+        "10 s": (1000, 998, 256),
+        "batches of 512": (1000, 498, 512),
+    }
+    calls = {
+        name: consume(open_shards(folder, count, frames), "joint", batch)
+        for name, (count, frames, batch) in cases.items()
+    }
+    taken = harness.interleaved(calls, harness.repeats())
+    base = next(iter(cases))
+    worst = 0.0
+    for name, measurement in taken.items():
+        share = cases[base][2] / cases[name][2]
+        times = share * measurement.times_as_fast_as(taken[base]) ** -1
+        worst = max(worst, times)
+        table.add(
+            name, 1e6 * measurement.median / (_BATCHES * cases[name][2]), "µs/triplet",
+            more={"× the first": times},
+        )
+    table.goal("slowest, times the first", worst, 1.25, at_most=True)
+    return table
+
+
+def on_the_fly(folder: str) -> harness.Table:
+    """Triplets from sound files, the first time and from the cache of decoded sound."""
+    from audio_triplet import energy_cache, pieces
+    from data_prep import corpora
+
+    sounds = os.path.join(folder, "sounds")
+    harness.write_sounds(sounds, harness.sounds(64, 10, 44100), 44100, "flac")
+    batch = 32
+
+    def source(cache):
+        bad = pieces.BadFiles()
+        table = pieces.scan(corpora.load_corpus(f"folders:{sounds}"), bad)
+        return pieces.FilePieces(table, bad, cache=cache)
+
+    table = harness.Table(
+        "Feeding from sound files", f"one core, 10 s of 44.1 kHz FLAC, joint, batches of {batch}"
+    )
+    calls = {
+        "decoded each time": consume(source(None), "joint", batch),
+        "decoded once, --cache_dir": consume(
+            source(energy_cache.EnergyCache(os.path.join(folder, "cache"), 1)), "joint", batch
+        ),
+    }
+    taken = harness.interleaved(calls, harness.repeats())
+    table.compare(taken, _BATCHES * batch, "triplets/s", "decoded once, --cache_dir")
+    return table
+
+
+def consume(source, kind: str, batch: int):
+    """A function that takes batches of a kind of triplets."""
+    from audio_triplet import pipeline
+    from audio_triplet.config import PipelineConfig, TripletConfig
+
+    made = pipeline.triplet_batches(source, TripletConfig(constraints=kind), PipelineConfig(batch))
+    return taking(made)
+
+
+def taking(dataset):
+    """A function that takes the first `_BATCHES` elements of a dataset and no more."""
+    def take():
+        for _ in dataset.take(_BATCHES):
+            pass
+
+    return take
+
+
+def reading(source, batch: int):
+    """A function that draws anchors and neighbours and makes nothing of them."""
+    import tensorflow as tf
+
+    from audio_triplet import pipeline
+    from audio_triplet.config import TripletConfig
+
+    patches = source.patches()
+
+    def draw(first_visit):
+        handles, epochs = patches.visited(0, first_visit + tf.range(batch, dtype=tf.int64))
+        places = pipeline.draw_places(
+            patches.outline(handles) | {"epoch": epochs},
+            lambda starts: patches.patch_energies(handles, starts), 1, TripletConfig(), 0,
+        )
+        return [patches.cut(handles, places["starts"][:, 0, which]) for which in (0, 1)]
+
+    return taking(tf.data.Dataset.range(0, 2**62, batch).map(draw))
+
+
+def one_by_one(source, batch: int):
+    """A function that reads whole records in order and cuts a triplet out of each."""
+    import tensorflow as tf
+
+    from audio_triplet import pipeline, triplets
+    from audio_triplet.config import TripletConfig
+
+    config = TripletConfig()
+
+    def draw(piece):
+        drawn = pipeline.draw_patches(piece | {"epoch": tf.constant(0, tf.int64)}, 1, config, 0)
+        return {name: tensor[0] for name, tensor in drawn.items()}
+
+    def make(number, draws):
+        return triplets.make_triplets(draws, tf.stack([0, number]), config)
+
+    drawn = source.in_order().repeat().map(draw).batch(batch, drop_remainder=True)
+    return taking(drawn.enumerate().map(make))
+
+
+def open_shards(folder: str, recordings: int, frames: int):
+    """Pieces of generated energies, prepared once."""
+    import numpy as np
+    import tensorflow as tf
+
+    from audio_triplet import pieces, shards
+
+    place = os.path.join(folder, f"{recordings}x{frames}")
+    if not os.path.exists(place):
+        os.makedirs(place)
+        random = np.random.default_rng(0)
+        stock = np.exp(random.normal(-1, 1.5, (4000 + frames, 64))).astype(np.float32)
+        name = shards.shard_name("train", 0, 1)
+        with tf.io.TFRecordWriter(os.path.join(place, name)) as writer:
+            for number in range(recordings):
+                begin = random.integers(4000)
+                writer.write(shards.encode({
+                    "mel_energies": stock[begin : begin + frames], "frames": frames,
+                    "recording": pieces.key_of(number), "piece": pieces.key_of(number, 0),
+                    "segment": number, "position": 0, "labels": np.arange(10) == number % 10,
+                }, 0, 1))
+        split = shards.SplitInfo((name,), recordings, recordings, 1, recordings * frames / 100)
+        info = shards.PreparedInfo("generated", "", tuple("abcdefghij"), {"train": split})
+        info.write(place)
+    return shards.ShardPieces(place)
+
+
+if __name__ == "__main__":
+    harness.main(measure, cores=1)
