@@ -130,16 +130,14 @@ def clear_errors(program: str):
         end_watch = _end_at_second_signal()
     try:
         yield
-    except (Interrupted, KeyboardInterrupt) as stop:
+    except KeyboardInterrupt as stop:
         told = str(stop) or _STOPPED
         print(f"{program}: {told}: {_command_line()}", file=sys.stderr, flush=True)
         # Threads of others (decoders, workers) must not keep alive what was asked to end; Python's
         # own handlers would wait for them as well.
         if handlers:
             handlers = dict.fromkeys(_STOP_SIGNALS, signal.SIG_DFL)
-            if hasattr(signal, "alarm"):
-                signal.signal(signal.SIGALRM, signal.SIG_DFL)
-                signal.alarm(_SECONDS_TO_END)
+            _end_soon()
         raise SystemExit(130) from stop
     except Exception as error:
         if _is_full(error):
@@ -164,7 +162,7 @@ def clear_errors(program: str):
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _STOPPED = "stopped; what is finished is kept, the same command continues"
-_SECONDS_TO_END = 20
+_SECONDS_TO_END = 25
 
 
 def _on_stop(handler) -> None:
@@ -175,7 +173,15 @@ def _on_stop(handler) -> None:
 
 def _raise_interrupted(number, frame):
     del number, frame
+    _end_soon()
     raise Interrupted(_STOPPED)
+
+
+def _end_soon() -> None:
+    """Lets the system end the process after a while, should nothing else do so."""
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(signal.alarm(0) or _SECONDS_TO_END)
 
 
 def _end_at_second_signal() -> Callable[[], None]:
@@ -212,8 +218,11 @@ class UsageError(ValueError):
     """Flags that do not fit together or do not fit the corpus."""
 
 
-class Interrupted(RuntimeError):
-    """A long job was asked to stop and has saved its state; the message says where."""
+class Interrupted(KeyboardInterrupt):
+    """A long job was asked to stop and has saved its state; the message says where.
+
+    No `Exception`: what catches those, to try something else, must not catch this.
+    """
 
 
 def _is_full(error: BaseException | None) -> bool:

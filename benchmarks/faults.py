@@ -40,11 +40,13 @@ class Trial:
       count: How many.
       problems: What broke the promise; empty if nothing did.
       told: Something worth counting, e.g. how a file was taken.
+      commit: What was tried.
     """
 
     count: int
     problems: tuple[str, ...] = ()
     told: str = ""
+    commit: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -567,10 +569,13 @@ PARTS = (
             f"kill_{name}",
             f"{name.capitalize()} killed by -9 at random moments ends with the same bits as an "
             "undisturbed run, and leaves no half-written file",
-            "tests/test_training.py, tests/data_prep/test_preparation.py", trials, killed(name),
+            quick, trials, killed(name),
         )
-        for name, trials in (
-            ("training", 25), ("preparing", 20), ("table", 15), ("embedding", 15),
+        for name, trials, quick in (
+            ("training", 25, "tests/test_training.py"),
+            ("preparing", 20, "tests/data_prep/test_preparation.py"),
+            ("table", 15, "tests/experiments/test_table1.py"),
+            ("embedding", 15, "tests/test_archive.py"),
         )
     ),
     Part(
@@ -666,15 +671,17 @@ def _trials(bench: Bench, name: str) -> list[Trial]:
 
 
 def _run_part(bench: Bench, part: Part, trials: int | None) -> None:
+    from experiments.provenance import commit
+
     done = sum(trial.count for trial in _trials(bench, part.name))
     scale = 50 if part.run is corrupt_corpus else 1
     wanted = (trials or part.trials) * scale
     if done >= wanted:
         return
-    begin = time.monotonic()
+    begin, now = time.monotonic(), commit()
     with open(bench.path("trials", f"{part.name}.jsonl"), "a", encoding="utf-8") as file:
         for trial in part.run(bench, done // scale, (wanted - done) // scale):
-            file.write(json.dumps(dataclasses.asdict(trial)) + "\n")
+            file.write(json.dumps(dataclasses.asdict(trial) | {"commit": now}) + "\n")
             file.flush()
             done += trial.count
             for problem in trial.problems:
@@ -701,13 +708,16 @@ def write(bench: Bench, folder: str) -> None:
             "failures": sum(bool(trial.problems) for trial in trials),
             "outcomes": collections.Counter(trial.told for trial in trials if trial.told),
             "problems": problems[:20],
+            "commits": sorted({trial.commit or "not noted" for trial in trials}),
             "command": f"python -m benchmarks.faults --output_dir=results --only={part.name}",
         })
     lines = ["# Faults: what was tried, and what did not hold", "",
-             "| part | promise | quick test | trials | failures |", "|---|---|---|---|---|"]
+             "| part | promise | quick test | trials | failures | commit |",
+             "|---|---|---|---|---|---|"]
     lines += [
         f"| `{row['name']}` | {row['promise']} | {row['test']} | "
-        f"{row['trials'] or 'not run'} | {row['failures'] if row['trials'] else '–'} |"
+        f"{row['trials'] or 'not run'} | {row['failures'] if row['trials'] else '–'} | "
+        f"{', '.join(row['commits'])} |"
         for row in rows
     ]
     lines += ["", "A part is repeated by `python -m benchmarks.faults --output_dir=results "
@@ -718,7 +728,8 @@ def write(bench: Bench, folder: str) -> None:
             lines.append(f"- `{row['name']}`: {counts}.")
         lines += [f"  - failed: {problem}" for problem in row["problems"]]
     versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-    lines += ["", f"Commit {told['commit']}, {told['date']}, on {told['machine']}; {versions}.", ""]
+    lines += ["", f"Written at commit {told['commit']}, {told['date']}, on {told['machine']}; "
+              f"{versions}.", ""]
     os.makedirs(folder, exist_ok=True)
     storage.write_whole(
         os.path.join(folder, "faults.json"),

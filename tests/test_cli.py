@@ -115,6 +115,20 @@ def test_a_signal_ends_any_command_in_one_line(number):
     assert error.startswith("prog: stopped; what is finished is kept, the same command continues:")
 
 
+def test_a_signal_is_no_error_to_be_caught():
+    process = command("""
+        try:
+            print("ready", flush=True)
+            time.sleep(300)
+        except Exception:  # as around a checkpoint that may be damaged
+            pass
+        print("went on")
+    """)
+    process.send_signal(signal.SIGTERM)
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 130 and "went on" not in text
+
+
 def test_a_second_signal_ends_it_even_in_a_long_call():
     """As a training step is one: Python's own handlers have to wait until it returns."""
     process = command("""
