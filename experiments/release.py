@@ -26,6 +26,9 @@ DEFAULTS = {
 }
 
 
+SCORES = ("probe_accuracy", "probe_map", "query_map", "qbe_map")
+
+
 def define_flags() -> None:
     """Defines the script's flags."""
     train_embedding.define_corpus_flags()
@@ -92,7 +95,6 @@ def score(model_dir: str, spec: str) -> dict:
     import numpy as np
 
     from audio_triplet import export, pieces
-    from audio_triplet.evaluation import classification, probe, retrieval
     from audio_triplet.manifest import UNUSED
     from data_prep import corpora
     from experiments import evaluate, scoring
@@ -106,21 +108,12 @@ def score(model_dir: str, spec: str) -> dict:
     found = []
     for fold in folds:
         sides = scoring.split_sides(embeddings, (fold,))
-        (train, train_labels, train_groups), (test, labels, groups) = (
-            (
-                side.segment, side.manifest.label_matrix(manifest.classes),
-                side.manifest.frame["recording_id"].to_numpy(str),
-            )
-            for side in (sides.train, sides.test)
+        train, test = sides.train.segment, sides.test.segment
+        both = scoring.retrieval_scores(test, sides, manifest.classes) | scoring.probe_scores(
+            train, test, sides, manifest.classes
         )
-        fitted = probe.fit_probe(train, train_labels, train_groups)
-        result = classification.evaluate_classifier(fitted.predict(test), labels)
-        found.append({
-            "probe_accuracy": result.accuracy, "probe_map": result.mean,
-            "query_map": retrieval.per_query_map(test, labels, groups).mean,
-            "qbe_map": retrieval.query_by_example_map(test, labels, groups).mean,
-        })
-    means = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+        found.append({name: both[name] for name in SCORES})
+    means = {name: float(np.mean([one[name] for one in found])) for name in SCORES}
     return {"corpus": spec, "folds": folds, "each": found, **means}
 
 

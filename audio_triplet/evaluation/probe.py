@@ -32,7 +32,7 @@ class ProbeConfig:
       seed: Of the folds.
     """
 
-    penalties: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
+    penalties: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
     folds: int = 4
     patience: int = 2
     max_iterations: int = 300
