@@ -256,8 +256,8 @@ def network():
     from experiments import scratch
 
     recipe = ScratchConfig(
-        steps=140, fixed_steps=100, batch_size=12, learning_rate=3e-3, evaluate_steps=10, patience=4,
-        max_mel_shift=2,
+        steps=140, fixed_steps=100, batch_size=12, learning_rate=3e-3, evaluate_steps=10,
+        patience=4, max_mel_shift=2,
     )
     return scratch.FromScratch(EncoderConfig(width=0.0625), 3, True, recipe)
 
