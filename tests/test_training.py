@@ -386,7 +386,8 @@ def test_run_elsewhere(prepared, tmp_path):
     for name in os.listdir(prepared):
         if os.path.isfile(os.path.join(prepared, name)):
             tf.io.gfile.copy(os.path.join(prepared, name), f"{away}/prepared/{name}")
-    _, here = run(config_of(4), prepared, tmp_path)
+    # Shards elsewhere are streamed, in another order than local ones: the twin reads them too.
+    _, here = run(config_of(4), f"{away}/prepared", tmp_path)
     run(config_of(2), f"{away}/prepared", f"{away}/run")
     trainer, there = run(config_of(4), f"{away}/prepared", f"{away}/run")  # goes on at step 2
     assert trainer.steps_done == 4
