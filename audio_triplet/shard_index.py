@@ -299,7 +299,8 @@ class PositionedReader:
     def _read(self, number: int, offset: int, into: memoryview) -> None:
         path = self._paths[number]
         try:
-            got = os.preadv(self._file(number).fileno(), [into], offset)
+            file = self._file(number)  # held while reading: let go elsewhere, it stays open here
+            got = os.preadv(file.fileno(), [into], offset)
         except OSError as error:
             raise CorpusError(f"{path}: cannot be read any more ({error})") from error
         if got < len(into):
