@@ -185,10 +185,10 @@ def _training_result(out: str) -> dict:
 
 
 def _files_result(out: str) -> dict:
-    """Name → bytes of all files."""
+    """Name → bytes of all files, but for the index that training leaves beside its shards."""
     return {
         os.path.relpath(os.path.join(folder, name), out): _read(os.path.join(folder, name))
-        for folder, _, names in os.walk(out) for name in names
+        for folder, _, names in os.walk(out) for name in names if not name.startswith("index-")
     }
 
 
