@@ -60,32 +60,33 @@ def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Ten
 
 
 class _Export(tf.Module):
-    """What is saved. A Keras 3 model is no tf.Module, so its variables are held here."""
+    """What is saved. A Keras 3 model is no tf.Module, so its variables are held here.
+
+    The model itself is not: its weights would be saved once more, under its own names.
+    """
 
     def __init__(self, encoder: keras.Model):
         super().__init__()
-        self._encoder = encoder
+        self._encode = lambda log_mel: encoder(log_mel, training=False)
         self._variables = [variable.value for variable in encoder.variables]
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="waveform")])
     def __call__(self, waveform):
-        return embed_waveforms(lambda patches: self._encoder(patches, training=False), waveform)
+        return embed_waveforms(self._encode, waveform)
 
     @tf.function(input_signature=[
         tf.TensorSpec([None, None], tf.float32, name="waveform"),
         tf.TensorSpec([], tf.int32, name="hop_frames"),
     ])
     def with_hop(self, waveform, hop_frames):
-        return embed_waveforms(
-            lambda patches: self._encoder(patches, training=False), waveform, hop_frames
-        )
+        return embed_waveforms(self._encode, waveform, hop_frames)
 
     @tf.function(input_signature=[tf.TensorSpec(
         [None, features.DEFAULT.patch_frames, features.DEFAULT.mel_bands], tf.float32,
         name="log_mel",
     )])
     def encode(self, log_mel):
-        return {"embedding": self._encoder(log_mel, training=False)}
+        return {"embedding": self._encode(log_mel)}
 
 
 def export(encoder: keras.Model, path: str, config: dict) -> None:

@@ -132,3 +132,9 @@ def test_check_notices_a_broken_model(encoder):
 
     with pytest.raises(AssertionError, match="unit norm"):
         export.check(scaled)
+
+
+def test_weights_are_saved_once(encoder, exported):
+    names = tf.train.list_variables(f"{exported}/variables/variables")
+    numbers = sum(int(np.prod(shape)) for name, shape in names if "VARIABLE_VALUE" in name)
+    assert numbers == encoder.count_params()
