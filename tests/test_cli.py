@@ -151,8 +151,8 @@ def test_a_second_signal_ends_it_even_in_a_long_call():
 def test_an_interrupted_command_is_not_kept_alive_by_what_it_unwinds():
     process = command("""
         cli._SECONDS_TO_END = 1
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             time.sleep(300)
         finally:
             threading.Thread(target=time.sleep, args=(300,)).start()
