@@ -22,7 +22,7 @@ import time
 
 from absl import app, flags, logging
 
-from audio_triplet import cli, locks
+from audio_triplet import cli
 from audio_triplet.config import COMBINED, CONSTRAINTS, MININGS, RunConfig
 from experiments import table1, tables, train_embedding
 
@@ -93,11 +93,7 @@ def define_flags() -> None:
 def main(argv):
     """Runs the command."""
     del argv
-    cli.quiet_tensorflow()
-    with cli.clear_errors("sweep"), locks.exclusive(flags.FLAGS.output_dir):
-        table = make_table()
-    print(markdown(table))
-    print(f"written to {flags.FLAGS.output_dir}")
+    tables.run_command("sweep", make_table, markdown)
 
 
 def make_table() -> dict:

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 
 from absl import app, flags, logging
 
-from audio_triplet import cli, locks
+from audio_triplet import cli
 from audio_triplet.config import COMBINED, CONSTRAINTS, EXPLICIT, TripletConfig
 from experiments import tables, train_embedding
 
@@ -97,11 +97,7 @@ def define_flags(required: bool = True) -> None:
 def main(argv):
     """Runs the command."""
     del argv
-    cli.quiet_tensorflow()
-    with cli.clear_errors("table1"), locks.exclusive(flags.FLAGS.output_dir):
-        table = make_table()
-    print(markdown(table))
-    print(f"written to {flags.FLAGS.output_dir}")
+    tables.run_command("table1", make_table, markdown)
 
 
 def make_table() -> dict:

@@ -7,7 +7,24 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from audio_triplet import cli
+from audio_triplet import cli, locks
+
+
+def run_command(
+    program: str, make_table: Callable[[], dict], markdown: Callable[[dict], str]
+) -> None:
+    """Makes a table as the only writer of --output_dir, and prints it; errors are one line.
+
+    Args:
+      program: Name of the script.
+      make_table: Trains and scores what is missing, writes the table and returns its content.
+      markdown: That content as Markdown.
+    """
+    cli.quiet_tensorflow()
+    with cli.clear_errors(program), locks.exclusive(flags.FLAGS.output_dir):
+        table = make_table()
+    print(markdown(table))
+    print(f"written to {flags.FLAGS.output_dir}")
 
 
 def define_scoring_flags() -> None:
