@@ -56,7 +56,8 @@ def machine() -> str:
             lines = file.read().split("\n")
         model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
         known = next(line for line in lines if line.startswith("flags")).split()
-        flags = " ".join(name for name in ("avx2", "avx512f", "amx_bf16") if name in known)
+        shown = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+        flags = " ".join(name for name in shown if name in known)
     except (OSError, StopIteration, IndexError):
         pass
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -136,7 +136,7 @@ def make_table() -> dict:
             "train_splits": corpus.train_splits,
             "test_splits": corpus.test_splits,
             "seeds": seeds,
-            "run": dataclasses.asdict(base[seeds[0]]),
+            "run": train_embedding.told(base[seeds[0]]),
             "seconds": round(time.monotonic() - started),
         },
     }
@@ -312,7 +312,8 @@ def markdown(table: dict) -> str:
         f"{', '.join(config['test_splits'])}; triplets {run['triplets']['constraints']}, "
         f"{run['training']['steps']} steps of {run['pipeline']['batch_size']}, "
         f"{run['encoder']['architecture']} of width {run['encoder']['width']:g}, Adam "
-        f"{run['training']['learning_rate']:g}; seeds {', '.join(map(str, seeds))}"
+        f"{run['training']['learning_rate']:g}, {run['precision']}; "
+        f"seeds {', '.join(map(str, seeds))}"
         + (" (mean ± standard deviation)." if len(seeds) > 1 else
            ": with one seed, small differences say nothing."),
         "",

@@ -137,7 +137,7 @@ def make_table() -> dict:
             "test_splits": corpus.test_splits,
             "folds": [fold for fold in corpora if fold],
             "segments": len(corpus.manifest),
-            "run": dataclasses.asdict(run_of_joint),
+            "run": train_embedding.told(run_of_joint),
             "seconds": round(time.monotonic() - started),
         },
     }
@@ -500,7 +500,8 @@ def _conditions(table: dict) -> str:
         f"Corpus {config['corpus']}, {config['segments']} segments; {sides}; "
         f"{run['training']['steps']} steps of {run['pipeline']['batch_size']} triplets, "
         f"{run['encoder']['architecture']} of width {run['encoder']['width']:g}, Adam "
-        f"{run['training']['learning_rate']:g}; seeds {', '.join(map(str, seeds))}"
+        f"{run['training']['learning_rate']:g}, {run['precision']}; "
+        f"seeds {', '.join(map(str, seeds))}"
         + (f" (mean ± standard deviation over {over})" if over else "") + "."
     )
 

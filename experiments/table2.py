@@ -111,7 +111,7 @@ def make_table() -> dict:
             "test_splits": corpus.test_splits,
             "segments": len(corpus.manifest),
             "classes": len(corpus.manifest.classes),
-            "run": dataclasses.asdict(train_embedding.run_config("joint", corpus, seeds[0])),
+            "run": train_embedding.told(train_embedding.run_config("joint", corpus, seeds[0])),
             "classifier": dataclasses.asdict(ClassifierConfig()),
             "scratch": dataclasses.asdict(recipe),
             "seconds": round(time.monotonic() - started),

@@ -163,6 +163,15 @@ def run_config(constraints: str, corpus, seed: int) -> RunConfig:
     )
 
 
+def told(config: RunConfig) -> dict:
+    """A configuration as tables tell it, with the `precision` that the hardware makes of it."""
+    from audio_triplet import distribution
+
+    return dataclasses.asdict(config) | {
+        "precision": distribution.choose_precision(config.training.precision, build_strategy())
+    }
+
+
 def chosen_triplets() -> str:
     """Which triplets the flags ask for."""
     flag = flags.FLAGS["triplets"]
