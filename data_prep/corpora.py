@@ -28,7 +28,8 @@ _SCHEMES: dict[str, tuple[str, str, Callable[[str], Manifest]]] = {
     "manifest": ("FILE.csv", "a table of files, see audio_triplet/manifest.py", Manifest.read),
     "debian-sounds": (
         "DIR",
-        "recorded sounds from Debian packages; downloaded if DIR is empty",
+        "recorded sounds from Debian packages; downloaded if DIR is empty; larger sets are "
+        "'DIR?packages=all' and 'DIR?packages=wide'",
         debian_sounds.load,
     ),
 }

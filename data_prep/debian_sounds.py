@@ -4,7 +4,7 @@
     python -m data_prep.debian_sounds --output_dir=debian_sounds --packages=all
 
 Packages are fetched with `apt-get download` and unpacked with `dpkg-deb -x`: nothing is installed
-and no root is needed. The sets "small" (the default) and "all" are listed in
+and no root is needed. The sets "small" (the default), "all" and "wide" are listed in
 `data_prep/debian_sounds_classes.py`, with the table that gives each path its class.
 
 What --output_dir holds afterwards:
@@ -87,14 +87,21 @@ class Package:
 # --- the library --------------------------------------------------------------------------------
 
 
-def load(folder: str) -> Manifest:
-    """The corpus prepared in `folder`; if that is empty or absent, the small set is downloaded.
+def load(place: str) -> Manifest:
+    """The corpus prepared in a folder, downloaded as far as it is not there.
+
+    Args:
+      place: `DIR`, where the small set is downloaded if it is empty or absent and all that is
+        there is taken else; or `DIR?packages=wide`, with sets or packages, separated by commas,
+        that are to be there.
 
     Raises:
       CorpusError: the folder holds something else, or the download failed.
     """
+    folder, _, wanted = place.partition("?packages=")
+    names = tuple(name.strip() for name in wanted.split(",") if name.strip())
     manifest_path = os.path.join(folder, MANIFEST_FILE)
-    if os.path.isfile(manifest_path):
+    if os.path.isfile(manifest_path) and not _missing(folder, names):
         return Manifest.read(manifest_path, name="debian-sounds")
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise CorpusError(f"{folder}: is a file; name a folder for debian-sounds")
@@ -104,7 +111,14 @@ def load(folder: str) -> Manifest:
             f"{folder}: holds no {MANIFEST_FILE} of debian-sounds, but other files ({held[0]}, …); "
             "name an empty folder to download into"
         )
-    return download(folder)
+    return download(folder, names or ("small",))
+
+
+def _missing(folder: str, names: Sequence[str]) -> list[str]:
+    """Patterns of packages of the named sets, and packages, that a folder does not hold."""
+    held = os.listdir(os.path.join(folder, "packages")) if names else []
+    patterns = [pattern for name in names for pattern in PACKAGE_SETS.get(name, (name,))]
+    return [pattern for pattern in patterns if not fnmatch.filter(held, f"{pattern}.csv")]
 
 
 def download(
@@ -114,7 +128,7 @@ def download(
 
     Args:
       output_dir: made if absent; packages that it holds already are not fetched again.
-      packages: package names, or the sets "small" and "all".
+      packages: package names, or the sets "small", "all" and "wide".
       deb_dir: where .deb files are kept, and looked for first; if None they are thrown away.
 
     Returns:

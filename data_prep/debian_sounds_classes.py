@@ -12,7 +12,7 @@ import fnmatch
 import functools
 import re
 
-# The sets of `--packages`: 0.6 GB and 2.9 GB to download. A "*" stands for a version that is part
+# The sets of `--packages`: 0.6, 2.9 and 4.6 GB to download. A "*" stands for a version that is part
 # of the package's name.
 _SMALL = (
     "sonic-pi-samples",
@@ -21,16 +21,32 @@ _SMALL = (
     "wesnoth-1.*-data",
     "megaglest-data",
 )
+_ALL = (
+    *_SMALL,
+    "tuxpaint-stamps-default",
+    "hydrogen-drumkits-effects",
+    "widelands-data",
+    "ktuberling-data",
+    "wesnoth-1.*-music",
+    "0ad-data",
+)
 PACKAGE_SETS = {
     "small": _SMALL,
-    "all": (
-        *_SMALL,
-        "tuxpaint-stamps-default",
-        "hydrogen-drumkits-effects",
-        "widelands-data",
-        "ktuberling-data",
-        "wesnoth-1.*-music",
-        "0ad-data",
+    "all": _ALL,
+    # More kinds of sound to learn from without labels: typing, engines, rooms, footsteps, alerts.
+    "wide": (
+        *_ALL,
+        "boswars-data",
+        "bucklespring-data",
+        "foobillardplus-data",
+        "freedroidrpg-data",
+        "lmms-common",
+        "lugaru-data",
+        "minetest-data",
+        "oxygen-sounds",
+        "supertuxkart-data",
+        "torcs-data",
+        "unknown-horizons",
     ),
 }
 
@@ -244,6 +260,27 @@ RULES: dict[str, tuple[tuple[str, str, str], ...]] = {
         (r"(con_saw|con_wood|lumber_)", "wood_work", EFFECT),
         (r"(con_stone|/mining/)", "stone_metal_work", EFFECT),
         (r"(/foraging/|gather_f|farming/hoe)", "foliage", EFFECT),
+    ),
+    # Of the set "wide": for training without labels, so only the kind is told.
+    "boswars-data": ((r"/(intro|tutorial)/", "", MUSIC), (r"/units/.*[._](ready|underattack|"
+                     r"completed|select(ed)?|action)\.", "", SPEECH)),
+    "bucklespring-data": ((r"", "", EFFECT),),
+    "foobillardplus-data": ((r"/intro", "", MUSIC),),
+    "freedroidrpg-data": (
+        (r"/(music|titles)/", "", MUSIC),
+        (r"/(voice_samples|tux_ingame_comments)/|First_Contact|ICant|CantRepair", "", SPEECH),
+    ),
+    "lmms-common": ((r"/(beats|bassloops)/", "", MUSIC), (r"/(shapes|waveforms)/", "", EFFECT)),
+    "lugaru-data": ((r"/Music", "", MUSIC), (r"/(DesertAmbient|Wind)\.", "", AMBIENCE)),
+    "minetest-data": ((r"/env_sounds/", "", AMBIENCE),),
+    "oxygen-sounds": ((r"", "", EFFECT),),
+    "supertuxkart-data": (
+        (r"/music/|theme|intro2", "", MUSIC), (r"nolok_speech", "", SPEECH),
+    ),
+    "torcs-data": ((r"/music/", "", MUSIC),),
+    "unknown-horizons": (
+        (r"/music/", "", MUSIC), (r"/voice/", "", SPEECH),
+        (r"/(chapel|main_square|seafight|sheepfield|tavern|waves|windmill)\.", "", AMBIENCE),
     ),
 }  # fmt: skip
 

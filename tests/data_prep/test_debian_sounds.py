@@ -92,7 +92,7 @@ def test_class_of_a_path(package, path, label, kind):
 def test_the_table_is_well_formed():
     packages = {pattern for patterns in PACKAGE_SETS.values() for pattern in patterns}
     assert packages == set(RULES)
-    assert set(PACKAGE_SETS["small"]) < set(PACKAGE_SETS["all"])
+    assert set(PACKAGE_SETS["small"]) < set(PACKAGE_SETS["all"]) < set(PACKAGE_SETS["wide"])
     for rules in RULES.values():
         patterns = [pattern for pattern, _, _ in rules]
         assert len(set(patterns)) == len(patterns)
@@ -512,7 +512,7 @@ def test_without_apt_the_other_corpora_are_named(tmp_path, monkeypatch):
 
 def test_load_downloads_only_into_nothing(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(debian_sounds, "download", lambda folder: asked.append(folder))
+    monkeypatch.setattr(debian_sounds, "download", lambda folder, sets: asked.append(folder))
     debian_sounds.load(str(tmp_path / "absent"))
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / ".lock").touch()
@@ -527,6 +527,23 @@ def test_load_downloads_only_into_nothing(tmp_path, monkeypatch):
     with pytest.raises(CorpusError, match="is a file"):
         debian_sounds.load(str(tmp_path / "other" / "thesis.tex"))
     assert len(asked) == 3
+
+
+def test_packages_that_are_asked_for_are_downloaded_unless_they_are_there(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(debian_sounds, "download", lambda *of: asked.append(of))
+    folder = tmp_path / "sounds"
+    debian_sounds.load(f"{folder}?packages=wide")
+    (folder / "packages").mkdir(parents=True)
+    (folder / "manifest.csv").write_text("path\na.wav\n")
+    for pattern in PACKAGE_SETS["small"]:
+        (folder / "packages" / f"{pattern.replace('*', '16')}.csv").touch()
+    assert len(debian_sounds.load(str(folder))) == 1
+    assert len(debian_sounds.load(f"{folder}?packages=small")) == 1
+    debian_sounds.load(f"{folder}?packages=small, some-game-data")
+    assert asked == [
+        (str(folder), ("wide",)), (str(folder), ("small", "some-game-data"))
+    ]
 
 
 def _command(*arguments):
