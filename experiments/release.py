@@ -1,7 +1,7 @@
 """Trains the released encoder, scores it, and writes it to models/ with its card.
 
-    python -m experiments.release --corpus='debian-sounds:DIR?packages=wide' --score=esc50:DIR \
-        --output_dir=runs/out
+    python -m experiments.release --corpus='debian-sounds:DIR?packages=wide' --steps=1600 \
+        --score=esc50:DIR --output_dir=runs/out
 
 Trained with `--preset=best` on all recordings of the corpus, without labels, speech and music
 capped. Then the SavedModel is scored on --score (which it never heard) by the linear probe under
@@ -24,7 +24,6 @@ DEFAULTS = {
     "test_splits": ["none"],
     "max_share": ["speech=0.15", "music=0.15"],
     "width": 0.5,
-    "steps": 1800,
 }
 
 

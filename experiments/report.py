@@ -603,7 +603,7 @@ def _mix_ups_section(
 
 # --- map -----------------------------------------------------------------------------------------
 
-_MAP_WIDTH, _MAP_MIN_HEIGHT, _MAP_MAX_HEIGHT = 640, 420, 640
+MAP_WIDTH, MAP_MIN_HEIGHT, MAP_MAX_HEIGHT = 640, 420, 640
 _MAP_EDGE = 16
 _SHAPES = (  # about equal areas, so that no class looks heavier
     '<circle r="5.2"/>', '<path d="M-4.7-4.7H4.7V4.7H-4.7Z"/>', '<path d="M0-6.8 6.3 4.6H-6.3Z"/>',
@@ -622,11 +622,11 @@ def _map_section(
     clips.add((segments.excerpts[index] for index in chosen), pages.LIGHT)
     joint = layout(vectors["joint"][chosen], seed)
     width, height = np.ptp(joint, axis=0)
-    height = _MAP_WIDTH * height / width if width > 0 else _MAP_MIN_HEIGHT
-    height = round(min(max(height, _MAP_MIN_HEIGHT), _MAP_MAX_HEIGHT))
+    height = MAP_WIDTH * height / width if width > 0 else MAP_MIN_HEIGHT
+    height = round(min(max(height, MAP_MIN_HEIGHT), MAP_MAX_HEIGHT))
     places = {
-        "joint": _to_frame(joint, height),
-        "log_mel": _to_frame(turned_to(layout(vectors["log_mel"][chosen], seed), joint), height),
+        "joint": to_frame(joint, height),
+        "log_mel": to_frame(turned_to(layout(vectors["log_mel"][chosen], seed), joint), height),
     }
     first = segments.first[chosen]
     # Only classes on the map, in the order of their names; unlabelled sounds come last.
@@ -675,7 +675,7 @@ def _map_section(
         'embedding</button><button type="button" data-layout="log_mel" aria-pressed="false">Log mel'
         '</button></span>'
         '<label><input type="checkbox" id="hover-sound" checked> play what I point at</label></div>'
-        f'<div class="frame"><svg id="chart" viewBox="0 0 {_MAP_WIDTH} {height}" tabindex="0" '
+        f'<div class="frame"><svg id="chart" viewBox="0 0 {MAP_WIDTH} {height}" tabindex="0" '
         'role="application" aria-label="Map of test sounds. Arrow keys move between sounds, Space '
         f'plays." aria-describedby="spot"><defs>{defs}</defs><g class="marks">{marks}</g>'
         f'<g class="names" aria-hidden="true">{labels}</g><circle class="ring" r="11"/></svg>'
@@ -747,10 +747,10 @@ def turned_to(placed: np.ndarray, target: np.ndarray) -> np.ndarray:
     return placed @ rotation
 
 
-def _to_frame(placed: np.ndarray, height: int) -> np.ndarray:
+def to_frame(placed: np.ndarray, height: int) -> np.ndarray:
     """Fits a layout into the map without distorting it."""
     low, high = placed.min(axis=0), placed.max(axis=0)
-    frame = np.array([_MAP_WIDTH, height])
+    frame = np.array([MAP_WIDTH, height])
     scale = min((frame - 2 * _MAP_EDGE) / np.maximum(high - low, 1e-9))
     return (placed - (low + high) / 2) * scale + frame / 2
 
@@ -775,18 +775,18 @@ def map_labels(
         own = places[kinds == kind]
         centre = np.median(own, axis=0)
         scatter = np.median(np.linalg.norm(own - centre, axis=1))
-        if len(own) > 2 and scatter < _MAP_WIDTH / 8:
+        if len(own) > 2 and scatter < MAP_WIDTH / 8:
             wanted.append((scatter, kind, centre))
     kept: list[tuple[int, float, float, str]] = []
     boxes: list[tuple[float, float, float]] = []
     for _, kind, (x, y) in sorted(wanted, key=lambda entry: entry[:2]):
         half = 4.0 * min(len(titles[kind]), 24) + 6
-        x = min(max(x, half), _MAP_WIDTH - half)
+        x = min(max(x, half), MAP_WIDTH - half)
         if all(abs(x - bx) > half + bh or abs(y - by) > 17 for bx, by, bh in boxes):
             boxes.append((x, y, half))
-            if x < _MAP_WIDTH / 3:
+            if x < MAP_WIDTH / 3:
                 kept.append((kind, x - half, y + 4, "start"))
-            elif x > _MAP_WIDTH * 2 / 3:
+            elif x > MAP_WIDTH * 2 / 3:
                 kept.append((kind, x + half, y + 4, "end"))
             else:
                 kept.append((kind, x, y + 4, "middle"))

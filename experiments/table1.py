@@ -14,9 +14,10 @@ Vary with --rows, --seeds, --folds or --test_splits, and every flag of train_emb
 are finished are kept when the command is run again; a row that was stopped goes on. With --rescore
 all figures are made again from the saved embeddings, in minutes and without training.
 
-Written to --output_dir: table1.json, table1.md, table1.png, table1_classes.png, report.html (a page
-to look at and to listen to); runs/ROW-seedN/ (checkpoints, metrics, SavedModel), embeddings/,
-scores/; with --folds these are ROW-FOLD-seedN.
+Written to --output_dir: table1.json, table1.md, table1.png, table1_classes.png, table1_map.png (the
+joint embedding of the test side in the plane), report.html (a page to look at and to listen to);
+runs/ROW-seedN/ (checkpoints, metrics, SavedModel), embeddings/, scores/; with --folds these are
+ROW-FOLD-seedN.
 """
 
 import dataclasses
@@ -145,6 +146,8 @@ def make_table() -> dict:
     tables.write(path, table, markdown(table), draw)
     if table["differences"]:
         draw_classes(table, f"{path}_classes.png")
+    if "joint" in values.rows:
+        _draw_map(corpus, f"{path}_map.png", list(corpora)[-1], seeds[0])
     if values.report and {BASELINE, "joint"} <= set(values.rows):
         _write_report(corpus, table, list(corpora)[-1], seeds[0])
     return table
@@ -588,11 +591,31 @@ def draw_classes(table: dict, path: str) -> None:
     tables.save_figure(figure, path)
 
 
+def _test_side(corpus, called: str):
+    """The embeddings of the test segments, as saved for a run."""
+    from audio_triplet.embedding import SegmentEmbeddings
+    from experiments import scoring
+
+    everything = SegmentEmbeddings.load(embeddings_path(called), corpus.manifest)
+    return scoring.split_sides(everything, corpus.test_splits).test
+
+
+def _draw_map(corpus, path: str, fold: str, seed: int) -> None:
+    """Draws the map of the joint embedding, of the last fold and the first seed."""
+    import numpy as np
+
+    from experiments import map_figure
+
+    side, classes = _test_side(corpus, run_name("joint", seed, fold)), corpus.manifest.classes
+    labels = side.manifest.label_matrix(classes)
+    first = np.where(labels.any(axis=1), labels.argmax(axis=1), -1)
+    map_figure.draw(side.segment, first, classes, path, seed)
+
+
 def _write_report(corpus, table: dict, fold: str, seed: int) -> None:
     """Writes report.html for the last fold and the first seed."""
     from audio_triplet import training
-    from audio_triplet.embedding import SegmentEmbeddings
-    from experiments import report, scoring
+    from experiments import report
 
     output_dir = flags.FLAGS.output_dir
     trained = [
@@ -603,13 +626,9 @@ def _write_report(corpus, table: dict, fold: str, seed: int) -> None:
         for name in trained
     }
 
-    def test_side(called):
-        everything = SegmentEmbeddings.load(embeddings_path(called), corpus.manifest)
-        return scoring.split_sides(everything, corpus.test_splits).test
-
     report.write_report(
-        os.path.join(output_dir, "report.html"), table, runs, test_side(BASELINE),
-        test_side(run_name("joint", seed, fold)), corpus.manifest.classes,
+        os.path.join(output_dir, "report.html"), table, runs, _test_side(corpus, BASELINE),
+        _test_side(corpus, run_name("joint", seed, fold)), corpus.manifest.classes,
     )
 
 
