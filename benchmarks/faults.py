@@ -97,7 +97,7 @@ class Bench:
         if self._commands is None:
             self._commands = Commands()
         return self._commands.start(
-            job.module, [*job.arguments(self), f"--output_dir={out}"], self.path(log), **how
+            job.module, [*job.arguments(self), f"--{job.output}={out}"], self.path(log), **how
         )
 
     def sounds(self) -> str:
@@ -117,6 +117,12 @@ class Bench:
                     soundfile.write(name, 0.3 * tone + 0.02 * noise, 16_000)
             storage.write_whole(os.path.join(folder, "done"), "")
         return folder
+
+    def drawn(self, part: str, number: int) -> tuple[random.Random, str, str, str, float]:
+        """What a trial begins with: its random numbers, a job, an empty folder, `reference`."""
+        name, out = list(JOBS)[number % len(JOBS)], self.path(part, "out")
+        shutil.rmtree(out, ignore_errors=True)
+        return random.Random(f"{part} {number}"), name, out, *self.reference(name)
 
     def reference(self, name: str) -> tuple[str, float]:
         """The output of a job that nothing disturbed, and the seconds it took.
@@ -147,13 +153,15 @@ class Job:
 
     Attributes:
       module: The command.
-      arguments: bench → its arguments, without --output_dir.
+      arguments: bench → its arguments, without the folder of its output.
       result: Folder of its output → what must be the same however often it was stopped.
+      output: The flag that takes the folder.
     """
 
     module: str
     arguments: Callable[[Bench], list[str]]
     result: Callable[[str], dict]
+    output: str = "output_dir"
 
 
 _SMALL = ["--batch_size=8", "--width=0.0625", "--log_steps=1", "--checkpoint_steps=2",
@@ -205,6 +213,23 @@ def _arrays_result(out: str) -> dict:
     return found
 
 
+def _index_result(out: str) -> dict:
+    """Path → its vectors and where they lie; which parts they are in does not matter."""
+    import numpy as np
+
+    from audio_triplet import index
+
+    info, found = index.IndexInfo.read(out), {}
+    for told in info.parts:
+        part = index.Part(out, told, info.dim)
+        for segment in sorted(set(range(told.segments)) - set(told.dropped)):
+            own, = part.ranges(np.array([segment]))
+            path = part.told(segment)["path"]
+            mine = part.vectors[own].tobytes(), part.spans[own].tobytes()
+            found[path] = "it is there twice" if path in found else mine
+    return found
+
+
 def _table_result(out: str) -> dict:
     with open(os.path.join(out, "table1.json"), encoding="utf-8") as file:
         table = json.load(file)
@@ -238,6 +263,11 @@ JOBS = {
         "experiments.embed",
         lambda bench: [bench.sounds(), f"--model={bench.reference('training')[0]}/export"],
         _arrays_result,
+    ),
+    "indexing": Job(
+        "experiments.index",
+        lambda bench: [bench.sounds(), f"--model={bench.reference('training')[0]}/export"],
+        _index_result, output="index",
     ),
 }
 
@@ -393,11 +423,7 @@ def killed(name: str) -> Callable[[Bench, int, int], Iterator[Trial]]:
 def interrupted(bench: Bench, first: int, count: int) -> Iterator[Trial]:
     """Ctrl-C or SIGTERM at a random moment; in every second trial, twice."""
     for number in range(first, first + count):
-        draw = random.Random(f"interrupt {number}")
-        name = list(JOBS)[number % len(JOBS)]
-        reference, seconds = bench.reference(name)
-        out = bench.path("interrupt", "out")
-        shutil.rmtree(out, ignore_errors=True)
+        draw, name, out, reference, seconds = bench.drawn("interrupt", number)
         command = bench.start(JOBS[name], out, f"interrupt/{number}.log")
         command.wait(draw.uniform(0.3, 0.8) * seconds)
         which, twice = draw.choice([signal.SIGINT, signal.SIGTERM]), number // len(JOBS) % 2
@@ -415,7 +441,8 @@ def interrupted(bench: Bench, first: int, count: int) -> Iterator[Trial]:
                 problems.append(f"took {took:.0f} s to end")
             # -SIGALRM: it was kept alive by something and ended by its own watchdog.
             allowed = (0, 130, -signal.SIGALRM)
-            if twice:
+            # By the signal itself: told twice, or it had written everything and was on its way out.
+            if twice or (code == -which and not differences(JOBS[name], out, reference)):
                 allowed += (128 + which, -which)
             if code not in allowed or "Traceback" in command.text:
                 problems.append(f"ends by {code}: {command.text[-500:]}")
@@ -507,11 +534,7 @@ def _fill(path: str) -> None:
 def raced(bench: Bench, first: int, count: int) -> Iterator[Trial]:
     """Two processes are told to write one folder, the second a little after the first."""
     for number in range(first, first + count):
-        draw = random.Random(f"race {number}")
-        name = list(JOBS)[number % len(JOBS)]
-        reference, seconds = bench.reference(name)
-        out = bench.path("race", "out")
-        shutil.rmtree(out, ignore_errors=True)
+        draw, name, out, reference, seconds = bench.drawn("race", number)
         one = bench.start(JOBS[name], out, f"race/{number}-one.log")
         time.sleep(draw.uniform(0, 0.6) * seconds)
         other = bench.start(JOBS[name], out, f"race/{number}-other.log")
@@ -576,6 +599,7 @@ PARTS = (
             ("preparing", 20, "tests/data_prep/test_preparation.py"),
             ("table", 15, "tests/experiments/test_table1.py"),
             ("embedding", 15, "tests/test_archive.py"),
+            ("indexing", 15, "tests/test_index.py"),
         )
     ),
     Part(
