@@ -133,7 +133,7 @@ def test_contract_of_the_json(finished):
 
 def test_all_files_are_there(finished):
     out, _, _ = finished
-    for name in ("table1.png", "table1_classes.png", "report.html",
+    for name in ("table1.png", "table1_classes.png", "table1_map.png", "report.html",
                  "runs/joint-seed3/export/config.json", "runs/explicit-seed3/metrics.csv",
                  "embeddings/log_mel.npz", "scores/shuffled-seed3.json"):
         assert os.path.getsize(os.path.join(out, name)) > 100, name
