@@ -803,12 +803,12 @@ def _check_folder(output_dir, model, config: EmbedConfig, form: str, overwrite: 
     mine = {
         "model": os.path.abspath(model.path), "model_digest": model.digest,
         "embedding_size": model.embedding_size, "level": config.level,
-        "hop_seconds": config.hop_seconds, "form": form,
+        "hop_seconds": config.hop_seconds, "form": form, "precision": model.precision,
     }
     if os.path.exists(path) and not overwrite:
         try:
             with open(path, encoding="utf-8") as file:
-                there = json.load(file)
+                there = {"precision": "float32"} | json.load(file)  # of older versions
             wrong = [name for name in mine if name != "model" and there[name] != mine[name]]
         except (ValueError, KeyError, TypeError) as error:
             raise ArchiveError(f"{path}: is damaged ({error}); delete it") from error

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import tensorflow as tf
 from absl import logging
 
-from audio_triplet.config import ConfigError
+from audio_triplet.config import PRECISIONS, ConfigError
 
 STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
-PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 
 
 def build_strategy(name: str = "auto", tpu: str = "") -> tf.distribute.Strategy:

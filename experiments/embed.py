@@ -69,7 +69,7 @@ def embed(config: EmbedConfig, manifest, names: list[str], values) -> str:
         )
     from audio_triplet import archive, export, pieces
 
-    model = export.Model(values.model)
+    model = export.Model(values.model, config.precision)
     bad_files, progress = pieces.BadFiles(), None
 
     def begin(summary, seconds):

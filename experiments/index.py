@@ -74,7 +74,7 @@ def add(arguments: list[str], info: index.IndexInfo | None, values) -> None:
 
         sets = [archive.EmbeddingSet.load(path) for path in values.embeddings]
         if arguments or values.model:
-            model = export.Model(_model_path(info, values))
+            model = export.Model(_model_path(info, values), config.precision)
     if model is not None:
         whose = {"model": model.path, "model_digest": model.digest, "dim": model.embedding_size}
     elif info is not None:

@@ -138,3 +138,24 @@ def test_weights_are_saved_once(encoder, exported):
     names = tf.train.list_variables(f"{exported}/variables/variables")
     numbers = sum(int(np.prod(shape)) for name, shape in names if "VARIABLE_VALUE" in name)
     assert numbers == encoder.count_params()
+
+
+def test_bfloat16_is_the_same_network_and_another_one_is_refused(encoder, tmp_path):
+    path, mel = str(tmp_path / "model"), tf.random.stateless_normal([5, 96, 64], [3, 4])
+    told = {"architecture": "vggish", "width": 0.125, "embedding_size": 24, "parameters": 1}
+    export.export(encoder, path, {"model": told})
+    model = export.Model(path, "mixed_bfloat16")
+    assert model.precision == "mixed_bfloat16"
+    found, expected = model.encode(mel).numpy(), encoder(mel).numpy()
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert (np.sum(found * expected, axis=1) > 0.999).all()
+    assert np.abs(found - expected).max() > 1e-5  # it is not float32 after all
+    np.testing.assert_allclose(export.Model(path, "float32").encode(mel), expected, atol=1e-6)
+    for wrong, why in (({"model": told | {"width": 0.25}}, "does not tell the network"),
+                       ({}, "does not tell the network"),
+                       ({"model": told | {"pooling": "maximum"}}, "does not tell the network")):
+        export.export(encoder, path, wrong)
+        export.Model(path)
+        with pytest.raises(export.ExportError, match=why):
+            export.Model(path, "mixed_bfloat16")
