@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from audio_triplet import audio, features, pieces
+from audio_triplet import audio, features, pieces, storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.manifest import CorpusError, Manifest
 
@@ -491,9 +491,8 @@ class EmbeddingSet:
         if path.endswith(".parquet"):
             _write_parquet(path, [(self._columns(), self._config())])
             return
-        with open(f"{path}.tmp", "wb") as file:
-            np.savez(file, config=np.array(json.dumps(self._config())), **self._columns())
-        os.replace(f"{path}.tmp", path)
+        config = np.array(json.dumps(self._config()))
+        storage.save_arrays(path, {"config": config} | self._columns())
 
     def _columns(self) -> dict[str, np.ndarray]:
         """What the files hold."""

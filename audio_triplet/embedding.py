@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from audio_triplet import features, pieces
+from audio_triplet import features, pieces, storage
 from audio_triplet.manifest import CorpusError, Manifest
 
 Representation = Callable[[tf.Tensor], tf.Tensor]
@@ -86,12 +86,10 @@ class SegmentEmbeddings:
 
     def save(self, path: str) -> None:
         """Writes the arrays as an .npz, whole or not at all; the manifest is not in it."""
-        temporary = f"{path}.tmp.npz"
-        np.savez(
-            temporary, patch=self.patch, patch_segment=self.patch_segment,
-            patch_energy=self.patch_energy, row=self.row, names=_names(self.manifest),
-        )
-        os.replace(temporary, path)
+        storage.save_arrays(path, {
+            "patch": self.patch, "patch_segment": self.patch_segment,
+            "patch_energy": self.patch_energy, "row": self.row, "names": _names(self.manifest),
+        })
 
     @classmethod
     def load(cls, path: str, manifest: Manifest) -> "SegmentEmbeddings":

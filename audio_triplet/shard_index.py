@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from audio_triplet import features
+from audio_triplet import features, storage
 from audio_triplet.manifest import CorpusError
 
 _FORMAT = 1
@@ -173,7 +173,7 @@ def _make(files: Sequence[str], stem: str, key: str) -> None:
         os.replace(energies_path + suffix, energies_path)
         arrays = {column: np.concatenate(parts) for column, parts in columns.items()}
         with open(table_path + suffix, "wb") as file:
-            np.savez(file, key=np.array(key), **arrays)
+            storage.write_arrays(file, {"key": np.array(key)} | arrays)
         os.replace(table_path + suffix, table_path)
     finally:
         for path in (energies_path + suffix, table_path + suffix):

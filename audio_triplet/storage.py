@@ -8,8 +8,11 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
+
+import numpy as np
 
 URI = r"[A-Za-z][A-Za-z0-9+.-]+://"
 """How a path elsewhere begins; two letters at least, so that `C:\\` is none."""
@@ -66,6 +69,29 @@ def write_whole(path: str, text: str) -> None:
         with open(temporary, "wb") as file:
             file.write(data)
         os.replace(temporary, path)
+
+
+def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes an .npz that `np.load` reads, whole or not at all.
+
+    As `np.savez`, whose archive complains once more on the terminal when it is thrown away after
+    the disk was full.
+
+    Args:
+      path: The file, on this machine.
+      arrays: Name → array; none of them holds objects.
+    """
+    with open(f"{path}.tmp", "wb") as file:
+        write_arrays(file, arrays)
+    os.replace(f"{path}.tmp", path)
+
+
+def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes into an open file what `save_arrays` does."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
 
 
 def read_text(path: str) -> str:

@@ -116,6 +116,7 @@ class Commands:
 
 
 def _serve() -> None:
+    import encodings.utf_8_sig  # noqa: F401  Another user may not read Python's own files.
     import runpy
 
     import keras  # noqa: F401

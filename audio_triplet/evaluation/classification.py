@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from audio_triplet import storage
 from audio_triplet.evaluation import metrics
 
 _WEIGHTS_FILE = "weights.npz"
@@ -154,7 +155,9 @@ class Classifier:
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         arrays = {f"weight_{i}": weight for i, weight in enumerate(self.weights)}
-        np.savez(directory / _WEIGHTS_FILE, mean=self.mean, scale=self.scale, **arrays)
+        storage.save_arrays(
+            str(directory / _WEIGHTS_FILE), {"mean": self.mean, "scale": self.scale} | arrays
+        )
         description = {
             "config": dataclasses.asdict(self.config),
             "rounds": self.rounds,
