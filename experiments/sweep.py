@@ -115,9 +115,7 @@ def make_table() -> dict:
 
     started, told = time.monotonic(), provenance()
     os.makedirs(values.output_dir, exist_ok=True)
-    corpus = train_embedding.open_corpus_from_flags()
-    if not corpus.manifest.classes or not corpus.test_splits:
-        raise cli.UsageError(f"{values.corpus}: a sweep needs labels and a test split")
+    corpus = train_embedding.check_labelled(train_embedding.open_corpus_from_flags())
     base = {seed: train_embedding.run_config(values.triplets, corpus, seed) for seed in seeds}
     plan = settings(base[seeds[0]], values.parameters)
     todo = [(label, seed) for label in plan for seed in seeds]

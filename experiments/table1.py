@@ -117,9 +117,7 @@ def make_table() -> dict:
     started, told = time.monotonic(), provenance()
     os.makedirs(values.output_dir, exist_ok=True)
     corpora = open_folds()
-    corpus = list(corpora.values())[-1]
-    if not corpus.manifest.classes or not corpus.test_splits:
-        raise cli.UsageError(f"{values.corpus}: a table needs labels and a test split")
+    corpus = train_embedding.check_labelled(list(corpora.values())[-1])
     # Wrong settings are told before anything is scored.
     run_of_joint = train_embedding.run_config("joint", corpus, seeds[0])
     scores: dict[str, dict[Trial, dict]] = {}

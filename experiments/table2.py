@@ -23,7 +23,6 @@ import time
 
 from absl import app, flags, logging
 
-from audio_triplet import cli
 from audio_triplet.config import EXPLICIT
 from experiments import table1, tables, train_embedding
 from experiments.scratch_config import ScratchConfig
@@ -93,9 +92,7 @@ def make_table() -> dict:
 
     started, told = time.monotonic(), provenance()
     os.makedirs(values.output_dir, exist_ok=True)
-    corpus = train_embedding.open_corpus_from_flags()
-    if not corpus.manifest.classes or not corpus.test_splits:
-        raise cli.UsageError(f"{values.corpus}: a table needs labels and a test split")
+    corpus = train_embedding.check_labelled(train_embedding.open_corpus_from_flags())
     cells = []
     for name in values.rows:
         if name == SCRATCH:

@@ -140,6 +140,13 @@ def open_corpus_from_flags(test_splits: tuple[str, ...] = ()):
     return dataclasses.replace(corpus, skip_damaged=values.skip_damaged)
 
 
+def check_labelled(corpus):
+    """The corpus; raises UsageError unless it has labels and a test side to score on."""
+    if not corpus.manifest.classes or not corpus.test_splits:
+        raise cli.UsageError(f"{corpus.name}: scores need labels and a test split")
+    return corpus
+
+
 def run_config(constraints: str, corpus, seed: int) -> RunConfig:
     """The configuration that the flags describe.
 
