@@ -137,6 +137,7 @@ def make_table() -> dict:
             "folds": [fold for fold in corpora if fold],
             "segments": len(corpus.manifest),
             "run": train_embedding.told(run_of_joint),
+            "topline_learning_rate": values.topline_learning_rate,
             "seconds": round(time.monotonic() - started),
         },
     }
@@ -494,6 +495,8 @@ def _conditions(table: dict) -> str:
         else f"trained on {', '.join(config['train_splits'])}, tested on "
         f"{', '.join(config['test_splits'])}"
     )
+    rate = config["topline_learning_rate"]
+    topline = f" (topline {rate:g})" if rate else ""
     over = " and ".join(
         word for word, given in (("folds", folds), ("seeds", seeds)) if len(given) > 1
     )
@@ -501,7 +504,7 @@ def _conditions(table: dict) -> str:
         f"Corpus {config['corpus']}, {config['segments']} segments; {sides}; "
         f"{run['training']['steps']} steps of {run['pipeline']['batch_size']} triplets, "
         f"{run['encoder']['architecture']} of width {run['encoder']['width']:g}, Adam "
-        f"{run['training']['learning_rate']:g}, {run['precision']}; "
+        f"{run['training']['learning_rate']:g}{topline}, {run['precision']}; "
         f"seeds {', '.join(map(str, seeds))}"
         + (f" (mean ± standard deviation over {over})" if over else "") + "."
     )

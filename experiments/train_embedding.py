@@ -105,6 +105,10 @@ def define_training_flags(seed: bool = True) -> None:
         "the paper has it; best, what was found to work best without labels.",
     )
     flags.DEFINE_string("tpu", "", "Name or grpc address of a TPU; local on a TPU VM.")
+    flags.DEFINE_float(
+        "topline_learning_rate", None, "The explicit-label topline's, where it is to differ: at "
+        "rates that the other triplets stand it may collapse.", lower_bound=1e-9,
+    )
     cli.define_flags(TripletConfig, skip=("constraints",))
     cli.define_flags(PipelineConfig, skip=() if seed else ("seed",))
     cli.define_flags(EncoderConfig)
@@ -158,7 +162,11 @@ def run_config(constraints: str, corpus, seed: int) -> RunConfig:
     Returns:
       The configuration of a run.
     """
-    preset = PRESETS.get(flags.FLAGS.preset, {})
+    values = flags.FLAGS
+    preset = PRESETS.get(values.preset, {})
+    differing = {"seed": seed}
+    if constraints == EXPLICIT and values.topline_learning_rate is not None:
+        differing["learning_rate"] = values.topline_learning_rate
     return RunConfig(
         corpus=corpus.name,
         corpus_fingerprint=corpus.fingerprint,
@@ -166,7 +174,7 @@ def run_config(constraints: str, corpus, seed: int) -> RunConfig:
         triplets=cli.from_flags(TripletConfig, preset, constraints=constraints),
         pipeline=cli.from_flags(PipelineConfig, preset, seed=seed),
         encoder=cli.from_flags(EncoderConfig, preset),
-        training=cli.from_flags(TrainingConfig, preset, seed=seed),
+        training=cli.from_flags(TrainingConfig, preset, **differing),
     )
 
 
