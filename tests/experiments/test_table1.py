@@ -9,6 +9,7 @@ import pytest
 from conftest import flags_given
 
 from audio_triplet import cli
+from audio_triplet.config import RunConfig
 from experiments import table1, tables
 
 
@@ -90,7 +91,7 @@ def finished(prepared, tmp_path_factory):
     out = str(tmp_path_factory.mktemp("table1"))
     arguments = [
         f"--corpus={prepared}", f"--output_dir={out}", "--rows=log_mel,joint,shuffled,explicit",
-        "--seeds=3", *SMALL,
+        "--seeds=3", "--topline_learning_rate=2e-4", *SMALL,
     ]
     with flags_given(table1.define_flags, arguments):
         return out, arguments, table1.make_table()
@@ -139,6 +140,16 @@ def test_all_files_are_there(finished):
         assert os.path.getsize(os.path.join(out, name)) > 100, name
     assert not [path for path in contents(out, "") if path.endswith(".tmp")]
     assert not os.path.exists(os.path.join(out, "runs", "shuffled-seed3"))
+
+
+def test_the_topline_alone_has_its_own_learning_rate(finished):
+    out, _, table = finished
+    rates = {
+        name: RunConfig.read(os.path.join(out, "runs", f"{name}-seed3")).training.learning_rate
+        for name in ("joint", "explicit")
+    }
+    assert rates == {"joint": 3e-4, "explicit": 2e-4}
+    assert "Adam 0.0003 (topline 0.0002), " in table1.markdown(table)
 
 
 def test_rerun_keeps_what_is_finished(finished, tmp_path):
