@@ -241,8 +241,11 @@ def _solved(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
         weights = solution[:-1]
         logits = (inputs @ weights.astype(np.float32)).astype(np.float64) + solution[-1]
         if softmax:
-            total = special.logsumexp(logits, axis=1, keepdims=True)
-            scores, loss = np.exp(logits - total), total.sum()
+            most = logits.max(axis=1, keepdims=True)
+            scores = np.exp(logits - most)
+            total = scores.sum(axis=1, keepdims=True)
+            scores /= total
+            loss = np.log(total).sum() + most.sum()
         else:
             scores, loss = special.expit(logits), np.logaddexp(0.0, logits).sum()
         loss -= logits[targets].sum()
