@@ -24,9 +24,11 @@ def draw(
         rng = np.random.default_rng([seed, 1])
         chosen = np.sort(rng.choice(len(vectors), _MOST_POINTS, replace=False))
         vectors, first = vectors[chosen], first[chosen]
-    places = report.to_frame(report.layout(vectors, seed), report.MAP_MAX_HEIGHT)
+    placed = report.layout(vectors, seed)
+    height = report.map_height(placed)
+    places = report.to_frame(placed, height)
     plt = tables.pyplot()
-    figure, axis = plt.subplots(figsize=(9, 9 * report.MAP_MAX_HEIGHT / report.MAP_WIDTH))
+    figure, axis = plt.subplots(figsize=(9, 9 * height / report.MAP_WIDTH))
     present = [label for label in range(-1, len(classes)) if np.any(first == label)]
     for label in present:
         own = places[first == label]
@@ -44,7 +46,7 @@ def draw(
             bbox={"facecolor": "white", "alpha": 0.65, "linewidth": 0, "pad": 0.6},
         )
     axis.set_xlim(0, report.MAP_WIDTH)
-    axis.set_ylim(report.MAP_MAX_HEIGHT, 0)
+    axis.set_ylim(height, 0)
     axis.set_axis_off()
     figure.tight_layout(pad=0)
     tables.save_figure(figure, path)

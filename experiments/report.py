@@ -603,7 +603,7 @@ def _mix_ups_section(
 
 # --- map -----------------------------------------------------------------------------------------
 
-MAP_WIDTH, MAP_MIN_HEIGHT, MAP_MAX_HEIGHT = 640, 420, 640
+MAP_WIDTH, _MAP_MIN_HEIGHT, _MAP_MAX_HEIGHT = 640, 420, 640
 _MAP_EDGE = 16
 _SHAPES = (  # about equal areas, so that no class looks heavier
     '<circle r="5.2"/>', '<path d="M-4.7-4.7H4.7V4.7H-4.7Z"/>', '<path d="M0-6.8 6.3 4.6H-6.3Z"/>',
@@ -621,9 +621,7 @@ def _map_section(
         chosen = np.sort(rng.choice(len(chosen), MAX_POINTS, replace=False))
     clips.add((segments.excerpts[index] for index in chosen), pages.LIGHT)
     joint = layout(vectors["joint"][chosen], seed)
-    width, height = np.ptp(joint, axis=0)
-    height = MAP_WIDTH * height / width if width > 0 else MAP_MIN_HEIGHT
-    height = round(min(max(height, MAP_MIN_HEIGHT), MAP_MAX_HEIGHT))
+    height = map_height(joint)
     places = {
         "joint": to_frame(joint, height),
         "log_mel": to_frame(turned_to(layout(vectors["log_mel"][chosen], seed), joint), height),
@@ -745,6 +743,13 @@ def turned_to(placed: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     rotation, _ = orthogonal_procrustes(placed, target)
     return placed @ rotation
+
+
+def map_height(placed: np.ndarray) -> int:
+    """Height of the map that a layout fills, within bounds."""
+    width, height = np.ptp(placed, axis=0)
+    height = MAP_WIDTH * height / width if width > 0 else _MAP_MIN_HEIGHT
+    return round(min(max(height, _MAP_MIN_HEIGHT), _MAP_MAX_HEIGHT))
 
 
 def to_frame(placed: np.ndarray, height: int) -> np.ndarray:
