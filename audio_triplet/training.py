@@ -245,6 +245,9 @@ class Trainer:
         # By files, TensorFlow's choice, would give every worker a corpus of its own.
         policy = tf.data.experimental.AutoShardPolicy.DATA
         options.experimental_distribute.auto_shard_policy = policy
+        # Its model of the pipeline runs in a thread that was seen to hold up the end of a run, or
+        # a stop, for 5 to 110 s; every core has work without it.
+        options.autotune.enabled = False
         return self.strategy.experimental_distribute_dataset(batches.with_options(options))
 
     def any_worker(self, asks: bool) -> bool:
