@@ -177,7 +177,8 @@ class Model:
             self._loaded = tf.saved_model.load(path)
             self._embed = self._loaded.signatures[SIGNATURE]
         except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
-            raise ExportError(f"{path}: cannot be loaded as a SavedModel ({error})") from error
+            cause = (str(error).strip().splitlines() or [type(error).__name__])[0]  # hints follow
+            raise ExportError(f"{path}: cannot be loaded as a SavedModel ({cause})") from error
         inputs = self._embed.structured_input_signature[1]
         outputs = self._embed.structured_outputs
         wanted = {"patch_embeddings", "segment_embedding", "timestamps"}

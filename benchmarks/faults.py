@@ -741,7 +741,7 @@ def write(bench: Bench, folder: str) -> None:
             "trials": sum(trial.count for trial in trials),
             "failures": sum(bool(trial.problems) for trial in trials),
             "outcomes": collections.Counter(trial.told for trial in trials if trial.told),
-            "problems": problems[:20],
+            "problems": [problem.replace(bench.folder, "…") for problem in problems[:20]],
             "commits": sorted({trial.commit or "not noted" for trial in trials}),
             "command": f"python -m benchmarks.faults --output_dir=results --only={part.name}",
         })

@@ -159,3 +159,14 @@ def test_bfloat16_is_the_same_network_and_another_one_is_refused(encoder, tmp_pa
         export.Model(path)
         with pytest.raises(export.ExportError, match=why):
             export.Model(path, "mixed_bfloat16")
+
+
+def test_weights_that_are_gone_are_told_in_one_line(encoder, tmp_path):
+    path = tmp_path / "model"
+    export.export(encoder, str(path), {})
+    (path / "config.json").unlink()  # its digest would be missed first
+    for name in (path / "variables").iterdir():
+        name.unlink()
+    with pytest.raises(export.ExportError, match="cannot be loaded as a SavedModel") as told:
+        export.Model(str(path))
+    assert "\n" not in str(told.value)
