@@ -154,9 +154,8 @@ def has_native_bfloat16(strategy: tf.distribute.Strategy) -> bool:
 def fast_bfloat16(vendor: str, flags: frozenset[str]) -> bool:
     """Whether a CPU's bfloat16 products are faster than its float32 ones in a training step.
 
-    With AMX they are. AVX-512's bfloat16 products alone gave 1.6 to 1.9 times float32's rate on
-    AMD's Zen 4 and 0.6 times on an Intel Xeon; without either, a ninth (BUILD_NOTES, "Measured
-    here").
+    With AMX they are. AVX-512's bfloat16 products alone gave 1.8 times float32's rate on AMD's
+    Zen 4 and 0.6 times on an Intel Xeon; without either, a ninth (BUILD_NOTES, "Measured here").
 
     Args:
       vendor: As in /proc/cpuinfo, such as `AuthenticAMD`.
