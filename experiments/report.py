@@ -134,6 +134,13 @@ class _Segments:
         return bool((self.labels[query] & self.labels[found]).any())
 
 
+def first_class(labels: np.ndarray) -> np.ndarray:
+    """int[segments], the first class of each, -1 for none, of bool[segments, classes]."""
+    if not labels.size:
+        return np.full(len(labels), -1)
+    return np.where(labels.any(axis=1), labels.argmax(axis=1), -1)
+
+
 def _segments(log_mel, joint, classes, seed) -> tuple[_Segments, dict[str, np.ndarray]]:
     """The segments, or a sample of them, and their vectors by representation."""
     key = ["path", "start_seconds"]
@@ -149,8 +156,7 @@ def _segments(log_mel, joint, classes, seed) -> tuple[_Segments, dict[str, np.nd
         total=len(joint.manifest),
         classes=tuple(classes),
         labels=labels,
-        first=np.where(labels.any(1), labels.argmax(1), -1) if labels.size
-        else np.full(len(keep), -1),
+        first=first_class(labels),
         groups=frame["recording_id"].to_numpy(str),
         excerpts=[Excerpt.of_row(row) for row in frame.itertuples()],
     )

@@ -603,13 +603,10 @@ def _test_side(corpus, called: str):
 
 def _draw_map(corpus, path: str, fold: str, seed: int) -> None:
     """Draws the map of the joint embedding, of the last fold and the first seed."""
-    import numpy as np
-
-    from experiments import map_figure
+    from experiments import map_figure, report
 
     side, classes = _test_side(corpus, run_name("joint", seed, fold)), corpus.manifest.classes
-    labels = side.manifest.label_matrix(classes)
-    first = np.where(labels.any(axis=1), labels.argmax(axis=1), -1)
+    first = report.first_class(side.manifest.label_matrix(classes))
     map_figure.draw(side.segment, first, classes, path, seed)
 
 
