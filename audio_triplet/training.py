@@ -5,6 +5,7 @@ loop with checkpoints and logs (`run`). The step counter is the optimizer's, and
 function of the step's number, so continuing a run needs nothing but the checkpoint.
 """
 
+import array
 import contextlib
 import csv
 import dataclasses
@@ -14,7 +15,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import keras
 import tensorflow as tf
@@ -530,10 +531,10 @@ def read_metrics(output_dir: str) -> list[dict[str, float]]:
     path = storage.join(output_dir, METRICS_FILE)
     if not storage.exists(path):
         return []
-    rows = list(csv.DictReader(io.StringIO(storage.read_text(path), newline="")))
-    # A kill may have cut the last row short.
-    whole = [row for row in rows if all(row.get(name) for name in _COLUMNS)]
-    return [{name: float(row[name]) for name in _COLUMNS} for row in whole]
+    # A kill, or a full disk, may have cut the last row short.
+    text = storage.read_text(path)
+    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline=""))
+    return [{name: float(row[name]) for name in _COLUMNS} for row in rows]
 
 
 class _Log:
@@ -541,7 +542,13 @@ class _Log:
 
     def __init__(self, output_dir: str, first_step: int, chief: bool = True):
         self._path = storage.join(output_dir, METRICS_FILE)
-        self.rows = [row for row in read_metrics(output_dir) if row["step"] < first_step]
+        # A row for every step of a long run: numbers, not dictionaries, which take ten times as
+        # much memory.
+        self._numbers = array.array("d")
+        for row in read_metrics(output_dir):
+            if row["step"] < first_step:
+                self._numbers.extend(row[name] for name in _COLUMNS)
+        self._written = 0
         self._chief = chief
         self._writer = (
             tf.summary.create_file_writer(storage.join(output_dir, "tensorboard"))
@@ -551,18 +558,25 @@ class _Log:
         self._warned = False
         self.flush()
 
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """All rows so far."""
+        return [dict(zip(_COLUMNS, row, strict=True)) for row in self._rows_from(0)]
+
+    def _rows_from(self, first: int) -> Iterator[array.array]:
+        width = len(_COLUMNS)
+        for start in range(first * width, len(self._numbers), width):
+            yield self._numbers[start : start + width]
+
     def add(self, values: Iterable[tuple[int, dict]], rate: float, input_wait: float) -> None:
-        values = list(values)
+        row = {}
         for step, scalars in values:
-            self.rows.append(
-                {"step": step, **scalars, "patches_per_second": rate, "input_wait": input_wait}
-            )
-        step, scalars = values[-1]
-        with self._writer.as_default(step=step):
-            for name in _COLUMNS[1:]:
-                tf.summary.scalar(name, self.rows[-1][name])
-        for step, scalars in values:
+            row = {"step": step, **scalars, "patches_per_second": rate, "input_wait": input_wait}
+            self._numbers.extend(row[name] for name in _COLUMNS)
             self._watch(step, scalars["embedding_variance"])
+        with self._writer.as_default(step=row["step"]):
+            for name in _COLUMNS[1:]:
+                tf.summary.scalar(name, row[name])
 
     def _watch(self, step: int, variance: float) -> None:
         """Warns once when the embedding has been a single point for a while.
@@ -582,17 +596,27 @@ class _Log:
             )
 
     def flush(self) -> None:
-        """Writes metrics.csv, whole or not at all."""
+        """Brings metrics.csv up to date.
+
+        The rows of earlier starts are written whole or not at all, what comes later is added to
+        them, so that the hundred-thousandth step is as cheap to write as the first. Where the
+        file is elsewhere, or has vanished, all of it is written.
+        """
         if not self._chief:
             return
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, _COLUMNS)
-        writer.writeheader()
-        writer.writerows(
-            {"step": int(row["step"]), **{n: f"{row[n]:.9g}" for n in _COLUMNS[1:]}}
-            for row in self.rows
-        )
-        storage.write_whole(self._path, text.getvalue())
+        writer = csv.writer(text)
+        adds = self._written and not storage.is_remote(self._path) and os.path.exists(self._path)
+        if not adds:
+            writer.writerow(_COLUMNS)
+        for row in self._rows_from(self._written if adds else 0):
+            writer.writerow([int(row[0]), *(f"{value:.9g}" for value in row[1:])])
+        if adds:
+            with open(self._path, "ab") as file:
+                file.write(text.getvalue().encode())
+        else:
+            storage.write_whole(self._path, text.getvalue())
+        self._written = len(self._numbers) // len(_COLUMNS)
         self._writer.flush()
 
 

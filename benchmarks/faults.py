@@ -12,6 +12,7 @@ this is `tests/robustness`.
 """
 
 import collections
+import contextlib
 import dataclasses
 import json
 import os
@@ -461,63 +462,135 @@ def interrupted(bench: Bench, first: int, count: int) -> Iterator[Trial]:
         yield Trial(1, tuple(where + problem for problem in problems), told)
 
 
-def starved(bench: Bench, first: int, count: int) -> Iterator[Trial]:
-    """A file system of its own (tmpfs) that fills up, turns read-only, or whose folder vanishes."""
-    troubles = {
-        "full": (r"no space left|No space left|free some", "mend"),
-        "read-only": (r"[Rr]ead-only", "mend"),
-        "vanished": (r"No such file|not found|NOT_FOUND|does not exist|cannot be", "begin"),
-        "not permitted": (r"[Pp]ermission denied", "none"),
-    }
-    for number in range(first, first + count):
-        draw = random.Random(f"disk {number}")
-        name = list(JOBS)[number % len(JOBS)]
-        trouble = list(troubles)[number // len(JOBS) % len(troubles)]
-        pattern, afterwards = troubles[trouble]
-        reference, seconds = bench.reference(name)
-        disk = bench.path("disk", "mounted")
-        os.makedirs(disk, exist_ok=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=True)
-        problems, out = [], os.path.join(disk, "out")
-        try:
-            how = {}
-            if trouble == "not permitted":  # root may write everywhere, nobody may not
-                os.makedirs(out, mode=0o755)
-                how = {"user": NOBODY}
-            command = bench.start(JOBS[name], out, f"disk/{number}.log", **how)
-            if trouble != "not permitted":
-                command.wait(draw.uniform(0.2, 0.7) * seconds)
-            if trouble == "full":
-                _fill(os.path.join(disk, "ballast"))
-            elif trouble == "read-only":
-                # Refused while a file is open for writing; it will be closed before long.
-                while command.poll() is None and subprocess.run(
-                    ["mount", "-o", "remount,ro", disk], capture_output=True, check=False
-                ).returncode:
-                    time.sleep(0.02)
-            elif trouble == "vanished":
-                shutil.rmtree(out, ignore_errors=True)
-            code = command.wait(1800)
-            text = command.text
-            if code not in (0, 1) or "Traceback" in text:
-                problems.append(f"ends by {code}: {text[-700:]}")
-            elif code == 1 and not re.search(pattern, text.strip().split("\n")[-1]):
-                problems.append(f"does not say why: {text[-500:]}")
-            if trouble == "read-only":
-                subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
-            if trouble == "full":
-                os.unlink(os.path.join(disk, "ballast"))
-            if afterwards != "none":
-                again = bench.start(JOBS[name], out, f"disk/{number}.log")
-                if again.wait():
-                    problems.append(f"does not go on: {again.text[-500:]}")
-                else:
-                    problems += differences(JOBS[name], out, reference)
-            told = f"{trouble}: {'ended with an error' if code else 'was not in its way'}"
-        finally:
-            subprocess.run(["umount", "-l", disk], check=True)
-        where = f"trial {number}, {name}, {trouble}: "
-        yield Trial(1, tuple(where + problem for problem in problems), told)
+@contextlib.contextmanager
+def _tmpfs(bench: Bench) -> Iterator[str]:
+    """A file system of 64 MB in memory."""
+    disk = bench.path("disk", "mounted")
+    os.makedirs(disk, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@contextlib.contextmanager
+def _with_quota(bench: Bench) -> Iterator[str]:
+    """A folder of a file system (btrfs, in a file) that keeps quotas."""
+    if shutil.which("btrfs") is None:
+        raise cli.UsageError("the part quota needs btrfs: apt-get install btrfs-progs")
+    disk, image = bench.path("quota", "mounted"), bench.path("quota", "image")
+    os.makedirs(disk, exist_ok=True)
+    with open(image, "wb") as file:
+        file.truncate(256 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", "-f", image], check=True, capture_output=True)
+    subprocess.run(["mount", "-o", "loop", image, disk], check=True)
+    share = os.path.join(disk, "share")
+    try:
+        for words in (["quota", "enable", disk], ["subvolume", "create", share]):
+            subprocess.run(["btrfs", *words], check=True, capture_output=True)
+        yield share
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+        os.unlink(image)
+
+
+@dataclasses.dataclass(frozen=True)
+class Trouble:
+    """What happens to the folder that a command writes to.
+
+    Attributes:
+      disk: bench → the folder, for as long as it is needed.
+      says: What the command has to say then.
+      begin: (folder, output folder, the running command) → nothing; None for a folder that is not
+        permitted from the start.
+      mend: (folder) → nothing; the command is then run again, and must end as if undisturbed.
+    """
+
+    disk: Callable
+    says: str
+    begin: Callable[[str, str, Command], None] | None
+    mend: Callable[[str], object] = lambda disk: None
+
+
+def _read_only(disk: str, command: Command) -> None:
+    # Refused while a file is open for writing; it will be closed before long.
+    while command.poll() is None and subprocess.run(
+        ["mount", "-o", "remount,ro", disk], capture_output=True, check=False
+    ).returncode:
+        time.sleep(0.02)
+
+
+def _quota(disk: str, most: str) -> None:
+    subprocess.run(["btrfs", "qgroup", "limit", most, disk], check=True, capture_output=True)
+
+
+TROUBLES = {
+    "full": Trouble(
+        _tmpfs, r"no space left|No space left|free some",
+        lambda disk, out, command: _fill(os.path.join(disk, "ballast")),
+        lambda disk: os.unlink(os.path.join(disk, "ballast")),
+    ),
+    "read-only": Trouble(
+        _tmpfs, r"[Rr]ead-only", lambda disk, out, command: _read_only(disk, command),
+        lambda disk: subprocess.run(["mount", "-o", "remount,rw", disk], check=True),
+    ),
+    "vanished": Trouble(
+        _tmpfs, r"No such file|not found|NOT_FOUND|does not exist|cannot be",
+        lambda disk, out, command: shutil.rmtree(out, ignore_errors=True),
+    ),
+    "not permitted": Trouble(_tmpfs, r"[Pp]ermission denied", None),
+    "over quota": Trouble(
+        _with_quota, r"no space left|quota", lambda disk, out, command: _quota(disk, "256K"),
+        lambda disk: _quota(disk, "none"),
+    ),
+}
+
+
+def starved(*names: str) -> Callable[[Bench, int, int], Iterator[Trial]]:
+    """The part whose commands have the ground taken from under them in one of these ways."""
+
+    def run(bench: Bench, first: int, count: int) -> Iterator[Trial]:
+        for number in range(first, first + count):
+            draw = random.Random(f"disk {number}")
+            job = list(JOBS)[number % len(JOBS)]
+            called = names[number // len(JOBS) % len(names)]
+            with TROUBLES[called].disk(bench) as disk:
+                log = f"starved/{called.replace(' ', '-')}-{number}.log"
+                problems, code = _starve(bench, job, TROUBLES[called], disk, log, draw)
+            where = f"trial {number}, {job}, {called}: "
+            told = f"{called}: {'ended with an error' if code else 'was not in its way'}"
+            yield Trial(1, tuple(where + problem for problem in problems), told)
+
+    return run
+
+
+def _starve(
+    bench: Bench, name: str, trouble: Trouble, disk: str, log: str, draw: random.Random
+) -> tuple[list[str], int]:
+    """Runs a job into trouble, and again when it is mended; the problems, and how it ended."""
+    (reference, seconds), out = bench.reference(name), os.path.join(disk, "out")
+    problems, how = [], {}
+    if trouble.begin is None:  # root may write everywhere, nobody may not
+        os.makedirs(out, mode=0o755)
+        how = {"user": NOBODY}
+    command = bench.start(JOBS[name], out, log, **how)
+    if trouble.begin is not None:
+        command.wait(draw.uniform(0.2, 0.7) * seconds)
+        trouble.begin(disk, out, command)
+    code, text = command.wait(1800), command.text
+    if code not in (0, 1) or "Traceback" in text:
+        problems.append(f"ends by {code}: {text[-700:]}")
+    elif code == 1 and not re.search(trouble.says, text.strip().split("\n")[-1]):
+        problems.append(f"does not say why: {text[-500:]}")
+    if trouble.begin is not None:
+        trouble.mend(disk)
+        again = bench.start(JOBS[name], out, log)
+        if again.wait():
+            problems.append(f"does not go on: {again.text[-500:]}")
+        else:
+            problems += differences(JOBS[name], out, reference)
+    return problems, code
 
 
 def _fill(path: str) -> None:
@@ -548,6 +621,29 @@ def raced(bench: Bench, first: int, count: int) -> Iterator[Trial]:
         problems += differences(JOBS[name], out, reference)
         where = f"trial {number}, {name}: "
         yield Trial(1, tuple(where + p for p in problems), f"{len(refused)} of 2 refused")
+
+
+def soaked(name: str, minutes: int) -> Callable[[Bench, int, int], Iterator[Trial]]:
+    """The part that trains or embeds for so long, see `benchmarks.soak`."""
+
+    def run(bench: Bench, first: int, count: int) -> Iterator[Trial]:
+        from benchmarks import soak
+
+        for number in range(first, first + count):
+            folder = bench.path(f"soak_{name}", f"{number}")
+            command = [sys.executable, "-m", "benchmarks.soak", f"--output_dir={folder}",
+                       f"--{name}_minutes={minutes}"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                yield Trial(1, (f"ends by {done.returncode}: {done.stderr[-500:]}",), "ended early")
+                continue
+            told = json.loads(_read(os.path.join(folder, "soak.json")))[name]
+            yield Trial(1, tuple(soak.broken(told)), ", ".join(
+                f"{key} {' to '.join(map(str, value)) if isinstance(value, list) else value}"
+                for key, value in told.items()
+            ))
+
+    return run
 
 
 def quick_tests(*paths: str) -> Callable[[Bench, int, int], Iterator[Trial]]:
@@ -610,12 +706,28 @@ PARTS = (
         "disk",
         "A disk that is full or read-only, a folder that vanishes or is not permitted: one line "
         "that says so; what was good stays, and the same command goes on when it can",
-        "tests/robustness/test_disk.py", 20, starved,
+        "tests/robustness/test_disk.py", 20,
+        starved("full", "read-only", "vanished", "not permitted"),
+    ),
+    Part(
+        "quota",
+        "A quota that is used up: one line that says so; what was good stays, and the same command "
+        "goes on when it is raised",
+        "tests/robustness/test_disk.py", 10, starved("over quota"),
     ),
     Part(
         "race",
         "Of two processes told to write one folder one wins, and the other says so",
         "tests/test_locks.py, tests/robustness/test_concurrency.py", 8, raced,
+    ),
+    *(
+        Part(
+            f"soak_{name}",
+            f"In {minutes} minutes of {name}, after a third to warm up, memory grows by less than "
+            "1 MB a minute; open files, threads and pace stay",
+            "tests/benchmarks/test_soak.py", 1, soaked(name, minutes),
+        )
+        for name, minutes in (("training", 120), ("embedding", 60))
     ),
     Part(
         "artefacts",

@@ -1,11 +1,14 @@
 """Trains and embeds for hours, and watches memory, open files, threads and pace.
 
-    python -m benchmarks.soak --output_dir=/tmp/soak                      # two hours and one hour
+    python -m benchmarks.soak --output_dir=/tmp/soak --training_minutes=120
     python -m benchmarks.soak --output_dir=/tmp/soak --training_minutes=6 --embedding_minutes=3
 
 Generated sound is decoded on the fly, with checkpoints every minute. After a third of the time,
 which is for warming up, a line is fitted to the resident memory: goal, less than 1 MB a minute.
-Written to --output_dir: soak.json.
+Files, threads and pace of the first half of the rest are held against those of the second. The pace
+is told by the clock and by this process's own processor time, which other work on the machine does
+not stretch. Embedding needs what was trained: without it, it trains for a few seconds first.
+Written to --output_dir: soak.json. `benchmarks.faults` runs both as two of its parts.
 """
 
 import json
@@ -18,12 +21,15 @@ from absl import app, flags
 
 from audio_triplet import cli, storage
 
+MOST_MEGABYTES_PER_MINUTE = 1.0
+LEAST_PACE = 0.9
+
 
 class Watch:
     """Samples of this process, taken by a thread.
 
     Attributes:
-      samples: [seconds, MB resident, open files, threads, work done] each.
+      samples: [seconds, MB resident, open files, threads, work done, processor seconds] each.
       done: Work done so far, to be counted up by who works.
     """
 
@@ -49,6 +55,7 @@ class Watch:
             self.samples.append([
                 time.monotonic() - begin, pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
                 len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task")), self.done,
+                time.process_time(),
             ])
 
     def told(self) -> dict:
@@ -58,17 +65,38 @@ class Watch:
         table = np.array(self.samples)
         table = table[len(table) // 3 :]
         minutes = (table[:, 0] - table[0, 0]) / 60
-        half = len(table) // 2
-        pace = [(part[-1, 4] - part[0, 4]) / (part[-1, 0] - part[0, 0])
-                for part in (table[:half], table[half:])]
+        halves = table[: len(table) // 2], table[len(table) // 2 :]
+
+        def pace(by: int) -> list[float]:
+            """Work a second in each half, by the clock or by processor time."""
+            spans = [half[-1] - half[0] for half in halves]
+            return [round(float(span[4] / span[by]), 3) for span in spans]
+
         return {
             "minutes": round(float(minutes[-1]), 1),
             "megabytes_per_minute": round(float(np.polyfit(minutes, table[:, 1], 1)[0]), 3),
             "megabytes": [round(float(v)) for v in (table[0, 1], table[-1, 1])],
-            "open_files": [int(v) for v in (table[:, 2].min(), table[:, 2].max())],
-            "threads": [int(v) for v in (table[:, 3].min(), table[:, 3].max())],
-            "pace_of_halves": [round(float(value), 3) for value in pace],
+            "open_files": [int(half[:, 2].max()) for half in halves],
+            "threads": [int(half[:, 3].max()) for half in halves],
+            "pace": pace(0),
+            "pace_by_processor_time": pace(5),
+            "done": int(table[-1, 4]),
         }
+
+
+def broken(told: dict) -> list[str]:
+    """What of the promise does not hold: memory, files, threads and pace stay as they are."""
+    problems = []
+    if told["megabytes_per_minute"] >= MOST_MEGABYTES_PER_MINUTE:
+        problems.append(f"memory grows by {told['megabytes_per_minute']:g} MB a minute")
+    for name in ("open_files", "threads"):
+        first, second = told[name]
+        if second > first + 2:
+            problems.append(f"{name} grow from {first} to {second}")
+    first, second = told["pace_by_processor_time"]
+    if second < LEAST_PACE * first:
+        problems.append(f"work a processor second falls from {first:g} to {second:g}")
+    return problems
 
 
 def main(argv):
@@ -81,13 +109,17 @@ def main(argv):
     with cli.clear_errors("soak"):
         os.makedirs(values.output_dir, exist_ok=True)
         found = {
-            "training": soak_training(values.output_dir, values.training_minutes),
-            "embedding": soak_embedding(values.output_dir, values.embedding_minutes),
+            name: soak(values.output_dir, minutes)
+            for name, soak, minutes in (
+                ("training", soak_training, values.training_minutes),
+                ("embedding", soak_embedding, values.embedding_minutes),
+            )
+            if minutes
         }
     path = os.path.join(values.output_dir, "soak.json")
     storage.write_whole(path, json.dumps(found | provenance(), indent=1) + "\n")
     for name, told in found.items():
-        print(f"{name}: {told}")
+        print(f"{name}: {told}, broken: {broken(told)}")
 
 
 def _source(folder: str):
@@ -138,7 +170,10 @@ def soak_embedding(folder: str, minutes: float) -> dict:
     """Exports what was trained, and embeds sound of mixed lengths in a loop."""
     from audio_triplet import audio, export, training
 
-    encoder = training.load_encoder(os.path.join(folder, "run"))
+    run = os.path.join(folder, "run")
+    if not os.path.exists(os.path.join(run, "config.json")):
+        soak_training(folder, 0.2)
+    encoder = training.load_encoder(run)
     path = os.path.join(folder, "export")
     export.export(encoder, path, {})
     model = export.Model(path)
@@ -154,6 +189,6 @@ def soak_embedding(folder: str, minutes: float) -> dict:
 
 if __name__ == "__main__":
     flags.DEFINE_string("output_dir", None, "Folder for soak.json and the run.", required=True)
-    flags.DEFINE_float("training_minutes", 120.0, "Minutes of training.")
-    flags.DEFINE_float("embedding_minutes", 60.0, "Minutes of embedding.")
+    flags.DEFINE_float("training_minutes", 0.0, "Minutes of training.")
+    flags.DEFINE_float("embedding_minutes", 0.0, "Minutes of embedding.")
     app.run(main)

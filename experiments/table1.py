@@ -189,7 +189,9 @@ def _score_row(corpus, name: str, seed: int, fold: str) -> dict:
     called = run_name(name, seed, fold)
     path = os.path.join(flags.FLAGS.output_dir, "scores", f"{called}.json")
     earlier = tables.read_scores(path, settings)
-    if earlier and not flags.FLAGS.rescore:
+    # The map and the report are of the embeddings: a row without them is not finished.
+    there = os.path.exists(embeddings_path(_embedded_as(name, seed, fold)))
+    if earlier and there and not flags.FLAGS.rescore:
         logging.info("%s: scored before", called)
         return earlier
     started = time.monotonic()
@@ -238,10 +240,8 @@ def open_embeddings(corpus, name: str, seed: int, fold: str = ""):
     """
     from audio_triplet import embedding, models, training
 
-    origin = made_of(corpus, name, seed)
+    origin, called = made_of(corpus, name, seed), _embedded_as(name, seed, fold)
     name = "joint" if name == SHUFFLED else name
-    # What is not trained is the same for every fold.
-    called = run_name(name, seed, "" if name in UNTRAINED else fold)
 
     def representation():
         if name in FIXED:
@@ -255,6 +255,12 @@ def open_embeddings(corpus, name: str, seed: int, fold: str = ""):
         return training.load_encoder(run_dir), {}
 
     return kept_embeddings(corpus, called, origin, representation)[0]
+
+
+def _embedded_as(name: str, seed: int, fold: str) -> str:
+    """Name of the run that a row's embeddings are of."""
+    # What is not trained is the same for every fold.
+    return run_name("joint" if name == SHUFFLED else name, seed, "" if name in UNTRAINED else fold)
 
 
 def kept_embeddings(corpus, called: str, origin: dict, representation):

@@ -205,6 +205,29 @@ def test_kill_and_interrupt_lose_nothing(prepared, tmp_path):
     np.testing.assert_allclose(losses(one), losses(other), rtol=1e-5)
 
 
+def test_a_row_that_was_cut_short_is_not_read(tmp_path):
+    """A kill may leave "0.1" of "0.123", which reads like a number."""
+    log = training._Log(str(tmp_path), 0)
+    scalars = dict.fromkeys(training.SCALARS, 0.125)
+    log.add([(0, scalars), (1, scalars)], 10.0, 0.5)
+    log.flush()
+    log.add([(2, scalars | {"loss": 0.25})], 20.0, 0.5)
+    log.flush()
+    path = tmp_path / training.METRICS_FILE
+    assert path.read_text().count("step") == 1
+    rows = training.read_metrics(str(tmp_path))
+    assert rows == log.rows and losses(rows) == [0.125, 0.125, 0.25]
+    assert [row["patches_per_second"] for row in rows] == [10, 10, 20]
+    path.write_bytes(path.read_bytes()[:-3])
+    assert training.read_metrics(str(tmp_path)) == rows[:2]
+    log = training._Log(str(tmp_path), 1)  # training goes on from its first checkpoint
+    assert training.read_metrics(str(tmp_path)) == log.rows == rows[:1]
+    log.add([(1, scalars)], 10.0, 0.5)
+    path.unlink()
+    log.flush()
+    assert training.read_metrics(str(tmp_path)) == rows[:2]
+
+
 def test_other_configuration_is_refused(prepared, tmp_path):
     run(config_of(2), prepared, tmp_path)
     other = dataclasses.replace(config_of(2), triplets=TripletConfig(noise_sigma=0.7))

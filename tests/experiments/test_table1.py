@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 
@@ -166,6 +167,23 @@ def test_rerun_keeps_what_is_finished(finished, tmp_path):
         table = json.load(file)
     assert table["rows"] == tables.as_read(made)["rows"]
     assert "experiments.table1" in table["config"]["command"]
+
+
+def test_a_row_whose_embeddings_are_gone_is_made_again(finished, tmp_path):
+    """The folder vanished between the making of the embeddings and their scores."""
+    out, arguments, made = finished
+    mine = str(tmp_path / "out")
+    shutil.copytree(out, mine)
+    shutil.rmtree(os.path.join(mine, "runs", "joint-seed3"))
+    os.unlink(os.path.join(mine, "embeddings", "joint-seed3.npz"))
+    with flags_given(table1.define_flags, [*arguments, "--noreport", f"--output_dir={mine}"]):
+        again = table1.make_table()
+    for row, other in zip(again["rows"], made["rows"], strict=True):
+        assert row["query_map"] == pytest.approx(other["query_map"], abs=1e-3)
+    theirs = {os.path.relpath(path, out) for path in contents(out, "runs", "embeddings")}
+    ours = {os.path.relpath(path, mine) for path in contents(mine, "runs", "embeddings")}
+    events = {path for path in theirs | ours if "tensorboard" in path}
+    assert ours - events == theirs - events
 
 
 def test_rescore_makes_the_same_figures_from_the_embeddings(finished):

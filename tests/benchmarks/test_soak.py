@@ -1,0 +1,61 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import soak
+
+
+def told(memory=lambda minute: 500.0, files=20, threads=30, slower=1.0):
+    """What is told of ninety minutes, the first thirty of them warming up."""
+    watch = soak.Watch()
+    done = 0.0
+    for second in range(0, 90 * 60, 30):
+        late = second > 3600
+        done += 30 * (slower if late else 1.0)
+        watch.samples.append([
+            second, memory(second / 60), 20 if not late else files, 30 if not late else threads,
+            done, second / 2,
+        ])
+    return watch.told()
+
+
+def test_what_stays_is_well():
+    found = told()
+    assert soak.broken(found) == []
+    assert found["megabytes_per_minute"] == 0 and found["megabytes"] == [500, 500]
+    assert found["pace"] == pytest.approx([1, 1], abs=0.02)
+    assert found["pace_by_processor_time"] == pytest.approx([2, 2], abs=0.04)
+    assert found["minutes"] == pytest.approx(60, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"memory": lambda minute: 500 + 1.5 * minute}, "memory grows by 1.5 MB a minute"),
+        ({"files": 23}, "open_files grow from 20 to 23"),
+        ({"threads": 40}, "threads grow from 30 to 40"),
+        ({"slower": 0.8}, "work a processor second falls from 2"),
+    ],
+)
+def test_what_does_not_is_told(change, problem):
+    (one,) = soak.broken(told(**change))
+    assert one.startswith(problem)
+
+
+def test_warming_up_is_left_out():
+    assert soak.broken(told(memory=lambda minute: 400 + 10 * min(minute, 30))) == []
+
+
+def test_it_runs(tmp_path):
+    """Seconds of both, as a person would start them."""
+    command = [sys.executable, "-m", "benchmarks.soak", f"--output_dir={tmp_path}",
+               "--training_minutes=0.2", "--embedding_minutes=0.2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "soak.json").read_text())
+    for name in ("training", "embedding"):
+        assert found[name]["done"] > 0 and found[name]["open_files"][0] > 3
+    assert os.path.exists(tmp_path / "run" / "config.json")
