@@ -94,44 +94,53 @@ def command(clips: str, output_dir: str, *more: str) -> list[str]:
 
 
 def measure_one_core(clips: str, output: str) -> harness.Table:
-    """Prepares a few clips in one thread of one process, and counts the processor's time."""
+    """Prepares a few clips in one thread of one process, and counts the processor's time.
+
+    So does, in turns, a pair of processes that know nothing of each other, each on a core of its
+    own: what two cores of this machine can do at best.
+    """
     count = flags.FLAGS.few_clips
     table = harness.Table(
         "Preparing, one core", f"{count} clips of {CLIP_SECONDS} s, {CLIP_RATE} Hz FLAC; processor "
-        "time of one process with one thread, start-up excluded",
+        "time of one process with one thread, start-up excluded; medians of "
+        f"{flags.FLAGS.repeats} runs",
     )
-    seconds, memory = harness.in_child(
-        "benchmarks.scaling:prepare_few", cores=1, clips=clips, output=output
+    allowed = sorted(os.sched_getaffinity(0))
+
+    def work(core: int) -> dict[str, float]:
+        os.sched_setaffinity(0, {core})  # of this thread, and of the process that it starts
+        mine = f"{output}-{core}"
+        shutil.rmtree(mine, ignore_errors=True)
+        found, memory = harness.in_child(
+            "benchmarks.scaling:prepare_few", cores=1, clips=clips, output=mine
+        )
+        return found | {"memory": memory}
+
+    alone, beside = [], []
+    with futures.ThreadPoolExecutor(2) as executor:
+        for _ in range(flags.FLAGS.repeats):
+            alone.append(executor.submit(work, allowed[0]).result())
+            beside.extend(executor.map(work, allowed[:2]))
+    os.rename(f"{output}-{allowed[0]}", output)
+    middle, pair = (
+        {key: statistics.median(one[key] for one in some) for key in some[0]}
+        for some in (alone, beside)
     )
-    table.add("a clip", seconds["a clip"] * 1000, "processor ms")
-    table.add("a clip", 1 / seconds["a clip"], "clips/s")
-    beside = _two_at_once(clips, f"{output}-twice")
-    table.add("a clip, while another such process does the same", beside * 1000, "processor ms",
-              note=f"two cores can do {100 * seconds['a clip'] / beside:.0f} % of twice one core")
-    table.add("reading headers and laying out, a clip", seconds["layout"] * 1000, "processor ms")
-    table.add("start-up of a process", seconds["start-up"], "processor s")
-    table.add("peak memory of the process", memory, "GB", note="TensorFlow's 0.5 GB included")
+    table.add("a clip", middle["a clip"] * 1000, "processor ms")
+    table.add("a clip", 1 / middle["a clip"], "clips/s")
+    table.add("a clip, while another such process does the same", pair["a clip"] * 1000,
+              "processor ms", note="two cores can do "
+              f"{100 * middle['a clip'] / pair['a clip']:.0f} % of twice one core")
+    table.add("reading headers and laying out, a clip", middle["layout"] * 1000, "processor ms")
+    table.add("start-up of a process", middle["start-up"], "processor s")
+    table.add("peak memory of the process", middle["memory"], "GB",
+              note="TensorFlow's 0.5 GB included")
     for workers in (1, 100):
         table.add(
-            f"2 M clips on {workers} cores", AUDIOSET_CLIPS * seconds["a clip"] / workers / 3600,
+            f"2 M clips on {workers} cores", AUDIOSET_CLIPS * middle["a clip"] / workers / 3600,
             "hours", note="from the figure above, perfect scaling" if workers > 1 else "",
         )
     return table
-
-
-def _two_at_once(clips: str, output: str) -> float:
-    """Processor seconds a clip of two processes, each on a core of its own: their mean."""
-    allowed = sorted(os.sched_getaffinity(0))
-
-    def work(core: int) -> float:
-        os.sched_setaffinity(0, {core})  # of this thread, and of the process that it starts
-        found, _ = harness.in_child(
-            "benchmarks.scaling:prepare_few", cores=1, clips=clips, output=f"{output}-{core}"
-        )
-        return found["a clip"]
-
-    with futures.ThreadPoolExecutor(2) as executor:
-        return statistics.mean(executor.map(work, allowed[:2]))
 
 
 def prepare_few(clips: str, output: str) -> dict[str, float]:
