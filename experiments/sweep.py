@@ -5,6 +5,8 @@ on the same corpus, scored by query by example and the linear probe. The run wit
 values is the baseline, trained once for all parameters. On a 2-core machine:
 
     python -m experiments.sweep --corpus=esc50:DIR --output_dir=runs/sweep --steps=200 --width=0.25
+    python -m experiments.sweep --corpus=esc50:DIR --output_dir=runs/without --preset=best \
+        --parameters=best_without --steps=300 --width=0.25
 
 Vary with --parameters, --seeds, --triplets and every flag of train_embedding. Every score is kept
 as soon as it is there: the same command goes on where it was stopped. With --rescore all figures
@@ -44,6 +46,8 @@ def _shares() -> dict[str, dict]:
     return {label: {"triplets": {"shares": shares}} for label, shares in found.items()}
 
 
+_VARIATIONS = ("alpha", "sigma", "equaliser", "gain", "zoom")
+
 PARAMETERS: dict[str, dict[str, dict]] = {
     "noise_sigma": _numbers("triplets", "noise_sigma", (0.1, 0.25, 0.5, 1.0)),
     "max_mel_shift": _numbers("triplets", "max_mel_shift", (0, 2, 5, 10, 20)),
@@ -61,20 +65,47 @@ PARAMETERS: dict[str, dict[str, dict]] = {
         for name in ("vggish", "resnet50") for norm in ("none", "batch")
     },
     "width": _numbers("encoder", "width", (0.125, 0.25, 0.5, 1.0)),
+    "learning_rate": _numbers("training", "learning_rate", (1e-4, 3e-4, 1e-3, 3e-3)),
+    "steps": _numbers("training", "steps", (40, 80, 150, 300, 600)),
+    "best_without": {
+        "variations": {"triplets": {f"vary_{name}": 0.0 for name in _VARIATIONS}},
+        **{name: {"triplets": {f"vary_{name}": 0.0}} for name in _VARIATIONS},
+        "neighbours in time": {"triplets": {"max_seconds_apart": 0.5}},
+        "contrastive objective": {"training": {"objective": "triplet"}},
+        "pooling over time alone": {"encoder": {"pooling": "mean"}},
+        "batch norm": {"encoder": {"normalisation": "none"}},
+        "input scaling": {"encoder": {"input_scaling": False}},
+        "schedule": {"training": {"schedule": "constant", "warmup_steps": 0}},
+    },
+    "paper_with": {
+        "variations": {"triplets": {"vary": True}},
+        "combined pairs": {"triplets": {"constraints": COMBINED}},
+        "contrastive objective": {"training": {"objective": "contrastive"}},
+        "pooling over time alone": {"encoder": {"pooling": "time"}},
+        "batch norm": {"encoder": {"normalisation": "batch"}},
+        "input scaling": {"encoder": {"input_scaling": True}},
+        "schedule": {"training": {"schedule": "cosine", "warmup_steps": 20}},
+    },
 }
-"""Parameter → name of a value → part of the run's configuration → fields."""
+"""Parameter → name of a value → part of the run's configuration → fields.
+
+The last two are the differences between the presets, each taken from the one or added to the other.
+"""
+
+DEFAULT = [name for name in PARAMETERS if name not in ("best_without", "paper_with")]
 
 TITLES = {
     "noise_sigma": "σ of the noise", "max_mel_shift": "S, bands of shift",
     "mixing_alpha": "α of the mixture", "max_seconds_apart": "Δt, seconds apart",
     "margin": "δ, margin", "embedding_size": "embedding size", "batch_size": "batch, triplets",
     "shares": "constraint weights", "mining": "negatives", "architecture": "architecture",
-    "width": "width",
+    "width": "width", "learning_rate": "learning rate", "steps": "steps",
+    "best_without": "the preset best without", "paper_with": "the paper's method with",
 }
 PAPER = {
     "noise_sigma": "0.5", "max_mel_shift": "10", "mixing_alpha": "0.25", "max_seconds_apart": "10",
     "margin": "0.1", "embedding_size": "128", "shares": "equal", "mining": "semi_hard",
-    "architecture": "resnet50, batch norm", "width": "1",
+    "architecture": "resnet50, batch norm", "width": "1", "learning_rate": "0.0001",
 }
 
 
@@ -82,7 +113,10 @@ def define_flags() -> None:
     """Defines the script's flags."""
     train_embedding.define_corpus_flags()
     train_embedding.define_training_flags(seed=False)
-    flags.DEFINE_list("parameters", list(PARAMETERS), "What to sweep over.")
+    flags.DEFINE_list(
+        "parameters", DEFAULT, "What to sweep over; also best_without (with --preset=best) and "
+        "paper_with: the differences between the presets, one by one."
+    )
     flags.DEFINE_list("seeds", ["0"], "Every run is trained once for each of these seeds.")
     flags.DEFINE_enum(
         "triplets", "joint", ["joint", *CONSTRAINTS, COMBINED], "Which triplets to train on."
@@ -116,7 +150,8 @@ def make_table() -> dict:
     started, told = time.monotonic(), provenance()
     os.makedirs(values.output_dir, exist_ok=True)
     corpus = train_embedding.check_labelled(train_embedding.open_corpus_from_flags())
-    base = {seed: train_embedding.run_config(values.triplets, corpus, seed) for seed in seeds}
+    triplets = train_embedding.chosen_triplets()
+    base = {seed: train_embedding.run_config(triplets, corpus, seed) for seed in seeds}
     plan = settings(base[seeds[0]], values.parameters)
     todo = [(label, seed) for label in plan for seed in seeds]
     found: dict[str, dict[int, dict]] = {label: {} for label in plan}
@@ -343,7 +378,7 @@ def draw(table: dict, path: str) -> None:
     for axis, parameter in zip(panels, parameters, strict=False):
         mine = [row for row in rows if row["name"] == parameter]
         places = range(len(mine))
-        ordered = parameter not in ("shares", "mining", "architecture")
+        ordered = next(iter(PARAMETERS[parameter])).replace(".", "").isdigit()
         for score in shown:
             spread = [row["gain_spread"][score] or 0.0 for row in mine]
             axis.errorbar(

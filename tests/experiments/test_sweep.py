@@ -5,13 +5,20 @@ import pytest
 from conftest import flags_given
 
 from audio_triplet import cli
-from audio_triplet.config import EncoderConfig, RunConfig, TripletConfig
+from audio_triplet.config import EncoderConfig, RunConfig, TrainingConfig, TripletConfig
 from experiments import sweep
 
 
 def test_every_value_makes_a_valid_run_and_differs_from_the_others():
+    best = RunConfig(
+        triplets=TripletConfig("combined", vary=True),
+        encoder=EncoderConfig(normalisation="batch", pooling="time", input_scaling=True),
+        training=TrainingConfig(objective="contrastive", schedule="cosine"),
+    )
     for parameter, values in sweep.PARAMETERS.items():
-        made = [sweep._resolved(sweep.changed(RunConfig(), change)) for change in values.values()]
+        base = best if parameter == "best_without" else RunConfig()
+        made = [sweep._resolved(sweep.changed(base, change)) for change in values.values()]
+        assert sweep._resolved(base) not in made or parameter in sweep.DEFAULT
         assert len({repr(config) for config in made}) == len(values)
         assert parameter in sweep.TITLES
         assert sweep.PAPER.get(parameter, next(iter(values))) in values
