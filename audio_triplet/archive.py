@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from audio_triplet import audio, features, pieces, storage
+from audio_triplet import audio, features, piece_table, storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.manifest import CorpusError, Manifest
 
@@ -76,7 +76,7 @@ def embed(
     model: Callable,
     manifest: Manifest,
     config: EmbedConfig | None = None,
-    bad_files: pieces.BadFiles | None = None,
+    bad_files: piece_table.BadFiles | None = None,
     heard: Callable[[float], object] = lambda seconds: None,
 ) -> Iterator[Embedded]:
     """Embeds every segment of a manifest.
@@ -92,7 +92,7 @@ def embed(
       Each segment as it is finished, in about the manifest's order.
     """
     config = config or EmbedConfig()
-    bad_files = bad_files or pieces.BadFiles()
+    bad_files = bad_files or piece_table.BadFiles()
     by_mel = getattr(model, "has_encoder", False)
     decoded = _Decoder(manifest, config, by_mel)
     batches = _Batches(_forward_mel(model) if by_mel else _forward(model), config.batch_size)
@@ -700,7 +700,7 @@ def embed_to_folder(
     *,
     form: str = "files",
     overwrite: bool = False,
-    bad_files: pieces.BadFiles | None = None,
+    bad_files: piece_table.BadFiles | None = None,
     begin: Callable[[Summary, float], object] = lambda summary, seconds: None,
     heard: Callable[[float], object] = lambda seconds: None,
 ) -> Summary:
@@ -731,7 +731,7 @@ def embed_to_folder(
       CorpusError: Of the sound that is left to embed, not one file can be read.
     """
     config = config or EmbedConfig()
-    bad_files = bad_files or pieces.BadFiles()
+    bad_files = bad_files or piece_table.BadFiles()
     os.makedirs(output_dir, exist_ok=True)
     _check_folder(output_dir, model, config, form, overwrite)
     frame = manifest.frame
@@ -769,7 +769,7 @@ def embed_to_folder(
 
 
 def readable(
-    manifest: Manifest, rows: np.ndarray, bad_files: pieces.BadFiles
+    manifest: Manifest, rows: np.ndarray, bad_files: piece_table.BadFiles
 ) -> tuple[Manifest | None, float]:
     """Which of the sound that is left to embed can be read, by the headers.
 
@@ -787,7 +787,7 @@ def readable(
     if not len(rows):
         return None, 0.0
     try:
-        table = pieces.scan(manifest.take(rows), bad_files)
+        table = piece_table.scan(manifest.take(rows), bad_files)
     except CorpusError:
         if len(rows) == len(manifest):
             raise

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from audio_triplet import features, pieces, storage
+from audio_triplet import features, piece_table, pieces, storage
 from audio_triplet.manifest import CorpusError, Manifest
 
 Representation = Callable[[tf.Tensor], tf.Tensor]
@@ -172,7 +172,7 @@ def embed(
             "patch": patches,
             "energy": tf.reduce_mean(patches, [1, 2]),
             "segment": tf.fill([count], piece["segment"]),
-            "position": piece["position"] * pieces.PIECE_PATCHES
+            "position": piece["position"] * piece_table.PIECE_PATCHES
             + tf.range(tf.cast(count, tf.int64), dtype=tf.int64),
         }
 

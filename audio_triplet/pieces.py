@@ -11,34 +11,13 @@ and n, so a run resumes anywhere without any state of its own.
 """
 
 import abc
-import csv
-import dataclasses
-import io
-import itertools
-import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent import futures
 
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
-from audio_triplet import audio, energy_cache, features, storage
-from audio_triplet.manifest import CorpusError, Manifest, key_of
-
-PIECE_PATCHES = 11
-"""Patches in a whole piece: the most for which every pair is less than 10 s apart."""
-
-PIECE_FRAMES = PIECE_PATCHES * features.DEFAULT.patch_frames
-PIECE_SECONDS = PIECE_PATCHES * features.DEFAULT.patch_seconds
-_PIECE_SAMPLES = (
-    (PIECE_FRAMES - 1) * features.DEFAULT.hop_samples + features.DEFAULT.window_samples
-)
-READ_SECONDS = _PIECE_SAMPLES / features.DEFAULT.sample_rate
-"""Sound a piece needs: its last window reaches past the start of the next piece."""
-
-_PROBED_AT_A_TIME = 64
+from audio_triplet import audio, energy_cache, features, piece_table
+from audio_triplet.manifest import CorpusError
 
 
 def shuffled(place, seed: int, epoch, count: int) -> tf.Tensor:
@@ -80,7 +59,7 @@ def piece_energies(waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
       the int32 number of frames.
     """
     config = features.DEFAULT
-    waveform = waveform[:_PIECE_SAMPLES]
+    waveform = waveform[:piece_table.PIECE_SAMPLES]
     samples = tf.size(waveform)
     missing = tf.where(samples > 0, tf.maximum(0, config.window_samples - samples), 0)
     energies = features.mel_energies(tf.pad(waveform, [[0, missing]]))
@@ -89,60 +68,17 @@ def piece_energies(waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def piece_energies_numpy(waveform: np.ndarray) -> np.ndarray:
     """The same where Python runs, which is faster: float32[samples] → float32[frames, mels]."""
-    waveform = waveform[:_PIECE_SAMPLES]
+    waveform = waveform[:piece_table.PIECE_SAMPLES]
     if 0 < len(waveform) < features.DEFAULT.window_samples:
         waveform = np.pad(waveform, (0, features.DEFAULT.window_samples - len(waveform)))
     return features.mel_energies_numpy(waveform)
-
-
-class BadFiles:
-    """The list of files that could not be used: thread-safe, each file once.
-
-    Attributes:
-      entries: path → reason.
-    """
-
-    def __init__(self):
-        self.entries: dict[str, str] = {}
-        self._lock = threading.Lock()
-
-    def add(self, path: str, reason: str) -> None:
-        """Notes a file and logs it, the first time."""
-        with self._lock:
-            if path in self.entries:
-                return
-            self.entries[path] = reason
-        logging.warning("skipped %s: %s", path, reason)
-
-    def write(self, path: str) -> None:
-        """Writes `path,reason` as CSV, whole or not at all."""
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow(["path", "reason"])
-        with self._lock:
-            writer.writerows(sorted(self.entries.items()))
-        storage.write_whole(path, text.getvalue())
-
-    def check_share(self, files: int, max_share: float, name: str) -> None:
-        """Stops before any work is lost: too many bad files are a mistake, not bad luck.
-
-        Raises:
-          CorpusError: More than `max_share` of `files` are bad.
-        """
-        bad = len(self.entries)
-        if bad > max_share * files:
-            first = next(iter(self.entries.items()))
-            raise CorpusError(
-                f"{name}: {bad} of {files} files cannot be used, more than "
-                f"{max_share:.0%} (--max_bad_share); the first: {first[0]}: {first[1]}"
-            )
 
 
 class PieceSource(abc.ABC):
     """Where pieces come from. Sub-classes say how one is found and read.
 
     A piece, as a dict of tensors:
-      `mel_energies` float32[PIECE_FRAMES, mels], zero-padded at the end,
+      `mel_energies` float32[piece_table.PIECE_FRAMES, mels], zero-padded at the end,
       `frames` int32, how many of them are real (0: the file could not be read),
       `recording` int64 and `piece` int64, stable keys of the recording and the piece,
       `labels` bool[classes],
@@ -362,138 +298,6 @@ class PatchSource(Numbered, abc.ABC):
         """
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class PieceTable:
-    """All pieces of a manifest, recording by recording.
-
-    Attributes:
-      manifest: Only segments that can be read.
-      row: int64[segments], their rows in the manifest that was scanned.
-      duration: float64[segments], seconds of each segment.
-      segment: int32[pieces], the segment a piece is of.
-      position: int32[pieces], its place in the segment.
-      key: int64[pieces], stable keys.
-      first: int64[recordings], where each recording's pieces begin.
-      count: int64[recordings], how many it has.
-      recording_key: int64[recordings].
-    """
-
-    manifest: Manifest
-    row: np.ndarray
-    duration: np.ndarray
-    segment: np.ndarray
-    position: np.ndarray
-    key: np.ndarray
-    first: np.ndarray
-    count: np.ndarray
-    recording_key: np.ndarray
-
-    @property
-    def hours(self) -> float:
-        """Hours of sound in all segments."""
-        return float(self.duration.sum() / 3600)
-
-
-def pieces_in(duration_seconds) -> np.ndarray:
-    """Number of pieces of a segment; a rest shorter than a patch makes no piece of its own.
-
-    Args:
-      duration_seconds: float or float[n], seconds.
-
-    Returns:
-      int64 of the same shape, at least 1.
-    """
-    config = features.DEFAULT
-    samples = np.round(np.asarray(duration_seconds) * config.sample_rate).astype(np.int64)
-    frames = np.maximum(0, 1 + (samples - config.window_samples) // config.hop_samples)
-    patches = np.maximum(1, frames // config.patch_frames)
-    return -(-patches // PIECE_PATCHES)
-
-
-def scan(manifest: Manifest, bad_files: BadFiles, threads: int = 8) -> PieceTable:
-    """Reads the header of every file and lays out the pieces.
-
-    Args:
-      manifest: Segments; those of unreadable files are left out and listed.
-      bad_files: Where unreadable files are listed.
-      threads: Files looked at at the same time.
-
-    Returns:
-      The pieces.
-
-    Raises:
-      CorpusError: Not one file can be read.
-    """
-    paths = manifest.frame["path"].unique()
-
-    def seconds(path: str) -> float:
-        try:
-            return audio.probe(path).duration_seconds
-        except audio.AudioError as error:
-            bad_files.add(path, error.reason)
-            return np.nan
-
-    # Elsewhere each look waits for the network.
-    threads = 64 if len(paths) and storage.is_remote(paths[0]) else threads
-    # Many at a time: a future for each of two million files would take gigabytes.
-    parts = [paths[first : first + _PROBED_AT_A_TIME]
-             for first in range(0, len(paths), _PROBED_AT_A_TIME)]
-    with futures.ThreadPoolExecutor(threads) as pool:
-        found = pool.map(lambda part: [seconds(path) for path in part], parts)
-        length = dict(zip(paths, itertools.chain.from_iterable(found), strict=True))
-    frame = manifest.frame
-    file_seconds = frame["path"].map(length).to_numpy(np.float64)
-    start = frame["start_seconds"].to_numpy(np.float64)
-    asked = frame["end_seconds"].to_numpy(np.float64)
-    end = np.fmin(asked, file_seconds)
-    beyond = asked > file_seconds + 0.1
-    if beyond.any():
-        logging.warning(
-            "%s: %d segments end past the end of their file (%s, …); they are cut there",
-            manifest.name, beyond.sum(), frame["path"].iloc[int(np.argmax(beyond))],
-        )
-    duration = end - start
-    for path in frame["path"][duration <= 0].unique():
-        bad_files.add(path, "a segment begins past the end of the file; correct start_seconds")
-    usable = duration > 0  # false for NaN as well
-    if not usable.any():
-        reason = next(iter(bad_files.entries.items()))
-        raise CorpusError(f"{manifest.name}: no file can be read; {reason[0]}: {reason[1]}")
-
-    codes, names = _codes(frame["recording_id"].to_numpy(dtype=object)[usable])
-    order = np.argsort(codes, kind="stable")
-    rows = np.flatnonzero(usable)[order]
-    codes, duration = codes[order], duration[rows]
-    pieces = pieces_in(duration)
-    segment = np.repeat(np.arange(len(rows), dtype=np.int32), pieces)
-    position = (np.arange(len(segment)) - np.repeat(np.cumsum(pieces) - pieces, pieces)).astype(
-        np.int32
-    )
-    kept = manifest.take(rows)
-    segment_key = np.array(
-        [
-            key_of(os.path.basename(path), start)
-            for path, start in zip(kept.frame["path"], kept.frame["start_seconds"], strict=True)
-        ],
-        np.int64,
-    )
-    recording_key = np.array([key_of(name) for name in names], np.int64)
-    key = (segment_key[segment] ^ recording_key[codes][segment]) ^ position
-    count = np.bincount(codes[segment], minlength=len(names)).astype(np.int64)
-    return PieceTable(
-        kept, rows, duration, segment, position, key, np.cumsum(count) - count, count, recording_key
-    )
-
-
-def _codes(values: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Numbers the different values in the order they first occur."""
-    numbers: dict[str, int] = {}
-    codes = np.fromiter(
-        (numbers.setdefault(value, len(numbers)) for value in values), np.int64, len(values)
-    )
-    return codes, list(numbers)
-
-
 class FilePieces(Numbered, PieceSource):
     """Pieces decoded from sound files on the fly.
 
@@ -504,8 +308,8 @@ class FilePieces(Numbered, PieceSource):
 
     def __init__(
         self,
-        table: PieceTable,
-        bad_files: BadFiles,
+        table: piece_table.PieceTable,
+        bad_files: piece_table.BadFiles,
         *,
         classes: Sequence[str] | None = None,
         resampler: str = "soxr",
@@ -556,9 +360,11 @@ class FilePieces(Numbered, PieceSource):
             frames = tf.shape(energies)[0]
         else:
             energies, frames = piece_energies(self._decode_in_graph(segment, position))
-        energies = tf.pad(energies, [[0, PIECE_FRAMES - frames], [0, 0]])
+        energies = tf.pad(energies, [[0, piece_table.PIECE_FRAMES - frames], [0, 0]])
         return {
-            "mel_energies": tf.ensure_shape(energies, [PIECE_FRAMES, features.DEFAULT.mel_bands]),
+            "mel_energies": tf.ensure_shape(
+                energies, [piece_table.PIECE_FRAMES, features.DEFAULT.mel_bands]
+            ),
             "frames": frames,
             "recording": self._recording[handle],
             "piece": self._key[handle],
@@ -582,9 +388,9 @@ class FilePieces(Numbered, PieceSource):
 
     def _extent(self, segment: int, position: int) -> tuple[float, float]:
         """Start in the file and length of a piece, seconds."""
-        offset = position * PIECE_SECONDS
+        offset = position * piece_table.PIECE_SECONDS
         rest = self.table.duration[segment] - offset
-        return self._starts[segment] + offset, min(rest, READ_SECONDS)
+        return self._starts[segment] + offset, min(rest, piece_table.READ_SECONDS)
 
     def _decode(self, segment, position) -> np.ndarray:
         """float32[frames, mels]; no frames of what cannot be decoded."""
@@ -601,9 +407,9 @@ class FilePieces(Numbered, PieceSource):
     def _decode_in_graph(self, segment, position):
         waveform = self._in_graph(tf.constant(self._paths.astype(str))[segment])
         rate = features.DEFAULT.sample_rate
-        offset = tf.cast(position, tf.float64) * PIECE_SECONDS
+        offset = tf.cast(position, tf.float64) * piece_table.PIECE_SECONDS
         start = tf.constant(self._starts)[segment] + offset
         rest = tf.constant(self.table.duration)[segment] - offset
         begin = tf.cast(tf.round(start * rate), tf.int32)
         samples = tf.cast(tf.round(rest * rate), tf.int32)
-        return waveform[begin : begin + tf.minimum(samples, _PIECE_SAMPLES)]
+        return waveform[begin : begin + tf.minimum(samples, piece_table.PIECE_SAMPLES)]

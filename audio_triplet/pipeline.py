@@ -14,12 +14,12 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from audio_triplet import features, pieces, triplets, views
+from audio_triplet import features, piece_table, pieces, triplets, views
 from audio_triplet.config import EXPLICIT, ConfigError, PipelineConfig, TripletConfig
 from audio_triplet.manifest import CorpusError
 
 _PATCH = features.DEFAULT.patch_frames
-_MOST = pieces.PIECE_PATCHES
+_MOST = piece_table.PIECE_PATCHES
 
 
 def uniforms(key, count: int) -> tf.Tensor:

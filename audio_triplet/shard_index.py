@@ -50,7 +50,7 @@ class ShardIndex:
       energies: float32[…], for all pieces, one after the other, the mean energy per cell of the
         patch that begins at each frame; on disk.
       energy_begin: int64[pieces], where those of a piece begin.
-      first, count, recording_key: int64[recordings], as in `pieces.PieceTable`.
+      first, count, recording_key: int64[recordings], as in `piece_table.PieceTable`.
     """
 
     file: np.ndarray

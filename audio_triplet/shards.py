@@ -17,125 +17,16 @@ float16 keeps energies to 1 part in 2,000, which is 5e-4 in the logarithm, and u
 is beyond what a waveform within ±1 can give.
 """
 
-import dataclasses
-import json
 import os
-import re
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from audio_triplet import features, pieces, shard_index, storage
+from audio_triplet import features, piece_table, pieces, prepared_info, shard_index, storage
 from audio_triplet.manifest import CorpusError, Manifest
 
-FORMAT = 1
-INFO_FILE = "prepared.json"
-MANIFEST_FILE = "manifest.csv"
 _MELS = features.DEFAULT.mel_bands
-
-
-@dataclasses.dataclass(frozen=True)
-class SplitInfo:
-    """What a prepared split holds.
-
-    Attributes:
-      shards: File names.
-      recordings: Number of recordings.
-      pieces: Number of records.
-      most_turns: Most pieces of one recording.
-      seconds: Seconds of sound.
-      shard_bytes: Size of each shard; empty in folders prepared before it was noted.
-      shard_recordings: Recordings in each shard; likewise.
-    """
-
-    shards: tuple[str, ...]
-    recordings: int
-    pieces: int
-    most_turns: int
-    seconds: float
-    shard_bytes: tuple[int, ...] = ()
-    shard_recordings: tuple[int, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class PreparedInfo:
-    """The content of prepared.json.
-
-    Attributes:
-      source: The corpus it was made from.
-      fingerprint: Digest of the manifest and of all that shaped the records.
-      classes: Names of the labels, in the order of their numbers.
-      splits: Split name → what it holds.
-      bad_files: [path, reason] of each file left out.
-      front_end: The front end's parameters.
-      versions: Package → version it was made with.
-      format: Version of the record format.
-    """
-
-    source: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    splits: dict[str, SplitInfo]
-    bad_files: tuple[tuple[str, str], ...] = ()
-    front_end: dict = dataclasses.field(
-        default_factory=lambda: dataclasses.asdict(features.DEFAULT)
-    )
-    versions: dict = dataclasses.field(default_factory=dict)
-    format: int = FORMAT
-
-    def write(self, folder: str) -> None:
-        """Writes prepared.json, whole or not at all. It is written last: it says «finished»."""
-        path = storage.join(folder, INFO_FILE)
-        storage.write_whole(
-            path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
-        )
-
-    @classmethod
-    def read(cls, folder: str) -> "PreparedInfo":
-        """Reads prepared.json.
-
-        Raises:
-          CorpusError: It is missing, broken, or of another format or front end.
-        """
-        path = storage.join(folder, INFO_FILE)
-        try:
-            content = json.loads(storage.read_text(path))
-            splits = {
-                name: SplitInfo(**{
-                    key: tuple(value) if isinstance(value, list) else value
-                    for key, value in split.items()
-                })
-                for name, split in content.pop("splits").items()
-            }
-            bad_files = tuple(map(tuple, content.pop("bad_files")))
-            classes = tuple(content.pop("classes"))
-            info = cls(splits=splits, bad_files=bad_files, classes=classes, **content)
-        except OSError as error:
-            raise CorpusError(
-                f"{path}: cannot be read; is {folder} a folder made by data_prep.prepare?"
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorpusError(
-                f"{path}: is damaged ({error}); delete {folder} and prepare again"
-            ) from error
-        if info.format != FORMAT or info.front_end != dataclasses.asdict(features.DEFAULT):
-            raise CorpusError(
-                f"{path}: was prepared with another format or front end; prepare it again"
-            )
-        return info
-
-
-def read_manifest(folder: str, name: str | None = None) -> Manifest:
-    """The segments of a prepared folder, wherever it is."""
-    with storage.local_copy(storage.join(folder, MANIFEST_FILE)) as path:
-        return Manifest.read(path, name)
-
-
-def shard_name(split: str, number: int, count: int) -> str:
-    """File name of a shard; split names are made safe for file systems."""
-    safe = re.sub(r"[^\w.-]", "_", split) or "all"
-    return f"{safe}-{number:05d}-of-{count:05d}.tfrecord"
 
 
 def encode(piece: dict, turn: int, turns: int) -> bytes:
@@ -234,7 +125,7 @@ class ShardPieces(pieces.PieceSource):
         Raises:
           CorpusError: The folder is unfinished or damaged, or lacks one of the splits.
         """
-        self.folder, self.info = folder, PreparedInfo.read(folder)
+        self.folder, self.info = folder, prepared_info.PreparedInfo.read(folder)
         self.splits = tuple(splits) or tuple(self.info.splits)
         missing = [split for split in self.splits if split not in self.info.splits]
         if missing:
@@ -302,7 +193,7 @@ class ShardPieces(pieces.PieceSource):
     @property
     def manifest(self) -> Manifest:
         """The prepared folder's segments (rows are what `segment` counts)."""
-        return read_manifest(self.folder, self.info.source)
+        return prepared_info.read_manifest(self.folder, self.info.source)
 
     def _handles(self, seed, first_visit):
         first_epoch, skip = divmod(first_visit, self.recordings)
@@ -362,7 +253,7 @@ class ShardPieces(pieces.PieceSource):
         )
         energies = tf.io.decode_raw(parsed["mel_energies"], tf.float16)
         energies = tf.reshape(energies, [-1, _MELS])
-        energies = tf.pad(energies, [[0, pieces.PIECE_FRAMES - tf.shape(energies)[0]], [0, 0]])
+        energies = tf.pad(energies, [[0, piece_table.PIECE_FRAMES - tf.shape(energies)[0]], [0, 0]])
         labels = tf.zeros([len(self.classes)], tf.bool)
         if self.classes:
             labels = tf.reduce_any(tf.one_hot(
@@ -370,7 +261,7 @@ class ShardPieces(pieces.PieceSource):
             ), axis=0)
         return {
             "mel_energies": tf.cast(
-                tf.ensure_shape(energies, [pieces.PIECE_FRAMES, _MELS]), tf.float32
+                tf.ensure_shape(energies, [piece_table.PIECE_FRAMES, _MELS]), tf.float32
             ),
             "frames": tf.cast(parsed["frames"], tf.int32),
             "recording": parsed["recording"],
@@ -398,7 +289,8 @@ class ShardPatches(pieces.PatchSource):
         if len(self._index.first) != source.recordings:
             raise CorpusError(
                 f"{source.folder}: its shards hold {len(self._index.first)} recordings and not "
-                f"{source.recordings} as {INFO_FILE} says; delete it and prepare again"
+                f"{source.recordings} as {prepared_info.INFO_FILE} says; delete it and prepare "
+                "again"
             )
         self._reader = shard_index.PositionedReader(source.files)
         self._lay_out(self._index.first, self._index.count, self._index.recording_key)

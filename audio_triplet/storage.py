@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -40,6 +41,33 @@ def exists(path: str) -> bool:
 def make_folder(path: str) -> None:
     """Makes a folder, and those above it, if need be."""
     _gfile().makedirs(path) if is_remote(path) else os.makedirs(path, exist_ok=True)
+
+
+def names_in(folder: str) -> set[str]:
+    """Names of the files and folders in a folder."""
+    if is_remote(folder):
+        return {name.rstrip("/") for name in _gfile().listdir(folder)}
+    return set(os.listdir(folder))
+
+
+def size(path: str) -> int:
+    """Bytes of a file."""
+    return _gfile().stat(path).length if is_remote(path) else os.path.getsize(path)
+
+
+def remove(path: str) -> None:
+    """Removes a file."""
+    _gfile().remove(path) if is_remote(path) else os.unlink(path)
+
+
+def remove_folder(path: str) -> None:
+    """Removes a folder and all that is in it."""
+    _gfile().rmtree(path) if is_remote(path) else shutil.rmtree(path)
+
+
+def rename(path: str, new: str) -> None:
+    """Renames a file, over another if need be."""
+    _gfile().rename(path, new, overwrite=True) if is_remote(path) else os.replace(path, new)
 
 
 def open_remote(path: str) -> BinaryIO:

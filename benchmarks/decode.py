@@ -69,7 +69,7 @@ def _candidates(paths: list[str], rate: int) -> dict:
     import soundfile
     import soxr
 
-    from audio_triplet import audio, features, graph_audio, pieces
+    from audio_triplet import audio, features, graph_audio, piece_table, pieces
     from data_prep import corpora
 
     def ours():
@@ -83,8 +83,8 @@ def _candidates(paths: list[str], rate: int) -> dict:
                 waveform if rate == _RATE else soxr.resample(waveform, rate, _RATE)
             )
 
-    bad_files = pieces.BadFiles()
-    table = pieces.scan(corpora.load_corpus(f"folders:{os.path.dirname(paths[0])}"), bad_files)
+    bad_files = piece_table.BadFiles()
+    table = piece_table.scan(corpora.load_corpus(f"folders:{os.path.dirname(paths[0])}"), bad_files)
     stream = pieces.FilePieces(table, bad_files).in_order().repeat(_PASSES)
 
     def pipeline():

@@ -74,7 +74,7 @@ def growth(folder: str) -> harness.Table:
 
 def on_the_fly(folder: str) -> harness.Table:
     """Triplets from sound files, the first time and from the cache of decoded sound."""
-    from audio_triplet import energy_cache, pieces
+    from audio_triplet import energy_cache, piece_table, pieces
     from data_prep import corpora
 
     sounds = os.path.join(folder, "sounds")
@@ -82,8 +82,8 @@ def on_the_fly(folder: str) -> harness.Table:
     batch = 32
 
     def source(cache):
-        bad = pieces.BadFiles()
-        table = pieces.scan(corpora.load_corpus(f"folders:{sounds}"), bad)
+        bad = piece_table.BadFiles()
+        table = piece_table.scan(corpora.load_corpus(f"folders:{sounds}"), bad)
         return pieces.FilePieces(table, bad, cache=cache)
 
     table = harness.Table(
@@ -163,14 +163,14 @@ def open_shards(folder: str, recordings: int, frames: int):
     import numpy as np
     import tensorflow as tf
 
-    from audio_triplet import pieces, shards
+    from audio_triplet import pieces, prepared_info, shards
 
     place = os.path.join(folder, f"{recordings}x{frames}")
     if not os.path.exists(place):
         os.makedirs(place)
         random = np.random.default_rng(0)
         stock = np.exp(random.normal(-1, 1.5, (4000 + frames, 64))).astype(np.float32)
-        name = shards.shard_name("train", 0, 1)
+        name = prepared_info.shard_name("train", 0, 1)
         with tf.io.TFRecordWriter(os.path.join(place, name)) as writer:
             for number in range(recordings):
                 begin = random.integers(4000)
@@ -179,8 +179,9 @@ def open_shards(folder: str, recordings: int, frames: int):
                     "recording": pieces.key_of(number), "piece": pieces.key_of(number, 0),
                     "segment": number, "position": 0, "labels": np.arange(10) == number % 10,
                 }, 0, 1))
-        split = shards.SplitInfo((name,), recordings, recordings, 1, recordings * frames / 100)
-        info = shards.PreparedInfo("generated", "", tuple("abcdefghij"), {"train": split})
+        seconds = recordings * frames / 100
+        split = prepared_info.SplitInfo((name,), recordings, recordings, 1, seconds)
+        info = prepared_info.PreparedInfo("generated", "", tuple("abcdefghij"), {"train": split})
         info.write(place)
     return shards.ShardPieces(place)
 

@@ -313,12 +313,17 @@ def repeats() -> int:
     return flags.FLAGS.repeats
 
 
-def main(measure: Callable[[], list[Table]], cores: int | None = None) -> None:
+def main(
+    measure: Callable[[], list[Table] | dict[str, list[Table]]],
+    cores: int | None = None,
+    parts: Sequence[str] = (),
+) -> None:
     """Entry point of a stage: runs it, prints its tables, and writes them to --output_dir.
 
     Args:
-      measure: The stage.
+      measure: The stage. What it returns by part is written beside the parts that are there.
       cores: How many cores and threads it may use; all if None.
+      parts: All parts that it may return, in order.
     """
     define_flags()
 
@@ -331,15 +336,25 @@ def main(measure: Callable[[], list[Table]], cores: int | None = None) -> None:
         cli.quiet_tensorflow()
         stage = os.path.splitext(os.path.basename(sys.argv[0]))[0]
         with cli.clear_errors(stage):
-            tables = measure()
+            measured = measure()
             if flags.FLAGS.output_dir:
-                write(tables, flags.FLAGS.output_dir, stage)
+                by_part = measured if isinstance(measured, dict) else {stage: measured}
+                write(by_part, flags.FLAGS.output_dir, stage, parts or (stage,))
 
     app.run(run)
 
 
-def write(tables: Sequence[Table], folder: str, name: str) -> None:
-    """Writes NAME.json and NAME.md: the tables, and where they come from."""
+def write(
+    measured: Mapping[str, Sequence[Table]], folder: str, name: str, parts: Sequence[str]
+) -> None:
+    """Writes NAME.json and NAME.md: tables, and where each comes from.
+
+    Args:
+      measured: Part → its tables.
+      folder: Where; parts that were not measured keep what the files there have.
+      name: Of the files.
+      parts: All there are, in order.
+    """
     from experiments.provenance import provenance
 
     where = provenance()
@@ -347,20 +362,43 @@ def write(tables: Sequence[Table], folder: str, name: str) -> None:
         with contextlib.suppress(metadata.PackageNotFoundError):
             where["versions"][package] = metadata.version(package)
     os.makedirs(folder, exist_ok=True)
-    content = {"tables": [dataclasses.asdict(table) for table in tables], **where}
-    lines = [
-        "# Benchmarks", "",
-        f"`{where['command']}`, commit {where['commit']}, {where['date']}; {where['machine']}; "
-        + ", ".join(f"{package} {version}" for package, version in where["versions"].items())
-        + ". Medians of interleaved repeats.", "",
-        *(table.markdown() for table in tables),
-    ]
-    text = {"json": json.dumps(content, indent=1, ensure_ascii=False), "md": "\n".join(lines)}
+    earlier = {}
+    if os.path.exists(path := os.path.join(folder, f"{name}.json")):
+        with open(path, encoding="utf-8") as file:
+            earlier = json.load(file)["parts"]
+    new = {
+        part: {"tables": [dataclasses.asdict(table) for table in tables], **where}
+        for part, tables in measured.items()
+    }
+    content = {part: (earlier | new)[part] for part in parts if part in earlier | new}
+    text = {
+        "json": json.dumps({"parts": content}, indent=1, ensure_ascii=False),
+        "md": _markdown(content),
+    }
     for suffix, written in text.items():
         path = os.path.join(folder, f"{name}.{suffix}")
         with open(f"{path}.tmp", "w", encoding="utf-8") as file:
             file.write(written)
         os.replace(f"{path}.tmp", path)
+
+
+def _markdown(content: Mapping[str, dict]) -> str:
+    """All tables, after where they come from."""
+    origins: dict[str, list[str]] = {}
+    for part, told in content.items():
+        versions = ", ".join(f"{package} {one}" for package, one in told["versions"].items())
+        origin = (
+            f"`{told['command']}`, commit {told['commit']}, {told['date']}; {told['machine']}; "
+            f"{versions}."
+        )
+        origins.setdefault(origin, []).append(part)
+    return "\n".join([
+        "# Benchmarks", "",
+        "Medians of interleaved repeats.", "",
+        *(f"- {', '.join(named)}: {origin}" for origin, named in origins.items()), "",
+        *(Table.from_dict(table).markdown() for told in content.values()
+          for table in told["tables"]),
+    ])
 
 
 def _pin(cores: int) -> None:

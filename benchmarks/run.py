@@ -4,8 +4,9 @@
     python -m benchmarks.run --output_dir=/tmp/results --only=front_end,decode --corpus=esc50:DIR
 
 Each stage runs in a process of its own, as `python -m benchmarks.STAGE` would run it, and says how
-long it took. Written to --output_dir: benchmarks.json and benchmarks.md, with machine, commit,
-versions and command. Peers come with `pip install -e '.[bench]'`; absent ones are named.
+long it took. Written to --output_dir after each: benchmarks.json and benchmarks.md, with machine,
+commit, versions and command; stages that were not run keep what is there. Peers come with
+`pip install -e '.[bench]'`; absent ones are named.
 """
 
 import json
@@ -41,13 +42,13 @@ def main(argv):
     if unknown:
         raise app.UsageError(f"--only={','.join(unknown)}: the stages are {', '.join(STAGES)}")
     with cli.clear_errors("benchmarks"):
-        tables = []
+        goals = []
         for stage in values.only or STAGES:
-            tables += run_stage(stage)
+            tables = run_stage(stage)
+            goals += [goal for table in tables for goal in table.goals]
             if values.output_dir:
-                harness.write(tables, values.output_dir, "benchmarks")
-    missed = [goal for table in tables for goal in table.goals if not goal.met]
-    print(f"{len(missed)} of {sum(len(table.goals) for table in tables)} goals missed")
+                harness.write({stage: tables}, values.output_dir, "benchmarks", STAGES)
+    print(f"{sum(not goal.met for goal in goals)} of {len(goals)} goals missed")
 
 
 def run_stage(stage: str) -> list[harness.Table]:
@@ -68,7 +69,8 @@ def run_stage(stage: str) -> list[harness.Table]:
         if subprocess.run(command, check=False).returncode:
             raise cli.UsageError(f"stage {stage} failed; --only= names the stages to run")
         with open(os.path.join(folder, f"{stage}.json"), encoding="utf-8") as file:
-            tables = [harness.Table.from_dict(table) for table in json.load(file)["tables"]]
+            told = json.load(file)["parts"][stage]
+            tables = [harness.Table.from_dict(table) for table in told["tables"]]
     harness.progress(f"{stage}: {time.monotonic() - begin:.0f} s")
     return tables
 

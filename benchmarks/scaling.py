@@ -33,14 +33,14 @@ from absl import flags
 from audio_triplet import cli, locks
 from benchmarks import harness
 
-PARTS = ("preparing", "kills", "shards", "losses", "manifest")
+PARTS = ("one_core", "preparing", "kills", "shards", "losses", "manifest")
 CLIP_SECONDS, CLIP_RATE = 10, 44_100
 AUDIOSET_CLIPS = 2_000_000
 GOAL_EFFICIENCY = 0.85
 _RATES = (1e-4, 1e-3)
 
 
-def measure() -> list[harness.Table]:
+def measure() -> dict[str, list[harness.Table]]:
     """Runs the parts that --parts names."""
     values = flags.FLAGS
     unknown = sorted(set(values.parts) - set(PARTS))
@@ -49,19 +49,17 @@ def measure() -> list[harness.Table]:
     with tempfile.TemporaryDirectory(dir=values.work_dir or None) as folder:
         few = make_clips(os.path.join(folder, "few"), values.few_clips, values.seed + 1)
         prepared = os.path.join(folder, "few-prepared")
-        tables, parts = [measure_one_core(few, prepared)], set(values.parts)
-        if "preparing" in parts:
-            clips = make_clips(os.path.join(folder, "clips"), values.clips, values.seed)
-            tables.append(measure_preparing(clips, few, folder))
-        if "kills" in parts:
-            tables.append(measure_kills(few, prepared, folder))
-        if "shards" in parts:
-            tables.append(measure_shards(prepared))
-        if "losses" in parts:
-            tables.append(measure_losses(prepared, folder))
-        if "manifest" in parts:
-            tables.append(measure_manifest())
-        return tables
+        parts = {
+            "one_core": lambda: measure_one_core(few, os.path.join(folder, "alone")),
+            "preparing": lambda: measure_preparing(few, folder),
+            "kills": lambda: measure_kills(few, prepared, folder),
+            "shards": lambda: measure_shards(prepared),
+            "losses": lambda: measure_losses(prepared, folder),
+            "manifest": measure_manifest,
+        }
+        if {"kills", "shards", "losses"} & set(values.parts):
+            run_whole(command(few, prepared, "--engine=threads"))
+        return {part: [parts[part]()] for part in PARTS if part in values.parts}
 
 
 # --- preparing ----------------------------------------------------------------------------------
@@ -121,7 +119,6 @@ def measure_one_core(clips: str, output: str) -> harness.Table:
         for _ in range(flags.FLAGS.repeats):
             alone.append(executor.submit(work, allowed[0]).result())
             beside.extend(executor.map(work, allowed[:2]))
-    os.rename(f"{output}-{allowed[0]}", output)
     middle, pair = (
         {key: statistics.median(one[key] for one in some) for key in some[0]}
         for some in (alone, beside)
@@ -150,18 +147,19 @@ def prepare_few(clips: str, output: str) -> dict[str, float]:
 
     began = {}
 
-    def one_thread(folder, todo, resampler, advance):
-        began["layout"] = time.process_time()
-        for number, name in enumerate(todo):
-            preparation.write_shard(folder, name, resampler)
-            if number == 0:  # in which TensorFlow traces and starts its threads
-                began["first"] = time.process_time(), sum(list(todo.values())[1:])
-            yield name
+    class OneThread(preparation.Engine):
+        def write_shards(self, folder, todo, resampler, advance):
+            began["layout"] = time.process_time()
+            for number, name in enumerate(todo):
+                preparation.write_shard(folder, name, resampler)
+                if number == 0:  # in which TensorFlow is imported and starts its threads
+                    began["first"] = time.process_time(), sum(list(todo.values())[1:])
+                yield name
 
     config = PrepareConfig(num_shards=4)
     start = time.process_time()
     manifest = corpora.load_corpus(f"folders:{clips}")
-    preparation.prepare(manifest, output, config, progress=False, engine=one_thread)
+    preparation.prepare(manifest, output, config, progress=False, engine=OneThread())
     first, pieces = began["first"]
     return {
         "start-up": start, "layout": (began["layout"] - start) / len(manifest),
@@ -169,9 +167,10 @@ def prepare_few(clips: str, output: str) -> dict[str, float]:
     }
 
 
-def measure_preparing(clips: str, few: str, folder: str) -> harness.Table:
+def measure_preparing(few: str, folder: str) -> harness.Table:
     """Prepares the clips on one core and on two, in turns."""
     count, repeats = flags.FLAGS.clips, flags.FLAGS.repeats
+    clips = make_clips(os.path.join(folder, "clips"), count, flags.FLAGS.seed)
     table = harness.Table(
         "Preparing", f"{count} clips of {CLIP_SECONDS} s, {CLIP_RATE} Hz FLAC, by `python -m "
         "data_prep.prepare`, one Beam pipeline with as many worker processes as cores; start-up of "
@@ -318,6 +317,8 @@ def kill_threads(
     Returns:
       Kills, runs that ended before, and runs that were killed when they had finished shards.
     """
+    import tensorflow  # noqa: F401  Once, and not in every fork.
+
     from audio_triplet.config import PrepareConfig
     from data_prep import corpora, preparation
 
@@ -616,7 +617,9 @@ def lay_out_rows(rows: int) -> dict[str, float]:
         told("fingerprint (one look at each file)")
         output = os.path.join(folder, "out")
         with mock.patch.object(audio, "probe", lambda path: info):
-            layout = preparation._lay_out(found, output, config, digest, None)
+            layout = preparation._lay_out(
+                found, output, config, digest, None, preparation.Engine()
+            )
         told("layout of all shards")
         names = [name for split in layout["splits"].values() for name in split["shards"]]
         assert sum(split["pieces"] for split in layout["splits"].values()) == rows
@@ -637,4 +640,4 @@ if __name__ == "__main__":
     flags.DEFINE_list("parts", list(PARTS), f"What to measure, of {', '.join(PARTS)}.")
     flags.DEFINE_integer("seed", 0, "Seed of the clips and of the kills.")
     flags.DEFINE_string("work_dir", "", "Where to write the clips (1 MB each).")
-    harness.main(measure)
+    harness.main(measure, parts=PARTS)

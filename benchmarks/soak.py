@@ -123,13 +123,13 @@ def main(argv):
 
 
 def _source(folder: str):
-    from audio_triplet import pieces
+    from audio_triplet import piece_table, pieces
     from benchmarks.faults import Bench
     from data_prep.corpora import load_corpus
 
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     manifest = load_corpus(f"folders:{Bench(folder, []).sounds()}")
-    return pieces.FilePieces(pieces.scan(manifest, bad_files), bad_files), manifest
+    return pieces.FilePieces(piece_table.scan(manifest, bad_files), bad_files), manifest
 
 
 def soak_training(folder: str, minutes: float) -> dict:

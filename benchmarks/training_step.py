@@ -161,7 +161,7 @@ def _peak_gigaflops() -> float:
 
 def _sources(folder: str) -> dict:
     """Name → (source of pieces, batches made from a visit)."""
-    from audio_triplet import pieces, shards
+    from audio_triplet import piece_table, pieces, shards
     from audio_triplet.config import PrepareConfig
     from data_prep import corpora
     from data_prep.preparation import prepare
@@ -172,8 +172,8 @@ def _sources(folder: str) -> dict:
     manifest = corpora.load_corpus(f"folders:{files}")
     prepared = os.path.join(folder, "prepared")
     prepare(manifest, prepared, PrepareConfig(), progress=False)
-    bad_files = pieces.BadFiles()
-    from_files = pieces.FilePieces(pieces.scan(manifest, bad_files), bad_files)
+    bad_files = piece_table.BadFiles()
+    from_files = pieces.FilePieces(piece_table.scan(manifest, bad_files), bad_files)
     return {
         "from prepared shards": (shards.ShardPieces(prepared), 1),
         "from 16 kHz FLAC": (from_files, 1),

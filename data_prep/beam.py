@@ -9,11 +9,13 @@ its own, and the bytes are the same, so it does not matter whose is renamed last
 """
 
 import argparse
+import itertools
+import json
 import logging
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
 import threadpoolctl
@@ -24,10 +26,14 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from audio_triplet import storage
+from audio_triplet import piece_table, storage
 from audio_triplet.cli import UsageError
 from data_prep import preparation
 
+FILES_WORTH_A_PIPELINE = 50_000
+"""So many headers take longer to read in one process than workers take to start [D]."""
+
+_FILES_A_NAME = 1000
 _LOCAL = ("", "DirectRunner", "FnApiRunner")
 # Beam's DirectRunner may fetch another engine (Prism) from the network; this is its own one.
 _LOCAL_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -63,6 +69,28 @@ class WriteShard(beam.DoFn):
         yield name
 
 
+class ReadHeaders(beam.DoFn):
+    """Name of a list of files → the same name, when their lengths are written beside it.
+
+    Args:
+      folder: Where the lists are.
+    """
+
+    def __init__(self, folder: str):
+        self._folder = folder
+
+    def process(self, name: str) -> Iterator[str]:
+        """Reads the headers of one list's files, unless that was done."""
+        done = storage.join(self._folder, f"{name}.done.json")
+        if not storage.exists(done):
+            paths = json.loads(storage.read_text(storage.join(self._folder, f"{name}.json")))
+            found = list(piece_table.read_lengths(paths))
+            unfinished = f"{done}.{uuid.uuid4().hex}"
+            storage.write_whole(unfinished, json.dumps(found))
+            storage.rename(unfinished, done)
+        yield name
+
+
 def options_from(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options; what they leave open is chosen for this machine's cores.
 
@@ -91,30 +119,56 @@ def options_from(arguments: Sequence[str]) -> PipelineOptions:
     return options
 
 
-def engine(arguments: Sequence[str] = ()) -> preparation.Engine:
-    """An engine for `preparation.prepare` that runs one Beam pipeline.
+class Engine(preparation.Engine):
+    """An engine for `preparation.prepare` of Beam pipelines.
 
     Args:
       arguments: Beam's own flags.
     """
-    options = options_from(arguments)
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)
 
-    def run(folder, todo, resampler, advance) -> Iterator[str]:
-        if not todo:
-            return
-        if not storage.is_remote(folder):
-            folder = os.path.abspath(folder)  # workers may be started elsewhere
-        with _Watch(folder, todo, advance), beam.Pipeline(options=options) as pipeline:
+    def __init__(self, arguments: Sequence[str] = ()):
+        self._options = options_from(arguments)
+        logging.getLogger("apache_beam").setLevel(logging.WARNING)
+
+    def _run(self, step: str, names: Iterable[str], work: beam.DoFn) -> None:
+        with beam.Pipeline(options=self._options) as pipeline:
             _ = (
                 pipeline
-                | "names" >> beam.Create(list(todo))
+                | "names" >> beam.Create(list(names))
                 | "deal out" >> beam.Reshuffle()
-                | "write" >> beam.ParDo(WriteShard(folder, resampler))
+                | step >> beam.ParDo(work)
             )
+
+    def read_lengths(self, folder, digest, paths):
+        """By the workers, if there are so many files that it is worth starting them."""
+        if len(paths) < FILES_WORTH_A_PIPELINE:
+            return super().read_lengths(folder, digest, paths)
+        folder = storage.join(_absolute(folder), preparation.WORK_DIR)
+        # The digest, because an earlier run of another corpus may have been killed here.
+        names = [f"headers-{digest[:12]}-{number:05d}"
+                 for number in range(-(-len(paths) // _FILES_A_NAME))]
+        for number, name in enumerate(names):
+            part = paths[number * _FILES_A_NAME : (number + 1) * _FILES_A_NAME]
+            storage.write_whole(storage.join(folder, f"{name}.json"), json.dumps(list(part)))
+        self._run("read headers", names, ReadHeaders(folder))
+        return itertools.chain.from_iterable(
+            json.loads(storage.read_text(storage.join(folder, f"{name}.done.json")))
+            for name in names
+        )
+
+    def write_shards(self, folder, todo, resampler, advance):
+        """By the workers."""
+        if not todo:
+            return
+        folder = _absolute(folder)
+        with _Watch(folder, todo, advance):
+            self._run("write", todo, WriteShard(folder, resampler))
         yield from todo
 
-    return run
+
+def _absolute(folder: str) -> str:
+    """A folder's name for workers that may be started elsewhere."""
+    return folder if storage.is_remote(folder) else os.path.abspath(folder)
 
 
 class _Watch:

@@ -3,30 +3,29 @@
 Two steps. `prepare` reads the headers and lays out the work: one small JSON file a shard, in
 `in_progress/`. Then `write_shard` makes each shard from its file alone, in any order and any
 number of processes or machines at a time: threads of this process by default, workers of a Beam
-pipeline by `data_prep.beam.run`. The same corpus gives the same bytes, whoever writes them.
+pipeline by `data_prep.beam`. The same corpus gives the same bytes, whoever writes them.
 
 A run that was stopped goes on where it was: the layout is read again, finished shards are kept.
 """
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from importlib import metadata
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
 
-from audio_triplet import audio, locks, pieces, shards, storage
+from audio_triplet import audio, locks, piece_table, prepared_info, storage
 from audio_triplet.config import PrepareConfig
 from audio_triplet.manifest import UNUSED, CorpusError, Manifest, split_by_recording
 
@@ -38,17 +37,33 @@ _LAYOUT = "layout.json"  # in WORK_DIR, written last: all shards' layouts are th
 _ROWS_AT_A_TIME = 100_000
 
 
-class Engine(Protocol):
-    """What runs `write_shard` for many shards, in this process or on a cluster."""
+class Engine:
+    """Where sound is read: here, in threads of this process; sub-classes do it elsewhere."""
 
-    def __call__(
+    def read_lengths(
+        self, folder: str, digest: str, paths: Sequence[str]
+    ) -> Iterable[tuple[float, str]]:
+        """Reads the header of every file.
+
+        Args:
+          folder: The folder to be prepared, with its `WORK_DIR`.
+          digest: Of what is prepared, the files' sizes included.
+          paths: The files.
+
+        Returns:
+          What `piece_table.read_length` returns for each, in their order.
+        """
+        del folder, digest
+        return piece_table.read_lengths(paths)
+
+    def write_shards(
         self,
         folder: str,
         todo: Mapping[str, int],
         resampler: str,
         advance: Callable[[int], object],
     ) -> Iterator[str]:
-        """Writes shards and yields the names of those that are finished.
+        """Runs `write_shard` for shards and yields the names of those that are finished.
 
         Args:
           folder: The folder to be prepared.
@@ -56,6 +71,9 @@ class Engine(Protocol):
           resampler: `soxr` or `resampy`.
           advance: To be called with the number of pieces done since the last call.
         """
+        for name in todo:
+            write_shard(folder, name, resampler, threads=cores(), advance=advance)
+            yield name
 
 
 def prepare(
@@ -64,7 +82,7 @@ def prepare(
     config: PrepareConfig | None = None,
     progress: bool = True,
     engine: Engine | None = None,
-) -> shards.PreparedInfo:
+) -> prepared_info.PreparedInfo:
     """Prepares a manifest into a folder, or finds it prepared already.
 
     Args:
@@ -72,7 +90,7 @@ def prepare(
       output_dir: Folder of the shards; made if need be. Anything that tf.io.gfile takes.
       config: How.
       progress: Whether to show a progress bar.
-      engine: Where the shards are written; threads of this process if None.
+      engine: Where sound is read; threads of this process if None.
 
     Returns:
       What prepared.json says.
@@ -89,31 +107,31 @@ def prepare(
     digest = fingerprint(manifest, config)
     storage.check_readable(output_dir)
     if (info := _found(output_dir, digest)) is None:
-        tf.io.gfile.makedirs(output_dir)
+        storage.make_folder(output_dir)
         with locks.exclusive(output_dir):
             # Who held the lock before may have finished meanwhile.
             if (info := _found(output_dir, digest)) is None:
                 info = _write(
-                    manifest, output_dir, config, digest, requested, progress, engine or in_threads
+                    manifest, output_dir, config, digest, requested, progress, engine or Engine()
                 )
     return info
 
 
-def _found(folder: str, digest: str) -> shards.PreparedInfo | None:
+def _found(folder: str, digest: str) -> prepared_info.PreparedInfo | None:
     """What a finished folder says; None if there is something to do.
 
     Raises:
       CorpusError: It is of another corpus.
     """
-    if not storage.exists(storage.join(folder, shards.INFO_FILE)):
+    if not storage.exists(storage.join(folder, prepared_info.INFO_FILE)):
         return None
-    info = shards.PreparedInfo.read(folder)
+    info = prepared_info.PreparedInfo.read(folder)
     _refuse_other(folder, info.fingerprint, digest)
-    there = set(tf.io.gfile.listdir(folder))
+    there = storage.names_in(folder)
     if not all(name in there for split in info.splits.values() for name in split.shards):
         return None
-    if any(name.rstrip("/") == WORK_DIR for name in there):  # of a run killed at its very end
-        tf.io.gfile.rmtree(storage.join(folder, WORK_DIR))
+    if WORK_DIR in there:  # of a run killed at its very end
+        storage.remove_folder(storage.join(folder, WORK_DIR))
     return info
 
 
@@ -128,7 +146,7 @@ def _refuse_other(folder: str, found: str, wanted: str) -> None:
 def fingerprint(manifest: Manifest, config: PrepareConfig) -> str:
     """Digest of everything that shapes the shards; of files elsewhere only their names."""
     digest = hashlib.sha256()
-    settings = dataclasses.asdict(config) | {"format": shards.FORMAT, "max_bad_share": None}
+    settings = dataclasses.asdict(config) | {"format": prepared_info.FORMAT, "max_bad_share": None}
     digest.update(json.dumps(settings, sort_keys=True).encode())
     frame = manifest.frame
     for first in range(0, len(frame), _ROWS_AT_A_TIME):
@@ -146,13 +164,13 @@ def fingerprint(manifest: Manifest, config: PrepareConfig) -> str:
 
 def _write(
     manifest, output_dir, config, digest, requested, progress, engine
-) -> shards.PreparedInfo:
+) -> prepared_info.PreparedInfo:
     layout = _read_layout(output_dir, digest)
     locks.clear_leftovers(output_dir)
     if layout is None:
-        layout = _lay_out(manifest, output_dir, config, digest, requested)
+        layout = _lay_out(manifest, output_dir, config, digest, requested, engine)
         _take_over(output_dir)
-    splits, bad_files = layout["splits"], pieces.BadFiles()
+    splits, bad_files = layout["splits"], piece_table.BadFiles()
     bad_files.entries.update(layout["bad_files"])
     counts = dict(zip(
         itertools.chain.from_iterable(split["shards"] for split in splits.values()),
@@ -180,13 +198,13 @@ def _write(
 
     with bar:
         collect(name for name in counts if name not in todo)
-        collect(engine(output_dir, todo, config.resampler, bar.update))
-    info = shards.PreparedInfo(
+        collect(engine.write_shards(output_dir, todo, config.resampler, bar.update))
+    info = prepared_info.PreparedInfo(
         source=layout["source"],
         fingerprint=digest,
         classes=tuple(layout["classes"]),
         splits={
-            name: shards.SplitInfo(
+            name: prepared_info.SplitInfo(
                 shards=tuple(split["shards"]),
                 recordings=split["recordings"],
                 pieces=split["pieces"],
@@ -205,7 +223,7 @@ def _write(
         storage.join(output_dir, SUMMARY_FILE), json.dumps(summary, indent=1, ensure_ascii=False)
     )
     info.write(output_dir)
-    tf.io.gfile.rmtree(storage.join(output_dir, WORK_DIR))
+    storage.remove_folder(storage.join(output_dir, WORK_DIR))
     logging.info(
         "prepared %d segments, %d pieces, %.2f h of %s into %s; %d bad files",
         summary["segments"], summary["pieces"], summary["hours"], info.source, output_dir,
@@ -238,25 +256,27 @@ def _read_layout(folder: str, digest: str) -> dict | None:
 
 def _take_over(folder: str) -> None:
     """Keeps the shards of a folder that was finished and has lost some since."""
-    path = storage.join(folder, shards.INFO_FILE)
+    path = storage.join(folder, prepared_info.INFO_FILE)
     if not storage.exists(path):
         return
-    info = shards.PreparedInfo.read(folder)
+    info = prepared_info.PreparedInfo.read(folder)
     for split in info.splits.values():
         for name, size in zip(split.shards, split.shard_bytes, strict=False):
             shard = storage.join(folder, name)
-            if storage.exists(shard) and tf.io.gfile.stat(shard).length == size:
+            if storage.exists(shard) and storage.size(shard) == size:
                 # Which shard a bad file is in is not known any more; told by one, it is told.
                 report = {"bytes": size, "bad_files": dict(info.bad_files)}
                 storage.write_whole(_work_path(folder, name, "done"), json.dumps(report))
-    tf.io.gfile.remove(path)
+    storage.remove(path)
 
 
-def _lay_out(manifest, folder, config, digest, requested) -> dict:
+def _lay_out(manifest, folder, config, digest, requested, engine) -> dict:
     """Reads the headers, writes what each shard is to hold, manifest.csv, and the layout."""
-    tf.io.gfile.makedirs(storage.join(folder, WORK_DIR))
-    bad_files = pieces.BadFiles()
-    table = pieces.scan(manifest, bad_files)
+    storage.make_folder(storage.join(folder, WORK_DIR))
+    bad_files = piece_table.BadFiles()
+    table = piece_table.scan(
+        manifest, bad_files, functools.partial(engine.read_lengths, folder, digest)
+    )
     files = manifest.frame["path"].nunique()
     bad_files.check_share(files, config.max_bad_share, manifest.name)
     frame = table.manifest.frame
@@ -266,15 +286,15 @@ def _lay_out(manifest, folder, config, digest, requested) -> dict:
     turn = np.arange(len(table.segment)) - table.first[recording]
     splits = {}
     for split, recordings, number, count in _deal(table, config):
-        names = [shards.shard_name(split, n, count) for n in range(count)]
+        names = [prepared_info.shard_name(split, n, count) for n in range(count)]
         for shard, name in enumerate(names):
             mine = recordings[number == shard]
             at = np.concatenate(
                 [np.arange(table.first[r], table.first[r] + table.count[r]) for r in mine]
             ) if len(mine) else np.zeros(0, np.int64)
             segment, position = table.segment[at], table.position[at]
-            offset = position * pieces.PIECE_SECONDS
-            seconds = np.minimum(table.duration[segment] - offset, pieces.READ_SECONDS)
+            offset = position * piece_table.PIECE_SECONDS
+            seconds = np.minimum(table.duration[segment] - offset, piece_table.READ_SECONDS)
             used, local = np.unique(segment, return_inverse=True)
             labels = table.manifest.take(used).label_matrix(manifest.classes) if len(used) else []
             work = {
@@ -304,7 +324,7 @@ def _lay_out(manifest, folder, config, digest, requested) -> dict:
             "most_turns": int(table.count[recordings].max()),
             "seconds": float(table.duration[of_split].sum()),
         }
-    with storage.written_whole(storage.join(folder, shards.MANIFEST_FILE)) as path:
+    with storage.written_whole(storage.join(folder, prepared_info.MANIFEST_FILE)) as path:
         manifest.write(path)
     layout = {
         "fingerprint": digest,
@@ -321,7 +341,7 @@ def _lay_out(manifest, folder, config, digest, requested) -> dict:
 
 
 def _deal(
-    table: pieces.PieceTable, config: PrepareConfig
+    table: piece_table.PieceTable, config: PrepareConfig
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray, int]]:
     """Deals the recordings of each split out to shards, in a shuffled order.
 
@@ -342,7 +362,7 @@ def _deal(
         yield split, recordings, begin * count // total, count
 
 
-def _per_class(table: pieces.PieceTable) -> dict[str, dict[str, float]]:
+def _per_class(table: piece_table.PieceTable) -> dict[str, dict[str, float]]:
     """Class → its segments and hours; a segment of several classes counts to each."""
     codes, unique = pd.factorize(table.manifest.frame["labels"])
     segments = np.bincount(codes, minlength=len(unique))
@@ -358,7 +378,7 @@ def _per_class(table: pieces.PieceTable) -> dict[str, dict[str, float]]:
     }
 
 
-def _summary(layout: dict, info: shards.PreparedInfo) -> dict:
+def _summary(layout: dict, info: prepared_info.PreparedInfo) -> dict:
     """The content of summary.json: counts, hours, bytes, totals of classes, bad files."""
     splits = {
         name: {
@@ -419,8 +439,13 @@ def write_shard(
     """
     if is_finished(folder, name):
         return
+    # Only now: who lays out the work, and leaves it to others, need not wait for TensorFlow.
+    import tensorflow as tf
+
+    from audio_triplet import pieces, shards
+
     work = json.loads(storage.read_text(_work_path(folder, name, "work")))
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
 
     def record(index: int) -> bytes:
         file = work["file"][index]
@@ -444,16 +469,9 @@ def write_shard(
         for made in _in_order(record, range(len(work["file"])), threads):
             writer.write(made)
             advance(1)
-    report = {"bytes": tf.io.gfile.stat(temporary).length, "bad_files": bad_files.entries}
+    report = {"bytes": storage.size(temporary), "bad_files": bad_files.entries}
     storage.write_whole(_work_path(folder, name, "done"), json.dumps(report))
-    tf.io.gfile.rename(temporary, path, overwrite=True)
-
-
-def in_threads(folder, todo, resampler, advance) -> Iterator[str]:
-    """The engine of small corpora: this process, all its cores, one shard after the other."""
-    for name in todo:
-        write_shard(folder, name, resampler, threads=cores(), advance=advance)
-        yield name
+    storage.rename(temporary, path)
 
 
 def cores() -> int:

@@ -60,13 +60,13 @@ def choose_engine(name: str, beam_flags: list[str]):
     Raises:
       UsageError: They ask for Beam, and it is not installed or not wanted.
     """
-    from data_prep.preparation import in_threads
+    from data_prep.preparation import Engine
 
     installed = importlib.util.find_spec("apache_beam") is not None
     if name == "threads" or not (installed or name == "beam" or beam_flags):
         if beam_flags:
             raise cli.UsageError(f"{beam_flags[0]}: unknown flag (with --engine=threads)")
-        return in_threads
+        return Engine()
     if not installed:
         what = beam_flags[0] if beam_flags else "--engine=beam"
         raise cli.UsageError(
@@ -75,7 +75,7 @@ def choose_engine(name: str, beam_flags: list[str]):
         )
     from data_prep import beam
 
-    return beam.engine(beam_flags)
+    return beam.Engine(beam_flags)
 
 
 def main(argv):

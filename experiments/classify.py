@@ -202,10 +202,10 @@ def few_of(manifest, per_class: int, seed: int):
 
 def _embedded(model, manifest, output_dir: str):
     """Embeds a manifest; bad files go to bad_files.csv."""
-    from audio_triplet import pieces
+    from audio_triplet import piece_table
     from experiments import evaluate
 
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     try:
         return evaluate.embed_files(model, manifest, bad_files)
     finally:
@@ -278,10 +278,10 @@ def predict(
     Returns:
       A line for the user.
     """
-    from audio_triplet import pieces
+    from audio_triplet import piece_table
 
     fitted, model = _load(classifier_dir, model_path)
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     path, rows, files = os.path.join(output_dir, "predictions.csv"), 0, set()
     with open(f"{path}.tmp", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -374,11 +374,11 @@ def suggest(
     """
     import numpy as np
 
-    from audio_triplet import classifier, pieces
+    from audio_triplet import classifier, piece_table
     from experiments import classifier_page
 
     fitted, model = _load(classifier_dir, model_path)
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     known = {tuple(place) for place in fitted.told.get("fitted_on", ())}
     is_new = np.array([_place(row) not in known for row in manifest.frame.itertuples()])
     if not ignore_labels:

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 import pandas as pd
 from absl import logging
 
-from audio_triplet import energy_cache, graph_audio, pieces, shards, storage
+from audio_triplet import (
+    energy_cache,
+    graph_audio,
+    piece_table,
+    pieces,
+    prepared_info,
+    shards,
+    storage,
+)
 from audio_triplet.config import CacheConfig, PrepareConfig
 from audio_triplet.manifest import TRAIN, UNUSED, CorpusError, Manifest, cap, train_test
 from data_prep import corpora
@@ -107,8 +115,8 @@ def open_corpus(
     else:
         folder = prepared_dir
         prepare(load_for_training(spec, max_share, unlabelled), folder, config)
-    info = shards.PreparedInfo.read(folder)
-    manifest = shards.read_manifest(folder, info.source)
+    info = prepared_info.PreparedInfo.read(folder)
+    manifest = prepared_info.read_manifest(folder, info.source)
     if info.bad_files:
         logging.warning(
             "%s: %d bad files were left out, listed in %s", spec, len(info.bad_files),
@@ -182,8 +190,8 @@ def open_files(
     """
     manifest = load_for_training(spec, max_share, unlabelled)
     train, held_out = _sides(manifest, test_splits)
-    bad_files = pieces.BadFiles()
-    table = pieces.scan(train, bad_files)
+    bad_files = piece_table.BadFiles()
+    table = piece_table.scan(train, bad_files)
     bad_files.check_share(train.frame["path"].nunique(), config.max_bad_share, manifest.name)
     # The probe says once where tensorflow-io's ops do not work.
     in_graph = graph_audio.tensorflow_io_works() and decoder == "in_graph"

@@ -67,10 +67,10 @@ def embed(config: EmbedConfig, manifest, names: list[str], values) -> str:
             f"{values.output_dir}: holds embeddings; choose another --output_dir, --resume or "
             "--overwrite"
         )
-    from audio_triplet import archive, export, pieces
+    from audio_triplet import archive, export, piece_table
 
     model = export.Model(values.model, config.precision)
-    bad_files, progress = pieces.BadFiles(), None
+    bad_files, progress = piece_table.BadFiles(), None
 
     def begin(summary, seconds):
         nonlocal progress

@@ -52,7 +52,7 @@ def evaluate() -> dict:
     Returns:
       Its content.
     """
-    from audio_triplet import export, pieces
+    from audio_triplet import export, piece_table
     from audio_triplet.evaluation.classification import ClassifierConfig
     from audio_triplet.manifest import Manifest, split_by_recording, train_test
     from experiments import scoring
@@ -68,7 +68,7 @@ def evaluate() -> dict:
         raise cli.UsageError(f"{values.corpus}: has no labels to score by")
     model = export.Model(values.model)
     _, test = train_test(manifest, tuple(values.test_splits))
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     embeddings = embed_files(model, manifest, bad_files)
     os.makedirs(values.output_dir, exist_ok=True)
     if bad_files.entries:

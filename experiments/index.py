@@ -119,12 +119,12 @@ def _add_sound(
     writer: index_writer.Writer, model, manifest, config: EmbedConfig, folder: str
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
-    from audio_triplet import archive, pieces
+    from audio_triplet import archive, piece_table
 
     rows = writer.missing(manifest)
     if len(rows) < len(manifest):
         logging.info("%d segments are in the index already", len(manifest) - len(rows))
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     listed = os.path.join(folder, "bad_files.csv")
     try:
         wanted, seconds = archive.readable(manifest, rows, bad_files)

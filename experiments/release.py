@@ -57,7 +57,7 @@ def release() -> str:
     Returns:
       The model's folder.
     """
-    from audio_triplet import shards
+    from audio_triplet import prepared_info
 
     values = flags.FLAGS
     os.makedirs(values.output_dir, exist_ok=True)
@@ -67,7 +67,7 @@ def release() -> str:
     told = train_embedding.train(config, corpus.train, run_dir)
     export_dir = os.path.join(run_dir, "export")
     scores = score(export_dir, values.score) if values.score else None
-    info = shards.PreparedInfo.read(corpus.folder)
+    info = prepared_info.PreparedInfo.read(corpus.folder)
     hours = sum(info.splits[split].seconds for split in corpus.train_splits) / 3600
     text = card(values.name, told, corpus.manifest, hours, scores)
     path = os.path.join(values.models_dir, values.name)
@@ -95,7 +95,7 @@ def score(model_dir: str, spec: str) -> dict:
     """
     import numpy as np
 
-    from audio_triplet import export, pieces
+    from audio_triplet import export, piece_table
     from audio_triplet.manifest import UNUSED
     from data_prep import corpora
     from experiments import evaluate, scoring
@@ -104,7 +104,7 @@ def score(model_dir: str, spec: str) -> dict:
     folds = [split for split in manifest.splits if split not in ("", UNUSED)]
     if len(folds) < 2:
         raise cli.UsageError(f"--score={spec}: has no folds to test in turn")
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     embeddings = evaluate.embed_files(export.Model(model_dir), manifest, bad_files)
     found = []
     for fold in folds:

@@ -155,14 +155,14 @@ def embed_query(model, info, path: str, start_seconds: float, end_seconds: float
     import numpy as np
     import pandas as pd
 
-    from audio_triplet import archive, audio, index, pieces
+    from audio_triplet import archive, audio, index, piece_table
     from audio_triplet.manifest import Manifest
 
     manifest = Manifest(pd.DataFrame({
         "path": [path], "start_seconds": [start_seconds], "end_seconds": [end_seconds],
     }), path)
     audio.probe(path)  # tells what is wrong with the file
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     config = EmbedConfig(info.level, info.hop_seconds)
     found = list(archive.embed(model, manifest, config, bad_files))
     if not found:

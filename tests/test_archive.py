@@ -10,7 +10,7 @@ from conftest import RATE, tone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio_triplet import archive, audio, export, features, models, pieces
+from audio_triplet import archive, audio, export, features, models, piece_table
 from audio_triplet.config import ConfigError, EmbedConfig
 from audio_triplet.manifest import Manifest
 
@@ -41,7 +41,7 @@ def by_waveform(model):
 @pytest.mark.parametrize("by_encoder", [False, True])
 @pytest.mark.parametrize("hop_frames", [96, 24, 200])
 def test_equals_the_models_answer_for_each_whole_file(small_model, sounds, hop_frames, by_encoder):
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     config = EmbedConfig(hop_seconds=hop_frames / 100, batch_size=7, threads=3)
     model = small_model if by_encoder else by_waveform(small_model)
     assert small_model.has_encoder
@@ -82,7 +82,7 @@ def test_parts_of_a_file(small_model, sounds):
         path, path, path, path, start_seconds=[0.0, 3.25, 11.0, 99.0],
         end_seconds=[2.0, 5.5, np.nan, np.nan],
     )
-    bad_files = pieces.BadFiles()
+    bad_files = piece_table.BadFiles()
     found = {one.row: one for one in archive.embed(small_model, manifest, None, bad_files)}
     assert sorted(found) == [0, 1, 2] and "no sound at 99 s" in bad_files.entries[path]
     whole = audio.load_audio(path)
@@ -289,7 +289,7 @@ def archive_folder(tmp_path):
 def test_a_folder_goes_on_where_it_stopped(small_model, archive_folder, tmp_path, monkeypatch):
     manifest, names = archive_folder
     out = str(tmp_path / "out")
-    seconds, bad = [], pieces.BadFiles()
+    seconds, bad = [], piece_table.BadFiles()
     done = archive.embed_to_folder(
         small_model, manifest, names, out, bad_files=bad, heard=seconds.append
     )

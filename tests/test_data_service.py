@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from audio_triplet import graph_audio, pieces, pipeline, shards
+from audio_triplet import graph_audio, piece_table, pieces, pipeline, shards
 from audio_triplet.config import EXPLICIT, ConfigError, PipelineConfig, PrepareConfig, TripletConfig
 from audio_triplet.manifest import CorpusError
 from data_prep.corpora import load_corpus
@@ -33,8 +33,8 @@ def many_shards(tone_folder, tmp_path_factory):
 
 
 def files_of(tone_folder, in_graph=graph_audio.load):
-    bad_files = pieces.BadFiles()
-    table = pieces.scan(load_corpus(f"folders:{tone_folder}"), bad_files)
+    bad_files = piece_table.BadFiles()
+    table = piece_table.scan(load_corpus(f"folders:{tone_folder}"), bad_files)
     return pieces.FilePieces(table, bad_files, in_graph=in_graph)
 
 

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 from conftest import RATE, tone
 
-from audio_triplet import audio, energy_cache, pieces, pipeline
+from audio_triplet import audio, energy_cache, piece_table, pieces, pipeline
 from audio_triplet.config import CacheConfig, PipelineConfig, TripletConfig
 from data_prep.corpora import load_corpus
 
@@ -115,8 +115,8 @@ def test_second_epoch_decodes_nothing_and_hears_the_same(tmp_path, monkeypatch):
     )
 
     def batches(cache):
-        bad = pieces.BadFiles()
-        table = pieces.scan(load_corpus(f"folders:{tmp_path / 'sound'}"), bad)
+        bad = piece_table.BadFiles()
+        table = piece_table.scan(load_corpus(f"folders:{tmp_path / 'sound'}"), bad)
         source = pieces.FilePieces(table, bad, cache=cache)
         made = pipeline.triplet_batches(source, TripletConfig(), PipelineConfig(batch_size=6))
         return list(made.take(3).as_numpy_iterator())

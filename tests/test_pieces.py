@@ -9,25 +9,15 @@ import soundfile
 import tensorflow as tf
 from conftest import RATE, tone
 
-from audio_triplet import audio, features, graph_audio, pieces
-from audio_triplet.manifest import CorpusError, Manifest
+from audio_triplet import audio, features, graph_audio, piece_table, pieces
+from audio_triplet.manifest import CorpusError, Manifest, key_of
 from data_prep.corpora import load_corpus
 
 
 def source_of(folder, **arguments):
-    bad_files = pieces.BadFiles()
-    table = pieces.scan(load_corpus(f"folders:{folder}"), bad_files)
+    bad_files = piece_table.BadFiles()
+    table = piece_table.scan(load_corpus(f"folders:{folder}"), bad_files)
     return pieces.FilePieces(table, bad_files, **arguments)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "count"),
-    [(0.01, 1), (0.96, 1), (10.575, 1), (10.58, 1), (11.54, 2), (21.135, 2), (22.1, 3),
-     (3600, 341)],
-)
-def test_pieces_in(seconds, count):
-    # 12 patches need (12 * 96 - 1) * 160 + 400 samples = 11.535 s.
-    assert pieces.pieces_in(seconds) == count
 
 
 def test_pieces_tile_a_long_file(tmp_path):
@@ -49,8 +39,8 @@ def test_segments_of_one_file(tmp_path):
     (tmp_path / "m.csv").write_text(
         "path,start_seconds,end_seconds\na.wav,1,3\na.wav,5,\na.wav,20,21\n"
     )
-    bad_files = pieces.BadFiles()
-    table = pieces.scan(Manifest.read(tmp_path / "m.csv"), bad_files)
+    bad_files = piece_table.BadFiles()
+    table = piece_table.scan(Manifest.read(tmp_path / "m.csv"), bad_files)
     assert table.duration.tolist() == [2.0, 3.0] and len(table.count) == 1
     assert "past the end" in bad_files.entries[str(tmp_path / "a.wav")]
     first, second = pieces.FilePieces(table, bad_files).in_order().as_numpy_iterator()
@@ -142,17 +132,17 @@ def test_piece_energies_of_any_length(samples):
 
 def test_keys_are_stable():
     # The first 8 bytes of BLAKE2b of b"recording", little-endian, without the lowest bit.
-    assert pieces.key_of("recording") == 7176197959772289510
-    assert pieces.key_of("a", 1) != pieces.key_of("a1")
+    assert key_of("recording") == 7176197959772289510
+    assert key_of("a", 1) != key_of("a1")
 
 
 LONG = """
 import sys
-from audio_triplet import pieces, pipeline
+from audio_triplet import piece_table, pieces, pipeline
 from audio_triplet.config import PipelineConfig, TripletConfig
 from data_prep.corpora import load_corpus
-bad = pieces.BadFiles()
-table = pieces.scan(load_corpus("folders:" + sys.argv[1]), bad)
+bad = piece_table.BadFiles()
+table = piece_table.scan(load_corpus("folders:" + sys.argv[1]), bad)
 assert table.hours > 3, table.hours
 source = pieces.FilePieces(table, bad)
 made = pipeline.triplet_batches(source, TripletConfig(), PipelineConfig(batch_size=8))
@@ -199,11 +189,11 @@ def test_in_graph_decoding_gives_the_same_pieces(tmp_path):
 ENDS = """
 import math, sys
 import tensorflow as tf
-from audio_triplet import distribution, pieces, training
+from audio_triplet import distribution, piece_table, pieces, training
 from audio_triplet.config import EncoderConfig, PipelineConfig, RunConfig, TrainingConfig
 from data_prep.corpora import load_corpus
-bad = pieces.BadFiles()
-source = pieces.FilePieces(pieces.scan(load_corpus("folders:" + sys.argv[1]), bad), bad)
+bad = piece_table.BadFiles()
+source = pieces.FilePieces(piece_table.scan(load_corpus("folders:" + sys.argv[1]), bad), bad)
 config = RunConfig(pipeline=PipelineConfig(8), encoder=EncoderConfig(width=0.0625),
                    training=TrainingConfig(steps=50, log_steps=1))
 trainer = training.Trainer(config, distribution.build_strategy("cpu"))

@@ -6,7 +6,7 @@ from conftest import RATE, tone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_triplet import pieces, pipeline, shards
+from audio_triplet import piece_table, pieces, pipeline, shards
 from audio_triplet.config import CONSTRAINTS, EXPLICIT, PipelineConfig, TripletConfig
 from audio_triplet.manifest import CorpusError
 from data_prep.corpora import load_corpus
@@ -14,7 +14,7 @@ from data_prep.corpora import load_corpus
 
 def piece(frames, audible=None, key=1, epoch=0):
     """A piece whose cell energies tell their frame: 1 + frame."""
-    energies = np.zeros((pieces.PIECE_FRAMES, 64), "f4")
+    energies = np.zeros((piece_table.PIECE_FRAMES, 64), "f4")
     energies[:frames] = 1 + np.arange(frames)[:, None]
     if audible is not None:
         energies[:frames] *= audible[:, None]
@@ -27,7 +27,7 @@ def piece(frames, audible=None, key=1, epoch=0):
 
 @settings(deadline=None, max_examples=60)
 @given(
-    frames=st.integers(1, pieces.PIECE_FRAMES), key=st.integers(0, 2**62),
+    frames=st.integers(1, piece_table.PIECE_FRAMES), key=st.integers(0, 2**62),
     epoch=st.integers(0, 1000), apart=st.sampled_from([1.0, 2.5, 10.0]),
 )
 def test_neighbour_is_another_patch_within_delta_t(frames, key, epoch, apart):
@@ -104,8 +104,8 @@ def test_batches_are_a_function_of_seed_and_step(prepared, constraints, per_visi
 @pytest.mark.parametrize(("constraints", "per_visit"), [("joint", 1), (EXPLICIT, 1), ("joint", 2)])
 def test_files_and_shards_give_the_same_batches(tone_folder, prepared, constraints, per_visit):
     """The n-th batch is the same, read patch by patch or piece by piece, up to float16."""
-    bad = pieces.BadFiles()
-    table = pieces.scan(load_corpus(f"folders:{tone_folder}"), bad)
+    bad = piece_table.BadFiles()
+    table = piece_table.scan(load_corpus(f"folders:{tone_folder}"), bad)
     sources = (pieces.FilePieces(table, bad), shards.ShardPieces(prepared))
     triplets = TripletConfig(constraints=constraints)
     config = PipelineConfig(batch_size=8, batches_per_visit=per_visit, seed=9)
@@ -161,8 +161,8 @@ def test_one_long_file_does_not_drown_the_rest(tmp_path):
     soundfile.write(tmp_path / "long.wav", tone(60, 500), RATE)
     for number in range(9):
         soundfile.write(tmp_path / f"{number}.wav", tone(2, 300 + 50 * number), RATE)
-    bad = pieces.BadFiles()
-    source = pieces.FilePieces(pieces.scan(load_corpus(f"folders:{tmp_path}"), bad), bad)
+    bad = piece_table.BadFiles()
+    source = pieces.FilePieces(piece_table.scan(load_corpus(f"folders:{tmp_path}"), bad), bad)
     made = pipeline.triplet_batches(source, TripletConfig(), PipelineConfig(batch_size=10))
     recordings = np.concatenate([b["recording"] for b in made.take(10).as_numpy_iterator()])
     assert np.unique(recordings, return_counts=True)[1].tolist() == [10] * 10
@@ -170,8 +170,8 @@ def test_one_long_file_does_not_drown_the_rest(tmp_path):
 
 def test_a_corpus_of_one_recording_is_refused(tmp_path):
     soundfile.write(tmp_path / "only.wav", tone(2, 500), RATE)
-    bad = pieces.BadFiles()
-    source = pieces.FilePieces(pieces.scan(load_corpus(f"folders:{tmp_path}"), bad), bad)
+    bad = piece_table.BadFiles()
+    source = pieces.FilePieces(piece_table.scan(load_corpus(f"folders:{tmp_path}"), bad), bad)
     with pytest.raises(CorpusError, match="another recording"):
         pipeline.triplet_batches(source, TripletConfig(), PipelineConfig())
 

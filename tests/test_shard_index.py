@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from audio_triplet import pieces, shard_index, shards
+from audio_triplet import pieces, prepared_info, shard_index, shards
 from audio_triplet.manifest import CorpusError
 
 
@@ -66,7 +66,7 @@ def write_shard(folder, lengths, labels=(), records_per_piece=1):
     """A prepared folder of one shard: recordings of the given numbers of frames."""
     folder.mkdir()
     random = np.random.default_rng(0)
-    name = shards.shard_name("train", 0, 1)
+    name = prepared_info.shard_name("train", 0, 1)
     with tf.io.TFRecordWriter(str(folder / name)) as writer:
         for number, frames in enumerate(lengths):
             for turn in range(records_per_piece):
@@ -76,8 +76,8 @@ def write_shard(folder, lengths, labels=(), records_per_piece=1):
                     "segment": number, "position": turn,
                     "labels": np.isin(np.arange(4), labels[number] if labels else []),
                 }, turn, records_per_piece))
-    split = shards.SplitInfo((name,), len(lengths), len(lengths) * records_per_piece, 1, 1.0)
-    shards.PreparedInfo("made", "x", tuple("abcd"), {"train": split}).write(str(folder))
+    split = prepared_info.SplitInfo((name,), len(lengths), len(lengths) * records_per_piece, 1, 1.0)
+    prepared_info.PreparedInfo("made", "x", tuple("abcd"), {"train": split}).write(str(folder))
     return str(folder / name)
 
 

@@ -61,11 +61,28 @@ def test_a_table_says_what_was_found():
 
 
 def test_what_is_written_can_be_read_again(tmp_path):
-    harness.write([table()], str(tmp_path), "stage")
-    content = json.loads((tmp_path / "stage.json").read_text())
+    harness.write({"one": [table()]}, str(tmp_path), "stage", ("other", "one"))
+    content = json.loads((tmp_path / "stage.json").read_text())["parts"]["one"]
     assert harness.Table.from_dict(content["tables"][0]) == table()
     assert {"command", "commit", "machine", "versions"} <= set(content)
     assert table().markdown() in (tmp_path / "stage.md").read_text()
+
+
+def test_parts_that_are_not_measured_are_kept(tmp_path):
+    def told(part, number):
+        made = harness.Table(part)
+        made.add("figure", number)
+        return {part: [made]}
+
+    parts = ("first", "second")
+    for part, number in (("second", 20), ("first", 1), ("second", 2)):
+        harness.write(told(part, number), str(tmp_path), "stage", parts)
+    content = json.loads((tmp_path / "stage.json").read_text())["parts"]
+    assert list(content) == ["first", "second"]
+    assert [one["tables"][0]["rows"][0]["value"] for one in content.values()] == [1, 2]
+    text = (tmp_path / "stage.md").read_text()
+    assert text.index("### first") < text.index("### second") and "20" not in text.split("###")[2]
+    assert "- first, second: `" in text  # of one command and commit: told once
 
 
 @pytest.mark.parametrize(

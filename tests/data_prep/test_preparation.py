@@ -2,6 +2,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import soundfile
 import tensorflow as tf
 from conftest import RATE, tone
 
-from audio_triplet import features, shards
+from audio_triplet import features, prepared_info, shards
 from audio_triplet.config import PrepareConfig
 from audio_triplet.manifest import CorpusError
 from data_prep import corpora, preparation
@@ -65,16 +66,17 @@ def test_same_bytes_again_and_finished_shards_are_kept(tone_folder, tmp_path):
     whole = digests(one)
     victim = info.splits["train"].shards[2]
 
-    def stops(folder, todo, resampler, advance):
-        for name in list(todo)[:2]:
-            preparation.write_shard(folder, name, resampler)
-            yield name
-        with open(os.path.join(folder, f"{victim}.tmp"), "wb") as file:
-            file.write(b"half")
-        raise KeyboardInterrupt
+    class Stops(preparation.Engine):
+        def write_shards(self, folder, todo, resampler, advance):
+            for name in list(todo)[:2]:
+                preparation.write_shard(folder, name, resampler)
+                yield name
+            with open(os.path.join(folder, f"{victim}.tmp"), "wb") as file:
+                file.write(b"half")
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        preparation.prepare(manifest, other, config, progress=False, engine=stops)
+        preparation.prepare(manifest, other, config, progress=False, engine=Stops())
     with pytest.raises(CorpusError, match=r"prepared\.json: cannot be read"):
         shards.ShardPieces(other)
     finished = [name for name in os.listdir(other) if name.endswith(".tfrecord")]
@@ -98,9 +100,56 @@ def test_beam_writes_the_same_bytes(tone_folder, tmp_path):
     for name, arguments in flags.items():
         folder = str(tmp_path / name)
         preparation.prepare(
-            manifest, folder, config, progress=False, engine=beam.engine(arguments)
+            manifest, folder, config, progress=False, engine=beam.Engine(arguments)
         )
         assert digests(folder) == expected
+
+
+def test_beam_reads_the_headers_of_many_files(tone_folder, tmp_path, monkeypatch):
+    """By its workers, and again after a kill only those that are missing."""
+    beam = pytest.importorskip("data_prep.beam", reason="apache-beam is not installed")
+    sound = tmp_path / "sound"
+    shutil.copytree(tone_folder, sound)
+    (sound / "bad.wav").write_bytes(b"no sound")
+    manifest = load_corpus(f"folders:{sound}")
+    config = PrepareConfig(num_shards=2, max_bad_share=0.5)
+    expected = preparation.prepare(manifest, str(tmp_path / "threads"), config, progress=False)
+    monkeypatch.setattr(beam, "FILES_WORTH_A_PIPELINE", 2)
+    monkeypatch.setattr(beam, "_FILES_A_NAME", 7)
+    folder, engine = str(tmp_path / "beam"), beam.Engine(["--direct_num_workers=2"])
+    info = preparation.prepare(manifest, folder, config, progress=False, engine=engine)
+    assert info == expected and len(info.bad_files) == 1
+    assert digests(folder) == digests(tmp_path / "threads")
+    # Killed between its two pipelines, and one list lost.
+    work = tmp_path / "again" / preparation.WORK_DIR
+    work.mkdir(parents=True)
+    paths = list(manifest.frame["path"].unique())
+    first = list(engine.read_lengths(str(tmp_path / "again"), "digest", paths))
+    lists = sorted(work.glob("*.done.json"))
+    assert len(lists) == -(-len(paths) // 7) > 2
+    lists[0].unlink()
+    kept = lists[1].stat().st_mtime_ns
+    again = list(engine.read_lengths(str(tmp_path / "again"), "digest", paths))
+    assert [tuple(one) for one in again if one[1]] == [tuple(one) for one in first if one[1]]
+    assert len(again) == len(paths) and lists[1].stat().st_mtime_ns == kept and lists[0].exists()
+
+
+def test_laying_out_does_without_tensorflow(tone_folder, tmp_path):
+    """Starting it takes longer than reading ten thousand headers."""
+    code = f"""
+import sys
+from data_prep import corpora, preparation
+
+class Elsewhere(preparation.Engine):
+    def write_shards(self, folder, todo, resampler, advance):
+        print(len(todo), "tensorflow" in sys.modules)
+        sys.exit(0)
+
+manifest = corpora.load_corpus("folders:{tone_folder}")
+preparation.prepare(manifest, "{tmp_path}/out", progress=False, engine=Elsewhere())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "2 False", done.stderr
 
 
 def test_summary_tells_counts_hours_classes_and_reasons(tmp_path):
@@ -258,7 +307,7 @@ def test_damaged_or_missing_parts_are_named(prepared, tmp_path):
     (tmp_path / "prepared.json").write_text("{")
     with pytest.raises(CorpusError, match="is damaged"):
         shards.ShardPieces(str(tmp_path))
-    info = shards.PreparedInfo.read(prepared)
+    info = prepared_info.PreparedInfo.read(prepared)
     info.write(str(tmp_path))
     with pytest.raises(CorpusError, match="shard is missing"):
         shards.ShardPieces(str(tmp_path))
@@ -317,7 +366,7 @@ def test_engine_is_chosen_and_unknown_flags_are_named():
     from audio_triplet.cli import UsageError
     from data_prep import prepare
 
-    assert prepare.choose_engine("threads", []) is preparation.in_threads
+    assert type(prepare.choose_engine("threads", [])) is preparation.Engine
     with pytest.raises(UsageError, match="--nun_shards=3: unknown flag"):
         prepare.choose_engine("threads", ["--nun_shards=3"])
     beam = pytest.importorskip("data_prep.beam", reason="apache-beam is not installed")

@@ -212,12 +212,12 @@ def test_silent_places_are_drawn_anew():
 
 def test_whole_segments_are_read_from_shards(prepared):
     """Pieces joined: as many frames as the recording's length gives, and the same patches."""
-    from audio_triplet import embedding, shards
+    from audio_triplet import embedding, prepared_info, shards
     from audio_triplet.manifest import Manifest
     from experiments import scratch
 
-    info = shards.PreparedInfo.read(prepared)
-    manifest = Manifest.read(os.path.join(prepared, shards.MANIFEST_FILE), info.source)
+    info = prepared_info.PreparedInfo.read(prepared)
+    manifest = Manifest.read(os.path.join(prepared, prepared_info.MANIFEST_FILE), info.source)
     source = shards.ShardPieces(prepared, manifest.splits)
     flat = embedding.embed(source, manifest, embedding.flat)
     rows = flat.row[::2]

@@ -70,7 +70,7 @@ with open(values["output"], "a") as output:
 def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
     from test_training import config_of
 
-    from audio_triplet import distribution, export, pieces, training
+    from audio_triplet import distribution, export, piece_table, pieces, training
     from data_prep.corpora import load_corpus
 
     for number in range(6):
@@ -79,8 +79,8 @@ def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
         extension, data, _ = made.make(number)
         (tmp_path / f"mutant{number}.{extension}").write_bytes(data)
     manifest = load_corpus(f"folders:{tmp_path}")
-    bad_files = pieces.BadFiles()
-    table = pieces.scan(manifest, bad_files)
+    bad_files = piece_table.BadFiles()
+    table = piece_table.scan(manifest, bad_files)
     assert len(table.segment) < 1000  # no header's lie was believed
     source = pieces.FilePieces(table, bad_files)
     trainer = training.Trainer(config_of(4), distribution.build_strategy("cpu"))
