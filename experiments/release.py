@@ -169,10 +169,14 @@ def card(name: str, told: dict, manifest, hours: float, scores: dict | None) -> 
             f"On `{scores['corpus'].split(':')[0]}`, of which it never heard a sound; each of "
             f"{len(scores['folds'])} folds tested once, the linear probe fitted on the others:",
             "",
-            "| accuracy of the probe | its mAP | per-query mAP | query-by-example mAP (pairs) |",
-            "|---|---|---|---|",
-            f"| {scores['probe_accuracy']:.3f} | {scores['probe_map']:.3f} | "
-            f"{scores['query_map']:.3f} | {scores['qbe_map']:.3f} |",
+            "| | accuracy of the probe | its mAP | per-query mAP | query-by-example mAP (pairs) |",
+            "|---|---|---|---|---|",
+            *(
+                f"| {name} | " + " | ".join(f"{one[score]:.3f}" for score in SCORES) + " |"
+                for name, one in (
+                    *zip(scores["folds"], scores["each"], strict=True), ("**mean**", scores)
+                )
+            ),
         ]
     else:
         lines += ["Not scored."]

@@ -37,7 +37,8 @@ def test_release_is_a_scored_model_with_a_card(folds, tmp_path):
     assert "each of 2 folds tested once" in card
     # The scores of the card are those of the model that lies there.
     scores = release.score(str(model), folds)
-    assert f"| {scores['probe_accuracy']:.3f} | {scores['probe_map']:.3f} |" in card
+    for name, one in (("**mean**", scores), (scores["folds"][1], scores["each"][1])):
+        assert f"| {name} | {one['probe_accuracy']:.3f} | {one['probe_map']:.3f} |" in card
     assert 0 <= scores["qbe_map"] <= 1 and len(scores["each"]) == 2
 
 
