@@ -163,7 +163,8 @@ def open_shards(folder: str, recordings: int, frames: int):
     import numpy as np
     import tensorflow as tf
 
-    from audio_triplet import pieces, prepared_info, shards
+    from audio_triplet import prepared_info, shards
+    from audio_triplet.manifest import key_of
 
     place = os.path.join(folder, f"{recordings}x{frames}")
     if not os.path.exists(place):
@@ -176,7 +177,7 @@ def open_shards(folder: str, recordings: int, frames: int):
                 begin = random.integers(4000)
                 writer.write(shards.encode({
                     "mel_energies": stock[begin : begin + frames], "frames": frames,
-                    "recording": pieces.key_of(number), "piece": pieces.key_of(number, 0),
+                    "recording": key_of(number), "piece": key_of(number, 0),
                     "segment": number, "position": 0, "labels": np.arange(10) == number % 10,
                 }, 0, 1))
         seconds = recordings * frames / 100

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from audio_triplet import pieces, prepared_info, shard_index, shards
-from audio_triplet.manifest import CorpusError
+from audio_triplet import prepared_info, shard_index, shards
+from audio_triplet.manifest import CorpusError, key_of
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def write_shard(folder, lengths, labels=(), records_per_piece=1):
             for turn in range(records_per_piece):
                 writer.write(shards.encode({
                     "frames": frames, "mel_energies": random.uniform(0, 9, (frames, 64)),
-                    "recording": pieces.key_of(number), "piece": pieces.key_of(number, turn),
+                    "recording": key_of(number), "piece": key_of(number, turn),
                     "segment": number, "position": turn,
                     "labels": np.isin(np.arange(4), labels[number] if labels else []),
                 }, turn, records_per_piece))
@@ -89,11 +89,11 @@ def test_lengths_labels_and_turns(tmp_path):
     source = shards.ShardPieces(str(tmp_path / "p")).patches()
     handles = tf.range(21, dtype=tf.int64)
     outline = source.outline(handles)
-    by_key = {pieces.key_of(number): number for number in range(7)}
+    by_key = {key_of(number): number for number in range(7)}
     numbers = [by_key[int(key)] for key in outline["recording"]]
     assert [lengths[n] for n in numbers] == outline["frames"].numpy().tolist()
     assert [labels[n] for n in numbers] == [np.flatnonzero(r).tolist() for r in outline["labels"]]
-    turns = [[pieces.key_of(n, t) for t in range(3)].index(int(key))
+    turns = [[key_of(n, t) for t in range(3)].index(int(key))
              for n, key in zip(numbers, outline["piece"], strict=True)]
     assert turns == [0, 1, 2] * 7
     cut = source.cut(handles, tf.zeros([21], tf.int32)).numpy()
