@@ -521,8 +521,12 @@ def _read_only(disk: str, command: Command) -> None:
         time.sleep(0.02)
 
 
-def _quota(disk: str, most: str) -> None:
-    subprocess.run(["btrfs", "qgroup", "limit", most, disk], check=True, capture_output=True)
+def _quota(share: str, most: str) -> None:
+    # By number and from above: what is over its quota cannot be changed through itself.
+    name = ["btrfs", "inspect-internal", "rootid", share]
+    number = subprocess.run(name, check=True, capture_output=True, text=True).stdout.strip()
+    limit = ["btrfs", "qgroup", "limit", most, f"0/{number}", os.path.dirname(share)]
+    subprocess.run(limit, check=True, capture_output=True)
 
 
 TROUBLES = {
