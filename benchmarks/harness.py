@@ -365,7 +365,7 @@ def write(
     earlier = {}
     if os.path.exists(path := os.path.join(folder, f"{name}.json")):
         with open(path, encoding="utf-8") as file:
-            earlier = json.load(file)["parts"]
+            earlier = json.load(file).get("parts", {})  # none in files of before there were parts
     new = {
         part: {"tables": [dataclasses.asdict(table) for table in tables], **where}
         for part, tables in measured.items()

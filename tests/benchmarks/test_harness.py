@@ -75,6 +75,7 @@ def test_parts_that_are_not_measured_are_kept(tmp_path):
         return {part: [made]}
 
     parts = ("first", "second")
+    (tmp_path / "stage.json").write_text('{"tables": []}')  # as it was before there were parts
     for part, number in (("second", 20), ("first", 1), ("second", 2)):
         harness.write(told(part, number), str(tmp_path), "stage", parts)
     content = json.loads((tmp_path / "stage.json").read_text())["parts"]
