@@ -580,7 +580,7 @@ def measure_manifest() -> harness.Table:
     taken, memory = harness.in_child("benchmarks.scaling:lay_out_rows", rows=rows)
     for name, seconds in taken.items():
         table.add(name, seconds, "processor s")
-    table.add("peak memory", memory, "GB", note="TensorFlow's 0.5 GB included")
+    table.add("peak memory", memory, "GB")
     return table
 
 
