@@ -1,5 +1,6 @@
 """A small disk of its own (tmpfs) that fills up, and folders that turn bad while they are used."""
 
+import errno
 import os
 import subprocess
 
@@ -79,3 +80,17 @@ def test_kernels_of_tensorflow_tell_it_in_words():
     with pytest.raises(SystemExit, match="prog: /proc/no.*No such file or directory"):
         with cli.clear_errors("prog"):
             fail()
+
+
+@pytest.mark.parametrize("told", ["by the system", "by TensorFlow"])
+def test_a_quota_that_is_used_up_reads_like_a_full_disk(told):
+    """The long part, `benchmarks.faults --only=quota`, has a real one."""
+    import tensorflow as tf
+
+    error = (
+        OSError(errno.EDQUOT, "Disk quota exceeded", "out/metrics.csv") if told == "by the system"
+        else tf.errors.UnknownError(None, None, "out/metrics.csv; Disk quota exceeded")
+    )
+    with pytest.raises(SystemExit, match="prog: .*no space left on the disk; free some"):
+        with cli.clear_errors("prog"):
+            raise error
