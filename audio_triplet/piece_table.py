@@ -148,8 +148,8 @@ def read_lengths(paths: Sequence[str]) -> Iterator[tuple[float, str]]:
             begin, own = time.perf_counter(), time.thread_time()
             yield from map(read_length, parts.pop(0))
             waited = 1 - (time.thread_time() - own) / (time.perf_counter() - begin)
-            if waited > 0.5:
-                now, parts = parts[:threads], parts[threads:]
+            if waited > 0.5:  # and will for a while, so that it is not asked again too soon
+                now, parts = parts[: 16 * threads], parts[16 * threads :]
                 yield from itertools.chain.from_iterable(
                     pool.map(lambda part: [read_length(path) for path in part], now)
                 )
