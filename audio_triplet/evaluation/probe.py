@@ -206,7 +206,8 @@ def _path(inputs, labels, penalties, single, config):
         fitted = fitted[1:]  # the first of two is what the second is not
     solution = np.zeros((inputs.shape[1] + 1, len(fitted)))
     for penalty in penalties:  # each begins where the stronger penalty before it ended
-        solution = _solved(inputs, labels[:, fitted], softmax, penalty, solution, config)
+        if len(fitted):  # else every class that occurs is every segment's
+            solution = _solved(inputs, labels[:, fitted], softmax, penalty, solution, config)
         weights, both = np.zeros((inputs.shape[1], labels.shape[1])), bias.copy()
         weights[:, fitted], both[fitted] = solution[:-1], solution[-1]
         yield weights, both

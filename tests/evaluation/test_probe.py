@@ -125,3 +125,10 @@ def test_classes_of_fewer_segments_than_there_are_folds_are_fitted():
         fitted = probe.fit_probe(inputs, labels)
         assert (fitted.predict(inputs).argmax(axis=1) == labels.argmax(axis=1)).all()
         assert bool(fitted.cross_validated) == bool(folds)
+
+
+@pytest.mark.filterwarnings("error")
+def test_classes_that_every_segment_has_need_no_weights():
+    embeddings = np.random.default_rng(0).normal(size=(12, 3))
+    fitted = probe.fit_probe(embeddings, np.ones((12, 2), bool))
+    assert not fitted.weights.any() and np.isposinf(fitted.bias).all()
