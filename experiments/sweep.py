@@ -285,7 +285,9 @@ def rows_of(
     for parameter in parameters:
         values = dict(PARAMETERS[parameter])
         if not any(is_base(base, change) for change in values.values()):
-            values = {"as given": {}} | values
+            values = {_name_of_base(base, parameter): {}} | values
+        if _is_ordered(parameter):
+            values = {value: values[value] for value in sorted(values, key=float)}
         for value, change in values.items():
             own = is_base(base, change)
             by_seed = found[BASE if own else f"{parameter}={value}"]
@@ -312,6 +314,20 @@ def rows_of(
                 "seeds": sorted(by_seed),
             })
     return rows
+
+
+def _is_ordered(parameter: str) -> bool:
+    """Whether its values are numbers."""
+    return next(iter(PARAMETERS[parameter])).replace(".", "").isdigit()
+
+
+def _name_of_base(base: RunConfig, parameter: str) -> str:
+    """What to call the baseline's own value, which is none of a parameter's others."""
+    if not _is_ordered(parameter):
+        return "as given"
+    ((part, fields),) = next(iter(PARAMETERS[parameter].values())).items()
+    (field,) = fields
+    return f"{getattr(getattr(base, part), field):g}"
 
 
 def markdown(table: dict) -> str:
@@ -369,16 +385,18 @@ def draw(table: dict, path: str) -> None:
         score for score in ("query_map", "probe_accuracy", "probe_map")
         if all(row[score] is not None for row in rows)
     ][:2]
-    columns = min(4, len(parameters) + 1)
+    costs = [row for row in rows if row["name"] in ("architecture", "width")]
+    count = len(parameters) + bool(costs)
+    columns = min(4, count)
     figure, axes = plt.subplots(
-        math.ceil((len(parameters) + 1) / columns), columns, squeeze=False,
-        figsize=(3.3 * columns, 2.9 * math.ceil((len(parameters) + 1) / columns)),
+        math.ceil(count / columns), columns, squeeze=False,
+        figsize=(3.3 * columns, 2.9 * math.ceil(count / columns)),
     )
     panels = list(axes.flat)
     for axis, parameter in zip(panels, parameters, strict=False):
         mine = [row for row in rows if row["name"] == parameter]
         places = range(len(mine))
-        ordered = next(iter(PARAMETERS[parameter])).replace(".", "").isdigit()
+        ordered = _is_ordered(parameter)
         for score in shown:
             spread = [row["gain_spread"][score] or 0.0 for row in mine]
             axis.errorbar(
@@ -393,23 +411,13 @@ def draw(table: dict, path: str) -> None:
             rotation=35 if slanted else 0, ha="right" if slanted else "center",
         )
         axis.set_title(TITLES[parameter], fontsize=9)
-    cost = panels[len(parameters)]
-    for row in rows:
-        if row["name"] in ("architecture", "width") or row["base"]:
-            for score in shown:
-                cost.scatter(
-                    row["patches_per_second"], row[score], s=14, color=_COLOURS[score],
-                    marker="D" if row["base"] else "o",
-                )
-            if row["name"] in ("architecture", "width"):
-                cost.annotate(
-                    row["value"], (row["patches_per_second"], row[shown[0]]), fontsize=6,
-                    xytext=(2, 3), textcoords="offset points",
-                )
-    cost.set_xscale("log")
-    cost.set_xlabel("training, patches/s", fontsize=8)
-    cost.set_title("cost and score (diamond: base)", fontsize=9)
-    for axis in panels[len(parameters) + 1 :]:
+    # One range for all: what one seed and another differ by should not fill a panel.
+    low, high = zip(*(axis.get_ylim() for axis in panels[: len(parameters)]), strict=True)
+    for axis in panels[: len(parameters)]:
+        axis.set_ylim(min(low), max(high))
+    if costs:
+        _draw_costs(panels[len(parameters)], costs, shown)
+    for axis in panels[count:]:
         axis.set_visible(False)
     for axis in panels:
         axis.tick_params(axis="y", labelsize=7)
@@ -422,6 +430,23 @@ def draw(table: dict, path: str) -> None:
     height = figure.get_size_inches()[1]
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.55 / height))
     tables.save_figure(figure, path)
+
+
+def _draw_costs(axis, rows: list[dict], shown: list[str]) -> None:
+    """Draws scores over what training cost."""
+    for row in rows:
+        for score in shown:
+            axis.scatter(
+                row["patches_per_second"], row[score], s=14, color=_COLOURS[score],
+                marker="D" if row["base"] else "o",
+            )
+        axis.annotate(
+            row["value"], (row["patches_per_second"], row[shown[0]]), fontsize=6, xytext=(2, 3),
+            textcoords="offset points",
+        )
+    axis.set_xscale("log")
+    axis.set_xlabel("training, patches/s", fontsize=8)
+    axis.set_title("cost and score (diamond: base)", fontsize=9)
 
 
 def run() -> None:

@@ -49,13 +49,15 @@ def test_rows_by_hand():
         for value in sweep.PARAMETERS["noise_sigma"]
     }
     rows = sweep.rows_of(found, base, ["noise_sigma"])
-    assert [row["value"] for row in rows] == ["as given", *sweep.PARAMETERS["noise_sigma"]]
-    assert [row["value"] for row in rows if row["base"]] == ["as given"]
+    assert [row["value"] for row in rows] == ["0.1", "0.25", "0.3", "0.5", "1"]
+    assert [row["value"] for row in rows if row["base"]] == ["0.3"]
     assert [row["value"] for row in rows if row["paper"]] == ["0.5"]
-    assert rows[0]["gain"]["query_map"] == 0
+    assert rows[2]["gain"]["query_map"] == 0
     assert rows[1]["query_map"] == pytest.approx(0.45)
     assert rows[1]["gain"]["probe_map"] == pytest.approx(0.15)
     assert rows[1]["gain_spread"]["probe_map"] == pytest.approx(0.1 / 2**0.5)
+    assert sweep._name_of_base(RunConfig(training=TrainingConfig(steps=120)), "steps") == "120"
+    assert sweep._name_of_base(base, "mining") == "as given"
 
 
 def test_a_sweep_runs_is_kept_and_scored_again(prepared, tmp_path, monkeypatch):
