@@ -95,7 +95,8 @@ def embed(
     bad_files = bad_files or piece_table.BadFiles()
     by_mel = getattr(model, "has_encoder", False)
     decoded = _Decoder(manifest, config, by_mel)
-    batches = _Batches(_forward_mel(model) if by_mel else _forward(model), config.batch_size)
+    forward = _forward_mel(model) if by_mel else _forward(model)
+    batches = _Batches(forward, config.batch_size, padded=by_mel)
     under_way: dict[int, _UnderWay] = collections.defaultdict(_UnderWay)
     starts = manifest.frame["start_seconds"].to_numpy(np.float64)
     hop_seconds = config.hop_samples / _RATE
@@ -174,10 +175,15 @@ class _Batches:
     Those of one batch have one shape, which matters for waveforms: whole patches are all of one
     length, and a segment shorter than that is one patch, which the model pads; in a batch with
     others of as many whole windows its answer is the same as alone.
+
+    Where all patches are of one shape, the last batch is filled up: a smaller one may round
+    otherwise in the last bit, and what is last differs when a run was stopped and goes on.
     """
 
-    def __init__(self, forward: Callable[[np.ndarray], np.ndarray], batch_size: int):
-        self._forward, self._batch_size = forward, batch_size
+    def __init__(
+        self, forward: Callable[[np.ndarray], np.ndarray], batch_size: int, padded: bool
+    ):
+        self._forward, self._batch_size, self._padded = forward, batch_size, padded
         self._waiting: dict[tuple, list[tuple[int, np.ndarray]]] = collections.defaultdict(list)
         self._count = 0
 
@@ -204,7 +210,11 @@ class _Batches:
         self._count -= len(items)
         if not items:
             return
-        vectors = self._forward(np.stack([patch for _, patch in items]))
+        patches = np.stack([patch for _, patch in items])
+        if self._padded:
+            missing = self._batch_size - len(items)
+            patches = np.pad(patches, [(0, missing)] + [(0, 0)] * len(shape))
+        vectors = self._forward(patches)
         first = 0
         for row, run in itertools.groupby(items, key=lambda item: item[0]):
             last = first + sum(1 for _ in run)

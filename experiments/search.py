@@ -163,7 +163,7 @@ def embed_query(model, info, path: str, start_seconds: float, end_seconds: float
     }), path)
     audio.probe(path)  # tells what is wrong with the file
     bad_files = piece_table.BadFiles()
-    config = EmbedConfig(info.level, info.hop_seconds)
+    config = EmbedConfig(info.level, info.hop_seconds, batch_size=8)  # a query is short
     found = list(archive.embed(model, manifest, config, bad_files))
     if not found:
         reason = next(iter(bad_files.entries.values()))

@@ -67,6 +67,16 @@ def test_equals_the_models_answer_for_each_whole_file(small_model, sounds, hop_f
         np.testing.assert_allclose(one.energy, np.mean(mel, axis=(1, 2)), rtol=1e-3)
 
 
+def test_a_rest_is_embedded_to_the_last_bit_as_in_the_whole(small_model, sounds):
+    """A run that was stopped goes on with what is left, in other batches."""
+    whole = {one.row: one for one in archive.embed(small_model, files(*sounds))}
+    for first in (1, 4, len(sounds) - 2):
+        rest = list(archive.embed(small_model, files(*sounds[first:])))
+        assert rest
+        for one in rest:
+            np.testing.assert_array_equal(one.vectors, whole[one.row + first].vectors)
+
+
 def test_segment_level_is_the_models_segment_embedding(small_model, sounds):
     found = list(archive.embed(small_model, files(*sounds), EmbedConfig(level="segment")))
     for one in found:
