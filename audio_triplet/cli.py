@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from absl import app, flags, logging
 
@@ -227,12 +227,19 @@ class Interrupted(KeyboardInterrupt):
 
 def _is_full(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, is a full disk: TensorFlow tells it only in words."""
-    while error is not None:
-        number = getattr(error, "errno", None)
-        if number in (errno.ENOSPC, errno.EDQUOT) or _FULL.search(str(error)):
-            return True
+    return any(
+        getattr(one, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _FULL.search(str(one))
+        for one in _chain(error)
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what caused it, what caused that, …: each once, for one may be its own cause."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
         error = error.__cause__ or error.__context__
-    return False
 
 
 _FULL = re.compile("No space left|Disk quota exceeded")
@@ -246,11 +253,10 @@ _TROUBLE = re.compile(
 
 def _trouble_with_a_file(error: Exception) -> str | None:
     """What the system said of a file, if that is why a kernel of TensorFlow failed."""
-    while error is not None:
-        told = type(error).__module__.startswith("tensorflow") and _TROUBLE.search(str(error))
+    for one in _chain(error):
+        told = type(one).__module__.startswith("tensorflow") and _TROUBLE.search(str(one))
         if told:
             return f"{told[1]}: {told[2]}"
-        error = error.__cause__ or error.__context__
     return None
 
 

@@ -423,7 +423,10 @@ def _run(trainer, source, output_dir, resume, progress, service) -> list[dict[st
                 if stopping:
                     break
     except tf.errors.OpError as error:
-        raise _explained(error, trainer, source, manager) from error
+        explained = _explained(error, trainer, source, manager)
+        if explained is error:  # nothing is its own cause
+            raise
+        raise explained from error
     finally:
         # Its threads may call Python; were they still running when Python ends, it would never end.
         del batches

@@ -167,3 +167,17 @@ def test_handlers_are_put_back():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_an_error_that_is_its_own_cause_is_told():
+    """By `raise error from error`; following causes must come to an end."""
+    code = """
+from audio_triplet import cli
+with cli.clear_errors("prog"):
+    try:
+        raise OSError(5, "broken", "out")
+    except OSError as error:
+        raise error from error
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.startswith("prog: ") and "broken" in done.stderr
