@@ -540,7 +540,7 @@ TROUBLES = {
         lambda disk: subprocess.run(["mount", "-o", "remount,rw", disk], check=True),
     ),
     "vanished": Trouble(
-        _tmpfs, r"No such file|not found|NOT_FOUND|does not exist|cannot be",
+        _tmpfs, r"No such file|not found|NOT_FOUND|does not exist|cannot be|missing",
         lambda disk, out, command: shutil.rmtree(out, ignore_errors=True),
     ),
     "not permitted": Trouble(_tmpfs, r"[Pp]ermission denied", None),
