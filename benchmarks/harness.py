@@ -44,7 +44,7 @@ from importlib import metadata
 import numpy as np
 from absl import app, flags
 
-from audio_triplet import cli
+from audio_triplet import cli, storage
 
 PEERS = ("torch", "librosa", "resampy", "faiss-cpu", "kaldi-native-fbank")
 """Packages of the extra `bench`."""
@@ -376,10 +376,7 @@ def write(
         "md": _markdown(content),
     }
     for suffix, written in text.items():
-        path = os.path.join(folder, f"{name}.{suffix}")
-        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-            file.write(written)
-        os.replace(f"{path}.tmp", path)
+        storage.write_whole(os.path.join(folder, f"{name}.{suffix}"), written)
 
 
 def _markdown(content: Mapping[str, dict]) -> str:
