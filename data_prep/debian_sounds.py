@@ -107,6 +107,12 @@ def load(place: str) -> Manifest:
         raise CorpusError(f"{folder}: is a file; name a folder for debian-sounds")
     held = [n for n in os.listdir(folder) if n[0] != "."] if os.path.isdir(folder) else []
     if held and "packages" not in held:
+        if MANIFEST_FILE in held:
+            raise CorpusError(
+                f"{folder}: has a {MANIFEST_FILE} but no packages/, which tells what is there; "
+                f"write manifest:{manifest_path} to take it as it is, or name an empty folder to "
+                "download into"
+            )
         raise CorpusError(
             f"{folder}: holds no {MANIFEST_FILE} of debian-sounds, but other files ({held[0]}, …); "
             "name an empty folder to download into"
@@ -116,7 +122,8 @@ def load(place: str) -> Manifest:
 
 def _missing(folder: str, names: Sequence[str]) -> list[str]:
     """Patterns of packages of the named sets, and packages, that a folder does not hold."""
-    held = os.listdir(os.path.join(folder, "packages")) if names else []
+    tables_dir = os.path.join(folder, "packages")
+    held = os.listdir(tables_dir) if names and os.path.isdir(tables_dir) else []
     patterns = [pattern for name in names for pattern in PACKAGE_SETS.get(name, (name,))]
     return [pattern for pattern in patterns if not fnmatch.filter(held, f"{pattern}.csv")]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from audio_triplet import cli, locks
+from audio_triplet import cli, locks, storage
 
 
 def run_command(
@@ -86,14 +86,8 @@ def read_json(path: str) -> dict | None:
 
 def write_json(path: str, content: dict) -> None:
     """Writes a JSON file, whole or not at all, and its folder if need be."""
-    _write_text(path, json.dumps(content, indent=1, ensure_ascii=False))
-
-
-def _write_text(path: str, text: str) -> None:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.tmp", path)
+    storage.write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def read_scores(path: str, settings: dict) -> dict | None:
@@ -119,7 +113,7 @@ def write(path: str, table: dict, markdown: str, draw: Callable[[dict, str], Non
       draw: Draws the table into a PNG file of the given name.
     """
     write_json(f"{path}.json", table)
-    _write_text(f"{path}.md", markdown)
+    storage.write_whole(f"{path}.md", markdown)
     draw(table, f"{path}.png")
 
 

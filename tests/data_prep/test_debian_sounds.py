@@ -544,6 +544,10 @@ def test_packages_that_are_asked_for_are_downloaded_unless_they_are_there(tmp_pa
     assert asked == [
         (str(folder), ("wide",)), (str(folder), ("small", "some-game-data"))
     ]
+    shutil.rmtree(folder / "packages")
+    with pytest.raises(CorpusError, match=r"no packages/.*write manifest:.*manifest\.csv"):
+        debian_sounds.load(f"{folder}?packages=small")
+    assert len(debian_sounds.load(str(folder))) == 1
 
 
 def _command(*arguments):
