@@ -358,11 +358,8 @@ def markdown(table: dict) -> str:
         *lines,
         f"One value at a time is changed, the others stay those of the base. Corpus "
         f"{config['corpus']}, trained on {', '.join(config['train_splits'])}, tested on "
-        f"{', '.join(config['test_splits'])}; triplets {run['triplets']['constraints']}, "
-        f"{run['training']['steps']} steps of {run['pipeline']['batch_size']}, "
-        f"{run['encoder']['architecture']} of width {run['encoder']['width']:g}, Adam "
-        f"{run['training']['learning_rate']:g}, {run['precision']}; "
-        f"seeds {', '.join(map(str, seeds))}"
+        f"{', '.join(config['test_splits'])}; triplets {run['triplets']['constraints']}; "
+        f"{tables.training_in_words(run)}; seeds {', '.join(map(str, seeds))}"
         + (" (mean ± standard deviation)." if len(seeds) > 1 else
            ": with one seed, small differences say nothing."),
         "",

@@ -493,7 +493,6 @@ def _silence(rows: Sequence[dict]) -> list[str]:
 
 def _conditions(table: dict) -> str:
     config = table["config"]
-    run = config["run"]
     seeds = sorted({seed for row in table["rows"] for seed in row["seeds"]})
     folds = config["folds"]
     sides = (
@@ -501,16 +500,12 @@ def _conditions(table: dict) -> str:
         else f"trained on {', '.join(config['train_splits'])}, tested on "
         f"{', '.join(config['test_splits'])}"
     )
-    rate = config["topline_learning_rate"]
-    topline = f" (topline {rate:g})" if rate else ""
     over = " and ".join(
         word for word, given in (("folds", folds), ("seeds", seeds)) if len(given) > 1
     )
     return (
         f"Corpus {config['corpus']}, {config['segments']} segments; {sides}; "
-        f"{run['training']['steps']} steps of {run['pipeline']['batch_size']} triplets, "
-        f"{run['encoder']['architecture']} of width {run['encoder']['width']:g}, Adam "
-        f"{run['training']['learning_rate']:g}{topline}, {run['precision']}; "
+        f"{tables.training_in_words(config['run'], config['topline_learning_rate'])}; "
         f"seeds {', '.join(map(str, seeds))}"
         + (f" (mean ± standard deviation over {over})" if over else "") + "."
     )

@@ -109,6 +109,7 @@ def make_table() -> dict:
             "segments": len(corpus.manifest),
             "classes": len(corpus.manifest.classes),
             "run": train_embedding.told(train_embedding.run_config("joint", corpus, seeds[0])),
+            "topline_learning_rate": values.topline_learning_rate,
             "classifier": dataclasses.asdict(ClassifierConfig()),
             "scratch": dataclasses.asdict(recipe),
             "seconds": round(time.monotonic() - started),
@@ -462,7 +463,7 @@ def _claim(rows: list[dict]) -> list[str]:
 
 def _conditions(rows: list[dict], config: dict) -> list[str]:
     """What was drawn, and how it was trained."""
-    run, scratch = config["run"], config["scratch"]
+    scratch = config["scratch"]
     draws = len({draw for row in rows for draw in row["draws"]})
     seeds = sorted({seed for row in rows for seed in row["seeds"]})
     lines = [
@@ -471,12 +472,11 @@ def _conditions(rows: list[dict], config: dict) -> list[str]:
         f"{draws} draws" + (f", encoder seeds {', '.join(map(str, seeds))}" if seeds else "")
         + (" (mean ± standard deviation over them)" if draws * max(1, len(seeds)) > 1 else "")
         + ". For one draw all rows have the same clips, and more labels include the fewer.",
-        f"Encoders: {run['training']['steps']} steps of {run['pipeline']['batch_size']} triplets, "
-        f"{run['encoder']['architecture']} of width {run['encoder']['width']:g}. From scratch: "
-        f"the same network with a classification layer, batches of {scratch['batch_size']} "
-        f"augmented patches, {scratch['fixed_steps']} to {scratch['steps']} steps, chosen on "
-        "held-back recordings, and then all clips for that long; "
-        f"{scratch['fixed_steps']} where none can be held back.",
+        f"Encoders: {tables.training_in_words(config['run'], config['topline_learning_rate'])}. "
+        "From scratch: the same network with a classification layer, batches of "
+        f"{scratch['batch_size']} augmented patches, {scratch['fixed_steps']} to "
+        f"{scratch['steps']} steps, chosen on held-back recordings, and then all "
+        f"clips for that long; {scratch['fixed_steps']} where none can be held back.",
     ]
     fixed = sorted({
         row["labels_per_class"] for row in rows if row["name"] == SCRATCH and not row["held_back"]

@@ -117,6 +117,26 @@ def write(path: str, table: dict, markdown: str, draw: Callable[[dict, str], Non
     draw(table, f"{path}.png")
 
 
+def training_in_words(run: dict, topline_rate: float | None = None) -> str:
+    """How encoders were trained, as tables tell it.
+
+    Args:
+      run: Of a table's `config`, see `train_embedding.told`.
+      topline_rate: The explicit-label topline's learning rate where it differs.
+
+    Returns:
+      Such as `600 steps of 64 triplets, vggish of width 0.25 to 128 dimensions, Adam 0.001,
+      float32`.
+    """
+    topline = f" (topline {topline_rate:g})" if topline_rate else ""
+    return (
+        f"{run['training']['steps']} steps of {run['pipeline']['batch_size']} triplets, "
+        f"{run['encoder']['architecture']} of width {run['encoder']['width']:g} to "
+        f"{run['encoder']['embedding_size']} dimensions, Adam "
+        f"{run['training']['learning_rate']:g}{topline}, {run['precision']}"
+    )
+
+
 def pyplot():
     """matplotlib.pyplot, for files only."""
     import matplotlib
