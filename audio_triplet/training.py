@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 from tqdm import tqdm
@@ -385,9 +386,16 @@ def _run(trainer, source, output_dir, resume, progress, service) -> list[dict[st
                 pending.append((step, trainer.step(batch)))
                 bar.update()
                 done = step + 1
-                # Workers stop at the same step, so they have to ask each other, now and then.
+                steps = config.training.checkpoint_steps
+                due = bool(steps and done % steps == 0)
+                told_now = due or step == started or done % config.training.log_steps == 0
+                # Workers do the same at the same step: what only one of them knows, the time and
+                # its signals, has to wait until they ask each other below.
+                if told_now or not several:
+                    minutes = (time.monotonic() - last_saved) / 60
+                    due = due or minutes >= config.training.checkpoint_minutes
                 last = done == config.training.steps or (stop.asked and not several)
-                if done % config.training.log_steps and not last and len(pending) > 1:
+                if not (told_now or due or last):
                     continue
                 # Reading values waits for the device, so it is done only here.
                 values = [(s, {k: float(v) for k, v in m.items()}) for s, m in pending]
@@ -413,9 +421,6 @@ def _run(trainer, source, output_dir, resume, progress, service) -> list[dict[st
                     f"loss {values[-1][1]['loss']:.4f}, {rate:.0f} patches/s", refresh=False
                 )
                 pending, waited, since = [], 0.0, time.monotonic()
-                minutes = (time.monotonic() - last_saved) / 60
-                steps = config.training.checkpoint_steps
-                due = minutes >= config.training.checkpoint_minutes or (steps and done % steps == 0)
                 if chief and (last or due):
                     log.flush()
                     manager.save(done)
@@ -577,9 +582,10 @@ class _Log:
             row = {"step": step, **scalars, "patches_per_second": rate, "input_wait": input_wait}
             self._numbers.extend(row[name] for name in _COLUMNS)
             self._watch(step, scalars["embedding_variance"])
-        with self._writer.as_default(step=row["step"]):
+        # As arrays: TensorFlow keeps a tensor for every Python number that it ever met.
+        with self._writer.as_default(step=np.asarray(row["step"], np.int64)):
             for name in _COLUMNS[1:]:
-                tf.summary.scalar(name, row[name])
+                tf.summary.scalar(name, np.asarray(row[name], np.float32))
 
     def _watch(self, step: int, variance: float) -> None:
         """Warns once when the embedding has been a single point for a while.

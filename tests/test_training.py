@@ -228,6 +228,47 @@ def test_a_row_that_was_cut_short_is_not_read(tmp_path):
     assert training.read_metrics(str(tmp_path)) == rows[:2]
 
 
+def _told_steps(folder):
+    """Steps of the loss in TensorBoard's events."""
+    steps = []
+    for name in os.listdir(folder / "tensorboard"):
+        for event in tf.compat.v1.train.summary_iterator(str(folder / "tensorboard" / name)):
+            steps += [event.step for value in event.summary.value if value.tag == "loss"]
+    return steps
+
+
+def test_values_are_read_every_few_steps_and_checkpoints_come_when_due(prepared, tmp_path):
+    trainer, rows = run(config_of(12, log_steps=5), prepared, tmp_path / "log")
+    assert [row["step"] for row in rows] == list(range(12))
+    assert _told_steps(tmp_path / "log") == [0, 4, 9, 11]
+    run(config_of(8, log_steps=5, checkpoint_steps=3), prepared, tmp_path / "kept")
+    kept = os.listdir(tmp_path / "kept" / "checkpoints")
+    assert {name for name in kept if name.endswith(".index")} == {"ckpt-6.index", "ckpt-8.index"}
+    again = losses(training.read_metrics(str(tmp_path / "kept")))
+    np.testing.assert_allclose(again, losses(rows)[:8], rtol=1e-6)
+
+
+def _resident_megabytes():
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
+def test_logging_for_long_keeps_no_memory(tmp_path):
+    """Each number that TensorBoard gets was once kept as a tensor, for ever: 13 MB here."""
+    log = training._Log(str(tmp_path), 0)
+
+    def add(first, last):
+        for step in range(first, last):
+            scalars = dict.fromkeys(training.SCALARS, 1 / (1 + step))
+            log.add([(step, scalars)], 100 + 1 / (1 + step), 1 / (2 + step))
+
+    add(0, 1000)
+    before = _resident_megabytes()
+    add(1000, 7000)
+    assert _resident_megabytes() - before < 5
+
+
 def test_other_configuration_is_refused(prepared, tmp_path):
     run(config_of(2), prepared, tmp_path)
     other = dataclasses.replace(config_of(2), triplets=TripletConfig(noise_sigma=0.7))
