@@ -38,6 +38,8 @@ KNOWN_COLUMNS = CORE_COLUMNS + PROVENANCE_COLUMNS
 TRAIN = "train"
 TEST = "test"
 UNUSED = "unused"
+UNLABELLED = "unlabelled"
+"""Split of another corpus's recordings, which are trained on too."""
 
 _EVALUATION_NAMES = ("eval", "evaluation")
 _TIMES = ("start_seconds", "end_seconds")
@@ -299,7 +301,7 @@ def train_test(manifest: Manifest, test_splits: Sequence[str] = ()) -> tuple[Man
     The test side is, in this order: `test_splits` if given; the split "test"; "eval" or
     "evaluation"; of numbered folds ("fold1" … or "1" …) the last; and where no row has a split,
     what `split_by_recording` draws. Everything else is the training side, validation and
-    development splits too, but for the split "unused", which is on neither.
+    development splits and "unlabelled" too, but for the split "unused", which is on neither.
 
     Args:
       manifest: the whole corpus.
@@ -386,7 +388,7 @@ def _capped_counts(counts: Mapping[str, int], max_share: Mapping[str, float]) ->
 
 def _default_test_splits(manifest: Manifest) -> tuple[str, ...]:
     """The test split of a manifest that has splits, by its name."""
-    named = [split for split in manifest.splits if split and split != UNUSED]
+    named = [split for split in manifest.splits if split not in ("", UNUSED, UNLABELLED)]
     for wanted in ((TEST,), _EVALUATION_NAMES):
         found = tuple(split for split in named if split.lower() in wanted)
         if found:

@@ -17,15 +17,12 @@ from audio_triplet import (
     storage,
 )
 from audio_triplet.config import CacheConfig, PrepareConfig
-from audio_triplet.manifest import TRAIN, UNUSED, CorpusError, Manifest, cap, train_test
+from audio_triplet.manifest import TRAIN, UNLABELLED, UNUSED, CorpusError, Manifest, cap, train_test
 from data_prep import corpora
 from data_prep.preparation import fingerprint, prepare
 
 NONE = "none"
 """As --test_splits: nothing is held out."""
-
-UNLABELLED = "unlabelled"
-"""Split of recordings of another corpus that are trained on too."""
 
 
 @dataclasses.dataclass(frozen=True)

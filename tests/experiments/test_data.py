@@ -1,11 +1,12 @@
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
 from audio_triplet.config import PrepareConfig
-from audio_triplet.manifest import CorpusError
+from audio_triplet.manifest import CorpusError, Manifest, train_test
 from experiments import data
 
 
@@ -42,6 +43,15 @@ def test_unlabelled_sound_joins_the_training_side_without_its_labels(
     assert again.train_splits == ("a", "unlabelled")
     with pytest.raises(CorpusError, match="is prepared; shares and unlabelled"):
         data.open_corpus(f"{tmp_path}/prepared", "", unlabelled=f"folders:{noise_folder}")
+
+
+def test_the_last_fold_is_tested_beside_unlabelled_sound_too():
+    frame = pd.DataFrame({
+        "path": ["a.wav", "b.wav", "c.wav"], "recording_id": ["a", "b", "c"],
+        "labels": ["dog", "dog", ""], "split": ["fold1", "fold2", "unlabelled"],
+    })
+    train, test = train_test(Manifest(frame, "both"))
+    assert train.splits == ("fold1", "unlabelled") and test.splits == ("fold2",)
 
 
 def test_unlabelled_sound_needs_splits_beside_it(tone_folder, noise_folder):
