@@ -25,6 +25,12 @@ MOST_MEGABYTES_PER_MINUTE = 1.0
 LEAST_PACE = 0.9
 
 
+def resident_megabytes() -> float:
+    """Resident memory of this process now, in MB."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 class Watch:
     """Samples of this process, taken by a thread.
 
@@ -50,10 +56,8 @@ class Watch:
     def _look(self) -> None:
         begin = time.monotonic()
         while not self._over.wait(self._every):
-            with open("/proc/self/statm", encoding="ascii") as file:
-                pages = int(file.read().split()[1])
             self.samples.append([
-                time.monotonic() - begin, pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+                time.monotonic() - begin, resident_megabytes(),
                 len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task")), self.done,
                 time.process_time(),
             ])

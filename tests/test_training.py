@@ -238,7 +238,7 @@ def _told_steps(folder):
 
 
 def test_values_are_read_every_few_steps_and_checkpoints_come_when_due(prepared, tmp_path):
-    trainer, rows = run(config_of(12, log_steps=5), prepared, tmp_path / "log")
+    _, rows = run(config_of(12, log_steps=5), prepared, tmp_path / "log")
     assert [row["step"] for row in rows] == list(range(12))
     assert _told_steps(tmp_path / "log") == [0, 4, 9, 11]
     run(config_of(8, log_steps=5, checkpoint_steps=3), prepared, tmp_path / "kept")
@@ -248,14 +248,11 @@ def test_values_are_read_every_few_steps_and_checkpoints_come_when_due(prepared,
     np.testing.assert_allclose(again, losses(rows)[:8], rtol=1e-6)
 
 
-def _resident_megabytes():
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
 def test_logging_for_long_keeps_no_memory(tmp_path):
     """Each number that TensorBoard gets was once kept as a tensor, for ever: 13 MB here."""
+    from benchmarks.soak import resident_megabytes
+
     log = training._Log(str(tmp_path), 0)
 
     def add(first, last):
@@ -264,9 +261,9 @@ def test_logging_for_long_keeps_no_memory(tmp_path):
             log.add([(step, scalars)], 100 + 1 / (1 + step), 1 / (2 + step))
 
     add(0, 1000)
-    before = _resident_megabytes()
+    before = resident_megabytes()
     add(1000, 7000)
-    assert _resident_megabytes() - before < 5
+    assert resident_megabytes() - before < 5
 
 
 def test_other_configuration_is_refused(prepared, tmp_path):
