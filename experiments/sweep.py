@@ -387,7 +387,7 @@ def draw(table: dict, path: str) -> None:
     columns = min(4, count)
     figure, axes = plt.subplots(
         math.ceil(count / columns), columns, squeeze=False,
-        figsize=(3.3 * columns, 2.9 * math.ceil(count / columns)),
+        figsize=(max(4.0, 3.3 * columns), 2.9 * math.ceil(count / columns)),  # room for the legend
     )
     panels = list(axes.flat)
     for axis, parameter in zip(panels, parameters, strict=False):
@@ -437,10 +437,11 @@ def _draw_costs(axis, rows: list[dict], shown: list[str]) -> None:
                 row["patches_per_second"], row[score], s=14, color=_COLOURS[score],
                 marker="D" if row["base"] else "o",
             )
-        axis.annotate(
-            row["value"], (row["patches_per_second"], row[shown[0]]), fontsize=6, xytext=(2, 3),
-            textcoords="offset points",
-        )
+        if not row["base"]:  # a row of each of its parameters, at one place
+            axis.annotate(
+                row["value"], (row["patches_per_second"], row[shown[0]]), fontsize=6,
+                xytext=(2, 3), textcoords="offset points", rotation=35, rotation_mode="anchor",
+            )
     axis.set_xscale("log")
     axis.set_xlabel("training, patches/s", fontsize=8)
     axis.set_title("cost and score (diamond: base)", fontsize=9)
