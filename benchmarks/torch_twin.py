@@ -59,18 +59,20 @@ def vggish(width: float, dim: int) -> Encoder:
     """VGGish's convolutions without normalisation, as ours."""
     layers, before = [], 1
     for channels, repeats in ((64, 1), (128, 1), (256, 2), (512, 2)):
-        for _ in range(repeats):
+        for repeat in range(1, repeats + 1):
             after = max(1, round(channels * width))
-            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(inplace=True)]
+            layers.append(nn.Conv2d(before, after, 3, padding=1))
+            if repeat == repeats:
+                layers.append(nn.MaxPool2d(2))  # before the ReLU, as ours: equal and cheaper
+            layers.append(nn.ReLU(inplace=True))
             before = after
-        layers.append(nn.MaxPool2d(2))
     return Encoder(nn.Sequential(*layers), before, dim)
 
 
 def resnet50(width: float, dim: int) -> Encoder:
     """ResNet-50 with a first convolution of stride 1, as ours."""
     before = max(1, round(64 * width))
-    layers = [_convolution(1, before, 7), nn.ReLU(inplace=True), _MaxPool()]
+    layers = [_convolution(1, before, 7), _MaxPool(), nn.ReLU(inplace=True)]
     for stage, (channels, repeats) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
         for repeat in range(repeats):
             inside = max(1, round(channels * width))

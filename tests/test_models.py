@@ -56,6 +56,35 @@ def test_unit_norm_float32(architecture, precision, normalisation):
     assert all(v.dtype == "float32" for v in encoder.trainable_variables)
 
 
+def test_vggish_and_its_gradients_are_those_of_pooling_after_the_relu():
+    encoder = models.build_encoder(width=0.125, seed=3)
+    for name in ("conv1_1", "conv3_1"):  # biases that send some maxima below zero
+        bias = encoder.get_layer(name).bias
+        bias.assign(tf.linspace(-1.0, 0.5, bias.shape[0]))
+
+    def plain(x):
+        x = x[..., None]
+        for group, repeats in ((1, 1), (2, 1), (3, 2), (4, 2)):
+            for repeat in range(1, repeats + 1):
+                layer = encoder.get_layer(f"conv{group}_{repeat}")
+                kernel, bias = (tf.convert_to_tensor(v) for v in (layer.kernel, layer.bias))
+                x = tf.nn.relu(tf.nn.conv2d(x, kernel, 1, "SAME") + bias)
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        return encoder.get_layer("unit")(encoder.get_layer("embedding")(tf.reduce_mean(x, [1, 2])))
+
+    weights = [variable.value for variable in encoder.trainable_variables]
+    direction = patches(3, seed=9)[:, 0, :1] + tf.range(128, dtype=tf.float32) / 64
+    found = []
+    for network in (encoder, plain):
+        with tf.GradientTape() as tape:
+            embeddings = network(patches())
+            value = tf.reduce_sum(embeddings * direction)
+        found.append([embeddings, *tape.gradient(value, weights)])
+    for ours, theirs in zip(*found, strict=True):
+        assert np.abs(theirs).max() > 0
+        np.testing.assert_allclose(ours, theirs, atol=2e-6 * max(1, np.abs(theirs).max()))
+
+
 def test_seed_decides_the_weights():
     first, same, other = (
         models.build_encoder(width=0.125, seed=seed).get_weights() for seed in (1, 1, 2)
