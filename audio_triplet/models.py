@@ -103,11 +103,10 @@ def scale_input(encoder: keras.Model, log_mel) -> None:
 def _vggish(x, block: "_Blocks"):
     for group, (channels, repeats) in enumerate(((64, 1), (128, 1), (256, 2), (512, 2)), 1):
         for repeat in range(1, repeats + 1):
-            pool = layers.MaxPooling2D(2, dtype=block.precision, name=f"pool{group}")
-            x = block.convolution(
-                x, channels, 3, pool=pool if repeat == repeats else None,
-                name=f"conv{group}_{repeat}",
-            )
+            pool = None
+            if repeat == repeats:
+                pool = layers.MaxPooling2D(2, dtype=block.precision, name=f"pool{group}")
+            x = block.convolution(x, channels, 3, pool=pool, name=f"conv{group}_{repeat}")
     return x  # [batch, 6, 4, 512]
 
 
@@ -146,7 +145,7 @@ class _Blocks:
 
         A maximum may be taken before the ReLU as well as after it: outputs and gradients are the
         same, and the ReLU, forward and back, has a quarter of the cells. In bfloat16 on a CPU with
-        AMX that is a tenth of the training step.
+        AMX that is a tenth of the training step at width 0.25.
         """
         channels = max(1, round(channels * self.width))
         plain = self.normalisation == "none"
