@@ -119,8 +119,7 @@ def decode(contents: tf.Tensor, name: tf.Tensor | str = "audio") -> tuple[tf.Ten
         tf.errors.OpError: not such a file, or corrupt.
     """
     contents = tf.convert_to_tensor(contents, tf.string)
-    # Padded, so that short contents reach the assertion below instead of failing in substr.
-    head = tf.io.decode_raw(tf.strings.substr(contents + bytes(48), 0, 48), tf.uint8)
+    head = _bytes_at(contents, 0, 48)
     is_mpeg_frame = (head[0] == 0xFF) & (tf.bitwise.bitwise_and(head[1], 0xE0) == 0xE0)
     kinds = tf.stack(
         [
@@ -137,7 +136,7 @@ def decode(contents: tf.Tensor, name: tf.Tensor | str = "audio") -> tuple[tf.Ten
     compressed = [
         lambda: _decode_flac(contents, name),
         lambda: _decode_vorbis(contents),
-        lambda: _decode_mp3(contents),
+        lambda: _decode_mp3(contents, name),
     ]
     if not tensorflow_io_works():
         compressed = [lambda: _refuse(name)] * 3
@@ -292,9 +291,21 @@ def _begins(head: tf.Tensor, magic: bytes) -> tf.Tensor:
     return tf.reduce_all(head[: len(magic)] == tf.constant(list(magic), tf.uint8))
 
 
+def _bytes_at(contents: tf.Tensor, offset, n_bytes: int) -> tf.Tensor:
+    """uint8[n_bytes] at `offset`; zeros beyond the end.
+
+    Ops run in any order that their inputs allow, so a read that failed beyond the end could be
+    told instead of the assertion that names the file.
+    """
+    length = tf.strings.length(contents)
+    offset = tf.minimum(tf.cast(offset, tf.int64), tf.cast(length, tf.int64))
+    data = tf.strings.substr(contents, offset, n_bytes) + bytes(n_bytes)
+    return tf.io.decode_raw(tf.strings.substr(data, 0, n_bytes), tf.uint8)
+
+
 def _int_at(contents: tf.Tensor, offset, n_bytes: int, big_endian: bool = False) -> tf.Tensor:
-    """Unsigned integer of `n_bytes` at `offset`, int64[]."""
-    data = tf.io.decode_raw(tf.strings.substr(contents, offset, n_bytes), tf.uint8)
+    """Unsigned integer of `n_bytes` at `offset`, int64[]; zeros are read beyond the end."""
+    data = _bytes_at(contents, offset, n_bytes)
     order = range(n_bytes - 1, -1, -1) if big_endian else range(n_bytes)
     factors = tf.constant([1 << (8 * power) for power in order], tf.int64)
     return tf.reduce_sum(tf.cast(data, tf.int64) * factors)
@@ -418,11 +429,11 @@ def _decode_vorbis(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tfio.audio.decode_vorbis(contents), rate
 
 
-def _decode_mp3(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _decode_mp3(contents: tf.Tensor, name) -> tuple[tf.Tensor, tf.Tensor]:
     import tensorflow_io as tfio
 
     def after_tag():
-        size = tf.cast(tf.io.decode_raw(tf.strings.substr(contents, 6, 4), tf.uint8), tf.int64)
+        size = tf.cast(_bytes_at(contents, 6, 4), tf.int64)
         return 10 + tf.reduce_sum(size * [1 << 21, 1 << 14, 1 << 7, 1])
 
     is_tagged = tf.strings.substr(contents, 0, 3) == b"ID3"
@@ -432,8 +443,9 @@ def _decode_mp3(contents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # halved by MPEG 2 and once more by MPEG 2.5.
     version, index = header // (1 << 19) % 4, header // (1 << 10) % 4
     check = tf.debugging.Assert(
-        (header // (1 << 21) == 0x7FF) & (index != 3) & (version != 1), ["no MPEG frame", header]
+        (header // (1 << 21) == 0x7FF) & (index != 3) & (version != 1),
+        [name, "holds no MPEG frame where one should be:", header],
     )
     with tf.control_dependencies([check]):
         rate = tf.gather([44_100, 48_000, 32_000], index) // tf.gather([4, 1, 2, 1], version)
-    return tfio.audio.decode_mp3(contents), rate
+        return tfio.audio.decode_mp3(contents), rate

@@ -135,6 +135,26 @@ def test_bad_files_are_named(tmp_path, contents, message):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "contents, message",
+    [
+        (b"RIFF\0\0\0\0WAVE", "WAV without fmt or data"),
+        (b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1", "WAV without fmt or data"),
+        pytest.param(b"fLaC", "FLAC of a depth not read", marks=needs_tensorflow_io),
+        pytest.param(b"fLaC" + bytes(15), "FLAC of a depth not read", marks=needs_tensorflow_io),
+        pytest.param(b"ID3", "no MPEG frame", marks=needs_tensorflow_io),
+        pytest.param(b"ID3\4\0\0\0\0\1\0", "no MPEG frame", marks=needs_tensorflow_io),
+    ],
+)
+def test_cut_headers_are_named_whichever_op_runs_first(contents, message):
+    # Once a read beyond the end raced with the assertion, and won in most of such runs.
+    graph = tf.function(graph_audio.decode)
+    for _ in range(100):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message) as caught:
+            graph(tf.constant(contents), tf.constant("cut.wav"))
+        assert "cut.wav" in str(caught.value)
+
+
 @needs_tensorflow_io
 @pytest.mark.parametrize("file_format, subtype", [o[:2] for o in OTHERS])
 def test_damage_is_an_error_or_finite_samples(tmp_path, file_format, subtype):
