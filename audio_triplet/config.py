@@ -352,6 +352,8 @@ class TrainingConfig:
       temperature: Of the contrastive objective.
       margin: δ of the triplet loss.
       mining: `semi_hard` (the paper), `hardest`, or `random` for no mining.
+      memory: So many anchors of the batches before are negatives too, as they were embedded then;
+        0: none (the paper). Their labels are not kept, so the topline does without [D].
       precision: `auto`, `float32` or `mixed_bfloat16`.
       seed: Seed of the initial weights.
       checkpoint_minutes: Longest time between checkpoints.
@@ -367,6 +369,7 @@ class TrainingConfig:
     temperature: float = 0.1
     margin: float = 0.1
     mining: str = "semi_hard"
+    memory: int = 0
     precision: str = "auto"
     seed: int = 0
     checkpoint_minutes: float = 5.0
@@ -385,6 +388,8 @@ class TrainingConfig:
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}={getattr(self, name)} must be positive")
+        if self.memory < 0:
+            raise ConfigError(f"memory={self.memory} is negative; 0 remembers nothing")
 
 
 PRESETS = {
@@ -425,6 +430,13 @@ class RunConfig:
     pipeline: PipelineConfig = PipelineConfig()
     encoder: EncoderConfig = EncoderConfig()
     training: TrainingConfig = TrainingConfig()
+
+    def __post_init__(self):
+        if self.triplets.constraints == EXPLICIT and self.training.memory:
+            raise ConfigError(
+                f"memory={self.training.memory}: labels are not remembered, so explicit triplets "
+                "take no negatives from there; use memory=0"
+            )
 
     def write(self, folder: str) -> None:
         """Writes config.json into a folder, whole or not at all."""

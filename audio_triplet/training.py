@@ -104,6 +104,21 @@ class Trainer:
             self.encoder = models.build(config.encoder, self.precision, config.training.seed)
             self.optimizer = keras.optimizers.Adam(learning_rate(config.training))
             self.optimizer.build(self.encoder.trainable_variables)
+            self._memory = self._new_memory()
+
+    def _new_memory(self) -> dict[str, tf.Variable]:
+        """`embeddings` of earlier anchors, newest first, and their `recordings`, -1 if none.
+
+        Every replica has all of it, and writes the same.
+        """
+        memory, dim = self.config.training.memory, self.config.encoder.embedding_size
+        if not memory:
+            return {}
+        settings = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+        return {
+            "embeddings": tf.Variable(tf.zeros([memory, dim]), **settings),
+            "recordings": tf.Variable(tf.fill([memory], tf.constant(-1, tf.int64)), **settings),
+        }
 
     @property
     def steps_done(self) -> int:
@@ -135,8 +150,9 @@ class Trainer:
             # [2 * local batch, frames, mels]
             embeddings = self.encoder(features.log_mel(patches), training=True)
             anchor, positive = tf.split(embeddings, 2)  # each [local batch, dim]
-            candidates = self._gather(anchor)  # [global batch, dim]
+            anchors = self._gather(anchor)  # [global batch, dim]
             allowed, certain = self._allowed(batch)
+            candidates = self._with_memory(anchors)  # [global batch + memory, dim]
             if config.objective == "contrastive":
                 values, negative, active = self._contrast(anchor, positive, candidates, allowed)
             else:
@@ -148,17 +164,18 @@ class Trainer:
         gradients = [_placed(gradient) for gradient in tape.gradient(local_loss, variables)]
         rate = tf.identity(self.optimizer.learning_rate)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self._remember(batch, anchors)
 
         def mean(values):
             return self._sum(tf.reduce_sum(mask * values)) / count
 
-        centre = tf.reduce_mean(candidates, axis=0)
+        centre = tf.reduce_mean(anchors, axis=0)
         return {
             "loss": mean(values),
             "positive_distance": mean(tf.reduce_sum((anchor - positive) ** 2, axis=1)),
             "negative_distance": mean(tf.reduce_sum((anchor - negative) ** 2, axis=1)),
             "active": mean(tf.cast(active, tf.float32)),
-            "embedding_variance": tf.reduce_mean(tf.reduce_sum((candidates - centre) ** 2, axis=1)),
+            "embedding_variance": tf.reduce_mean(tf.reduce_sum((anchors - centre) ** 2, axis=1)),
             "valid": count / self.config.pipeline.batch_size,
             "learning_rate": tf.cast(rate, tf.float32),
         }
@@ -188,10 +205,11 @@ class Trainer:
 
         Returns:
           float32[local batch] losses, float32[local batch, dim] the nearest negatives among the
-          anchors, and bool[local batch], whether such a one is nearer than the positive.
+          candidates, and bool[local batch], whether such a one is nearer than the positive.
         """
-        keys = tf.concat([candidates, self._gather(positive)], axis=0)  # [2 * global batch, dim]
-        both = tf.concat([allowed, allowed], axis=1)
+        positives = self._gather(positive)
+        keys = tf.concat([candidates, positives], axis=0)  # [2 * global batch + memory, dim]
+        both = tf.concat([allowed, allowed[:, : tf.shape(positives)[0]]], axis=1)
         temperature = self.config.training.temperature
         forth = losses.contrastive_loss(anchor, positive, keys, both, temperature)
         back = losses.contrastive_loss(positive, anchor, keys, both, temperature)
@@ -201,10 +219,10 @@ class Trainer:
         return 0.5 * (forth + back), negative, far > near
 
     def _allowed(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which anchors of the global batch may be whose negative, and which triplets count.
+        """Which candidates may be whose negative, and which triplets count.
 
         Returns:
-          bool[local batch, global batch] and bool[local batch].
+          bool[local batch, global batch + memory] and bool[local batch].
         """
         recording, drawn = self._gather(batch["recording"]), self._gather(batch["drawn"])
         allowed = (batch["recording"][:, None] != recording[None, :]) & drawn[None, :]
@@ -212,8 +230,30 @@ class Trainer:
             labels = self._gather(batch["labels"])  # [global batch, classes]
             has_label = tf.transpose(tf.gather(labels, batch["label"], axis=1))
             allowed &= ~has_label
+        if self._memory:
+            remembered = self._memory["recordings"][None, :]
+            others = (tf.cast(batch["recording"], tf.int64)[:, None] != remembered) & (
+                remembered >= 0
+            )
+            allowed = tf.concat([allowed, others], axis=1)
         certain = batch["valid"] & ((batch["negative"] >= 0) | tf.reduce_any(allowed, axis=1))
         return allowed, certain
+
+    def _with_memory(self, anchors: tf.Tensor) -> tf.Tensor:
+        """Anchors of the global batch, and behind them those that are remembered."""
+        if not self._memory:
+            return anchors
+        return tf.concat([anchors, self._memory["embeddings"]], axis=0)
+
+    def _remember(self, batch: dict, anchors: tf.Tensor) -> None:
+        """Puts the global batch's anchors into the memory; the oldest go."""
+        if not self._memory:
+            return
+        recordings = tf.cast(self._gather(batch["recording"]), tf.int64)
+        recordings = tf.where(self._gather(batch["drawn"]), recordings, -1)
+        for name, newest in (("embeddings", anchors), ("recordings", recordings)):
+            kept = tf.concat([newest, self._memory[name]], axis=0)
+            self._memory[name].assign(kept[: self.config.training.memory])
 
     def _gather(self, values: tf.Tensor) -> tf.Tensor:
         """Values of all replicas, in the order of the global batch."""
@@ -276,7 +316,7 @@ class Trainer:
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """All that a run needs to go on."""
-        return tf.train.Checkpoint(encoder=self.encoder, optimizer=self.optimizer)
+        return tf.train.Checkpoint(encoder=self.encoder, optimizer=self.optimizer, **self._memory)
 
 
 @tf.custom_gradient

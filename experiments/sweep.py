@@ -58,6 +58,7 @@ PARAMETERS: dict[str, dict[str, dict]] = {
     "batch_size": _numbers("pipeline", "batch_size", (16, 32, 64, 128, 256)),
     "shares": _shares(),
     "mining": {name: {"training": {"mining": name}} for name in MININGS},
+    "memory": _numbers("training", "memory", (0, 64, 256, 1024)),
     "architecture": {
         f"{name}, {'batch norm' if norm == 'batch' else 'no norm'}": {
             "encoder": {"architecture": name, "normalisation": norm}
@@ -98,14 +99,15 @@ TITLES = {
     "noise_sigma": "σ of the noise", "max_mel_shift": "S, bands of shift",
     "mixing_alpha": "α of the mixture", "max_seconds_apart": "Δt, seconds apart",
     "margin": "δ, margin", "embedding_size": "embedding size", "batch_size": "batch, triplets",
-    "shares": "constraint weights", "mining": "negatives", "architecture": "architecture",
-    "width": "width", "learning_rate": "learning rate", "steps": "steps",
+    "shares": "constraint weights", "mining": "negatives", "memory": "remembered anchors",
+    "architecture": "architecture", "width": "width", "learning_rate": "learning rate",
+    "steps": "steps",
     "best_without": "the preset best without", "paper_with": "the paper's method with",
 }
 PAPER = {
     "noise_sigma": "0.5", "max_mel_shift": "10", "mixing_alpha": "0.25", "max_seconds_apart": "10",
     "margin": "0.1", "embedding_size": "128", "shares": "equal", "mining": "semi_hard",
-    "architecture": "resnet50, batch norm", "width": "1", "learning_rate": "0.0001",
+    "memory": "0", "architecture": "resnet50, batch norm", "width": "1", "learning_rate": "0.0001",
 }
 
 

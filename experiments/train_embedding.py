@@ -165,6 +165,8 @@ def run_config(constraints: str, corpus, seed: int) -> RunConfig:
     values = flags.FLAGS
     preset = PRESETS.get(values.preset, {})
     differing = {"seed": seed}
+    if constraints == EXPLICIT:
+        differing["memory"] = 0
     if constraints == EXPLICIT and values.topline_learning_rate is not None:
         differing["learning_rate"] = values.topline_learning_rate
     return RunConfig(

@@ -34,10 +34,10 @@ def config_of(steps=6, constraints="joint", **training_fields):
     )
 
 
-def combined(steps):
+def combined(steps, **training_fields):
     """Combined pairs, the contrastive objective and scaled input; no batch normalisation, whose
     statistics are those of one replica."""
-    config = config_of(steps, "combined", objective="contrastive")
+    config = config_of(steps, "combined", objective="contrastive", **training_fields)
     return dataclasses.replace(
         config, encoder=dataclasses.replace(SMALL, pooling="time", input_scaling=True)
     )
@@ -124,6 +124,64 @@ def test_first_contrastive_loss_by_hand(prepared, tmp_path):
     # Scaled once, before the first step, and kept by the checkpoint.
     again = training.load_encoder(str(tmp_path)).get_layer("scaling")
     np.testing.assert_allclose(again.offset, scaling.offset, atol=1e-3)
+
+
+@pytest.mark.parametrize("objective", ["triplet", "contrastive"])
+def test_remembered_anchors_are_negatives_too(prepared, tmp_path, objective):
+    """Three steps' losses by a plain loop over the batch and the 11 anchors before it."""
+    from audio_triplet import features, pipeline
+
+    config = config_of(3, objective=objective, memory=11, learning_rate=1e-30)  # weights stay
+    trainer, rows = run(config, prepared, tmp_path)
+    source = shards.ShardPieces(prepared, ("train",))
+    batches = pipeline.triplet_batches(source, config.triplets, config.pipeline)
+    memory, used = [], 0
+    for row, batch in zip(rows, batches.take(3).as_numpy_iterator(), strict=True):
+        a, p = (trainer.encoder(features.log_mel(batch[name])).numpy().astype("f8")
+                for name in ("anchor", "positive"))
+        recording, drawn = batch["recording"], batch["drawn"]
+        expected = []
+        for i in np.flatnonzero(batch["valid"]):
+            others = [j for j in range(8) if recording[j] != recording[i] and drawn[j]]
+            old = [vector for vector, key in memory if key not in (recording[i], None)]
+            used += len(old)
+            if objective == "triplet":
+                keys = [a[j] for j in others] + old
+                distances = [((a[i] - key) ** 2).sum() for key in keys]
+                to_positive = ((a[i] - p[i]) ** 2).sum()
+                beyond = [distance for distance in distances if distance > to_positive]
+                chosen = min(beyond) if beyond else max(distances)
+                mixed = batch["negative"][i]  # a negative that the constraint itself names
+                if mixed >= 0:
+                    chosen = ((a[i] - a[mixed]) ** 2).sum()
+                expected.append(max(0, to_positive - chosen + 0.1))
+                continue
+            keys = [key for j in others for key in (a[j], p[j])] + old
+            for query, own in ((a[i], p[i]), (p[i], a[i])):
+                exps = [np.exp(query @ key / 0.1) for key in (own, *keys)]
+                expected.append(-np.log(exps[0] / sum(exps)))
+        np.testing.assert_allclose(row["loss"], np.mean(expected), rtol=1e-4)
+        newest = [(a[j], recording[j] if drawn[j] else None) for j in range(8)]
+        memory = [*newest, *memory][:11]
+    assert used > 20  # the memory did matter
+
+
+def test_a_run_with_memory_goes_on_as_if_it_had_not_stopped(prepared, tmp_path):
+    _, whole = run(combined(6, memory=20), prepared, tmp_path / "whole")
+    run(combined(3, memory=20), prepared, tmp_path / "parts")
+    _, parts = run(combined(6, memory=20), prepared, tmp_path / "parts")
+    np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-6)
+    _, without = run(combined(6), prepared, tmp_path / "without")
+    assert losses(without)[0] == losses(whole)[0] and losses(without)[3] < losses(whole)[3]
+    with pytest.raises(ConfigError, match=r"memory \(there 20, now 0\)"):
+        run(combined(7), prepared, tmp_path / "parts")
+
+
+def test_labels_are_not_remembered():
+    with pytest.raises(ConfigError, match="explicit triplets .* use memory=0"):
+        config_of(1, "explicit", memory=8)
+    with pytest.raises(ConfigError, match="memory=-1 is negative"):
+        config_of(1, memory=-1)
 
 
 def test_explicit_negatives_lack_the_label(prepared):
@@ -347,7 +405,7 @@ trainer = training.Trainer(t.config_of(20), distribution.build_strategy("mirrore
 assert trainer.strategy.num_replicas_in_sync == count
 rows = training.run(trainer, shards.ShardPieces({prepared!r}, ("train",)), sys.argv[2],
                     progress=False)
-best = training.Trainer(t.combined(4), trainer.strategy)
+best = training.Trainer(t.combined(4, memory=12), trainer.strategy)
 rows += training.run(best, shards.ShardPieces({prepared!r}, ("train",)), sys.argv[2] + "-best",
                      progress=False)
 print("LOSSES", json.dumps([[r["loss"], r["positive_distance"], r["negative_distance"]]
