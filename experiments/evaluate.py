@@ -52,20 +52,14 @@ def evaluate() -> dict:
     Returns:
       Its content.
     """
-    from audio_triplet import export, piece_table
+    from audio_triplet import export, piece_table, storage
     from audio_triplet.evaluation.classification import ClassifierConfig
-    from audio_triplet.manifest import Manifest, split_by_recording, train_test
+    from audio_triplet.manifest import train_test
     from experiments import scoring
     from experiments.provenance import provenance
 
     values = flags.FLAGS
-    if corpora.is_prepared(values.corpus):
-        folder = os.path.expanduser(values.corpus)
-        manifest = Manifest.read(os.path.join(folder, "manifest.csv"), values.corpus)
-    else:
-        manifest = split_by_recording(corpora.load_corpus(values.corpus))
-    if not manifest.classes:
-        raise cli.UsageError(f"{values.corpus}: has no labels to score by")
+    manifest = labelled_manifest(values.corpus)
     model = export.Model(values.model)
     _, test = train_test(manifest, tuple(values.test_splits))
     bad_files = piece_table.BadFiles()
@@ -86,10 +80,28 @@ def evaluate() -> dict:
         **provenance(),
     }
     path = os.path.join(values.output_dir, "metrics.json")
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-        json.dump(metrics, file, indent=1, ensure_ascii=False)
-    os.replace(f"{path}.tmp", path)
+    storage.write_whole(path, json.dumps(metrics, indent=1, ensure_ascii=False))
     return metrics
+
+
+def labelled_manifest(spec: str):
+    """The manifest of a corpus that can be scored, with its splits.
+
+    Args:
+      spec: What --corpus takes.
+
+    Raises:
+      UsageError: It has no labels.
+    """
+    from audio_triplet.manifest import Manifest, split_by_recording
+
+    if corpora.is_prepared(spec):
+        manifest = Manifest.read(os.path.join(os.path.expanduser(spec), "manifest.csv"), spec)
+    else:
+        manifest = split_by_recording(corpora.load_corpus(spec))
+    if not manifest.classes:
+        raise cli.UsageError(f"{spec}: has no labels to score by")
+    return manifest
 
 
 def embed_files(model, manifest, bad_files):

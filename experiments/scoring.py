@@ -81,7 +81,7 @@ def score(
         train.patch,
         train.patch_segment,
         train.manifest.label_matrix(classes),
-        segment_groups=_recordings(train),
+        segment_groups=recordings(train),
         config=config,
     )
     scores = classifier.predict_segments(test.patch, test.patch_segment, len(test.manifest))
@@ -129,7 +129,7 @@ def retrieval_scores(segment: np.ndarray, sides: Sides, classes: tuple[str, ...]
       `qbe_per_class` and `query_per_class` (class → score, None where it cannot be computed).
     """
     labels = sides.test.manifest.label_matrix(classes)
-    groups = _recordings(sides.test)
+    groups = recordings(sides.test)
     by_pair = retrieval.query_by_example_map(segment, labels, groups)
     by_query = retrieval.per_query_map(segment, labels, groups)
     return {
@@ -156,8 +156,15 @@ def probe_scores(
       `probe_penalty`.
     """
     fitted = probe.fit_probe(
-        train_segment, sides.train.manifest.label_matrix(classes), _recordings(sides.train)
+        train_segment, sides.train.manifest.label_matrix(classes), recordings(sides.train)
     )
+    return told_scores(fitted, test_segment, sides, classes)
+
+
+def told_scores(
+    fitted: probe.Probe, test_segment: np.ndarray, sides: Sides, classes: tuple[str, ...]
+) -> dict:
+    """What a fitted probe scores on the test side; returns what `probe_scores` does."""
     result = classification.evaluate_classifier(
         fitted.predict(test_segment), sides.test.manifest.label_matrix(classes)
     )
@@ -174,7 +181,7 @@ def chance(sides: Sides, classes: tuple[str, ...]) -> dict[str, float | None]:
 
     Accuracy is that of guessing each class as often as it occurs on the training side.
     """
-    labels, groups = sides.test.manifest.label_matrix(classes), _recordings(sides.test)
+    labels, groups = sides.test.manifest.label_matrix(classes), recordings(sides.test)
     train_labels = sides.train.manifest.label_matrix(classes)
     expected = metrics.chance_average_precision
     pairs = retrieval.query_by_example_map(np.zeros((len(labels), 1)), labels, groups)
@@ -195,7 +202,8 @@ def chance(sides: Sides, classes: tuple[str, ...]) -> dict[str, float | None]:
     }
 
 
-def _recordings(side: SegmentEmbeddings) -> np.ndarray:
+def recordings(side: SegmentEmbeddings) -> np.ndarray:
+    """The recording of each segment."""
     return side.manifest.frame["recording_id"].to_numpy(str)
 
 

@@ -1,0 +1,153 @@
+"""Scores a SavedModel on sound that is louder or quieter than what its probe was fitted on.
+
+    python -m experiments.levels --model=models/debian-sounds --corpus=esc50:DIR --output_dir=scores
+
+People's recordings come at any level; the log offset of the front end and the encoder's habits
+make an embedding depend on it. The probe is fitted on the training side as it is, and told from the
+test side at each level. Retrieval ranks the test side at that level; in the row `mixed` each
+recording has a level of its own, drawn from those of --decibels and 0. Written: levels.json,
+levels.md.
+"""
+
+import json
+import os
+
+from absl import app, flags
+
+from audio_triplet import cli
+from data_prep import corpora
+
+SCORES = ("probe_accuracy", "probe_map", "query_map")
+MIXED = "mixed"
+
+
+def define_flags() -> None:
+    """Defines the script's flags."""
+    flags.DEFINE_string("model", None, "Folder of a SavedModel.", required=True)
+    flags.DEFINE_string("corpus", None, f"The sound: {corpora.accepted_forms()}.", required=True)
+    flags.DEFINE_string("output_dir", None, "Folder for levels.json and .md.", required=True)
+    flags.DEFINE_list("decibels", ["-40", "-30", "-20", "-10", "10"], "Changes of level to try.")
+    flags.DEFINE_list(
+        "test_splits", [], "Splits to score; the probe is fitted on the others. By default test or "
+        "eval; the last fold; or, without splits, a fifth of the recordings."
+    )
+
+
+def main(argv):
+    """Runs the command."""
+    del argv
+    cli.quiet_tensorflow()
+    with cli.clear_errors("levels"):
+        table = make_table()
+    print(markdown(table))
+
+
+def make_table() -> dict:
+    """Embeds the test side at each level, scores it, and writes the table.
+
+    Returns:
+      Content of levels.json.
+    """
+    import numpy as np
+
+    from audio_triplet import export, piece_table, storage
+    from audio_triplet.evaluation import probe
+    from audio_triplet.manifest import key_of, train_test
+    from experiments import evaluate, scoring
+    from experiments.provenance import provenance
+
+    values = flags.FLAGS
+    try:
+        decibels = [0.0, *(float(text) for text in values.decibels)]
+    except ValueError as error:
+        raise cli.UsageError(f"--decibels: {error}; write numbers, as -20,10") from error
+    if len(set(decibels)) < len(decibels) or not np.isfinite(decibels).all():
+        raise cli.UsageError("--decibels: name each finite level once; 0 is always there")
+    manifest = evaluate.labelled_manifest(values.corpus)
+    model = export.Model(values.model)
+    _, test = train_test(manifest, tuple(values.test_splits))
+    bad_files = piece_table.BadFiles()
+    whole = evaluate.embed_files(model, manifest, bad_files)
+    sides = scoring.split_sides(whole, test.splits)
+    classes, labels = manifest.classes, sides.train.manifest.label_matrix(manifest.classes)
+    fitted = probe.fit_probe(sides.train.segment, labels, scoring.recordings(sides.train))
+
+    def row(name, segment, truth) -> dict:
+        found = scoring.retrieval_scores(segment, sides, classes)
+        found |= scoring.told_scores(fitted, segment, sides, classes)
+        cosine = float(np.mean(np.sum(segment * truth, axis=1)))
+        return {"name": name, **{score: found[score] for score in SCORES}, "cosine": cosine}
+
+    segments = [sides.test.segment]
+    for decibel in decibels[1:]:
+        gain = 10 ** (decibel / 20)
+        heard = evaluate.embed_files(_Louder(model, gain), sides.test.manifest, bad_files)
+        if len(heard.manifest) != len(sides.test.manifest):
+            raise cli.UsageError(f"{values.corpus}: files went bad while they were read; try again")
+        segments.append(heard.segment)
+    rows = [
+        row(f"{decibel:+g} dB" if decibel else "as it is", segment, segments[0])
+        for decibel, segment in sorted(zip(decibels, segments, strict=True), key=lambda x: x[0])
+    ]
+    drawn = [key_of(name, MIXED) % len(decibels) for name in scoring.recordings(sides.test)]
+    mixed = np.stack(segments)[drawn, np.arange(len(drawn))]
+    rows.append(row(MIXED, mixed, segments[0]))
+    table = {
+        "rows": rows,
+        "config": {
+            "model": model.path, "corpus": values.corpus, "test_splits": list(test.splits),
+            "segments": {"train": len(sides.train.manifest), "test": len(sides.test.manifest)},
+            "bad_files": len(bad_files.entries), **provenance(),
+        },
+    }
+    os.makedirs(values.output_dir, exist_ok=True)
+    if bad_files.entries:
+        bad_files.write(os.path.join(values.output_dir, "bad_files.csv"))
+    for name, text in (("json", json.dumps(table, indent=1)), ("md", markdown(table))):
+        storage.write_whole(os.path.join(values.output_dir, f"levels.{name}"), text)
+    return table
+
+
+class _Louder:
+    """A model that hears everything louder."""
+
+    def __init__(self, model, gain: float):
+        self._model, self._gain = model, gain
+
+    def __call__(self, waveform) -> dict:
+        return self._model(waveform * self._gain)
+
+
+def markdown(table: dict) -> str:
+    """The table as Markdown."""
+    config = table["config"]
+    lines = [
+        "| test side | probe accuracy | probe mAP | per-query mAP | cosine to as it is |",
+        "|---|---|---|---|---|",
+    ]
+    for row in table["rows"]:
+        cells = ("–" if row[name] is None else f"{row[name]:.3f}" for name in (*SCORES, "cosine"))
+        lines.append(f"| {row['name']} | " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"{config['model']} on {config['corpus']}, tested on {', '.join(config['test_splits'])} "
+        f"({config['segments']['test']} segments); the probe was fitted on the other "
+        f"{config['segments']['train']} as they are. In the last row each recording has one of "
+        "these levels.",
+        "",
+        f"    {config['command']}",
+        "",
+        f"Commit {config['commit']}, {config['date']}, {config['machine']}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def run() -> None:
+    """Entry point of the command."""
+    define_flags()
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()
