@@ -75,7 +75,9 @@ def make_table() -> dict:
     def row(name, segment, truth) -> dict:
         found = scoring.retrieval_scores(segment, sides, classes)
         found |= scoring.told_scores(fitted, segment, sides, classes)
-        cosine = float(np.mean(np.sum(segment * truth, axis=1)))
+        # Means of unit vectors are not unit vectors.
+        norms = np.linalg.norm(segment, axis=1) * np.linalg.norm(truth, axis=1)
+        cosine = float(np.mean(np.sum(segment * truth, axis=1) / np.maximum(norms, 1e-12)))
         return {"name": name, **{score: found[score] for score in SCORES}, "cosine": cosine}
 
     segments = [sides.test.segment]

@@ -2,28 +2,42 @@ import json
 
 import numpy as np
 import pytest
-from conftest import flags_given
+import soundfile
+from conftest import RATE, flags_given, tone
 
 from audio_triplet import audio
 from audio_triplet.manifest import key_of
 from experiments import evaluate, levels
 
 
-def scored(small_model, tone_folder, out, *more):
-    arguments = [f"--model={small_model.path}", f"--corpus=folders:{tone_folder}",
+@pytest.fixture(scope="module")
+def changing(tmp_path_factory):
+    """Tones that turn into noise half-way, so that a segment's patches differ."""
+    root = tmp_path_factory.mktemp("changing")
+    for label, hertz in (("low", 200), ("high", 3000)):
+        (root / label).mkdir()
+        for number in range(6):
+            noise = np.random.default_rng(number).normal(0, 0.2, 2 * RATE)
+            sound = np.concatenate([tone(2.0, hertz * (1 + 0.03 * number), number), noise])
+            soundfile.write(root / label / f"{number}.wav", sound, RATE)
+    return str(root)
+
+
+def scored(small_model, changing, out, *more):
+    arguments = [f"--model={small_model.path}", f"--corpus=folders:{changing}",
                  f"--output_dir={out}", *more]
     with flags_given(levels.define_flags, arguments):
         return levels.make_table()
 
 
-def test_levels_are_those_of_scaled_sound(small_model, tone_folder, tmp_path):
-    table = scored(small_model, tone_folder, tmp_path, "--decibels=-30,6")
+def test_levels_are_those_of_scaled_sound(small_model, changing, tmp_path):
+    table = scored(small_model, changing, tmp_path, "--decibels=-30,6")
     assert json.loads((tmp_path / "levels.json").read_text()) == table
     rows = {row["name"]: row for row in table["rows"]}
     assert list(rows) == ["-30 dB", "as it is", "+6 dB", "mixed"]
     assert rows["as it is"]["cosine"] == pytest.approx(1, abs=1e-6)
     # The scaled files themselves, through the export.
-    manifest = evaluate.labelled_manifest(f"folders:{tone_folder}")
+    manifest = evaluate.labelled_manifest(f"folders:{changing}")
     test = manifest.frame[manifest.frame["split"] == "test"]
 
     def embedded(path, decibel):
@@ -41,9 +55,9 @@ def test_levels_are_those_of_scaled_sound(small_model, tone_folder, tmp_path):
     assert f"| -30 dB | {rows['-30 dB']['probe_accuracy']:.3f} |" in text
 
 
-def test_as_it_is_scores_what_evaluate_does(small_model, tone_folder, tmp_path):
-    rows = scored(small_model, tone_folder, tmp_path, "--decibels=3")["rows"]
-    arguments = [f"--model={small_model.path}", f"--corpus=folders:{tone_folder}",
+def test_as_it_is_scores_what_evaluate_does(small_model, changing, tmp_path):
+    rows = scored(small_model, changing, tmp_path, "--decibels=3")["rows"]
+    arguments = [f"--model={small_model.path}", f"--corpus=folders:{changing}",
                  f"--output_dir={tmp_path}"]
     with flags_given(evaluate.define_flags, arguments):
         metrics = evaluate.evaluate()
@@ -53,6 +67,6 @@ def test_as_it_is_scores_what_evaluate_does(small_model, tone_folder, tmp_path):
 
 
 @pytest.mark.parametrize("decibels", ["loud", "0,3", "3,3", "inf"])
-def test_levels_must_be_numbers_named_once(small_model, tone_folder, tmp_path, decibels):
+def test_levels_must_be_numbers_named_once(small_model, changing, tmp_path, decibels):
     with pytest.raises(levels.cli.UsageError, match="--decibels"):
-        scored(small_model, tone_folder, tmp_path, f"--decibels={decibels}")
+        scored(small_model, changing, tmp_path, f"--decibels={decibels}")
