@@ -311,6 +311,8 @@ class EncoderConfig:
         maximum over time beside each other, each frequency kept apart [D].
       input_scaling: Whether each mel band is brought to mean 0 and deviation 1, as estimated on
         the unlabelled training audio before the first step [D].
+      input_level: Whether each patch is brought to one mean energy first, so that sound is heard
+        alike at any level [D].
     """
 
     architecture: str = "vggish"
@@ -319,6 +321,7 @@ class EncoderConfig:
     normalisation: str = "default"
     pooling: str = "mean"
     input_scaling: bool = False
+    input_level: bool = False
 
     def __post_init__(self):
         if self.architecture not in ARCHITECTURES:

@@ -18,6 +18,7 @@ from audio_triplet import features
 from audio_triplet.config import EncoderConfig
 
 _SCALING = "scaling"
+_LEVEL = "level"
 
 
 def build_encoder(
@@ -28,6 +29,7 @@ def build_encoder(
     normalisation: str = "default",
     pooling: str = "mean",
     input_scaling: bool = False,
+    input_level: bool = False,
     precision: str = "float32",
     seed: int = 0,
     front_end: features.FrontEndConfig = features.DEFAULT,
@@ -47,6 +49,7 @@ def build_encoder(
       pooling: `mean` over time and frequency, or `time`: mean and maximum over time beside each
         other, each frequency kept apart, so that the linear layer sees where a sound lies.
       input_scaling: Whether the network begins by scaling each band, see `scale_input`.
+      input_level: Whether before that each patch is brought to one level, see `Level`.
       precision: Keras dtype policy of the layers, `float32` or `mixed_bfloat16`. Pooling over the
         last map, the linear layer and the normalisation are float32 in either.
       seed: Seed of the initial weights.
@@ -59,12 +62,18 @@ def build_encoder(
       ConfigError: An argument is none of those named above.
     """
     # Refuses what is wrong.
-    EncoderConfig(architecture, embedding_size, width, normalisation, pooling, input_scaling)
+    EncoderConfig(
+        architecture, embedding_size, width, normalisation, pooling, input_scaling, input_level
+    )
     if normalisation == "default":
         normalisation = "batch" if architecture == "resnet50" else "none"
     block = _Blocks(width, normalisation, precision, keras.random.SeedGenerator(seed))
     inputs = keras.Input([front_end.patch_frames, front_end.mel_bands], name="log_mel")
-    x = BandScaling(dtype="float32", name=_SCALING)(inputs) if input_scaling else inputs
+    x = inputs
+    if input_level:
+        x = Level(front_end.log_offset, dtype="float32", name=_LEVEL)(x)
+    if input_scaling:
+        x = BandScaling(dtype="float32", name=_SCALING)(x)
     x = layers.Reshape([front_end.patch_frames, front_end.mel_bands, 1], dtype=precision)(x)
     # [batch, 96, 64, 1]
     x = _vggish(x, block) if architecture == "vggish" else _resnet50(x, block)
@@ -94,7 +103,10 @@ def scale_input(encoder: keras.Model, log_mel) -> None:
       log_mel: float32[examples, frames, mels].
     """
     layer = encoder.get_layer(_SCALING)
-    mean, variance = tf.nn.moments(tf.cast(log_mel, tf.float32), axes=[0, 1])
+    log_mel = tf.cast(log_mel, tf.float32)
+    if _LEVEL in {before.name for before in encoder.layers}:
+        log_mel = encoder.get_layer(_LEVEL)(log_mel)
+    mean, variance = tf.nn.moments(log_mel, axes=[0, 1])
     layer.offset.assign(mean)
     # A band that never changes says nothing: it is not blown up.
     layer.scale.assign(1.0 / tf.maximum(tf.sqrt(variance), 0.1))
@@ -160,6 +172,30 @@ class _Blocks:
         if activation:
             x = layers.ReLU(dtype=self.precision, name=f"{name}_relu")(x)
         return x
+
+
+@keras.saving.register_keras_serializable("audio_triplet")
+class Level(layers.Layer):
+    """Brings each patch to one mean energy a cell: a louder or quieter copy is the same after it.
+
+    The logarithm is undone, so that its offset does not move with the level. A patch quieter than
+    `floor` is raised by as much as one at it and no more: silence stays silence.
+    """
+
+    def __init__(self, offset: float, target: float = 1.0, floor: float = 1e-4, **kwargs):
+        super().__init__(**kwargs)
+        self.offset, self.target, self.floor = offset, target, floor
+
+    def call(self, inputs):
+        """float32[batch, frames, mels] log mel → the same shape."""
+        energies = tf.maximum(tf.exp(inputs) - self.offset, 0.0)
+        mean = tf.reduce_mean(energies, axis=[1, 2], keepdims=True)
+        return tf.math.log(energies * (self.target / tf.maximum(mean, self.floor)) + self.offset)
+
+    def get_config(self):
+        """Keras configuration of the layer."""
+        own = {"offset": self.offset, "target": self.target, "floor": self.floor}
+        return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable("audio_triplet")

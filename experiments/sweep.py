@@ -85,6 +85,7 @@ PARAMETERS: dict[str, dict[str, dict]] = {
         "pooling over time alone": {"encoder": {"pooling": "time"}},
         "batch norm": {"encoder": {"normalisation": "batch"}},
         "input scaling": {"encoder": {"input_scaling": True}},
+        "input level": {"encoder": {"input_level": True}},
         "schedule": {"training": {"schedule": "cosine", "warmup_steps": 20}},
     },
 }

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from audio_triplet import models
+from audio_triplet import features, models
 
 
 def patches(batch=3, seed=0):
@@ -158,3 +158,33 @@ def test_time_pooling_by_formula():
     encoder = models.build_encoder(width=0.125, pooling="time")
     assert encoder.get_layer("embedding").kernel.shape == (2 * 4 * 64, 128)
     np.testing.assert_allclose(np.linalg.norm(encoder(np.ones([2, 96, 64])), axis=1), 1, rtol=1e-5)
+
+
+def test_level_says_nothing_after_the_level_is_taken_out():
+    random = np.random.default_rng(0)
+    energies = random.gamma(0.5, size=[5, 96, 64]).astype("f4")
+    loud, quiet = energies * 30, energies * 0.01
+    encoder = models.build_encoder(width=0.0625, input_level=True, input_scaling=True)
+    models.scale_input(encoder, features.log_mel(loud))
+    layer = encoder.get_layer("level")
+    by_formula = np.log(energies / energies.mean(axis=(1, 2), keepdims=True) + 0.01)
+    for level in (loud, energies, quiet):
+        np.testing.assert_allclose(layer(features.log_mel(level)), by_formula, atol=2e-3)
+        np.testing.assert_allclose(encoder(features.log_mel(level)),
+                                   encoder(features.log_mel(energies)), atol=5e-3)
+    # The scaling is that of what it gets: patches of one level.
+    scaled = encoder.get_layer("scaling")(layer(features.log_mel(quiet))).numpy()
+    np.testing.assert_allclose(scaled.mean(axis=(0, 1)), 0, atol=1e-2)
+    plain = models.build_encoder(width=0.0625)
+    assert not np.allclose(plain(features.log_mel(loud)), plain(features.log_mel(quiet)), atol=0.02)
+
+
+def test_silence_stays_silence_and_absurd_levels_stay_finite():
+    layer = models.Level(0.01)
+    silence = layer(features.log_mel(np.zeros([1, 96, 64], "f4")))
+    np.testing.assert_allclose(silence, np.log(0.01), atol=1e-2)
+    hum = layer(features.log_mel(np.full([1, 96, 64], 1e-6, "f4"))).numpy()
+    assert hum.max() < np.log(0.03)  # below the floor it is raised 10,000 times, not a million
+    for level in (1e-30, 1e10, 1e18):
+        x = tf.constant(np.full([2, 96, 64], level, "f4"))
+        assert np.isfinite(layer(features.log_mel(x))).all()
