@@ -27,6 +27,11 @@ DEFAULTS = {
 }
 
 
+LEVEL_MATTERS = (
+    "Level matters: a classifier fitted at one level loses much where sound is 20 dB quieter, and "
+    "queries find less (`experiments.levels`). "
+)
+
 SCORES = ("probe_accuracy", "probe_map", "query_map", "qbe_map")
 
 
@@ -186,10 +191,9 @@ def card(name: str, told: dict, manifest, hours: float, scores: dict | None) -> 
         "",
         "Trained on game sound effects, drums, ambience and some music and speech: short and often "
         "clean recordings. Speech is poorly told apart, music by its timbre alone. Sound above "
-        "7.5 kHz is not heard. Level matters: a classifier fitted at one level loses much where "
-        "sound is 20 dB quieter, and queries find less (`experiments.levels`). The network is "
-        "small, so that it trains on two cores in an hour; on one's own archive a model trained "
-        "there will usually do better.",
+        "7.5 kHz is not heard. " + ("" if model.get("input_level") else LEVEL_MATTERS) +
+        "The network is small, so that it trains on two cores in an hour; on one's own archive a "
+        "model trained there will usually do better.",
         "",
     ]
     return "\n".join(lines)
