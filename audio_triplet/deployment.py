@@ -6,6 +6,8 @@
 
 What is quantised is the encoder alone: the energies before the logarithm span five decades, which
 256 levels do not hold, so the front end stays float32 [D]. It has no weights worth making smaller.
+Nor do they hold what an encoder with `input_level` undoes the logarithm to: its arithmetic outside
+of convolutions and linear layers stays float32 too.
 """
 
 import os
@@ -21,6 +23,9 @@ PRECISIONS = ("float32", "float16", "int8")
 
 LEAST_COSINE = {"float32": 0.9999, "float16": 0.999, "int8": 0.98}
 """To the SavedModel's own patch embeddings."""
+
+_LEVEL_OPERATORS = ["EXP", "LOG", "SUB", "MAXIMUM", "MEAN", "DIV", "MUL", "ADD"]
+"""TensorFlow Lite's names of what `models.Level` does; quantised, nothing is left of the sound."""
 
 _OPSET = 17  # of ONNX: the newest that tf2onnx was written for, and old enough for every runtime
 
@@ -130,6 +135,13 @@ def _to_tflite(
                 {spec.name: patch[None].astype(np.float32)} for patch in calibration
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            if model and model.config.get("model", {}).get("input_level"):
+                # The converter itself cannot be told to leave operators out.
+                lite = tf.lite.experimental
+                return lite.QuantizationDebugger(
+                    converter=converter, debug_dataset=converter.representative_dataset,
+                    debug_options=lite.QuantizationDebugOptions(denylisted_ops=_LEVEL_OPERATORS),
+                ).get_nondebug_quantized_model()
         return converter.convert()
 
 

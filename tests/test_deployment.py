@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -6,6 +7,7 @@ import tensorflow as tf
 from conftest import tone
 
 from audio_triplet import deployment, export, features, models
+from audio_triplet.config import EncoderConfig
 
 SAMPLES = 40_000
 
@@ -46,6 +48,29 @@ def test_tflite_encoder_says_what_the_export_says(model, sounds, log_mel, precis
     weights = sum(int(np.prod(v.shape)) for v in model.variables)
     bytes_each = {"float32": 4, "float16": 2, "int8": 1}[precision]
     assert bytes_each * weights < len(content) < bytes_each * weights + 24_000
+
+
+@pytest.mark.parametrize("precision", deployment.PRECISIONS)
+def test_tflite_encoder_hears_alike_at_any_level(tmp_path, sounds, precision):
+    encoder = models.build_encoder(
+        width=0.125, embedding_size=32, pooling="time", input_scaling=True, input_level=True, seed=1
+    )
+    energies = features.patches(features.mel_energies(sounds)).numpy().reshape(-1, 96, 64)
+    log_mel = np.concatenate([features.log_mel(energies * level) for level in (1, 0.03, 10)])
+    models.scale_input(encoder, log_mel)
+    config = EncoderConfig(width=0.125, embedding_size=32, input_level=True)
+    path = str(tmp_path / "export")
+    export.export(encoder, path, {"model": dataclasses.asdict(config)})
+    model = export.Model(path)
+    lite = deployment.TfLite(deployment.encoder_tflite(model, precision, log_mel[::2]))
+    found = lite(log_mel)["embedding"]
+    expected = model.encode(log_mel).numpy()
+    assert cosines(found, expected).min() >= deployment.LEAST_COSINE[precision]
+    loud, quiet, _ = np.split(expected, 3)
+    assert cosines(loud, quiet).min() > 0.999
+    # Random weights make all sounds alike: what is told apart must be, too.
+    spread = np.corrcoef(np.ravel(found - found.mean(0)), np.ravel(expected - expected.mean(0)))
+    assert spread[0, 1] > (0.9 if precision == "int8" else 0.999)
 
 
 def test_tflite_of_the_whole_model(model, sounds):
