@@ -268,9 +268,10 @@ class Trainer:
 
     def _take(self, candidates: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         """The candidates at the given places."""
-        if self.strategy.num_replicas_in_sync == 1:
+        if self.strategy.num_replicas_in_sync == 1 and not self._memory:
             return tf.gather(candidates, index)
-        # As a product: a gather's sparse gradient does not pass through the collective.
+        # As a product: a gather's sparse gradient does not pass through the collective, and through
+        # the memory's concatenation only by an op of unknown shape, which a TPU has not.
         chosen = tf.one_hot(index, tf.shape(candidates)[0], dtype=candidates.dtype)
         return tf.linalg.matmul(chosen, candidates)
 

@@ -471,12 +471,18 @@ def ops_of(graph) -> set[str]:
     return {node.op for node in nodes}
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_whole_step_compiles_with_xla_on_static_shapes(prepared, precision):
+@pytest.mark.parametrize(
+    ("precision", "memory"), [("float32", 0), ("mixed_bfloat16", 0), ("float32", 12)]
+)
+def test_whole_step_compiles_with_xla_on_static_shapes(prepared, precision, memory):
     """As a TPU needs it: forward, mining, loss, gradient and update in one compiled program."""
     from audio_triplet import pipeline
 
-    config = config_of(3, precision=precision)
+    config = config_of(3, precision=precision, memory=memory)
+    if memory:
+        config = dataclasses.replace(
+            config, encoder=dataclasses.replace(SMALL, input_level=True)
+        )
     source = shards.ShardPieces(prepared, ("train",))
     batches = list(pipeline.triplet_batches(source, config.triplets, config.pipeline).take(3))
     for value in batches[0].values():
