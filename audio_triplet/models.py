@@ -18,7 +18,6 @@ from audio_triplet import features
 from audio_triplet.config import EncoderConfig
 
 _SCALING = "scaling"
-_LEVEL = "level"
 
 
 def build_encoder(
@@ -71,7 +70,7 @@ def build_encoder(
     inputs = keras.Input([front_end.patch_frames, front_end.mel_bands], name="log_mel")
     x = inputs
     if input_level:
-        x = Level(front_end.log_offset, dtype="float32", name=_LEVEL)(x)
+        x = Level(front_end.log_offset, dtype="float32", name="level")(x)
     if input_scaling:
         x = BandScaling(dtype="float32", name=_SCALING)(x)
     x = layers.Reshape([front_end.patch_frames, front_end.mel_bands, 1], dtype=precision)(x)
@@ -103,10 +102,8 @@ def scale_input(encoder: keras.Model, log_mel) -> None:
       log_mel: float32[examples, frames, mels].
     """
     layer = encoder.get_layer(_SCALING)
-    log_mel = tf.cast(log_mel, tf.float32)
-    if _LEVEL in {before.name for before in encoder.layers}:
-        log_mel = encoder.get_layer(_LEVEL)(log_mel)
-    mean, variance = tf.nn.moments(log_mel, axes=[0, 1])
+    before = keras.Model(encoder.inputs, layer.input)  # what the layer gets
+    mean, variance = tf.nn.moments(before(tf.cast(log_mel, tf.float32)), axes=[0, 1])
     layer.offset.assign(mean)
     # A band that never changes says nothing: it is not blown up.
     layer.scale.assign(1.0 / tf.maximum(tf.sqrt(variance), 0.1))

@@ -232,9 +232,7 @@ class Trainer:
             allowed &= ~has_label
         if self._memory:
             remembered = self._memory["recordings"][None, :]
-            others = (tf.cast(batch["recording"], tf.int64)[:, None] != remembered) & (
-                remembered >= 0
-            )
+            others = (batch["recording"][:, None] != remembered) & (remembered >= 0)
             allowed = tf.concat([allowed, others], axis=1)
         certain = batch["valid"] & ((batch["negative"] >= 0) | tf.reduce_any(allowed, axis=1))
         return allowed, certain
@@ -249,8 +247,8 @@ class Trainer:
         """Puts the global batch's anchors into the memory; the oldest go."""
         if not self._memory:
             return
-        recordings = tf.cast(self._gather(batch["recording"]), tf.int64)
-        recordings = tf.where(self._gather(batch["drawn"]), recordings, -1)
+        drawn, recordings = self._gather(batch["drawn"]), self._gather(batch["recording"])
+        recordings = tf.where(drawn, recordings, -1)
         for name, newest in (("embeddings", anchors), ("recordings", recordings)):
             kept = tf.concat([newest, self._memory[name]], axis=0)
             self._memory[name].assign(kept[: self.config.training.memory])

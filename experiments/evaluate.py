@@ -18,14 +18,23 @@ from data_prep import corpora
 
 def define_flags() -> None:
     """Defines the script's flags."""
+    define_scored_flags("metrics.json")
+    flags.DEFINE_integer("seed", 0, "Seed of the classifier.")
+
+
+def define_scored_flags(written: str) -> None:
+    """Defines the flags that say what is scored on what, see `embedded_sides`.
+
+    Args:
+      written: What the script writes to --output_dir.
+    """
     flags.DEFINE_string("model", None, "Folder of a SavedModel.", required=True)
     flags.DEFINE_string("corpus", None, f"The sound: {corpora.accepted_forms()}.", required=True)
-    flags.DEFINE_string("output_dir", None, "Folder for metrics.json.", required=True)
+    flags.DEFINE_string("output_dir", None, f"Folder for {written}.", required=True)
     flags.DEFINE_list(
         "test_splits", [], "Splits to score; the classifier is trained on the others. By default "
         "test or eval; the last fold; or, without splits, a fifth of the recordings."
     )
-    flags.DEFINE_integer("seed", 0, "Seed of the classifier.")
     flags.DEFINE_float("max_bad_share", 0.05, "A greater share of unreadable files stops it.")
 
 
@@ -52,11 +61,32 @@ def evaluate() -> dict:
     Returns:
       Its content.
     """
-    from audio_triplet import export, piece_table, storage
+    from audio_triplet import storage
     from audio_triplet.evaluation.classification import ClassifierConfig
-    from audio_triplet.manifest import train_test
     from experiments import scoring
     from experiments.provenance import provenance
+
+    values = flags.FLAGS
+    _, sides, classes, told = embedded_sides()
+    scores = scoring.score(sides, classes, ClassifierConfig(seed=values.seed))
+    metrics = scores | told | provenance()
+    path = os.path.join(values.output_dir, "metrics.json")
+    storage.write_whole(path, json.dumps(metrics, indent=1, ensure_ascii=False))
+    return metrics
+
+
+def embedded_sides():
+    """Embeds both sides of the corpus that the flags name, by the model that they name.
+
+    Files that cannot be read are listed in bad_files.csv in --output_dir.
+
+    Returns:
+      The `export.Model`, `scoring.Sides`, names of the corpus' classes, and what a table tells of
+      them: model, corpus, test_splits, numbers of segments and of bad_files.
+    """
+    from audio_triplet import export, piece_table
+    from audio_triplet.manifest import train_test
+    from experiments import scoring
 
     values = flags.FLAGS
     manifest = labelled_manifest(values.corpus)
@@ -71,17 +101,14 @@ def evaluate() -> dict:
         manifest.frame["path"].nunique(), values.max_bad_share, values.corpus
     )
     sides = scoring.split_sides(embeddings, test.splits)
-    metrics = scoring.score(sides, manifest.classes, ClassifierConfig(seed=values.seed)) | {
-        "test_splits": test.splits,
+    told = {
+        "test_splits": list(test.splits),
         "segments": {"train": len(sides.train.manifest), "test": len(sides.test.manifest)},
         "bad_files": len(bad_files.entries),
         "model": model.path,
         "corpus": values.corpus,
-        **provenance(),
     }
-    path = os.path.join(values.output_dir, "metrics.json")
-    storage.write_whole(path, json.dumps(metrics, indent=1, ensure_ascii=False))
-    return metrics
+    return model, sides, manifest.classes, told
 
 
 def labelled_manifest(spec: str):

@@ -15,7 +15,7 @@ import os
 from absl import app, flags
 
 from audio_triplet import cli
-from data_prep import corpora
+from experiments import evaluate
 
 SCORES = ("probe_accuracy", "probe_map", "query_map")
 MIXED = "mixed"
@@ -23,14 +23,8 @@ MIXED = "mixed"
 
 def define_flags() -> None:
     """Defines the script's flags."""
-    flags.DEFINE_string("model", None, "Folder of a SavedModel.", required=True)
-    flags.DEFINE_string("corpus", None, f"The sound: {corpora.accepted_forms()}.", required=True)
-    flags.DEFINE_string("output_dir", None, "Folder for levels.json and .md.", required=True)
+    evaluate.define_scored_flags("levels.json and levels.md")
     flags.DEFINE_list("decibels", ["-40", "-30", "-20", "-10", "10"], "Changes of level to try.")
-    flags.DEFINE_list(
-        "test_splits", [], "Splits to score; the probe is fitted on the others. By default test or "
-        "eval; the last fold; or, without splits, a fifth of the recordings."
-    )
 
 
 def main(argv):
@@ -50,26 +44,21 @@ def make_table() -> dict:
     """
     import numpy as np
 
-    from audio_triplet import export, piece_table, storage
+    from audio_triplet import piece_table, storage
     from audio_triplet.evaluation import probe
-    from audio_triplet.manifest import key_of, train_test
-    from experiments import evaluate, scoring
+    from audio_triplet.manifest import key_of
+    from experiments import scoring
     from experiments.provenance import provenance
 
-    values = flags.FLAGS
+    values, told = flags.FLAGS, provenance()
     try:
         decibels = [0.0, *(float(text) for text in values.decibels)]
     except ValueError as error:
         raise cli.UsageError(f"--decibels: {error}; write numbers, as -20,10") from error
     if len(set(decibels)) < len(decibels) or not np.isfinite(decibels).all():
         raise cli.UsageError("--decibels: name each finite level once; 0 is always there")
-    manifest = evaluate.labelled_manifest(values.corpus)
-    model = export.Model(values.model)
-    _, test = train_test(manifest, tuple(values.test_splits))
-    bad_files = piece_table.BadFiles()
-    whole = evaluate.embed_files(model, manifest, bad_files)
-    sides = scoring.split_sides(whole, test.splits)
-    classes, labels = manifest.classes, sides.train.manifest.label_matrix(manifest.classes)
+    model, sides, classes, scored = evaluate.embedded_sides()
+    labels = sides.train.manifest.label_matrix(classes)
     fitted = probe.fit_probe(sides.train.segment, labels, scoring.recordings(sides.train))
 
     def row(name, segment, truth) -> dict:
@@ -80,7 +69,7 @@ def make_table() -> dict:
         cosine = float(np.mean(np.sum(segment * truth, axis=1) / np.maximum(norms, 1e-12)))
         return {"name": name, **{score: found[score] for score in SCORES}, "cosine": cosine}
 
-    segments = [sides.test.segment]
+    segments, bad_files = [sides.test.segment], piece_table.BadFiles()
     for decibel in decibels[1:]:
         gain = 10 ** (decibel / 20)
         heard = evaluate.embed_files(_Louder(model, gain), sides.test.manifest, bad_files)
@@ -94,17 +83,7 @@ def make_table() -> dict:
     drawn = [key_of(name, MIXED) % len(decibels) for name in scoring.recordings(sides.test)]
     mixed = np.stack(segments)[drawn, np.arange(len(drawn))]
     rows.append(row(MIXED, mixed, segments[0]))
-    table = {
-        "rows": rows,
-        "config": {
-            "model": model.path, "corpus": values.corpus, "test_splits": list(test.splits),
-            "segments": {"train": len(sides.train.manifest), "test": len(sides.test.manifest)},
-            "bad_files": len(bad_files.entries), **provenance(),
-        },
-    }
-    os.makedirs(values.output_dir, exist_ok=True)
-    if bad_files.entries:
-        bad_files.write(os.path.join(values.output_dir, "bad_files.csv"))
+    table = {"rows": rows, "config": scored | told}
     for name, text in (("json", json.dumps(table, indent=1)), ("md", markdown(table))):
         storage.write_whole(os.path.join(values.output_dir, f"levels.{name}"), text)
     return table

@@ -166,9 +166,9 @@ def run_config(constraints: str, corpus, seed: int) -> RunConfig:
     preset = PRESETS.get(values.preset, {})
     differing = {"seed": seed}
     if constraints == EXPLICIT:
-        differing["memory"] = 0
-    if constraints == EXPLICIT and values.topline_learning_rate is not None:
-        differing["learning_rate"] = values.topline_learning_rate
+        differing["memory"] = 0  # labels are not remembered
+        if values.topline_learning_rate is not None:
+            differing["learning_rate"] = values.topline_learning_rate
     return RunConfig(
         corpus=corpus.name,
         corpus_fingerprint=corpus.fingerprint,

@@ -66,29 +66,56 @@ def test_loss_falls_and_the_embedding_separates_the_classes(prepared, tmp_path):
     assert cosine[same].mean() > cosine[label[:, None] != label[None, :]].mean() + 0.03
 
 
+def embedded(encoder, batch):
+    """Anchors and positives of a batch, float64[batch, dim] each."""
+    from audio_triplet import features
+
+    return (encoder(features.log_mel(batch[name])).numpy().astype("f8")
+            for name in ("anchor", "positive"))
+
+
+def losses_by_hand(objective, a, p, batch, memory=()):
+    """The losses of a batch's valid triplets by a plain loop; of contrastive ones two each.
+
+    Args:
+      objective: triplet or contrastive.
+      a, p: [batch, dim].
+      batch: As NumPy arrays.
+      memory: (vector, recording) of anchors that are negatives too.
+    """
+    recording, drawn = batch["recording"], batch["drawn"]
+    found = []
+    for i in np.flatnonzero(batch["valid"]):
+        others = [j for j in range(len(a)) if recording[j] != recording[i] and drawn[j]]
+        old = [vector for vector, key in memory if key not in (recording[i], None)]
+        if objective == "contrastive":
+            keys = [key for j in others for key in (a[j], p[j])] + old
+            for query, own in ((a[i], p[i]), (p[i], a[i])):
+                exps = [np.exp(query @ key / 0.1) for key in (own, *keys)]
+                found.append(-np.log(exps[0] / sum(exps)))
+            continue
+        to_positive = ((a[i] - p[i]) ** 2).sum()
+        chosen = batch["negative"][i]  # a negative that the constraint itself names
+        if chosen >= 0:
+            to_negative = ((a[i] - a[chosen]) ** 2).sum()
+        else:
+            distances = [((a[i] - key) ** 2).sum() for key in [a[j] for j in others] + old]
+            beyond = [distance for distance in distances if distance > to_positive]
+            to_negative = min(beyond) if beyond else max(distances)
+        found.append(max(0, to_positive - to_negative + 0.1))
+    return found
+
+
 def test_first_loss_by_hand(prepared, tmp_path):
     """The first step's loss from the batch and the initial weights, by a plain loop."""
-    from audio_triplet import features, pipeline
+    from audio_triplet import pipeline
 
     config = config_of(1)
     trainer = training.Trainer(config, distribution.build_strategy("cpu"))
     source = shards.ShardPieces(prepared, ("train",))
-    batch = next(iter(pipeline.triplet_batches(source, config.triplets, config.pipeline)))
-    a = trainer.encoder(features.log_mel(batch["anchor"])).numpy().astype("f8")
-    p = trainer.encoder(features.log_mel(batch["positive"])).numpy().astype("f8")
-    recording, drawn = batch["recording"].numpy(), batch["drawn"].numpy()
-    expected = []
-    for i in range(8):
-        if not batch["valid"].numpy()[i]:
-            continue
-        others = [j for j in range(8) if recording[j] != recording[i] and drawn[j]]
-        distance = {j: ((a[i] - a[j]) ** 2).sum() for j in others}
-        to_positive = ((a[i] - p[i]) ** 2).sum()
-        chosen = int(batch["negative"].numpy()[i])
-        if chosen < 0:
-            beyond = [j for j in others if distance[j] > to_positive]
-            chosen = min(beyond, key=distance.get) if beyond else max(others, key=distance.get)
-        expected.append(max(0, to_positive - ((a[i] - a[chosen]) ** 2).sum() + 0.1))
+    batches = pipeline.triplet_batches(source, config.triplets, config.pipeline)
+    batch = next(batches.as_numpy_iterator())
+    expected = losses_by_hand("triplet", *embedded(trainer.encoder, batch), batch)
     _, rows = run(config, prepared, tmp_path)
     assert rows[0]["loss"] == pytest.approx(np.mean(expected), abs=1e-5)
     assert rows[0]["valid"] == pytest.approx(len(expected) / 8)
@@ -96,7 +123,7 @@ def test_first_loss_by_hand(prepared, tmp_path):
 
 def test_first_contrastive_loss_by_hand(prepared, tmp_path):
     """Each anchor and positive against all others of other recordings, by a plain loop."""
-    from audio_triplet import features, pipeline
+    from audio_triplet import pipeline
 
     config = combined(1)
     trainer, rows = run(config, prepared, tmp_path)
@@ -108,18 +135,8 @@ def test_first_contrastive_loss_by_hand(prepared, tmp_path):
     scaling = fresh.encoder.get_layer("scaling")
     scaling.offset.assign(log_mel.mean(axis=(0, 1)))
     scaling.scale.assign(1 / np.maximum(log_mel.std(axis=(0, 1)), 0.1))
-    batch = next(iter(batches))
-    a, p = (fresh.encoder(features.log_mel(batch[n])).numpy().astype("f8")
-            for n in ("anchor", "positive"))
-    recording, valid = batch["recording"].numpy(), batch["valid"].numpy()
-    drawn = batch["drawn"].numpy()
-    expected = []
-    for i in np.flatnonzero(valid):
-        others = [j for j in range(8) if recording[j] != recording[i] and drawn[j]]
-        for query, own in ((a[i], p[i]), (p[i], a[i])):
-            exps = [np.exp(query @ key[j] / 0.1) for j in others for key in (a, p)]
-            expected.append(-np.log(np.exp(query @ own / 0.1) / (np.exp(query @ own / 0.1)
-                                                                   + sum(exps))))
+    batch = next(batches.as_numpy_iterator())
+    expected = losses_by_hand("contrastive", *embedded(fresh.encoder, batch), batch)
     np.testing.assert_allclose(rows[0]["loss"], np.mean(expected), rtol=1e-3)
     # Scaled once, before the first step, and kept by the checkpoint.
     again = training.load_encoder(str(tmp_path)).get_layer("scaling")
@@ -129,7 +146,7 @@ def test_first_contrastive_loss_by_hand(prepared, tmp_path):
 @pytest.mark.parametrize("objective", ["triplet", "contrastive"])
 def test_remembered_anchors_are_negatives_too(prepared, tmp_path, objective):
     """Three steps' losses by a plain loop over the batch and the 11 anchors before it."""
-    from audio_triplet import features, pipeline
+    from audio_triplet import pipeline
 
     config = config_of(3, objective=objective, memory=11, learning_rate=1e-30)  # weights stay
     trainer, rows = run(config, prepared, tmp_path)
@@ -137,31 +154,15 @@ def test_remembered_anchors_are_negatives_too(prepared, tmp_path, objective):
     batches = pipeline.triplet_batches(source, config.triplets, config.pipeline)
     memory, used = [], 0
     for row, batch in zip(rows, batches.take(3).as_numpy_iterator(), strict=True):
-        a, p = (trainer.encoder(features.log_mel(batch[name])).numpy().astype("f8")
-                for name in ("anchor", "positive"))
-        recording, drawn = batch["recording"], batch["drawn"]
-        expected = []
-        for i in np.flatnonzero(batch["valid"]):
-            others = [j for j in range(8) if recording[j] != recording[i] and drawn[j]]
-            old = [vector for vector, key in memory if key not in (recording[i], None)]
-            used += len(old)
-            if objective == "triplet":
-                keys = [a[j] for j in others] + old
-                distances = [((a[i] - key) ** 2).sum() for key in keys]
-                to_positive = ((a[i] - p[i]) ** 2).sum()
-                beyond = [distance for distance in distances if distance > to_positive]
-                chosen = min(beyond) if beyond else max(distances)
-                mixed = batch["negative"][i]  # a negative that the constraint itself names
-                if mixed >= 0:
-                    chosen = ((a[i] - a[mixed]) ** 2).sum()
-                expected.append(max(0, to_positive - chosen + 0.1))
-                continue
-            keys = [key for j in others for key in (a[j], p[j])] + old
-            for query, own in ((a[i], p[i]), (p[i], a[i])):
-                exps = [np.exp(query @ key / 0.1) for key in (own, *keys)]
-                expected.append(-np.log(exps[0] / sum(exps)))
+        a, p = embedded(trainer.encoder, batch)
+        expected = losses_by_hand(objective, a, p, batch, memory)
+        used += sum(
+            key not in (recording, None)
+            for recording in batch["recording"][batch["valid"]] for _, key in memory
+        )
         np.testing.assert_allclose(row["loss"], np.mean(expected), rtol=1e-4)
-        newest = [(a[j], recording[j] if drawn[j] else None) for j in range(8)]
+        keys = np.where(batch["drawn"], batch["recording"].astype(object), None)
+        newest = list(zip(a, keys, strict=True))
         memory = [*newest, *memory][:11]
     assert used > 20  # the memory did matter
 
