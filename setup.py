@@ -43,14 +43,21 @@ EXTRAS = {
     "hear": ["hearvalidator>=2021.0.2", "torch>=2.2"],
     # What benchmarks compare with; each is optional, absent ones are named as skipped.
     "bench": [
-        "faiss-cpu>=1.8", "kaldi-native-fbank>=1.19", "librosa>=0.10.2", "torch>=2.4",
+        "faiss-cpu>=1.8",
+        "kaldi-native-fbank>=1.19",
+        "librosa>=0.10.2",
+        "torch>=2.4",
     ],
     "parquet": ["pyarrow>=15"],
     "search": ["faiss-cpu>=1.8"],  # for indices beyond a million vectors
     # Preparing on all cores or on a cluster.
     "beam": ["apache-beam>=2.60"],
     "dev": [
-        "apache-beam>=2.60", "faiss-cpu>=1.8", "hypothesis>=6.100", "pyarrow>=15", "pytest>=8",
+        "apache-beam>=2.60",
+        "faiss-cpu>=1.8",
+        "hypothesis>=6.100",
+        "pyarrow>=15",
+        "pytest>=8",
         "ruff>=0.6",
     ],
 }
@@ -60,15 +67,17 @@ setup(
     version="0.1.0",
     description="Unsupervised semantic audio representations from triplets (Jansen et al. 2018)",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8")
-    if Path(__file__).with_name("README.md").exists() else "",
+    if Path(__file__).with_name("README.md").exists()
+    else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["audio_triplet*", "data_prep*", "experiments*"]),
+    packages=find_packages(include=["audio_triplet*"]),
     install_requires=INSTALL,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": [
-        f"audio-triplet-{name}=experiments.{name}:run"
-        for name in ("classify", "embed", "index", "search")
-    ]},
+    entry_points={
+        "console_scripts": [
+            "audio-triplet=audio_triplet.commands.main:run",
+        ]
+    },
 )

@@ -9,6 +9,7 @@ import json
 import numpy as np
 
 from audio_triplet import storage
+from audio_triplet.errors import ConfigError
 
 CONFIG_FILE = "config.json"
 MININGS = ("semi_hard", "hardest", "random")
@@ -26,14 +27,10 @@ EXPLICIT = "explicit"
 """The supervised topline; its id is `len(CONSTRAINTS)`."""
 
 COMBINED = "combined"
-"""All constraints at once in every pair, see `audio_triplet.views`; its id is one more [D]."""
+"""All constraints at once in every pair, see `audio_triplet.augment`; its id is one more [D]."""
 
 OBJECTIVES = ("triplet", "contrastive")
 POOLINGS = ("mean", "time")
-
-
-class ConfigError(ValueError):
-    """A configuration that is damaged, or does not fit the run it is to continue."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,13 +203,13 @@ class TripletConfig:
       silence_energy: A patch whose mean mel energy per cell is not above this is silent: it is
         drawn neither as an anchor nor as a proximity positive [D]. A hundredth of it is lost
         beside the front end's log offset of 0.01.
-      vary: Whether both patches of every pair are varied as in `combined`, which always is [D].
-      vary_alpha: Most energy of the example mixed in, relative to the patch's own.
-      vary_sigma: Most σ of the noise; each patch gets an amount of its own.
-      vary_equaliser: Standard deviation of the equaliser's gain at each of six points over the
+      augment: Whether both patches of every pair are augmented as in `combined`, which always is [D].
+      augment_alpha: Most energy of the example mixed in, relative to the patch's own.
+      augment_sigma: Most σ of the noise; each patch gets an amount of its own.
+      augment_equaliser: Standard deviation of the equaliser's gain at each of six points over the
         bands, in nepers of energy as the front end has it (0.5 is 4.3 dB).
-      vary_gain: Standard deviation of the gain over all bands, in nepers.
-      vary_zoom: Most enlargement in time and in frequency, as a natural logarithm; reduction is
+      augment_gain: Standard deviation of the gain over all bands, in nepers.
+      augment_zoom: Most enlargement in time and in frequency, as a natural logarithm; reduction is
         half as much. What is reduced is shifted at random and silence is around it.
     """
 
@@ -223,12 +220,12 @@ class TripletConfig:
     max_seconds_apart: float = 10.0
     shares: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     silence_energy: float = 1e-3
-    vary: bool = False
-    vary_alpha: float = 0.4
-    vary_sigma: float = 0.3
-    vary_equaliser: float = 0.5
-    vary_gain: float = 0.5
-    vary_zoom: float = 0.5
+    augment: bool = False
+    augment_alpha: float = 0.4
+    augment_sigma: float = 0.3
+    augment_equaliser: float = 0.5
+    augment_gain: float = 0.5
+    augment_zoom: float = 0.5
 
     def __post_init__(self):
         known = ("joint", *CONSTRAINTS, EXPLICIT, COMBINED)
@@ -239,13 +236,13 @@ class TripletConfig:
         if len(self.shares) != len(CONSTRAINTS) or min(self.shares) < 0 or sum(self.shares) == 0:
             raise ConfigError(f"shares needs {len(CONSTRAINTS)} weights >= 0, got {self.shares}")
         for name in ("alpha", "sigma", "equaliser", "gain", "zoom"):
-            if getattr(self, f"vary_{name}") < 0:
-                raise ConfigError(f"vary_{name}={getattr(self, f'vary_{name}')} is negative")
+            if getattr(self, f"augment_{name}") < 0:
+                raise ConfigError(f"augment_{name}={getattr(self, f'augment_{name}')} is negative")
 
     @property
-    def varied(self) -> bool:
-        """Whether both patches of every pair are varied."""
-        return self.vary or self.constraints == COMBINED
+    def augmented(self) -> bool:
+        """Whether both patches of every pair are augmented."""
+        return self.augment or self.constraints == COMBINED
 
     def pattern(self, batch_size: int) -> np.ndarray:
         """Which constraint each place of a batch gets.
@@ -311,7 +308,7 @@ class EncoderConfig:
         maximum over time beside each other, each frequency kept apart [D].
       input_scaling: Whether each mel band is brought to mean 0 and deviation 1, as estimated on
         the unlabelled training audio before the first step [D].
-      input_level: Whether each patch is brought to one mean energy first, so that sound is heard
+      normalize_loudness: Whether each patch is brought to one mean energy first, so that sound is heard
         alike at any level [D].
     """
 
@@ -321,7 +318,7 @@ class EncoderConfig:
     normalisation: str = "default"
     pooling: str = "mean"
     input_scaling: bool = False
-    input_level: bool = False
+    normalize_loudness: bool = False
 
     def __post_init__(self):
         if self.architecture not in ARCHITECTURES:
@@ -387,7 +384,12 @@ class TrainingConfig:
         if self.objective not in OBJECTIVES:
             raise ConfigError(f"objective={self.objective!r} is none of {', '.join(OBJECTIVES)}")
         for name in (
-            "steps", "learning_rate", "temperature", "margin", "log_steps", "checkpoint_minutes"
+            "steps",
+            "learning_rate",
+            "temperature",
+            "margin",
+            "log_steps",
+            "checkpoint_minutes",
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}={getattr(self, name)} must be positive")
@@ -400,13 +402,40 @@ PRESETS = {
     "paper": {"learning_rate": 1e-4},
     # What the measurements in BUILD_NOTES, "What helps", found best for its cost; label-free.
     "best": {
-        "constraints": COMBINED, "vary": True, "objective": "contrastive",
-        "normalisation": "batch", "pooling": "time", "input_scaling": True,
-        "batch_size": 128, "learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 20,
+        "constraints": COMBINED,
+        "augment": True,
+        "objective": "contrastive",
+        "normalisation": "batch",
+        "pooling": "time",
+        "input_scaling": True,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "schedule": "cosine",
+        "warmup_steps": 20,
         "steps": 1000,
     },
 }
 """Values of the fields of a `RunConfig`'s parts, by the name of the preset."""
+
+RENAMED = {
+    "vary": "augment",
+    "vary_alpha": "augment_alpha",
+    "vary_sigma": "augment_sigma",
+    "vary_equaliser": "augment_equaliser",
+    "vary_gain": "augment_gain",
+    "vary_zoom": "augment_zoom",
+    "input_level": "normalize_loudness",
+}
+"""Fields by their earlier names, which config.json of older runs and exports still has.
+
+The flags keep the earlier names as aliases.
+"""
+
+
+def current_names(values: dict) -> dict:
+    """The same values under the names that fields have now."""
+    return {RENAMED.get(name, name): value for name, value in values.items()}
+
 
 # May differ between a run and its continuation: they shape no weight, or only how long it trains.
 _FREE = {"steps", "checkpoint_minutes", "checkpoint_steps", "log_steps"}
@@ -465,18 +494,27 @@ class RunConfig:
     @classmethod
     def from_dict(cls, content: dict) -> "RunConfig":
         """The inverse of `dataclasses.asdict`, after a round trip through JSON."""
+
         def part(kind, values):
+            values = current_names(values)
             return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
         nested = {
-            "triplets": TripletConfig, "pipeline": PipelineConfig,
-            "encoder": EncoderConfig, "training": TrainingConfig,
+            "triplets": TripletConfig,
+            "pipeline": PipelineConfig,
+            "encoder": EncoderConfig,
+            "training": TrainingConfig,
         }
-        return cls(**{
-            name: part(nested[name], value) if name in nested
-            else tuple(value) if isinstance(value, list) else value
-            for name, value in content.items()
-        })
+        return cls(
+            **{
+                name: part(nested[name], value)
+                if name in nested
+                else tuple(value)
+                if isinstance(value, list)
+                else value
+                for name, value in content.items()
+            }
+        )
 
     def check_continues(self, earlier: "RunConfig", folder: str) -> None:
         """Raises ConfigError unless a run of `earlier` can be continued with this configuration."""

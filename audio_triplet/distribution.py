@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 from absl import logging
 
-from audio_triplet.config import PRECISIONS, ConfigError
+from audio_triplet.config import PRECISIONS
+from audio_triplet.errors import ConfigError
 
 STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
 

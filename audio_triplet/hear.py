@@ -15,7 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from audio_triplet import export, features
+from audio_triplet import features
+from audio_triplet.embeddings import saved_model
 
 HOP_MILLISECONDS = 50
 """Time between timestamp embeddings."""
@@ -39,7 +40,7 @@ class HearModel(tf.Module):
           ExportError: `path` holds none.
         """
         super().__init__(name="audio_triplet")
-        self.export = export.Model(path)
+        self.export = saved_model.Model(path)
         self._weights = self.export.variables  # so that `variables` lists them
         self.sample_rate = int(features.DEFAULT.sample_rate)
         self.scene_embedding_size = int(self.export.embedding_size)

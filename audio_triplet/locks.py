@@ -21,6 +21,8 @@ from collections.abc import Iterator
 
 from absl import logging
 
+from audio_triplet.errors import LockedError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -34,10 +36,6 @@ _LEFTOVER = re.compile(
 )
 
 _held: dict[str, int] = {}  # real path → how often this process has taken it
-
-
-class LockedError(RuntimeError):
-    """Another process is writing the folder; the message names both."""
 
 
 @contextlib.contextmanager
@@ -94,7 +92,8 @@ def _take(path: str, folder: str) -> int:
             ) from None
         except OSError as error:
             logging.warning(
-                "%s: cannot be locked (%s); see to it that no other process writes it", folder,
+                "%s: cannot be locked (%s); see to it that no other process writes it",
+                folder,
                 error.strerror,
             )
             return descriptor

@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras import layers
 
 from audio_triplet import features
-from audio_triplet.config import EncoderConfig
+from audio_triplet.config import EncoderConfig, FrontEndConfig
 
 _SCALING = "scaling"
 
@@ -28,10 +28,10 @@ def build_encoder(
     normalisation: str = "default",
     pooling: str = "mean",
     input_scaling: bool = False,
-    input_level: bool = False,
+    normalize_loudness: bool = False,
     precision: str = "float32",
     seed: int = 0,
-    front_end: features.FrontEndConfig = features.DEFAULT,
+    front_end: FrontEndConfig = features.DEFAULT,
 ) -> keras.Model:
     """Builds an encoder.
 
@@ -48,7 +48,7 @@ def build_encoder(
       pooling: `mean` over time and frequency, or `time`: mean and maximum over time beside each
         other, each frequency kept apart, so that the linear layer sees where a sound lies.
       input_scaling: Whether the network begins by scaling each band, see `scale_input`.
-      input_level: Whether before that each patch is brought to one level, see `Level`.
+      normalize_loudness: Whether before that each patch is brought to one level, see `Level`.
       precision: Keras dtype policy of the layers, `float32` or `mixed_bfloat16`. Pooling over the
         last map, the linear layer and the normalisation are float32 in either.
       seed: Seed of the initial weights.
@@ -62,14 +62,20 @@ def build_encoder(
     """
     # Refuses what is wrong.
     EncoderConfig(
-        architecture, embedding_size, width, normalisation, pooling, input_scaling, input_level
+        architecture,
+        embedding_size,
+        width,
+        normalisation,
+        pooling,
+        input_scaling,
+        normalize_loudness,
     )
     if normalisation == "default":
         normalisation = "batch" if architecture == "resnet50" else "none"
     block = _Blocks(width, normalisation, precision, keras.random.SeedGenerator(seed))
     inputs = keras.Input([front_end.patch_frames, front_end.mel_bands], name="log_mel")
     x = inputs
-    if input_level:
+    if normalize_loudness:
         x = Level(front_end.log_offset, dtype="float32", name="level")(x)
     if input_scaling:
         x = BandScaling(dtype="float32", name=_SCALING)(x)
@@ -82,7 +88,9 @@ def build_encoder(
         pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
         # [batch, channels]
     x = layers.Dense(
-        embedding_size, dtype="float32", name="embedding",
+        embedding_size,
+        dtype="float32",
+        name="embedding",
         kernel_initializer=keras.initializers.GlorotUniform(block.next_seed()),
     )(pooled)
     outputs = UnitNorm(dtype="float32", name="unit")(x)
@@ -159,8 +167,14 @@ class _Blocks:
         channels = max(1, round(channels * self.width))
         plain = self.normalisation == "none"
         x = layers.Conv2D(
-            channels, size, stride, padding="same", use_bias=plain, dtype=self.precision,
-            kernel_initializer=keras.initializers.HeNormal(self.next_seed()), name=name,
+            channels,
+            size,
+            stride,
+            padding="same",
+            use_bias=plain,
+            dtype=self.precision,
+            kernel_initializer=keras.initializers.HeNormal(self.next_seed()),
+            name=name,
         )(x)
         if not plain:
             x = FusedBatchNormalization(dtype=self.precision, name=f"{name}_norm")(x)
@@ -202,10 +216,19 @@ class BandScaling(layers.Layer):
     def build(self, input_shape):
         """Makes offset and scale, each float32[mels]."""
         for name, initial in (("offset", "zeros"), ("scale", "ones")):
-            setattr(self, name, self.add_weight(
-                name=name, shape=[input_shape[-1]], initializer=initial, trainable=False,
-                dtype="float32", autocast=False, aggregation="mean",
-            ))
+            setattr(
+                self,
+                name,
+                self.add_weight(
+                    name=name,
+                    shape=[input_shape[-1]],
+                    initializer=initial,
+                    trainable=False,
+                    dtype="float32",
+                    autocast=False,
+                    aggregation="mean",
+                ),
+            )
 
     def call(self, inputs):
         """float32[batch, frames, mels] → the same shape."""
@@ -245,10 +268,16 @@ class FusedBatchNormalization(layers.Layer):
 
     def build(self, input_shape):
         """Makes scale, offset and the two moving statistics, each float32[channels]."""
+
         def weight(name, initial, trainable):
             return self.add_weight(
-                name=name, shape=[input_shape[-1]], initializer=initial, trainable=trainable,
-                dtype="float32", autocast=False, aggregation="mean",
+                name=name,
+                shape=[input_shape[-1]],
+                initializer=initial,
+                trainable=trainable,
+                dtype="float32",
+                autocast=False,
+                aggregation="mean",
             )
 
         self.gamma = weight("gamma", "ones", True)
@@ -261,8 +290,13 @@ class FusedBatchNormalization(layers.Layer):
         scale, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         if not training:
             outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
-                inputs, scale, offset, tf.convert_to_tensor(self.moving_mean),
-                tf.convert_to_tensor(self.moving_variance), self.epsilon, is_training=False,
+                inputs,
+                scale,
+                offset,
+                tf.convert_to_tensor(self.moving_mean),
+                tf.convert_to_tensor(self.moving_variance),
+                self.epsilon,
+                is_training=False,
             )
             return outputs
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(

@@ -28,8 +28,10 @@ def is_remote(path) -> bool:
 
 def join(folder: str, *names: str) -> str:
     """`os.path.join` that keeps an address's forward slashes on every system."""
-    return "/".join([folder.rstrip("/"), *names]) if is_remote(folder) else os.path.join(
-        folder, *names
+    return (
+        "/".join([folder.rstrip("/"), *names])
+        if is_remote(folder)
+        else os.path.join(folder, *names)
     )
 
 

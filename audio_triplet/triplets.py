@@ -1,7 +1,7 @@
 """The paper's constraints: from patches of mel energies to positives (paper.md, The constraints).
 
 `gaussian_noise`, `translate` and `mix` are the constraints that make a positive out of the anchor;
-temporal proximity and explicit labels pick one from elsewhere (`audio_triplet.pipeline`).
+temporal proximity and explicit labels pick one from elsewhere (`audio_triplet.data.batching`).
 `make_triplets` shares a batch out among the constraints. Everything is a batched TensorFlow op on
 *linear* mel energies with stateless seeds, so that it runs inside tf.data or on a device alike.
 """
@@ -17,6 +17,7 @@ KINDS = (*CONSTRAINTS, EXPLICIT, COMBINED)
 """What `TripletConfig.pattern` counts."""
 
 _WITH_NEIGHBOUR = ("proximity", EXPLICIT, COMBINED)
+
 
 def gaussian_noise(mel_energies, seed, sigma: float = 0.5) -> tf.Tensor:
     """Multiplicative noise: x · (1 + |ε|), ε ~ N(0, σ²) drawn for every cell.
@@ -215,7 +216,10 @@ def make_positives(draws: Mapping[str, tf.Tensor], neighbour, seed, config: Trip
         else:
             positive, valid = neighbour, valid & tf.gather(has_neighbour, at)
         for parts, part in (
-            (where, at), (positives, positive), (negatives, negative), (valids, valid)
+            (where, at),
+            (positives, positive),
+            (negatives, negative),
+            (valids, valid),
         ):
             parts.append(part)
 

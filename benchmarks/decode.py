@@ -2,7 +2,7 @@
 
     python -m benchmarks.decode --corpus=esc50:DIR
 
-Per format: `audio.load_audio` with the NumPy front end; the same through `FilePieces` in tf.data;
+Per format: `audio.load_audio` with the NumPy front end; the same through `FileChunks` in tf.data;
 the same steps done separately with nothing around them (soundfile, soxr, front end); everything in
 the graph (tensorflow-io, polyphase convolution); librosa; and the path of VGGish's own script
 (soundfile, resampy kaiser_best, NumPy front end). Goals: at least 10 times the resampy path where
@@ -69,8 +69,12 @@ def _candidates(paths: list[str], rate: int) -> dict:
     import soundfile
     import soxr
 
-    from audio_triplet import audio, features, graph_audio, piece_table, pieces
-    from data_prep import corpora
+    from audio_triplet import audio, features
+    from audio_triplet.audio import graph_decoding
+    from audio_triplet.corpora import registry
+    from audio_triplet.data import chunks
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.file_source import FileChunks
 
     def ours():
         for path in paths:
@@ -83,16 +87,16 @@ def _candidates(paths: list[str], rate: int) -> dict:
                 waveform if rate == _RATE else soxr.resample(waveform, rate, _RATE)
             )
 
-    bad_files = piece_table.BadFiles()
-    table = piece_table.scan(corpora.load_corpus(f"folders:{os.path.dirname(paths[0])}"), bad_files)
-    stream = pieces.FilePieces(table, bad_files).in_order().repeat(_PASSES)
+    bad_files = BadFiles()
+    table = chunks.scan(registry.load_corpus(f"folders:{os.path.dirname(paths[0])}"), bad_files)
+    stream = FileChunks(table, bad_files).in_order().repeat(_PASSES)
 
     def pipeline():
         for _ in stream:  # to its end: nothing is read ahead for a later turn
             pass
 
     found = {_OURS: ours, _PIPELINE: pipeline, _SEPARATE: separately}
-    if graph_audio.tensorflow_io_works():
+    if graph_decoding.tensorflow_io_works():
         found[_GRAPH] = functools.partial(_in_graph(), paths)
     if not harness.absent("librosa"):
         found["librosa.load (soxr), librosa's front end"] = functools.partial(_librosa, paths)
@@ -105,11 +109,12 @@ def _candidates(paths: list[str], rate: int) -> dict:
 def _in_graph():
     import tensorflow as tf
 
-    from audio_triplet import features, graph_audio
+    from audio_triplet import features
+    from audio_triplet.audio import graph_decoding
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def energies(path):
-        return features.mel_energies(graph_audio.load(path))
+        return features.mel_energies(graph_decoding.load(path))
 
     return lambda paths: [energies(path) for path in paths]
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.embedding --corpus=esc50:DIR
 
-Ours is what `audio-triplet-embed` does, with an exported encoder. PyTorch has the same encoder with
+Ours is what `audio-triplet embed` does, with an exported encoder. PyTorch has the same encoder with
 the same weights, channels last in float32: once fed as well as we could (soundfile and soxr in
 threads, torch.stft, full batches from any files), once as one would type it (librosa.load, a file
 at a time). Ours is also timed with --precision=auto, which is bfloat16 where the hardware is faster
@@ -28,7 +28,7 @@ _SECONDS = 10.56
 _BATCH = 64
 _WIDTH = flags.DEFINE_float("width", 1.0, "Width of the vggish encoder.")
 _FILES = flags.DEFINE_integer("files", 24, "Sound files.", lower_bound=2)
-_OURS = "ours, audio-triplet-embed"
+_OURS = "ours, audio-triplet embed"
 _FASTER = "ours, --precision=auto"
 
 
@@ -39,14 +39,15 @@ def measure() -> list[harness.Table]:
 
 
 def _rate_table(folder: str) -> harness.Table:
-    from audio_triplet import export, models
+    from audio_triplet import models
+    from audio_triplet.embeddings import saved_model
 
     sounds = harness.sounds(_FILES.value, _SECONDS, _FILE_RATE)
     paths = harness.write_sounds(os.path.join(folder, "flac"), sounds, _FILE_RATE, "flac")
     encoder = models.build_encoder("vggish", width=_WIDTH.value)
     model = os.path.join(folder, "model")
     told = {"architecture": "vggish", "width": _WIDTH.value}
-    export.export(encoder, model, {"model": told})
+    saved_model.export(encoder, model, {"model": told})
     calls = {
         name: functools.partial(
             _ours(model, precision), os.path.dirname(paths[0]), os.path.join(folder, precision)
@@ -72,16 +73,17 @@ def _rate_table(folder: str) -> harness.Table:
 
 
 def _ours(model: str, precision: str = "float32"):
-    from audio_triplet import archive, export
+    from audio_triplet.commands import inputs
     from audio_triplet.config import EmbedConfig
-    from experiments import inputs
+    from audio_triplet.embeddings import saved_model
+    from audio_triplet.embeddings.folder import embed_to_folder
 
-    loaded = export.Model(model, precision)
+    loaded = saved_model.Model(model, precision)
     config = EmbedConfig(batch_size=_BATCH, threads=harness.cores())
 
     def run(sounds: str, output_dir: str) -> None:
         manifest, names = inputs.load_inputs([sounds])
-        archive.embed_to_folder(loaded, manifest, names, output_dir, config, overwrite=True)
+        embed_to_folder(loaded, manifest, names, output_dir, config, overwrite=True)
 
     return run
 
@@ -162,10 +164,11 @@ def embed_copies(model: str, path: str, count: int) -> float:
 
 
 def _memory_table(folder: str) -> harness.Table:
-    from audio_triplet import export, models
+    from audio_triplet import models
+    from audio_triplet.embeddings import saved_model
 
     model = os.path.join(folder, "small")
-    export.export(models.build_encoder("vggish", width=0.25), model, {})
+    saved_model.export(models.build_encoder("vggish", width=0.25), model, {})
     path = os.path.join(folder, "flac", "00000.flac")
     table = harness.Table(
         "Embedding an archive: growth",

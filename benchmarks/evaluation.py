@@ -130,9 +130,7 @@ def _peer_table() -> harness.Table:
             embeddings, labels
         ),
     }
-    table.compare(
-        harness.interleaved(pairs, harness.repeats()), 1, "/s", "query by example, ours"
-    )
+    table.compare(harness.interleaved(pairs, harness.repeats()), 1, "/s", "query by example, ours")
     classifier = {
         "classifier mAP, ours": lambda: metrics.average_precision_per_class(labels, scores),
         "classifier mAP, scikit-learn": lambda: average_precision_score(
@@ -159,7 +157,9 @@ def _growth_table() -> harness.Table:
     for (segments, classes), taken in harness.interleaved(calls, repeats=3).items():
         pairs = segments * (segments - 1) / 2
         table.add(
-            f"{segments:,} segments, {classes} classes", taken.median, "s",
+            f"{segments:,} segments, {classes} classes",
+            taken.median,
+            "s",
             more={
                 "ns a pair": taken.median / pairs * 1e9,
                 "ns a pair and class": taken.median / pairs / classes * 1e9,

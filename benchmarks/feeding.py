@@ -38,7 +38,9 @@ def feeding(folder: str) -> harness.Table:
     table.goal("joint triplets a second", _BATCHES * _BATCH / taken["joint"].median, 20000)
     table.goal(
         "making the four kinds, times the cost of reading them",
-        taken["reading"].times_as_fast_as(taken["joint"]) - 1, 3, at_most=True,
+        taken["reading"].times_as_fast_as(taken["joint"]) - 1,
+        3,
+        at_most=True,
     )
     return table
 
@@ -65,7 +67,9 @@ def growth(folder: str) -> harness.Table:
         times = share * measurement.times_as_fast_as(taken[base]) ** -1
         worst = max(worst, times)
         table.add(
-            name, 1e6 * measurement.median / (_BATCHES * cases[name][2]), "µs/triplet",
+            name,
+            1e6 * measurement.median / (_BATCHES * cases[name][2]),
+            "µs/triplet",
             more={"× the first": times},
         )
     table.goal("slowest, times the first", worst, 1.25, at_most=True)
@@ -74,17 +78,19 @@ def growth(folder: str) -> harness.Table:
 
 def on_the_fly(folder: str) -> harness.Table:
     """Triplets from sound files, the first time and from the cache of decoded sound."""
-    from audio_triplet import energy_cache, piece_table, pieces
-    from data_prep import corpora
+    from audio_triplet.corpora import registry
+    from audio_triplet.data import chunks, decoded_cache
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.file_source import FileChunks
 
     sounds = os.path.join(folder, "sounds")
     harness.write_sounds(sounds, harness.sounds(64, 10, 44100), 44100, "flac")
     batch = 32
 
     def source(cache):
-        bad = piece_table.BadFiles()
-        table = piece_table.scan(corpora.load_corpus(f"folders:{sounds}"), bad)
-        return pieces.FilePieces(table, bad, cache=cache)
+        bad = BadFiles()
+        table = chunks.scan(registry.load_corpus(f"folders:{sounds}"), bad)
+        return FileChunks(table, bad, cache=cache)
 
     table = harness.Table(
         "Feeding from sound files", f"one core, 10 s of 44.1 kHz FLAC, joint, batches of {batch}"
@@ -92,7 +98,7 @@ def on_the_fly(folder: str) -> harness.Table:
     calls = {
         "decoded each time": consume(source(None), "joint", batch),
         "decoded once, --cache_dir": consume(
-            source(energy_cache.EnergyCache(os.path.join(folder, "cache"), 1)), "joint", batch
+            source(decoded_cache.EnergyCache(os.path.join(folder, "cache"), 1)), "joint", batch
         ),
     }
     taken = harness.interleaved(calls, harness.repeats())
@@ -102,15 +108,16 @@ def on_the_fly(folder: str) -> harness.Table:
 
 def consume(source, kind: str, batch: int):
     """A function that takes batches of a kind of triplets."""
-    from audio_triplet import pipeline
     from audio_triplet.config import PipelineConfig, TripletConfig
+    from audio_triplet.data import batching
 
-    made = pipeline.triplet_batches(source, TripletConfig(constraints=kind), PipelineConfig(batch))
+    made = batching.triplet_batches(source, TripletConfig(constraints=kind), PipelineConfig(batch))
     return taking(made)
 
 
 def taking(dataset):
     """A function that takes the first `_BATCHES` elements of a dataset and no more."""
+
     def take():
         for _ in dataset.take(_BATCHES):
             pass
@@ -122,16 +129,19 @@ def reading(source, batch: int):
     """A function that draws anchors and neighbours and makes nothing of them."""
     import tensorflow as tf
 
-    from audio_triplet import pipeline
     from audio_triplet.config import TripletConfig
+    from audio_triplet.data import batching
 
     patches = source.patches()
 
     def draw(first_visit):
         handles, epochs = patches.visited(0, first_visit + tf.range(batch, dtype=tf.int64))
-        places = pipeline.draw_places(
+        places = batching.draw_places(
             patches.outline(handles) | {"epoch": epochs},
-            lambda starts: patches.patch_energies(handles, starts), 1, TripletConfig(), 0,
+            lambda starts: patches.patch_energies(handles, starts),
+            1,
+            TripletConfig(),
+            0,
         )
         return [patches.cut(handles, places["starts"][:, 0, which]) for which in (0, 1)]
 
@@ -142,13 +152,14 @@ def one_by_one(source, batch: int):
     """A function that reads whole records in order and cuts a triplet out of each."""
     import tensorflow as tf
 
-    from audio_triplet import pipeline, triplets
+    from audio_triplet import triplets
     from audio_triplet.config import TripletConfig
+    from audio_triplet.data import batching
 
     config = TripletConfig()
 
     def draw(piece):
-        drawn = pipeline.draw_patches(piece | {"epoch": tf.constant(0, tf.int64)}, 1, config, 0)
+        drawn = batching.draw_patches(piece | {"epoch": tf.constant(0, tf.int64)}, 1, config, 0)
         return {name: tensor[0] for name, tensor in drawn.items()}
 
     def make(number, draws):
@@ -163,28 +174,38 @@ def open_shards(folder: str, recordings: int, frames: int):
     import numpy as np
     import tensorflow as tf
 
-    from audio_triplet import prepared_info, shards
-    from audio_triplet.manifest import key_of
+    from audio_triplet.data import prepared, shard_format, shard_source
+    from audio_triplet.data.manifest import key_of
 
     place = os.path.join(folder, f"{recordings}x{frames}")
     if not os.path.exists(place):
         os.makedirs(place)
         random = np.random.default_rng(0)
         stock = np.exp(random.normal(-1, 1.5, (4000 + frames, 64))).astype(np.float32)
-        name = prepared_info.shard_name("train", 0, 1)
+        name = prepared.shard_name("train", 0, 1)
         with tf.io.TFRecordWriter(os.path.join(place, name)) as writer:
             for number in range(recordings):
                 begin = random.integers(4000)
-                writer.write(shards.encode({
-                    "mel_energies": stock[begin : begin + frames], "frames": frames,
-                    "recording": key_of(number), "piece": key_of(number, 0),
-                    "segment": number, "position": 0, "labels": np.arange(10) == number % 10,
-                }, 0, 1))
+                writer.write(
+                    shard_format.encode(
+                        {
+                            "mel_energies": stock[begin : begin + frames],
+                            "frames": frames,
+                            "recording": key_of(number),
+                            "piece": key_of(number, 0),
+                            "segment": number,
+                            "position": 0,
+                            "labels": np.arange(10) == number % 10,
+                        },
+                        0,
+                        1,
+                    )
+                )
         seconds = recordings * frames / 100
-        split = prepared_info.SplitInfo((name,), recordings, recordings, 1, seconds)
-        info = prepared_info.PreparedInfo("generated", "", tuple("abcdefghij"), {"train": split})
+        split = prepared.SplitInfo((name,), recordings, recordings, 1, seconds)
+        info = prepared.PreparedInfo("generated", "", tuple("abcdefghij"), {"train": split})
         info.write(place)
-    return shards.ShardPieces(place)
+    return shard_source.ShardChunks(place)
 
 
 if __name__ == "__main__":

@@ -75,9 +75,7 @@ def by_librosa(clips: np.ndarray) -> np.ndarray:
     import librosa
 
     weights = _weights()
-    spectrum = librosa.stft(
-        clips, n_fft=512, hop_length=160, window=_window(), center=False
-    )
+    spectrum = librosa.stft(clips, n_fft=512, hop_length=160, window=_window(), center=False)
     # Its own frames are as long as the transform: so those of 400 that reach further are lost.
     return np.swapaxes(np.einsum("...ft,fm->...mt", np.abs(spectrum), weights, optimize=True), 1, 2)
 
@@ -97,7 +95,11 @@ def by_torch_stft(clips: np.ndarray) -> np.ndarray:
 
     with torch.inference_mode():
         spectrum = torch.stft(
-            torch.from_numpy(clips), 512, 160, window=torch.from_numpy(_window()), center=False,
+            torch.from_numpy(clips),
+            512,
+            160,
+            window=torch.from_numpy(_window()),
+            center=False,
             return_complex=True,
         )
         return (spectrum.abs().transpose(1, 2) @ torch.from_numpy(_weights())).numpy()
@@ -155,7 +157,9 @@ def measure() -> list[harness.Table]:
     ours = taken[_OURS]
     for name, measurement in taken.items():
         table.add(
-            name, clips.size / _RATE / measurement.median, "× real time",
+            name,
+            clips.size / _RATE / measurement.median,
+            "× real time",
             ours=None if "ours" in name else ours.times_as_fast_as(measurement),
             more={"largest difference in log mel": f"{error[name]:.0e}"},
         )

@@ -44,14 +44,20 @@ from importlib import metadata
 import numpy as np
 from absl import app, flags
 
-from audio_triplet import cli, storage
+from audio_triplet import storage
+from audio_triplet.commands import terminal
+from audio_triplet.errors import UsageError
 
 PEERS = ("torch", "librosa", "resampy", "faiss-cpu", "kaldi-native-fbank")
 """Packages of the extra `bench`."""
 
 _THREADS = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
 )
 _PINNED = "AUDIO_TRIPLET_BENCHMARK_CORES"
 
@@ -246,8 +252,7 @@ class Table:
             "note": any(row.note for row in self.rows),
         }
         header = ["", "", *columns, *(name for name, any_row in shown.items() if any_row)]
-        lines = [f"### {self.title}", "", self.about, "", _line(header),
-                 "|" + "---|" * len(header)]
+        lines = [f"### {self.title}", "", self.about, "", _line(header), "|" + "---|" * len(header)]
         for row in self.rows:
             cells = [row.name, "–" if row.value is None else f"{_cell(row.value)} {row.unit}"]
             cells += [_cell(row.more.get(column, "")) for column in columns]
@@ -333,9 +338,9 @@ def main(
         if cores is not None and os.environ.get(_PINNED) != str(cores):
             _pin(cores)
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-        cli.quiet_tensorflow()
+        terminal.quiet_tensorflow()
         stage = os.path.splitext(os.path.basename(sys.argv[0]))[0]
-        with cli.clear_errors(stage):
+        with terminal.clear_errors(stage):
             measured = measure()
             if flags.FLAGS.output_dir:
                 by_part = measured if isinstance(measured, dict) else {stage: measured}
@@ -355,7 +360,7 @@ def write(
       name: Of the files.
       parts: All there are, in order.
     """
-    from experiments.provenance import provenance
+    from audio_triplet.provenance import provenance
 
     where = provenance()
     for package in PEERS:
@@ -389,13 +394,21 @@ def _markdown(content: Mapping[str, dict]) -> str:
             f"{versions}."
         )
         origins.setdefault(origin, []).append(part)
-    return "\n".join([
-        "# Benchmarks", "",
-        "Medians of interleaved repeats.", "",
-        *(f"- {', '.join(named)}: {origin}" for origin, named in origins.items()), "",
-        *(Table.from_dict(table).markdown() for told in content.values()
-          for table in told["tables"]),
-    ])
+    return "\n".join(
+        [
+            "# Benchmarks",
+            "",
+            "Medians of interleaved repeats.",
+            "",
+            *(f"- {', '.join(named)}: {origin}" for origin, named in origins.items()),
+            "",
+            *(
+                Table.from_dict(table).markdown()
+                for told in content.values()
+                for table in told["tables"]
+            ),
+        ]
+    )
 
 
 def _pin(cores: int) -> None:
@@ -428,7 +441,10 @@ def in_child(function: str, cores: int | None = None, **arguments) -> tuple[obje
         call = json.dumps([function, arguments, answer.name, cores])
         done = subprocess.run(
             [sys.executable, "-c", "from benchmarks import harness; harness.answer_parent()"],
-            input=call, text=True, check=False, cwd=_ROOT,
+            input=call,
+            text=True,
+            check=False,
+            cwd=_ROOT,
         )
         if done.returncode:
             raise RuntimeError(f"{function} failed in its process (exit code {done.returncode})")
@@ -446,7 +462,7 @@ def answer_parent() -> None:
         os.dup2(read_end, 0)
         _pin(cores)
         os.execv(sys.executable, sys.orig_argv)
-    cli.quiet_tensorflow()
+    terminal.quiet_tensorflow()
     module, name = function.split(":")
     result = getattr(importlib.import_module(module), name)(**arguments)
     with open(answer, "w", encoding="utf-8") as file:
@@ -487,14 +503,15 @@ def sounds(count: int, seconds: float, rate: int) -> list[np.ndarray]:
     if not corpus:
         return [_generated(samples, rate, seed) for seed in range(count)]
     from audio_triplet import audio
-    from data_prep import corpora
+    from audio_triplet.corpora import registry
+    from audio_triplet.errors import AudioError
 
-    paths = corpora.load_corpus(corpus).frame["path"].unique()
+    paths = registry.load_corpus(corpus).frame["path"].unique()
     stream, found = np.zeros(0, np.float32), []
     for place in np.random.default_rng(0).permutation(len(paths)):
         try:
             sound = audio.load_audio(paths[place], rate)
-        except audio.AudioError:
+        except AudioError:
             continue
         if np.abs(sound).max() > 1e-3:
             stream = np.concatenate([stream, sound])
@@ -503,7 +520,7 @@ def sounds(count: int, seconds: float, rate: int) -> list[np.ndarray]:
             stream = stream[samples:]
         if len(found) == count:
             return found
-    raise cli.UsageError(
+    raise UsageError(
         f"{corpus}: holds less than {count * seconds:.0f} s of sound; "
         "leave --corpus out to measure on generated sounds"
     )

@@ -43,9 +43,9 @@ def build(folder: str, dtype: str) -> None:
     """An index of the vectors, 20 a file."""
     import pandas as pd
 
-    from audio_triplet import index_writer
-    from audio_triplet.archive import EmbeddingSet
-    from audio_triplet.manifest import Manifest
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
+    from audio_triplet.search import index_writer
 
     with index_writer.Writer(folder, **_WHOSE, dtype=dtype) as writer:
         files = 10_000
@@ -53,12 +53,21 @@ def build(folder: str, dtype: str) -> None:
         for part in range(_VECTORS // rows):
             paths = [f"/sounds/{part}-{number}.wav" for number in range(files)]
             start = np.tile(np.arange(_EACH) * 0.96, files)
-            writer.add(EmbeddingSet(
-                Manifest(pd.DataFrame({"path": paths})), np.zeros((files, 2), np.int64),
-                vectors(rows, part), np.repeat(np.arange(files, dtype=np.int32), _EACH), start,
-                start + 0.975, np.ones(rows, np.float32), _WHOSE["model"], _WHOSE["model_digest"],
-                "patch", 0.96,
-            ))
+            writer.add(
+                EmbeddingSet(
+                    Manifest(pd.DataFrame({"path": paths})),
+                    np.zeros((files, 2), np.int64),
+                    vectors(rows, part),
+                    np.repeat(np.arange(files, dtype=np.int32), _EACH),
+                    start,
+                    start + 0.975,
+                    np.ones(rows, np.float32),
+                    _WHOSE["model"],
+                    _WHOSE["model_digest"],
+                    "patch",
+                    0.96,
+                )
+            )
 
 
 _WHOSE = {"model": "/generated", "model_digest": "0" * 64, "dim": _DIM}
@@ -68,7 +77,7 @@ def accelerate(folder: str, kind: str) -> dict:
     """Builds FAISS of an index; to be called in a process of its own, for its peak memory."""
     import dataclasses
 
-    from audio_triplet import index_writer
+    from audio_triplet.search import index_writer
 
     with index_writer.Writer(folder, **_WHOSE) as writer:
         return dataclasses.asdict(writer.accelerate(kind, 0.95))
@@ -76,7 +85,7 @@ def accelerate(folder: str, kind: str) -> dict:
 
 def queries(folder: str, count: int = 64) -> np.ndarray:
     """float32[count, 128]: sounds of the index, heard with another difference."""
-    from audio_triplet import index
+    from audio_triplet.search import index
 
     _, found = index.Index(folder).sample(count, seed=1)
     found = found + 0.02 * np.random.default_rng(2).standard_normal(found.shape)
@@ -85,10 +94,11 @@ def queries(folder: str, count: int = 64) -> np.ndarray:
 
 def search_table(folder: str) -> harness.Table:
     """Milliseconds a query."""
-    from audio_triplet import index
+    from audio_triplet.search import index
+    from audio_triplet.search.index_format import DTYPES
 
     table = harness.Table("Search", f"top 10 of {_VECTORS:,} × {_DIM}, files in the page cache")
-    folders = {dtype: os.path.join(folder, dtype) for dtype in index.DTYPES}
+    folders = {dtype: os.path.join(folder, dtype) for dtype in DTYPES}
     for dtype, place in folders.items():
         build(place, dtype)
     asked = queries(folders["float32"])
@@ -127,14 +137,22 @@ def search_table(folder: str) -> harness.Table:
             told["kind"]: one(lambda query: found.search(query, 10)),
             "exact": one(lambda query: exact.search(query, 10)),  # opened before there was FAISS
         },
-        20 * harness.repeats(), warm_up=5,
+        20 * harness.repeats(),
+        warm_up=5,
     )
     milliseconds = 1000 * taken[told["kind"]].median
-    table.add(told["kind"], milliseconds, "ms", more={
-        "recall@10": told["recall"], "build s": told["build_seconds"], "peak GB": peak,
-        "file GB": told["bytes"] / 1e9,
-        "× as fast as exact": taken[told["kind"]].times_as_fast_as(taken["exact"]),
-    })
+    table.add(
+        told["kind"],
+        milliseconds,
+        "ms",
+        more={
+            "recall@10": told["recall"],
+            "build s": told["build_seconds"],
+            "peak GB": peak,
+            "file GB": told["bytes"] / 1e9,
+            "× as fast as exact": taken[told["kind"]].times_as_fast_as(taken["exact"]),
+        },
+    )
     table.goal(f"{told['kind']}: recall@10", told["recall"], 0.95)
     table.goal(f"{told['kind']}: milliseconds", milliseconds, 5, at_most=True)
     return table
@@ -148,10 +166,11 @@ def _add_times(table: harness.Table, taken, ours: str) -> None:
 
 def small_model(folder: str) -> str:
     """A quarter-width encoder with random weights, exported."""
-    from audio_triplet import export, models
+    from audio_triplet import models
+    from audio_triplet.embeddings import saved_model
 
     path = os.path.join(folder, "export")
-    export.export(models.build_encoder(width=0.25), path, {})
+    saved_model.export(models.build_encoder(width=0.25), path, {})
     return path
 
 
@@ -161,12 +180,12 @@ def embed_recording(model: str, path: str) -> float:
 
     import pandas as pd
 
-    from audio_triplet import archive, export
-    from audio_triplet.manifest import Manifest
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings import embed, saved_model
 
-    loaded = export.Model(model)
+    loaded = saved_model.Model(model)
     begin = time.perf_counter()
-    [found] = archive.embed(loaded, Manifest(pd.DataFrame({"path": [path]})))
+    [found] = embed.embed(loaded, Manifest(pd.DataFrame({"path": [path]})))
     return found.seconds / (time.perf_counter() - begin)
 
 
@@ -174,11 +193,12 @@ def embed_table(folder: str) -> harness.Table:
     """Hours of sound a minute, and memory."""
     import pandas as pd
 
-    from audio_triplet import archive, audio, export
-    from audio_triplet.manifest import Manifest
+    from audio_triplet import audio
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings import embed, saved_model
 
     model_path = small_model(folder)
-    model = export.Model(model_path)
+    model = saved_model.Model(model_path)
     table = harness.Table(
         "Embedding", f"{_FILES} FLAC files of {_FILE_SECONDS:g} s, 44.1 kHz; width 0.25"
     )
@@ -192,13 +212,13 @@ def embed_table(folder: str) -> harness.Table:
 
     taken = harness.interleaved(
         {
-            "audio_triplet.archive": lambda: list(archive.embed(model, manifest)),
+            "audio_triplet.embeddings.embed": lambda: list(embed.embed(model, manifest)),
             "one call of the model a file": a_call_a_file,
         },
         harness.repeats(),
     )
     hours = _FILES * _FILE_SECONDS / 3600
-    table.compare(taken, work=60 * hours, unit="hours/min", ours="audio_triplet.archive")
+    table.compare(taken, work=60 * hours, unit="hours/min", ours="audio_triplet.embeddings.embed")
     peaks = {}
     minute = np.concatenate(sounds)[: 60 * 44_100]
     for hours in (1, 10):

@@ -23,14 +23,18 @@ def measure() -> list[harness.Table]:
         taken[size] = harness.interleaved(calls, harness.repeats())
         for name, measurement in taken[size].items():
             speed.add(
-                f"{name}, {size:,} × {size:,}", 1e3 * measurement.median, "ms",
+                f"{name}, {size:,} × {size:,}",
+                1e3 * measurement.median,
+                "ms",
                 more={"ns a pair": 1e9 * measurement.median / size**2},
-                ours=None if name == "tiled"
+                ours=None
+                if name == "tiled"
                 else taken[size]["tiled"].times_as_fast_as(measurement),
             )
         speed.goal(
             f"tiled, of the speed of all at once, at {size:,}",
-            taken[size]["tiled"].times_as_fast_as(taken[size]["all at once"]), 0.9,
+            taken[size]["tiled"].times_as_fast_as(taken[size]["all at once"]),
+            0.9,
         )
 
     memory = harness.Table("Mining, memory", "growth of the peak, each in a process of its own")
@@ -40,7 +44,9 @@ def measure() -> list[harness.Table]:
             answer, _ = harness.in_child("benchmarks.mining:weigh", size=size, tile=_WAYS[name])
             answers[name, size] = answer
             memory.add(
-                f"{name}, {size:,} × {size:,}", answer["gigabytes"], "GB",
+                f"{name}, {size:,} × {size:,}",
+                answer["gigabytes"],
+                "GB",
                 more={"seconds": answer["seconds"], "ns a pair": answer["seconds"] * 1e9 / size**2},
             )
     same = [answers[name, 4096]["checks"] for name in _WAYS]
@@ -100,7 +106,8 @@ def weigh(size: int, tile: int | None) -> dict:
     begin = time.perf_counter()
     call()
     return {
-        "gigabytes": harness.peak_gigabytes() - before, "checks": checks,
+        "gigabytes": harness.peak_gigabytes() - before,
+        "checks": checks,
         "seconds": time.perf_counter() - begin,
     }
 

@@ -25,10 +25,10 @@ def resamplers() -> dict:
     import soxr
     import tensorflow as tf
 
-    from audio_triplet import graph_audio
+    from audio_triplet.audio import graph_decoding
 
     in_graph = tf.function(
-        lambda waveform: graph_audio.resample(waveform, _RATE),
+        lambda waveform: graph_decoding.resample(waveform, _RATE),
         input_signature=[tf.TensorSpec([None], tf.float32)],
     )
     found = {
@@ -118,7 +118,9 @@ def measure() -> list[harness.Table]:
     )
     for name, measurement in taken.items():
         table.add(
-            name, sum(map(len, waveforms)) / _RATE / measurement.median, "× real time",
+            name,
+            sum(map(len, waveforms)) / _RATE / measurement.median,
+            "× real time",
             ours=None if name == _REFERENCE else taken[_REFERENCE].times_as_fast_as(measurement),
             more=faults(functions[name]) | differences[name],
         )

@@ -18,12 +18,21 @@ import time
 
 from absl import app, flags
 
-from audio_triplet import cli
+from audio_triplet.commands import terminal
+from audio_triplet.errors import UsageError
 from benchmarks import harness
 
 STAGES = (
-    "start_up", "front_end", "resamplers", "decode", "feeding", "mining", "training_step",
-    "embedding", "evaluation", "index",
+    "start_up",
+    "front_end",
+    "resamplers",
+    "decode",
+    "feeding",
+    "mining",
+    "training_step",
+    "embedding",
+    "evaluation",
+    "index",
 )
 
 
@@ -41,7 +50,7 @@ def main(argv):
     unknown = sorted(set(values.only) - set(STAGES))
     if unknown:
         raise app.UsageError(f"--only={','.join(unknown)}: the stages are {', '.join(STAGES)}")
-    with cli.clear_errors("benchmarks"):
+    with terminal.clear_errors("benchmarks"):
         goals = []
         for stage in values.only or STAGES:
             tables = run_stage(stage)
@@ -61,13 +70,16 @@ def run_stage(stage: str) -> list[harness.Table]:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            sys.executable, "-m", f"benchmarks.{stage}", f"--output_dir={folder}",
+            sys.executable,
+            "-m",
+            f"benchmarks.{stage}",
+            f"--output_dir={folder}",
             f"--repeats={values.repeats}",
         ]
         if values.corpus:
             command.append(f"--corpus={values.corpus}")
         if subprocess.run(command, check=False).returncode:
-            raise cli.UsageError(f"stage {stage} failed; --only= names the stages to run")
+            raise UsageError(f"stage {stage} failed; --only= names the stages to run")
         with open(os.path.join(folder, f"{stage}.json"), encoding="utf-8") as file:
             told = json.load(file)["parts"][stage]
             tables = [harness.Table.from_dict(table) for table in told["tables"]]

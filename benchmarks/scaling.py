@@ -30,7 +30,8 @@ from concurrent import futures
 import numpy as np
 from absl import flags
 
-from audio_triplet import cli, locks
+from audio_triplet import locks
+from audio_triplet.errors import UsageError
 from benchmarks import harness
 
 PARTS = ("one_core", "preparing", "kills", "shards", "losses", "manifest")
@@ -45,7 +46,7 @@ def measure() -> dict[str, list[harness.Table]]:
     values = flags.FLAGS
     unknown = sorted(set(values.parts) - set(PARTS))
     if unknown:
-        raise cli.UsageError(f"--parts={','.join(unknown)}: the parts are {', '.join(PARTS)}")
+        raise UsageError(f"--parts={','.join(unknown)}: the parts are {', '.join(PARTS)}")
     with tempfile.TemporaryDirectory(dir=values.work_dir or None) as folder:
         few = make_clips(os.path.join(folder, "few"), values.few_clips, values.seed + 1)
         prepared = os.path.join(folder, "few-prepared")
@@ -86,8 +87,13 @@ def command(clips: str, output_dir: str, *more: str) -> list[str]:
     """The command that prepares clips."""
     count = sum(len(names) for _, _, names in os.walk(clips))
     return [
-        sys.executable, "-m", "data_prep.prepare", f"--corpus=folders:{clips}",
-        f"--output_dir={output_dir}", f"--num_shards={max(4, math.ceil(count / 1000) * 2)}", *more,
+        sys.executable,
+        "-m",
+        "data_prep.prepare",
+        f"--corpus=folders:{clips}",
+        f"--output_dir={output_dir}",
+        f"--num_shards={max(4, math.ceil(count / 1000) * 2)}",
+        *more,
     ]
 
 
@@ -99,7 +105,8 @@ def measure_one_core(clips: str, output: str) -> harness.Table:
     """
     count = flags.FLAGS.few_clips
     table = harness.Table(
-        "Preparing, one core", f"{count} clips of {CLIP_SECONDS} s, {CLIP_RATE} Hz FLAC; processor "
+        "Preparing, one core",
+        f"{count} clips of {CLIP_SECONDS} s, {CLIP_RATE} Hz FLAC; processor "
         "time of one process with one thread, start-up excluded; medians of "
         f"{flags.FLAGS.repeats} runs",
     )
@@ -125,17 +132,23 @@ def measure_one_core(clips: str, output: str) -> harness.Table:
     )
     table.add("a clip", middle["a clip"] * 1000, "processor ms")
     table.add("a clip", 1 / middle["a clip"], "clips/s")
-    table.add("a clip, while another such process does the same", pair["a clip"] * 1000,
-              "processor ms", note="two cores can do "
-              f"{100 * middle['a clip'] / pair['a clip']:.0f} % of twice one core")
+    table.add(
+        "a clip, while another such process does the same",
+        pair["a clip"] * 1000,
+        "processor ms",
+        note=f"two cores can do {100 * middle['a clip'] / pair['a clip']:.0f} % of twice one core",
+    )
     table.add("reading headers and laying out, a clip", middle["layout"] * 1000, "processor ms")
     table.add("start-up of a process", middle["start-up"], "processor s")
-    table.add("peak memory of the process", middle["memory"], "GB",
-              note="TensorFlow's 0.5 GB included")
+    table.add(
+        "peak memory of the process", middle["memory"], "GB", note="TensorFlow's 0.5 GB included"
+    )
     for workers in (1, 100):
         table.add(
-            f"2 M clips on {workers} cores", AUDIOSET_CLIPS * middle["a clip"] / workers / 3600,
-            "hours", note="from the figure above, perfect scaling" if workers > 1 else "",
+            f"2 M clips on {workers} cores",
+            AUDIOSET_CLIPS * middle["a clip"] / workers / 3600,
+            "hours",
+            note="from the figure above, perfect scaling" if workers > 1 else "",
         )
     return table
 
@@ -143,26 +156,30 @@ def measure_one_core(clips: str, output: str) -> harness.Table:
 def prepare_few(clips: str, output: str) -> dict[str, float]:
     """Processor seconds of preparing; for a process of its own."""
     from audio_triplet.config import PrepareConfig
-    from data_prep import corpora, preparation
+    from audio_triplet.corpora import registry
+    from data_prep import preparation
+    from data_prep.engine import Engine
+    from data_prep.write_shards import write_shard
 
     began = {}
 
-    class OneThread(preparation.Engine):
+    class OneThread(Engine):
         def write_shards(self, folder, todo, resampler, advance):
             began["layout"] = time.process_time()
             for number, name in enumerate(todo):
-                preparation.write_shard(folder, name, resampler)
+                write_shard(folder, name, resampler)
                 if number == 0:  # in which TensorFlow is imported and starts its threads
                     began["first"] = time.process_time(), sum(list(todo.values())[1:])
                 yield name
 
     config = PrepareConfig(num_shards=4)
     start = time.process_time()
-    manifest = corpora.load_corpus(f"folders:{clips}")
+    manifest = registry.load_corpus(f"folders:{clips}")
     preparation.prepare(manifest, output, config, progress=False, engine=OneThread())
     first, pieces = began["first"]
     return {
-        "start-up": start, "layout": (began["layout"] - start) / len(manifest),
+        "start-up": start,
+        "layout": (began["layout"] - start) / len(manifest),
         "a clip": (time.process_time() - first) / pieces,
     }
 
@@ -172,7 +189,8 @@ def measure_preparing(few: str, folder: str) -> harness.Table:
     count, repeats = flags.FLAGS.clips, flags.FLAGS.repeats
     clips = make_clips(os.path.join(folder, "clips"), count, flags.FLAGS.seed)
     table = harness.Table(
-        "Preparing", f"{count} clips of {CLIP_SECONDS} s, {CLIP_RATE} Hz FLAC, by `python -m "
+        "Preparing",
+        f"{count} clips of {CLIP_SECONDS} s, {CLIP_RATE} Hz FLAC, by `python -m "
         "data_prep.prepare`, one Beam pipeline with as many worker processes as cores; start-up of "
         f"the pipeline and of the workers included, but where it says otherwise: there the seconds "
         f"that {flags.FLAGS.few_clips} clips take are taken off. Medians of {repeats} runs in "
@@ -199,30 +217,48 @@ def measure_preparing(few: str, folder: str) -> harness.Table:
     }
     rates = {}
     for cores, run in middle.items():
-        table.add(f"{cores} cores", count / run["seconds"], "clips/s", more={
-            "processor s a clip": run["processor"] / count,
-            "processors used": run["processor"] / run["seconds"],
-            "GB, after a third": run["third"], "GB, most": run["most"],
-        })
+        table.add(
+            f"{cores} cores",
+            count / run["seconds"],
+            "clips/s",
+            more={
+                "processor s a clip": run["processor"] / count,
+                "processors used": run["processor"] / run["seconds"],
+                "GB, after a third": run["third"],
+                "GB, most": run["most"],
+            },
+        )
         net = (count - flags.FLAGS.few_clips) / (run["seconds"] - run["start-up"])
-        table.add(f"{cores} cores, without start-up", net, "clips/s",
-                  more={f"s for {flags.FLAGS.few_clips} clips": run["start-up"]})
+        table.add(
+            f"{cores} cores, without start-up",
+            net,
+            "clips/s",
+            more={f"s for {flags.FLAGS.few_clips} clips": run["start-up"]},
+        )
         rates[cores] = count / run["seconds"], net
     for name, of in (("", 0), (", without start-up", 1)):
-        table.goal(f"two cores, of twice one core{name}", rates[2][of] / rates[1][of] / 2,
-                   GOAL_EFFICIENCY)
+        table.goal(
+            f"two cores, of twice one core{name}", rates[2][of] / rates[1][of] / 2, GOAL_EFFICIENCY
+        )
     table.goal(
         "processor time a clip on one worker, of that on two",
-        middle[1]["processor"] / middle[2]["processor"], GOAL_EFFICIENCY,
+        middle[1]["processor"] / middle[2]["processor"],
+        GOAL_EFFICIENCY,
     )
-    table.goal("memory at most, of that after a third", middle[2]["most"] / middle[2]["third"],
-               1.25, at_most=True)
+    table.goal(
+        "memory at most, of that after a third",
+        middle[2]["most"] / middle[2]["third"],
+        1.25,
+        at_most=True,
+    )
     table.goal("the same bytes on one core and two (1: yes)", float(found[1] == found[2]), 1)
     rate = count / middle[1]["seconds"]
     for workers in (1, 100):
         hours = AUDIOSET_CLIPS / (rate * workers) / 3600
         table.add(
-            f"2 M clips on {workers} workers", hours, "hours",
+            f"2 M clips on {workers} workers",
+            hours,
+            "hours",
             note="from the one-core rate above" + (", perfect scaling" if workers > 1 else ""),
         )
     return table
@@ -233,7 +269,10 @@ def timed(arguments: list[str], cores: int) -> dict[str, float]:
     allowed = sorted(os.sched_getaffinity(0))[:cores]
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, allowed),
     )
     memory, errors = [], []
@@ -287,21 +326,33 @@ def measure_kills(clips: str, undisturbed: str, folder: str) -> harness.Table:
     """Kills runs at random moments, and compares what they end with, with an undisturbed run."""
     values = flags.FLAGS
     table = harness.Table(
-        "Killed while preparing", f"{values.few_clips} clips; kill -9 at moments drawn evenly "
+        "Killed while preparing",
+        f"{values.few_clips} clips; kill -9 at moments drawn evenly "
         "from the time an undisturbed run takes, start-up excluded; then the run is started once "
         "more and not killed",
     )
     (killed, ended, resumed), _ = harness.in_child(
-        "benchmarks.scaling:kill_threads", clips=clips, output=os.path.join(folder, "killed"),
-        undisturbed=undisturbed, kills=values.kills, seed=values.seed,
+        "benchmarks.scaling:kill_threads",
+        clips=clips,
+        output=os.path.join(folder, "killed"),
+        undisturbed=undisturbed,
+        kills=values.kills,
+        seed=values.seed,
     )
-    table.add("kills of a process and its threads", killed, more={"with finished shards": resumed},
-              note=f"{ended} runs had ended before their moment came, and were compared too")
+    table.add(
+        "kills of a process and its threads",
+        killed,
+        more={"with finished shards": resumed},
+        note=f"{ended} runs had ended before their moment came, and were compared too",
+    )
     if values.beam_kills:
         resumed = kill_beam(clips, os.path.join(folder, "killed-beam"), values.beam_kills)
-        table.add("kills of a Beam pipeline", values.beam_kills,
-                  more={"with finished shards": resumed},
-                  note="in turns its driver alone, and driver and workers")
+        table.add(
+            "kills of a Beam pipeline",
+            values.beam_kills,
+            more={"with finished shards": resumed},
+            note="in turns its driver alone, and driver and workers",
+        )
     whole = digests(undisturbed)
     for name in ("killed", "killed-beam") if values.beam_kills else ("killed",):
         same = digests(os.path.join(folder, name)) == whole
@@ -320,9 +371,10 @@ def kill_threads(
     import tensorflow  # noqa: F401  Once, and not in every fork.
 
     from audio_triplet.config import PrepareConfig
-    from data_prep import corpora, preparation
+    from audio_triplet.corpora import registry
+    from data_prep import preparation
 
-    manifest = corpora.load_corpus(f"folders:{clips}")
+    manifest = registry.load_corpus(f"folders:{clips}")
 
     def start() -> int:
         child = os.fork()
@@ -367,7 +419,10 @@ def kill_beam(clips: str, output: str, kills: int) -> int:
     arguments = command(clips, output, "--direct_num_workers=2")
     while done < kills:
         process = subprocess.Popen(
-            arguments, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            arguments,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         while process.poll() is None and holder(output) != process.pid:
             time.sleep(0.02)
@@ -419,35 +474,44 @@ def run_whole(arguments: list[str]) -> None:
 
 def measure_shards(prepared: str) -> harness.Table:
     """Bytes of the shards, and how long reading them takes beside a training step."""
-    from audio_triplet import distribution, pipeline, shards, training
+    from audio_triplet import distribution
     from audio_triplet.config import EncoderConfig, PipelineConfig, RunConfig, TrainingConfig
+    from audio_triplet.data import batching, shard_source
+    from audio_triplet.training.trainer import Trainer
 
     with open(os.path.join(prepared, "summary.json"), encoding="utf-8") as file:
         summary = json.load(file)
     table = harness.Table(
-        "Shards", "batches of 64 triplets, all four constraints, from the prepared shards into "
+        "Shards",
+        "batches of 64 triplets, all four constraints, from the prepared shards into "
         "nothing, against a training step of the full network in float32; medians",
     )
     table.add("size", summary["bytes_per_hour"] / 1e6, "MB an hour of sound")
-    table.add("size of 2 M clips", summary["bytes"] / summary["segments"] * AUDIOSET_CLIPS / 1e9,
-              "GB")
-    source = shards.ShardPieces(prepared, ("train",))
+    table.add(
+        "size of 2 M clips", summary["bytes"] / summary["segments"] * AUDIOSET_CLIPS / 1e9, "GB"
+    )
+    source = shard_source.ShardChunks(prepared, ("train",))
     config = RunConfig(
-        pipeline=PipelineConfig(64), encoder=EncoderConfig(width=flags.FLAGS.width),
+        pipeline=PipelineConfig(64),
+        encoder=EncoderConfig(width=flags.FLAGS.width),
         training=TrainingConfig(precision="float32"),
     )
-    trainer = training.Trainer(config, distribution.build_strategy("cpu"))
-    batches = iter(pipeline.triplet_batches(source, config.triplets, config.pipeline))
+    trainer = Trainer(config, distribution.build_strategy("cpu"))
+    batches = iter(batching.triplet_batches(source, config.triplets, config.pipeline))
     batch = next(batches)
     reading = 50
-    taken = harness.interleaved({
-        "read": lambda: [next(batches) for _ in range(reading)],
-        "step": lambda: float(trainer.step(batch)["loss"]),
-    }, flags.FLAGS.repeats)
+    taken = harness.interleaved(
+        {
+            "read": lambda: [next(batches) for _ in range(reading)],
+            "step": lambda: float(trainer.step(batch)["loss"]),
+        },
+        flags.FLAGS.repeats,
+    )
     read = taken["read"].median / reading
     table.add("reading and making triplets", 64 / read, "triplets/s")
-    table.add(f"training step, width {flags.FLAGS.width:g}", 64 / taken["step"].median,
-              "triplets/s")
+    table.add(
+        f"training step, width {flags.FLAGS.width:g}", 64 / taken["step"].median, "triplets/s"
+    )
     share = statistics.median(
         one / reading / other
         for one, other in zip(taken["read"].seconds, taken["step"].seconds, strict=True)
@@ -468,7 +532,8 @@ def measure_losses(prepared: str, folder: str) -> harness.Table:
     """
     steps = flags.FLAGS.steps
     table = harness.Table(
-        "One global batch on any number of devices", f"{steps} steps, 16 triplets, from the same "
+        "One global batch on any number of devices",
+        f"{steps} steps, 16 triplets, from the same "
         "weights; logical CPU devices, and two processes over loopback; largest difference of a "
         f"loss to that of one replica. The goal is for the paper's learning rate, {_RATES[0]:g}",
     )
@@ -511,7 +576,10 @@ def _losses_of_workers(output: str, run: functools.partial) -> list[float]:
 
     def work(index):
         found, _ = harness.in_child(
-            "benchmarks.scaling:worker_losses", workers=workers, index=index, output=output,
+            "benchmarks.scaling:worker_losses",
+            workers=workers,
+            index=index,
+            output=output,
             **run.keywords,
         )
         return found
@@ -551,19 +619,22 @@ def worker_losses(
 def _losses(
     strategy, prepared: str, output: str, steps: int, rate: float, nudged: bool = False
 ) -> list[float]:
-    from audio_triplet import shards, training
     from audio_triplet.config import EncoderConfig, PipelineConfig, RunConfig, TrainingConfig
+    from audio_triplet.data import shard_source
+    from audio_triplet.training import loop
+    from audio_triplet.training.trainer import Trainer
 
     config = RunConfig(
-        pipeline=PipelineConfig(16), encoder=EncoderConfig(width=0.125),
+        pipeline=PipelineConfig(16),
+        encoder=EncoderConfig(width=0.125),
         training=TrainingConfig(steps=steps, learning_rate=rate, precision="float32"),
     )
-    source = shards.ShardPieces(prepared, ("train",))
-    trainer = training.Trainer(config, strategy)
+    source = shard_source.ShardChunks(prepared, ("train",))
+    trainer = Trainer(config, strategy)
     if nudged:
         for weight in trainer.encoder.trainable_variables:
             weight.assign(np.nextafter(np.asarray(weight), np.float32(np.inf)))
-    return [row["loss"] for row in training.run(trainer, source, output, progress=False)]
+    return [row["loss"] for row in loop.run(trainer, source, output, progress=False)]
 
 
 # --- a manifest of AudioSet's size --------------------------------------------------------------
@@ -573,7 +644,8 @@ def measure_manifest() -> harness.Table:
     """Reads and lays out a manifest of two million rows."""
     rows = flags.FLAGS.rows
     table = harness.Table(
-        "A large manifest", f"{rows} rows of 10 s, 527 classes, two labels each; headers are not "
+        "A large manifest",
+        f"{rows} rows of 10 s, 527 classes, two labels each; headers are not "
         "read (that takes as long as the disk needs), all else is what preparing does before the "
         "first shard",
     )
@@ -588,9 +660,12 @@ def lay_out_rows(rows: int) -> dict[str, float]:
     """Processor seconds of each stage; for a process of its own."""
     from unittest import mock
 
-    from audio_triplet import audio, manifest
+    from audio_triplet.audio import AudioInfo
+    from audio_triplet.audio import reading as reading_module
     from audio_triplet.config import PrepareConfig
-    from data_prep import preparation
+    from audio_triplet.data import manifest
+    from data_prep.engine import Engine
+    from data_prep.layout import fingerprint, lay_out, read_layout
 
     taken, begin = {}, time.process_time()
 
@@ -599,7 +674,7 @@ def lay_out_rows(rows: int) -> dict[str, float]:
         taken[name] = time.process_time() - begin
         begin = time.process_time()
 
-    info = audio.AudioInfo(CLIP_RATE, 1, CLIP_SECONDS * CLIP_RATE, float(CLIP_SECONDS))
+    info = AudioInfo(CLIP_RATE, 1, CLIP_SECONDS * CLIP_RATE, float(CLIP_SECONDS))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "manifest.csv")
         with open(path, "w", encoding="utf-8") as file:
@@ -613,17 +688,15 @@ def lay_out_rows(rows: int) -> dict[str, float]:
         found = manifest.Manifest.read(path)
         told("reading and checking it")
         config = PrepareConfig()
-        digest = preparation.fingerprint(found, config)
+        digest = fingerprint(found, config)
         told("fingerprint (one look at each file)")
         output = os.path.join(folder, "out")
-        with mock.patch.object(audio, "probe", lambda path: info):
-            layout = preparation._lay_out(
-                found, output, config, digest, None, preparation.Engine()
-            )
+        with mock.patch.object(reading_module, "probe", lambda path: info):
+            layout = lay_out(found, output, config, digest, None, Engine())
         told("layout of all shards")
         names = [name for split in layout["splits"].values() for name in split["shards"]]
         assert sum(split["pieces"] for split in layout["splits"].values()) == rows
-        preparation._read_layout(output, digest)
+        read_layout(output, digest)
         told(f"reading the layout again ({len(names)} shards)")
     return taken
 

@@ -21,7 +21,8 @@ def scripts() -> list[str]:
     """Modules of this repository that are commands for its users."""
     paths = [*_ROOT.glob("data_prep/*.py"), *_ROOT.glob("experiments/*.py")]
     found = [
-        f"{path.parent.name}.{path.stem}" for path in sorted(paths)
+        f"{path.parent.name}.{path.stem}"
+        for path in sorted(paths)
         if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
     ]
     return [*found, "benchmarks.run"]
@@ -29,14 +30,19 @@ def scripts() -> list[str]:
 
 def measure() -> list[harness.Table]:
     """Times `--help` of all scripts, and a first step."""
+
     def command(*arguments):
         def call():
             done = subprocess.run(
-                [sys.executable, *arguments], stdin=subprocess.DEVNULL, capture_output=True,
-                cwd=_ROOT, check=False,
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                cwd=_ROOT,
+                check=False,
             )
             if done.returncode not in (0, 1):  # absl's --help exits with 1
                 raise RuntimeError(f"{arguments}: {done.stderr.decode()[-500:]}")
+
         return call
 
     table = harness.Table("Start-up", "wall time of a process, files in the page cache")
@@ -60,13 +66,11 @@ def first_step() -> None:
     """One training step of the quarter-width encoder, on generated patches."""
     import tensorflow as tf
 
-    from audio_triplet import training
     from audio_triplet.config import EncoderConfig, PipelineConfig, RunConfig
+    from audio_triplet.training.trainer import Trainer
     from benchmarks.training_step import random_batch
 
-    trainer = training.Trainer(
-        RunConfig(pipeline=PipelineConfig(16), encoder=EncoderConfig(width=0.25))
-    )
+    trainer = Trainer(RunConfig(pipeline=PipelineConfig(16), encoder=EncoderConfig(width=0.25)))
     tf.debugging.check_numerics(trainer.step(random_batch(16))["loss"], "loss")
 
 

@@ -39,8 +39,10 @@ class _Bottleneck(nn.Module):
         outside = 4 * inside
         self.shortcut = _convolution(before, outside, 1, stride) if shortcut else nn.Identity()
         self.block = nn.Sequential(
-            _convolution(before, inside, 1, stride), nn.ReLU(inplace=True),
-            _convolution(inside, inside, 3), nn.ReLU(inplace=True),
+            _convolution(before, inside, 1, stride),
+            nn.ReLU(inplace=True),
+            _convolution(inside, inside, 3),
+            nn.ReLU(inplace=True),
             _convolution(inside, outside, 1),
         )
 

@@ -36,7 +36,7 @@ _LOOP_WIDTHS = flags.DEFINE_list("loop_widths", ["1", "0.25"], "Widths of vggish
 
 
 def random_batch(batch_size: int) -> dict:
-    """A batch of generated triplets, as `pipeline.triplet_batches` gives it."""
+    """A batch of generated triplets, as `batching.triplet_batches` gives it."""
     import numpy as np
     import tensorflow as tf
 
@@ -54,15 +54,16 @@ def random_batch(batch_size: int) -> dict:
 
 def trainer(architecture: str, width: float, precision: str, batch_size: int):
     """A `training.Trainer` on one CPU device."""
-    from audio_triplet import distribution, training
+    from audio_triplet import distribution
     from audio_triplet.config import EncoderConfig, PipelineConfig, RunConfig, TrainingConfig
+    from audio_triplet.training.trainer import Trainer
 
     config = RunConfig(
         pipeline=PipelineConfig(batch_size),
         encoder=EncoderConfig(architecture, width=width),
         training=TrainingConfig(precision=precision),
     )
-    return training.Trainer(config, distribution.build_strategy("cpu"))
+    return Trainer(config, distribution.build_strategy("cpu"))
 
 
 def measure() -> list[harness.Table]:
@@ -97,7 +98,9 @@ def _step_table(architecture: str) -> harness.Table:
     for name, measurement in taken.items():
         rate = gigaflops / measurement.median
         table.add(
-            name, 2 * batch_size / measurement.median, "patches/s",
+            name,
+            2 * batch_size / measurement.median,
+            "patches/s",
             ours=None if "ours" in name else taken[ours].times_as_fast_as(measurement),
             more={"GFLOP/s": rate, "of the matrix product's": rate / peak},
         )
@@ -105,7 +108,8 @@ def _step_table(architecture: str) -> harness.Table:
     table.skip_absent("torch")
     ratios = [
         taken[ours].times_as_fast_as(measurement)
-        for name, measurement in taken.items() if "ours" not in name
+        for name, measurement in taken.items()
+        if "ours" not in name
     ]
     if ratios:
         wanted = 1.3 if architecture == "vggish" else 1.0
@@ -132,7 +136,9 @@ def _precision_table(widths: list[float]) -> harness.Table:
         ratio = taken["mixed_bfloat16"].times_as_fast_as(taken["float32"])
         for precision, measurement in taken.items():
             table.add(
-                f"width {width:g}, {precision}", 2 * batch_size / measurement.median, "patches/s",
+                f"width {width:g}, {precision}",
+                2 * batch_size / measurement.median,
+                "patches/s",
                 ours=ratio if precision == "float32" else None,
             )
         if has_amx:
@@ -152,7 +158,8 @@ def _torch_steps(encoder, architecture: str, batch: dict) -> dict:
         for precision in ("float32", "bfloat16"):
             step = torch_twin.Step(
                 torch_twin.twin(encoder, architecture, _WIDTH.value),
-                precision == "bfloat16", compiled,
+                precision == "bfloat16",
+                compiled,
             )
             name = f"PyTorch{' compiled' if compiled else ''}, {precision}"
             calls[name] = lambda step=step: step(anchor, positive)
@@ -195,36 +202,38 @@ def _peak_gigaflops() -> float:
 
 def _sources(folder: str) -> dict:
     """Name → (source of pieces, batches made from a visit)."""
-    from audio_triplet import piece_table, pieces, shards
     from audio_triplet.config import PrepareConfig
-    from data_prep import corpora
+    from audio_triplet.corpora import registry
+    from audio_triplet.data import chunks, shard_source
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.file_source import FileChunks
     from data_prep.preparation import prepare
 
     harness.progress("preparing 128 sounds of 10.56 s")
     files = os.path.join(folder, "flac")
     harness.write_sounds(files, harness.sounds(128, 10.56, 16_000), 16_000, "flac")
-    manifest = corpora.load_corpus(f"folders:{files}")
+    manifest = registry.load_corpus(f"folders:{files}")
     prepared = os.path.join(folder, "prepared")
     prepare(manifest, prepared, PrepareConfig(), progress=False)
-    bad_files = piece_table.BadFiles()
-    from_files = pieces.FilePieces(piece_table.scan(manifest, bad_files), bad_files)
+    bad_files = BadFiles()
+    from_files = FileChunks(chunks.scan(manifest, bad_files), bad_files)
     return {
-        "from prepared shards": (shards.ShardPieces(prepared), 1),
+        "from prepared shards": (shard_source.ShardChunks(prepared), 1),
         "from 16 kHz FLAC": (from_files, 1),
         "from 16 kHz FLAC, 4 batches a visit": (from_files, 4),
     }
 
 
 def _loop_table(sources: dict, width: float) -> harness.Table:
-    from audio_triplet import pipeline
     from audio_triplet.config import PipelineConfig, TripletConfig
+    from audio_triplet.data import batching
 
     batch_size, steps = (8, 4) if width == 1 else (64, 2)
     made = trainer("vggish", width, "float32", batch_size)
 
     def opened(source, per_visit):
         config = PipelineConfig(batch_size, per_visit)
-        stream = iter(pipeline.triplet_batches(source, TripletConfig(), config))
+        stream = iter(batching.triplet_batches(source, TripletConfig(), config))
         made.step(next(stream))
         return stream
 
@@ -245,7 +254,9 @@ def _loop_table(sources: dict, width: float) -> harness.Table:
     for name, measurement in taken.items():
         share = measurement.times_as_fast_as(taken[in_memory])
         table.add(
-            name, 2 * batch_size * steps / measurement.median, "patches/s",
+            name,
+            2 * batch_size * steps / measurement.median,
+            "patches/s",
             more={"share of the rate in memory": share},
         )
     for name, wanted in (("from prepared shards", 0.97), ("from 16 kHz FLAC", 0.9)):

@@ -1,5 +1,5 @@
-"""Adapters that turn a corpus into one manifest; see `data_prep.corpora`."""
+"""Adapters that turn a corpus into one manifest; see `audio_triplet.corpora.registry`."""
 
-from audio_triplet.manifest import CorpusError
+from audio_triplet.errors import CorpusError
 
 __all__ = ["CorpusError"]

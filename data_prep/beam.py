@@ -26,9 +26,12 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from audio_triplet import piece_table, storage
-from audio_triplet.cli import UsageError
-from data_prep import preparation
+from audio_triplet import storage
+from audio_triplet.data import chunks
+from audio_triplet.errors import UsageError
+from data_prep import engine, layout
+from data_prep.layout import WORK_DIR
+from data_prep.write_shards import is_finished, write_shard
 
 FILES_WORTH_A_PIPELINE = 50_000
 """So many headers take longer to read in one process than workers take to start [D]."""
@@ -63,9 +66,7 @@ class WriteShard(beam.DoFn):
 
     def process(self, name: str) -> Iterator[str]:
         """Writes one shard."""
-        preparation.write_shard(
-            self._folder, name, self._resampler, attempt=f".{uuid.uuid4().hex}"
-        )
+        write_shard(self._folder, name, self._resampler, attempt=f".{uuid.uuid4().hex}")
         yield name
 
 
@@ -84,7 +85,7 @@ class ReadHeaders(beam.DoFn):
         done = storage.join(self._folder, f"{name}.done.json")
         if not storage.exists(done):
             paths = json.loads(storage.read_text(storage.join(self._folder, f"{name}.json")))
-            found = list(piece_table.read_lengths(paths))
+            found = list(chunks.read_lengths(paths))
             unfinished = f"{done}.{uuid.uuid4().hex}"
             storage.write_whole(unfinished, json.dumps(found))
             storage.rename(unfinished, done)
@@ -113,13 +114,13 @@ def options_from(arguments: Sequence[str]) -> PipelineOptions:
         options.view_as(StandardOptions).runner = _LOCAL_ENGINE
         direct = options.view_as(DirectOptions)
         if not any(argument.startswith("--direct_num_workers") for argument in arguments):
-            direct.direct_num_workers = preparation.cores()
+            direct.direct_num_workers = layout.cores()
         if not any(argument.startswith("--direct_running_mode") for argument in arguments):
             direct.direct_running_mode = "multi_processing"
     return options
 
 
-class Engine(preparation.Engine):
+class Engine(engine.Engine):
     """An engine for `preparation.prepare` of Beam pipelines.
 
     Args:
@@ -143,10 +144,12 @@ class Engine(preparation.Engine):
         """By the workers, if there are so many files that it is worth starting them."""
         if len(paths) < FILES_WORTH_A_PIPELINE:
             return super().read_lengths(folder, digest, paths)
-        folder = storage.join(_absolute(folder), preparation.WORK_DIR)
+        folder = storage.join(_absolute(folder), WORK_DIR)
         # The digest, because an earlier run of another corpus may have been killed here.
-        names = [f"headers-{digest[:12]}-{number:05d}"
-                 for number in range(-(-len(paths) // _FILES_A_NAME))]
+        names = [
+            f"headers-{digest[:12]}-{number:05d}"
+            for number in range(-(-len(paths) // _FILES_A_NAME))
+        ]
         for number, name in enumerate(names):
             part = paths[number * _FILES_A_NAME : (number + 1) * _FILES_A_NAME]
             storage.write_whole(storage.join(folder, f"{name}.json"), json.dumps(list(part)))
@@ -191,7 +194,7 @@ class _Watch:
         while not over and self._todo:
             over = self._over.wait(2)  # and one last look when it is over
             for name in list(self._todo):
-                if not preparation.is_finished(self._folder, name):
+                if not is_finished(self._folder, name):
                     # Shards are finished about in order; a look at each of thousands takes long.
                     if not over:
                         break

@@ -16,19 +16,23 @@ import sys
 
 from absl import app, flags
 
-from audio_triplet import cli
+from audio_triplet.commands import config_flags, terminal
 from audio_triplet.config import PrepareConfig
-from data_prep import corpora
+from audio_triplet.corpora import registry
+from audio_triplet.errors import UsageError
 
 
 def define_flags() -> None:
     """Defines the script's flags."""
     flags.DEFINE_string(
-        "corpus", None, f"What to prepare: {corpora.accepted_forms()}.", required=True
+        "corpus", None, f"What to prepare: {registry.accepted_forms()}.", required=True
     )
     flags.DEFINE_string("output_dir", None, "Folder for the shards; gs://… too.", required=True)
     flags.DEFINE_enum(
-        "engine", "auto", ["auto", "beam", "threads"], "beam: a process a core, or the cluster "
+        "engine",
+        "auto",
+        ["auto", "beam", "threads"],
+        "beam: a process a core, or the cluster "
         "that Beam's own flags name (--runner, --direct_num_workers, …, see its documentation); "
         "threads: this process; auto: beam if it is installed.",
     )
@@ -37,7 +41,7 @@ def define_flags() -> None:
 
 def define_preparing_flags() -> None:
     """Defines the flags of every script that may have to prepare a corpus."""
-    cli.define_flags(PrepareConfig, skip=("seed",))
+    config_flags.define_flags(PrepareConfig, skip=("seed",))
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
@@ -45,8 +49,11 @@ def parse_flags(arguments: list[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments, known_only=True)
     except flags.Error as error:
-        print(f"FATAL Flags parsing error: {error}\nPass --helpshort or --helpfull to see help on "
-              "flags.", file=sys.stderr)
+        print(
+            f"FATAL Flags parsing error: {error}\nPass --helpshort or --helpfull to see help on "
+            "flags.",
+            file=sys.stderr,
+        )
         raise SystemExit(1) from error
 
 
@@ -60,16 +67,16 @@ def choose_engine(name: str, beam_flags: list[str]):
     Raises:
       UsageError: They ask for Beam, and it is not installed or not wanted.
     """
-    from data_prep.preparation import Engine
+    from data_prep.engine import Engine
 
     installed = importlib.util.find_spec("apache_beam") is not None
     if name == "threads" or not (installed or name == "beam" or beam_flags):
         if beam_flags:
-            raise cli.UsageError(f"{beam_flags[0]}: unknown flag (with --engine=threads)")
+            raise UsageError(f"{beam_flags[0]}: unknown flag (with --engine=threads)")
         return Engine()
     if not installed:
         what = beam_flags[0] if beam_flags else "--engine=beam"
-        raise cli.UsageError(
+        raise UsageError(
             f"{what}: unknown, unless it is for Apache Beam, which is not installed; install it by "
             "pip install apache-beam"
         )
@@ -80,14 +87,16 @@ def choose_engine(name: str, beam_flags: list[str]):
 
 def main(argv):
     """Runs the command."""
-    cli.quiet_tensorflow()
-    with cli.clear_errors("prepare"):
+    terminal.quiet_tensorflow()
+    with terminal.clear_errors("prepare"):
         from data_prep.preparation import prepare
 
         values = flags.FLAGS
         engine = choose_engine(values.engine, argv[1:])
         info = prepare(
-            corpora.load_corpus(values.corpus), values.output_dir, cli.from_flags(PrepareConfig),
+            registry.load_corpus(values.corpus),
+            values.output_dir,
+            config_flags.from_flags(PrepareConfig),
             engine=engine,
         )
     for name, split in info.splits.items():

@@ -33,8 +33,14 @@ def main() -> int:
         for command in found:
             begin = time.monotonic()
             done = subprocess.run(
-                command, shell=True, cwd=given.folder, text=True, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, check=False, stdin=subprocess.DEVNULL,
+                command,
+                shell=True,
+                cwd=given.folder,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+                stdin=subprocess.DEVNULL,
             )
             printed = done.stdout.replace(os.path.abspath(given.folder), "…")
             lines = "".join(f"    {line}\n" for line in printed.splitlines())

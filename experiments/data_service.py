@@ -20,7 +20,7 @@ import threading
 
 from absl import app, flags, logging
 
-from audio_triplet import cli
+from audio_triplet.commands import terminal
 
 
 def define_flags() -> None:
@@ -30,8 +30,10 @@ def define_flags() -> None:
     flags.DEFINE_string("dispatcher", "", "HOST:PORT of a dispatcher elsewhere: be its worker.")
     flags.DEFINE_string("address", "localhost", "This machine's name for the others.")
     flags.DEFINE_string(
-        "work_dir", "", "Folder of the dispatcher's journal (gs://… too): with it, a dispatcher "
-        "that is started again goes on."
+        "work_dir",
+        "",
+        "Folder of the dispatcher's journal (gs://… too): with it, a dispatcher "
+        "that is started again goes on.",
     )
 
 
@@ -43,15 +45,19 @@ class Service:
     """
 
     def __init__(
-        self, port: int = 0, workers: int = 1, dispatcher: str = "", address: str = "localhost",
+        self,
+        port: int = 0,
+        workers: int = 1,
+        dispatcher: str = "",
+        address: str = "localhost",
         work_dir: str = "",
     ):
         """Starts it; 0 is any free port. The arguments are the flags of the script."""
         import tensorflow as tf
 
-        from audio_triplet import graph_audio
+        from audio_triplet.audio import graph_decoding
 
-        graph_audio.tensorflow_io_works()  # registers its ops, which batches from files need
+        graph_decoding.tensorflow_io_works()  # registers its ops, which batches from files need
         service = tf.data.experimental.service
         self._servers = []
         if dispatcher:
@@ -80,8 +86,8 @@ class Service:
 def main(argv):
     """Runs the command."""
     del argv
-    cli.quiet_tensorflow()
-    with cli.clear_errors("data_service"):
+    terminal.quiet_tensorflow()
+    with terminal.clear_errors("data_service"):
         values = flags.FLAGS
         asked = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):

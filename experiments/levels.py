@@ -14,8 +14,9 @@ import os
 
 from absl import app, flags
 
-from audio_triplet import cli
-from experiments import evaluate
+from audio_triplet.commands import terminal
+from audio_triplet.errors import UsageError
+from experiments.lib import scored_corpus
 
 SCORES = ("probe_accuracy", "probe_map", "query_map")
 MIXED = "mixed"
@@ -23,15 +24,15 @@ MIXED = "mixed"
 
 def define_flags() -> None:
     """Defines the script's flags."""
-    evaluate.define_scored_flags("levels.json and levels.md")
+    scored_corpus.define_scored_flags("levels.json and levels.md")
     flags.DEFINE_list("decibels", ["-40", "-30", "-20", "-10", "10"], "Changes of level to try.")
 
 
 def main(argv):
     """Runs the command."""
     del argv
-    cli.quiet_tensorflow()
-    with cli.clear_errors("levels"):
+    terminal.quiet_tensorflow()
+    with terminal.clear_errors("levels"):
         table = make_table()
     print(markdown(table))
 
@@ -44,43 +45,44 @@ def make_table() -> dict:
     """
     import numpy as np
 
-    from audio_triplet import piece_table, storage
+    from audio_triplet import storage
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.manifest import key_of
     from audio_triplet.evaluation import probe
-    from audio_triplet.manifest import key_of
-    from experiments import scoring
-    from experiments.provenance import provenance
+    from audio_triplet.provenance import provenance
+    from experiments.lib import protocol
 
     values, told = flags.FLAGS, provenance()
     try:
         decibels = [0.0, *(float(text) for text in values.decibels)]
     except ValueError as error:
-        raise cli.UsageError(f"--decibels: {error}; write numbers, as -20,10") from error
+        raise UsageError(f"--decibels: {error}; write numbers, as -20,10") from error
     if len(set(decibels)) < len(decibels) or not np.isfinite(decibels).all():
-        raise cli.UsageError("--decibels: name each finite level once; 0 is always there")
-    model, sides, classes, scored = evaluate.embedded_sides()
+        raise UsageError("--decibels: name each finite level once; 0 is always there")
+    model, sides, classes, scored = scored_corpus.embedded_sides()
     labels = sides.train.manifest.label_matrix(classes)
-    fitted = probe.fit_probe(sides.train.segment, labels, scoring.recordings(sides.train))
+    fitted = probe.fit_probe(sides.train.segment, labels, protocol.recordings(sides.train))
 
     def row(name, segment, truth) -> dict:
-        found = scoring.retrieval_scores(segment, sides, classes)
-        found |= scoring.told_scores(fitted, segment, sides, classes)
+        found = protocol.retrieval_scores(segment, sides, classes)
+        found |= protocol.told_scores(fitted, segment, sides, classes)
         # Means of unit vectors are not unit vectors.
         norms = np.linalg.norm(segment, axis=1) * np.linalg.norm(truth, axis=1)
         cosine = float(np.mean(np.sum(segment * truth, axis=1) / np.maximum(norms, 1e-12)))
         return {"name": name, **{score: found[score] for score in SCORES}, "cosine": cosine}
 
-    segments, bad_files = [sides.test.segment], piece_table.BadFiles()
+    segments, bad_files = [sides.test.segment], BadFiles()
     for decibel in decibels[1:]:
         gain = 10 ** (decibel / 20)
-        heard = evaluate.embed_files(_Louder(model, gain), sides.test.manifest, bad_files)
+        heard = scored_corpus.embed_files(_Louder(model, gain), sides.test.manifest, bad_files)
         if len(heard.manifest) != len(sides.test.manifest):
-            raise cli.UsageError(f"{values.corpus}: files went bad while they were read; try again")
+            raise UsageError(f"{values.corpus}: files went bad while they were read; try again")
         segments.append(heard.segment)
     rows = [
         row(f"{decibel:+g} dB" if decibel else "as it is", segment, segments[0])
         for decibel, segment in sorted(zip(decibels, segments, strict=True), key=lambda x: x[0])
     ]
-    drawn = [key_of(name, MIXED) % len(decibels) for name in scoring.recordings(sides.test)]
+    drawn = [key_of(name, MIXED) % len(decibels) for name in protocol.recordings(sides.test)]
     mixed = np.stack(segments)[drawn, np.arange(len(drawn))]
     rows.append(row(MIXED, mixed, segments[0]))
     table = {"rows": rows, "config": scored | told}

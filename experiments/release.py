@@ -14,8 +14,9 @@ import shutil
 
 from absl import app, flags
 
-from audio_triplet import cli
-from experiments import train_embedding
+from audio_triplet.commands import terminal
+from audio_triplet.errors import UsageError
+from experiments.lib import runs, shared_flags
 
 # Speech is 87 % of debian-sounds' recordings and near to one class; uncapped it would be what the
 # embedding learns to tell apart.
@@ -37,9 +38,9 @@ SCORES = ("probe_accuracy", "probe_map", "query_map", "qbe_map")
 
 def define_flags() -> None:
     """Defines the script's flags."""
-    train_embedding.define_corpus_flags()
-    train_embedding.define_triplets_flag()
-    train_embedding.define_training_flags()
+    shared_flags.define_corpus_flags()
+    shared_flags.define_triplets_flag()
+    shared_flags.define_training_flags()
     flags.DEFINE_string("name", "debian-sounds", "Name of the model, a folder in --models_dir.")
     flags.DEFINE_string("models_dir", "models", "Where released models are.")
     flags.DEFINE_string("score", "", "A labelled corpus with folds to score it on.")
@@ -50,8 +51,8 @@ def define_flags() -> None:
 def main(argv):
     """Runs the command."""
     del argv
-    cli.quiet_tensorflow()
-    with cli.clear_errors("release"):
+    terminal.quiet_tensorflow()
+    with terminal.clear_errors("release"):
         path = release()
     print(f"released: {path}")
 
@@ -62,17 +63,17 @@ def release() -> str:
     Returns:
       The model's folder.
     """
-    from audio_triplet import prepared_info
+    from audio_triplet.data import prepared
 
     values = flags.FLAGS
     os.makedirs(values.output_dir, exist_ok=True)
-    corpus = train_embedding.open_corpus_from_flags()
-    config = train_embedding.run_config(train_embedding.chosen_triplets(), corpus, values.seed)
+    corpus = shared_flags.open_corpus_from_flags()
+    config = shared_flags.run_config(shared_flags.chosen_triplets(), corpus, values.seed)
     run_dir = os.path.join(values.output_dir, "run")
-    told = train_embedding.train(config, corpus.train, run_dir)
+    told = runs.train(config, corpus.train, run_dir)
     export_dir = os.path.join(run_dir, "export")
     scores = score(export_dir, values.score) if values.score else None
-    info = prepared_info.PreparedInfo.read(corpus.folder)
+    info = prepared.PreparedInfo.read(corpus.folder)
     hours = sum(info.splits[split].seconds for split in corpus.train_splits) / 3600
     text = card(values.name, told, corpus.manifest, hours, scores)
     path = os.path.join(values.models_dir, values.name)
@@ -100,22 +101,23 @@ def score(model_dir: str, spec: str) -> dict:
     """
     import numpy as np
 
-    from audio_triplet import export, piece_table
-    from audio_triplet.manifest import UNUSED
-    from data_prep import corpora
-    from experiments import evaluate, scoring
+    from audio_triplet.corpora import registry
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.manifest_csv import UNUSED
+    from audio_triplet.embeddings import saved_model
+    from experiments.lib import protocol, scored_corpus
 
-    manifest = corpora.load_corpus(spec)
+    manifest = registry.load_corpus(spec)
     folds = [split for split in manifest.splits if split not in ("", UNUSED)]
     if len(folds) < 2:
-        raise cli.UsageError(f"--score={spec}: has no folds to test in turn")
-    bad_files = piece_table.BadFiles()
-    embeddings = evaluate.embed_files(export.Model(model_dir), manifest, bad_files)
+        raise UsageError(f"--score={spec}: has no folds to test in turn")
+    bad_files = BadFiles()
+    embeddings = scored_corpus.embed_files(saved_model.Model(model_dir), manifest, bad_files)
     found = []
     for fold in folds:
-        sides = scoring.split_sides(embeddings, (fold,))
+        sides = protocol.split_sides(embeddings, (fold,))
         train, test = sides.train.segment, sides.test.segment
-        both = scoring.retrieval_scores(test, sides, manifest.classes) | scoring.probe_scores(
+        both = protocol.retrieval_scores(test, sides, manifest.classes) | protocol.probe_scores(
             train, test, sides, manifest.classes
         )
         found.append({name: both[name] for name in SCORES})
@@ -164,7 +166,8 @@ def card(name: str, told: dict, manifest, hours: float, scores: dict | None) -> 
         f"    {told['command']}",
         "",
         f"Commit {told['commit']}, {told['date']}, {told['machine']}; "
-        + ", ".join(f"{package} {version}" for package, version in told["versions"].items()) + ".",
+        + ", ".join(f"{package} {version}" for package, version in told["versions"].items())
+        + ".",
         "",
         "## Scores",
         "",
@@ -179,7 +182,8 @@ def card(name: str, told: dict, manifest, hours: float, scores: dict | None) -> 
             *(
                 f"| {name} | " + " | ".join(f"{one[score]:.3f}" for score in SCORES) + " |"
                 for name, one in (
-                    *zip(scores["folds"], scores["each"], strict=True), ("**mean**", scores)
+                    *zip(scores["folds"], scores["each"], strict=True),
+                    ("**mean**", scores),
                 )
             ),
         ]
@@ -191,8 +195,9 @@ def card(name: str, told: dict, manifest, hours: float, scores: dict | None) -> 
         "",
         "Trained on game sound effects, drums, ambience and some music and speech: short and often "
         "clean recordings. Speech is poorly told apart, music by its timbre alone. Sound above "
-        "7.5 kHz is not heard. " + ("" if model.get("input_level") else LEVEL_MATTERS) +
-        "The network is small, so that it trains on two cores in an hour; on one's own archive a "
+        "7.5 kHz is not heard. "
+        + ("" if model.get("normalize_loudness") else LEVEL_MATTERS)
+        + "The network is small, so that it trains on two cores in an hour; on one's own archive a "
         "model trained there will usually do better.",
         "",
     ]

@@ -24,9 +24,10 @@ import time
 
 from absl import app, flags, logging
 
-from audio_triplet import cli
 from audio_triplet.config import COMBINED, CONSTRAINTS, MININGS, RunConfig
-from experiments import table1, tables, train_embedding
+from audio_triplet.errors import UsageError
+from experiments.lib import shared_flags, table_rows, tables
+from experiments.lib.embeddings import kept_embeddings
 
 BASE = "base"
 SCORES = ("qbe_map", "query_map", "probe_map", "probe_accuracy")
@@ -63,14 +64,15 @@ PARAMETERS: dict[str, dict[str, dict]] = {
         f"{name}, {'batch norm' if norm == 'batch' else 'no norm'}": {
             "encoder": {"architecture": name, "normalisation": norm}
         }
-        for name in ("vggish", "resnet50") for norm in ("none", "batch")
+        for name in ("vggish", "resnet50")
+        for norm in ("none", "batch")
     },
     "width": _numbers("encoder", "width", (0.125, 0.25, 0.5, 1.0)),
     "learning_rate": _numbers("training", "learning_rate", (1e-4, 3e-4, 1e-3, 3e-3)),
     "steps": _numbers("training", "steps", (40, 80, 150, 300, 600)),
     "best_without": {
-        "variations": {"triplets": {f"vary_{name}": 0.0 for name in _VARIATIONS}},
-        **{name: {"triplets": {f"vary_{name}": 0.0}} for name in _VARIATIONS},
+        "variations": {"triplets": {f"augment_{name}": 0.0 for name in _VARIATIONS}},
+        **{name: {"triplets": {f"augment_{name}": 0.0}} for name in _VARIATIONS},
         "neighbours in time": {"triplets": {"max_seconds_apart": 0.5}},
         "contrastive objective": {"training": {"objective": "triplet"}},
         "pooling over time alone": {"encoder": {"pooling": "mean"}},
@@ -79,13 +81,13 @@ PARAMETERS: dict[str, dict[str, dict]] = {
         "schedule": {"training": {"schedule": "constant", "warmup_steps": 0}},
     },
     "paper_with": {
-        "variations": {"triplets": {"vary": True}},
+        "variations": {"triplets": {"augment": True}},
         "combined pairs": {"triplets": {"constraints": COMBINED}},
         "contrastive objective": {"training": {"objective": "contrastive"}},
         "pooling over time alone": {"encoder": {"pooling": "time"}},
         "batch norm": {"encoder": {"normalisation": "batch"}},
         "input scaling": {"encoder": {"input_scaling": True}},
-        "input level": {"encoder": {"input_level": True}},
+        "input level": {"encoder": {"normalize_loudness": True}},
         "schedule": {"training": {"schedule": "cosine", "warmup_steps": 20}},
     },
 }
@@ -97,28 +99,48 @@ The last two are the differences between the presets, each taken from the one or
 DEFAULT = [name for name in PARAMETERS if name not in ("best_without", "paper_with")]
 
 TITLES = {
-    "noise_sigma": "σ of the noise", "max_mel_shift": "S, bands of shift",
-    "mixing_alpha": "α of the mixture", "max_seconds_apart": "Δt, seconds apart",
-    "margin": "δ, margin", "embedding_size": "embedding size", "batch_size": "batch, triplets",
-    "shares": "constraint weights", "mining": "negatives", "memory": "remembered anchors",
-    "architecture": "architecture", "width": "width", "learning_rate": "learning rate",
+    "noise_sigma": "σ of the noise",
+    "max_mel_shift": "S, bands of shift",
+    "mixing_alpha": "α of the mixture",
+    "max_seconds_apart": "Δt, seconds apart",
+    "margin": "δ, margin",
+    "embedding_size": "embedding size",
+    "batch_size": "batch, triplets",
+    "shares": "constraint weights",
+    "mining": "negatives",
+    "memory": "remembered anchors",
+    "architecture": "architecture",
+    "width": "width",
+    "learning_rate": "learning rate",
     "steps": "steps",
-    "best_without": "the preset best without", "paper_with": "the paper's method with",
+    "best_without": "the preset best without",
+    "paper_with": "the paper's method with",
 }
 PAPER = {
-    "noise_sigma": "0.5", "max_mel_shift": "10", "mixing_alpha": "0.25", "max_seconds_apart": "10",
-    "margin": "0.1", "embedding_size": "128", "shares": "equal", "mining": "semi_hard",
-    "memory": "0", "architecture": "resnet50, batch norm", "width": "1", "learning_rate": "0.0001",
+    "noise_sigma": "0.5",
+    "max_mel_shift": "10",
+    "mixing_alpha": "0.25",
+    "max_seconds_apart": "10",
+    "margin": "0.1",
+    "embedding_size": "128",
+    "shares": "equal",
+    "mining": "semi_hard",
+    "memory": "0",
+    "architecture": "resnet50, batch norm",
+    "width": "1",
+    "learning_rate": "0.0001",
 }
 
 
 def define_flags() -> None:
     """Defines the script's flags."""
-    train_embedding.define_corpus_flags()
-    train_embedding.define_training_flags(seed=False)
+    shared_flags.define_corpus_flags()
+    shared_flags.define_training_flags(seed=False)
     flags.DEFINE_list(
-        "parameters", DEFAULT, "What to sweep over; also best_without (with --preset=best) and "
-        "paper_with: the differences between the presets, one by one."
+        "parameters",
+        DEFAULT,
+        "What to sweep over; also best_without (with --preset=best) and "
+        "paper_with: the differences between the presets, one by one.",
     )
     flags.DEFINE_list("seeds", ["0"], "Every run is trained once for each of these seeds.")
     flags.DEFINE_enum(
@@ -142,19 +164,19 @@ def make_table() -> dict:
     values = flags.FLAGS
     unknown = [name for name in values.parameters if name not in PARAMETERS]
     if unknown or not values.parameters:
-        raise cli.UsageError(
+        raise UsageError(
             f"--parameters={','.join(values.parameters)}: choose from {', '.join(PARAMETERS)}"
         )
     seeds = tables.numbers("seeds", least=0)
 
     # Only now, for wrong flags should not have to wait for TensorFlow.
-    from experiments.provenance import provenance
+    from audio_triplet.provenance import provenance
 
     started, told = time.monotonic(), provenance()
     os.makedirs(values.output_dir, exist_ok=True)
-    corpus = train_embedding.check_labelled(train_embedding.open_corpus_from_flags())
-    triplets = train_embedding.chosen_triplets()
-    base = {seed: train_embedding.run_config(triplets, corpus, seed) for seed in seeds}
+    corpus = shared_flags.check_labelled(shared_flags.open_corpus_from_flags())
+    triplets = shared_flags.chosen_triplets()
+    base = {seed: shared_flags.run_config(triplets, corpus, seed) for seed in seeds}
     plan = settings(base[seeds[0]], values.parameters)
     todo = [(label, seed) for label in plan for seed in seeds]
     found: dict[str, dict[int, dict]] = {label: {} for label in plan}
@@ -162,17 +184,23 @@ def make_table() -> dict:
         config = changed(base[seed], plan[label])
         found[label][seed] = _score(corpus, label, seed, config)
         logging.info(
-            "%d of %d: %s, seed %d: per query %.3f, probe %.3f", done + 1, len(todo), label, seed,
-            found[label][seed]["query_map"], found[label][seed]["probe_map"],
+            "%d of %d: %s, seed %d: per query %.3f, probe %.3f",
+            done + 1,
+            len(todo),
+            label,
+            seed,
+            found[label][seed]["query_map"],
+            found[label][seed]["probe_map"],
         )
     table = {
         "rows": rows_of(found, base[seeds[0]], values.parameters),
-        "config": told | {
+        "config": told
+        | {
             "corpus": values.corpus,
             "train_splits": corpus.train_splits,
             "test_splits": corpus.test_splits,
             "seeds": seeds,
-            "run": train_embedding.told(base[seeds[0]]),
+            "run": shared_flags.told(base[seeds[0]]),
             "seconds": round(time.monotonic() - started),
         },
     }
@@ -215,26 +243,27 @@ def settings(base: RunConfig, parameters: list[str]) -> dict[str, dict]:
 def _score(corpus, label: str, seed: int, config: RunConfig) -> dict:
     """Scores of one run, and its cost; trained and embedded if that was not done before."""
     from audio_triplet.evaluation.probe import ProbeConfig
-    from experiments import scoring
+    from experiments.lib import protocol
 
     called = f"{label.replace(' ', '_').replace(',', '')}-seed{seed}"
     output_dir = flags.FLAGS.output_dir
     origin = {"run": dataclasses.asdict(config), "corpus": corpus.fingerprint}
     made_of = origin | {
-        "test_splits": corpus.test_splits, "probe": dataclasses.asdict(ProbeConfig())
+        "test_splits": corpus.test_splits,
+        "probe": dataclasses.asdict(ProbeConfig()),
     }
     path = os.path.join(output_dir, "scores", f"{called}.json")
     earlier = tables.read_scores(path, made_of)
     if earlier and not flags.FLAGS.rescore:
         return earlier
     started = time.monotonic()
-    embeddings, cost = table1.kept_embeddings(
+    embeddings, cost = kept_embeddings(
         corpus, called, origin, lambda: _train(corpus, config, called)
     )
-    sides = scoring.split_sides(embeddings, corpus.test_splits)
+    sides = protocol.split_sides(embeddings, corpus.test_splits)
     segments = sides.train.segment, sides.test.segment
-    scores = scoring.retrieval_scores(segments[1], sides, corpus.manifest.classes)
-    scores |= scoring.probe_scores(*segments, sides, corpus.manifest.classes)
+    scores = protocol.retrieval_scores(segments[1], sides, corpus.manifest.classes)
+    scores |= protocol.probe_scores(*segments, sides, corpus.manifest.classes)
     scores |= cost | {"seconds": round(time.monotonic() - started, 1)}
     tables.write_scores(path, made_of, scores)
     return scores
@@ -249,20 +278,22 @@ def _train(corpus, config: RunConfig, called: str):
     import keras
     import numpy as np
 
-    from audio_triplet import distribution, training
+    from audio_triplet import distribution
+    from audio_triplet.training import checkpoints, loop
+    from audio_triplet.training.trainer import Trainer
 
     keras.backend.clear_session()  # graphs of earlier runs
     gc.collect()
     strategy = distribution.build_strategy(flags.FLAGS.strategy, flags.FLAGS.tpu)
     run_dir = os.path.join(flags.FLAGS.output_dir, "runs", called)
-    trainer = training.Trainer(config, strategy)
-    with training.only_writer(trainer, run_dir):
-        rows = training.run(trainer, corpus.train, run_dir)
+    trainer = Trainer(config, strategy)
+    with loop.only_writer(trainer, run_dir):
+        rows = loop.run(trainer, corpus.train, run_dir)
     # The first stretch holds the tracing.
     rates = [row["patches_per_second"] for row in rows[config.training.log_steps :]] or [
         row["patches_per_second"] for row in rows
     ]
-    return training.load_encoder(run_dir), {
+    return checkpoints.load_encoder(run_dir), {
         "patches_per_second": float(np.median(rates)),
         "parameters": trainer.encoder.count_params(),
     }
@@ -296,26 +327,31 @@ def rows_of(
             by_seed = found[BASE if own else f"{parameter}={value}"]
             gains = {
                 score: [
-                    one[score] - found[BASE][seed][score] for seed, one in by_seed.items()
+                    one[score] - found[BASE][seed][score]
+                    for seed, one in by_seed.items()
                     if one[score] is not None
                 ]
                 for score in SCORES
             }
-            rows.append({
-                "name": parameter, "value": value, "base": own,
-                "paper": PAPER.get(parameter) == value,
-                **{
-                    key: tables.mean([one[key] for one in by_seed.values()])
-                    for key in (*SCORES, *COSTS)
-                },
-                "spread": {
-                    score: tables.deviation([one[score] for one in by_seed.values()])
-                    for score in SCORES
-                },
-                "gain": {score: tables.mean(gains[score]) for score in SCORES},
-                "gain_spread": {score: tables.deviation(gains[score]) for score in SCORES},
-                "seeds": sorted(by_seed),
-            })
+            rows.append(
+                {
+                    "name": parameter,
+                    "value": value,
+                    "base": own,
+                    "paper": PAPER.get(parameter) == value,
+                    **{
+                        key: tables.mean([one[key] for one in by_seed.values()])
+                        for key in (*SCORES, *COSTS)
+                    },
+                    "spread": {
+                        score: tables.deviation([one[score] for one in by_seed.values()])
+                        for score in SCORES
+                    },
+                    "gain": {score: tables.mean(gains[score]) for score in SCORES},
+                    "gain_spread": {score: tables.deviation(gains[score]) for score in SCORES},
+                    "seeds": sorted(by_seed),
+                }
+            )
     return rows
 
 
@@ -338,7 +374,8 @@ def markdown(table: dict) -> str:
     config, lines = table["config"], []
     for parameter in dict.fromkeys(row["name"] for row in table["rows"]):
         lines += [
-            f"| {TITLES[parameter]} | " + " | ".join(table1.TITLES[score] for score in SCORES)
+            f"| {TITLES[parameter]} | "
+            + " | ".join(table_rows.TITLES[score] for score in SCORES)
             + " | patches/s | parameters |",
             "|---" * (len(SCORES) + 3) + "|",
         ]
@@ -346,31 +383,42 @@ def markdown(table: dict) -> str:
         best = max(mine, key=lambda row: row["query_map"])
         for row in mine:
             marks = [
-                word for word, holds in (
-                    ("base", row["base"]), ("paper", row["paper"]), ("best per query", row is best)
-                ) if holds
+                word
+                for word, holds in (
+                    ("base", row["base"]),
+                    ("paper", row["paper"]),
+                    ("best per query", row is best),
+                )
+                if holds
             ]
             lines.append(
-                f"| {row['value']}" + (f" ({', '.join(marks)})" if marks else "") + " | "
+                f"| {row['value']}"
+                + (f" ({', '.join(marks)})" if marks else "")
+                + " | "
                 + " | ".join(tables.cell(row[score], row["spread"][score]) for score in SCORES)
                 + f" | {row['patches_per_second']:.0f} | {row['parameters']:,.0f} |"
             )
         lines.append("")
     run, seeds = config["run"], config["seeds"]
-    return "\n".join([
-        *lines,
-        f"One value at a time is changed, the others stay those of the base. Corpus "
-        f"{config['corpus']}, trained on {', '.join(config['train_splits'])}, tested on "
-        f"{', '.join(config['test_splits'])}; triplets {run['triplets']['constraints']}; "
-        f"{tables.training_in_words(run)}; seeds {', '.join(map(str, seeds))}"
-        + (" (mean ± standard deviation)." if len(seeds) > 1 else
-           ": with one seed, small differences say nothing."),
-        "",
-        f"    {config['command']}",
-        "",
-        tables.origin(config),
-        "",
-    ])
+    return "\n".join(
+        [
+            *lines,
+            f"One value at a time is changed, the others stay those of the base. Corpus "
+            f"{config['corpus']}, trained on {', '.join(config['train_splits'])}, tested on "
+            f"{', '.join(config['test_splits'])}; triplets {run['triplets']['constraints']}; "
+            f"{tables.training_in_words(run)}; seeds {', '.join(map(str, seeds))}"
+            + (
+                " (mean ± standard deviation)."
+                if len(seeds) > 1
+                else ": with one seed, small differences say nothing."
+            ),
+            "",
+            f"    {config['command']}",
+            "",
+            tables.origin(config),
+            "",
+        ]
+    )
 
 
 _COLOURS = {"query_map": "#1a73e8", "probe_accuracy": "#d93025", "probe_map": "#188038"}
@@ -382,14 +430,17 @@ def draw(table: dict, path: str) -> None:
     rows = table["rows"]
     parameters = list(dict.fromkeys(row["name"] for row in rows))
     shown = [
-        score for score in ("query_map", "probe_accuracy", "probe_map")
+        score
+        for score in ("query_map", "probe_accuracy", "probe_map")
         if all(row[score] is not None for row in rows)
     ][:2]
     costs = [row for row in rows if row["name"] in ("architecture", "width")]
     count = len(parameters) + bool(costs)
     columns = min(4, count)
     figure, axes = plt.subplots(
-        math.ceil(count / columns), columns, squeeze=False,
+        math.ceil(count / columns),
+        columns,
+        squeeze=False,
         figsize=(max(4.0, 3.3 * columns), 2.9 * math.ceil(count / columns)),  # room for the legend
     )
     panels = list(axes.flat)
@@ -400,15 +451,25 @@ def draw(table: dict, path: str) -> None:
         for score in shown:
             spread = [row["gain_spread"][score] or 0.0 for row in mine]
             axis.errorbar(
-                places, [row["gain"][score] for row in mine], yerr=spread if any(spread) else None,
-                marker="o", markersize=4, lw=1.2, capsize=2, color=_COLOURS[score],
-                linestyle="-" if ordered else "none", label=table1.TITLES[score],
+                places,
+                [row["gain"][score] for row in mine],
+                yerr=spread if any(spread) else None,
+                marker="o",
+                markersize=4,
+                lw=1.2,
+                capsize=2,
+                color=_COLOURS[score],
+                linestyle="-" if ordered else "none",
+                label=table_rows.TITLES[score],
             )
         axis.axhline(0, color="#9aa0a6", lw=0.8)
         slanted = any(len(row["value"]) > 6 for row in mine)
         axis.set_xticks(
-            places, [row["value"] + ("*" if row["paper"] else "") for row in mine], fontsize=7,
-            rotation=35 if slanted else 0, ha="right" if slanted else "center",
+            places,
+            [row["value"] + ("*" if row["paper"] else "") for row in mine],
+            fontsize=7,
+            rotation=35 if slanted else 0,
+            ha="right" if slanted else "center",
         )
         axis.set_title(TITLES[parameter], fontsize=9)
     # One range for all: what one seed and another differ by should not fill a panel.
@@ -423,8 +484,12 @@ def draw(table: dict, path: str) -> None:
         axis.tick_params(axis="y", labelsize=7)
         axis.spines[["top", "right"]].set_visible(False)
     figure.legend(
-        *panels[0].get_legend_handles_labels(), frameon=False, fontsize=9, loc="upper center",
-        ncols=len(shown), title="difference from the base; * the paper's value",
+        *panels[0].get_legend_handles_labels(),
+        frameon=False,
+        fontsize=9,
+        loc="upper center",
+        ncols=len(shown),
+        title="difference from the base; * the paper's value",
         title_fontsize=9,
     )
     height = figure.get_size_inches()[1]
@@ -437,13 +502,21 @@ def _draw_costs(axis, rows: list[dict], shown: list[str]) -> None:
     for row in rows:
         for score in shown:
             axis.scatter(
-                row["patches_per_second"], row[score], s=14, color=_COLOURS[score],
+                row["patches_per_second"],
+                row[score],
+                s=14,
+                color=_COLOURS[score],
                 marker="D" if row["base"] else "o",
             )
         if not row["base"]:  # a row of each of its parameters, at one place
             axis.annotate(
-                row["value"], (row["patches_per_second"], row[shown[0]]), fontsize=6,
-                xytext=(2, 3), textcoords="offset points", rotation=35, rotation_mode="anchor",
+                row["value"],
+                (row["patches_per_second"], row[shown[0]]),
+                fontsize=6,
+                xytext=(2, 3),
+                textcoords="offset points",
+                rotation=35,
+                rotation_mode="anchor",
             )
     axis.set_xscale("log")
     axis.set_xlabel("training, patches/s", fontsize=8)

@@ -24,29 +24,31 @@ import time
 from absl import app, flags, logging
 
 from audio_triplet.config import EXPLICIT
-from experiments import table1, tables, train_embedding
-from experiments.scratch_config import ScratchConfig
+from experiments.lib import embeddings, shared_flags, table_rows, tables
+from experiments.lib.scratch_config import ScratchConfig
+from experiments.lib.table2_rows import SCORES, SCRATCH, doubling, rows_of
+from experiments.lib.table_rows import BASELINE, EXTRA_ROWS, FIXED, NAMES, SHUFFLED
 
-SCRATCH = "scratch"
-ROWS = ("joint", table1.BASELINE, EXPLICIT, SCRATCH)
-SCORES = ("cls_map", "accuracy")
+ROWS = ("joint", BASELINE, EXPLICIT, SCRATCH)
 
-_KNOWN_ROWS = (
-    *table1.ROWS, *(row for row in table1.EXTRA_ROWS if row != table1.SHUFFLED), SCRATCH
-)
-_NAMES = table1.NAMES | {
-    "explicit": "Explicit label (saw all labels)", SCRATCH: "Network from scratch",
+_KNOWN_ROWS = (*table_rows.ROWS, *(row for row in EXTRA_ROWS if row != SHUFFLED), SCRATCH)
+_NAMES = NAMES | {
+    "explicit": "Explicit label (saw all labels)",
+    SCRATCH: "Network from scratch",
 }
 _TITLES = {"cls_map": "classification mAP", "accuracy": "accuracy"}
 _COLOURS = {
-    "joint": "#1a73e8", "log_mel": "#9aa0a6", "explicit": "#202124", SCRATCH: "#d93025",
+    "joint": "#1a73e8",
+    "log_mel": "#9aa0a6",
+    "explicit": "#202124",
+    SCRATCH: "#d93025",
 }
 
 
 def define_flags() -> None:
     """Defines the script's flags."""
-    train_embedding.define_corpus_flags()
-    train_embedding.define_training_flags(seed=False)
+    shared_flags.define_corpus_flags()
+    shared_flags.define_training_flags(seed=False)
     flags.DEFINE_list("rows", list(ROWS), f"Rows, in order; of {', '.join(_KNOWN_ROWS)}.")
     flags.DEFINE_list("labels_per_class", ["1", "2", "5", "10", "20"], "Labelled clips per class.")
     flags.DEFINE_integer("draws", 5, "Draws of the labelled clips.", lower_bound=1)
@@ -56,12 +58,15 @@ def define_flags() -> None:
     )
     recipe = ScratchConfig()
     flags.DEFINE_integer(
-        "scratch_steps", recipe.steps, "Most steps from scratch where clips can be held back "
-        "(5 recordings a class); the best number of them is used."
+        "scratch_steps",
+        recipe.steps,
+        "Most steps from scratch where clips can be held back "
+        "(5 recordings a class); the best number of them is used.",
     )
     flags.DEFINE_integer(
-        "scratch_fixed_steps", recipe.fixed_steps, "Steps from scratch with fewer clips than that; "
-        "and the fewest with more."
+        "scratch_fixed_steps",
+        recipe.fixed_steps,
+        "Steps from scratch with fewer clips than that; and the fewest with more.",
     )
     flags.DEFINE_integer("scratch_batch_size", recipe.batch_size, "Patches a step from scratch.")
     flags.DEFINE_float(
@@ -87,28 +92,29 @@ def make_table() -> dict:
     recipe = _scratch_config()
 
     # Only now, for wrong flags should not have to wait for TensorFlow.
-    from audio_triplet.evaluation.classification import ClassifierConfig
-    from experiments.provenance import provenance
+    from audio_triplet.evaluation.shallow_network import ClassifierConfig
+    from audio_triplet.provenance import provenance
 
     started, told = time.monotonic(), provenance()
     os.makedirs(values.output_dir, exist_ok=True)
-    corpus = train_embedding.check_labelled(train_embedding.open_corpus_from_flags())
+    corpus = shared_flags.check_labelled(shared_flags.open_corpus_from_flags())
     cells = []
     for name in values.rows:
         if name == SCRATCH:
             cells += _score_scratch(corpus, counts, recipe)
             continue
-        for seed in seeds[:1] if name in table1.FIXED else seeds:
+        for seed in seeds[:1] if name in FIXED else seeds:
             cells += _score_embedding(corpus, name, seed, counts)
     table = {
         "rows": rows_of(cells),
-        "config": told | {
+        "config": told
+        | {
             "corpus": values.corpus,
             "train_splits": corpus.train_splits,
             "test_splits": corpus.test_splits,
             "segments": len(corpus.manifest),
             "classes": len(corpus.manifest.classes),
-            "run": train_embedding.told(train_embedding.run_config("joint", corpus, seeds[0])),
+            "run": shared_flags.told(shared_flags.run_config("joint", corpus, seeds[0])),
             "topline_learning_rate": values.topline_learning_rate,
             "classifier": dataclasses.asdict(ClassifierConfig()),
             "scratch": dataclasses.asdict(recipe),
@@ -124,8 +130,10 @@ def make_table() -> dict:
 def _scratch_config() -> ScratchConfig:
     values = flags.FLAGS
     return ScratchConfig(
-        steps=values.scratch_steps, fixed_steps=values.scratch_fixed_steps,
-        batch_size=values.scratch_batch_size, learning_rate=values.scratch_learning_rate,
+        steps=values.scratch_steps,
+        fixed_steps=values.scratch_fixed_steps,
+        batch_size=values.scratch_batch_size,
+        learning_rate=values.scratch_learning_rate,
     )
 
 
@@ -153,9 +161,11 @@ def _cells(corpus, run: str, counts: list[int], origin: dict) -> list[_Cell]:
         _Cell(
             os.path.join(folder, f"labels{count}-draw{draw}.json"),
             origin | {"test_splits": corpus.test_splits, "labels": count, "draw": draw},
-            count, draw,
+            count,
+            draw,
         )
-        for draw in range(flags.FLAGS.draws) for count in counts
+        for draw in range(flags.FLAGS.draws)
+        for count in counts
     ]
 
 
@@ -172,6 +182,7 @@ def _fill(run: str, row: str, seed: int | None, cells: list[_Cell], scorer) -> l
     Returns:
       The scores, each with `name`, `seed`, `labels_per_class`, `draw`.
     """
+
     def kept(cell):
         return None if flags.FLAGS.rescore and row != SCRATCH else cell.read()
 
@@ -187,8 +198,12 @@ def _fill(run: str, row: str, seed: int | None, cells: list[_Cell], scorer) -> l
         found[cell.path] = scores
         logging.info(
             "%s, %d labels per class, draw %d: mAP %.3f; about %.0f min left for the row's %d more",
-            run, cell.labels_per_class, cell.draw, scores["cls_map"],
-            _seconds_left(spent, done + 1, pending) / 60, len(pending) - done - 1,
+            run,
+            cell.labels_per_class,
+            cell.draw,
+            scores["cls_map"],
+            _seconds_left(spent, done + 1, pending) / 60,
+            len(pending) - done - 1,
         )
     return [
         {"name": row, "seed": seed, "labels_per_class": cell.labels_per_class, "draw": cell.draw}
@@ -208,56 +223,58 @@ def _seconds_left(spent: float, done: int, pending: list[_Cell]) -> float:
 def _score_embedding(corpus, name: str, seed: int, counts: list[int]) -> list[dict]:
     """The shallow classifier on one embedding, for every count and draw."""
     from audio_triplet.evaluation import classification
-    from experiments import scoring
+    from audio_triplet.evaluation.shallow_network import ClassifierConfig
+    from experiments.lib import protocol
 
     def config(draw):
-        return classification.ClassifierConfig(seed=draw)
+        return ClassifierConfig(seed=draw)
 
     def scorer(pending):
         del pending
-        sides = scoring.split_sides(
-            table1.open_embeddings(corpus, name, seed), corpus.test_splits
+        sides = protocol.split_sides(
+            embeddings.open_embeddings(corpus, name, seed), corpus.test_splits
         )
 
         def score(cell):
             drawn, told = _draw(sides.train.manifest, corpus.manifest.classes, cell)
             train = sides.train.select(drawn)
             classifier = classification.fit_classifier(
-                train.patch, train.patch_segment,
+                train.patch,
+                train.patch_segment,
                 train.manifest.label_matrix(corpus.manifest.classes),
                 segment_groups=train.manifest.frame["recording_id"].to_numpy(str),
                 config=config(cell.draw),
             )
             test = sides.test
-            scores = classifier.predict_segments(
-                test.patch, test.patch_segment, len(test.manifest)
+            scores = classifier.predict_segments(test.patch, test.patch_segment, len(test.manifest))
+            return (
+                told
+                | _evaluate(scores, test.manifest, corpus.manifest.classes)
+                | {"rounds": classifier.rounds, "held_back": bool(classifier.validation_map)}
             )
-            return told | _evaluate(scores, test.manifest, corpus.manifest.classes) | {
-                "rounds": classifier.rounds, "held_back": bool(classifier.validation_map)
-            }
 
         return score
 
-    run = table1.run_name(name, seed)
-    origin = table1.made_of(corpus, name, seed) | {
+    run = embeddings.run_name(name, seed)
+    origin = embeddings.made_of(corpus, name, seed) | {
         "classifier": dataclasses.asdict(config(0)) | {"seed": "draw"}
     }
     cells = _cells(corpus, run, counts, origin)
-    return _fill(run, name, None if name in table1.FIXED else seed, cells, scorer)
+    return _fill(run, name, None if name in FIXED else seed, cells, scorer)
 
 
 def _score_scratch(corpus, counts: list[int], recipe: ScratchConfig) -> list[dict]:
     """The network from scratch, for every count and draw."""
-    encoder = train_embedding.run_config("joint", corpus, 0).encoder
+    encoder = shared_flags.run_config("joint", corpus, 0).encoder
 
     def scorer(pending):
         import numpy as np
 
-        from experiments import scoring, scratch
+        from experiments.lib import protocol, scratch
 
         # The log mel baseline holds the very patches that the embeddings are made from.
-        sides = scoring.split_sides(
-            table1.open_embeddings(corpus, table1.BASELINE, 0), corpus.test_splits
+        sides = protocol.split_sides(
+            embeddings.open_embeddings(corpus, BASELINE, 0), corpus.test_splits
         )
         classes, train, test = corpus.manifest.classes, sides.train, sides.test
         labels = train.manifest.label_matrix(classes)
@@ -278,14 +295,17 @@ def _score_scratch(corpus, counts: list[int], recipe: ScratchConfig) -> list[dic
                 seed=cell.draw,
             )
             scores = network.predict_segments(patches, test.patch_segment, len(test.manifest))
-            return told | _evaluate(scores, test.manifest, classes) | {
-                "steps": network.steps, "held_back": bool(network.validation_map)
-            }
+            return (
+                told
+                | _evaluate(scores, test.manifest, classes)
+                | {"steps": network.steps, "held_back": bool(network.validation_map)}
+            )
 
         return score
 
     origin = {
-        "corpus": corpus.fingerprint, "encoder": dataclasses.asdict(encoder),
+        "corpus": corpus.fingerprint,
+        "encoder": dataclasses.asdict(encoder),
         "scratch": dataclasses.asdict(recipe),
     }
     cells = _cells(corpus, SCRATCH, counts, origin)
@@ -308,19 +328,24 @@ def _draw(manifest, classes: tuple[str, ...], cell: _Cell):
     from audio_triplet.evaluation import few_labels
 
     drawn = few_labels.draw(
-        manifest.label_matrix(classes), manifest.frame["recording_id"].to_numpy(str).tolist(),
-        cell.labels_per_class, cell.draw,
+        manifest.label_matrix(classes),
+        manifest.frame["recording_id"].to_numpy(str).tolist(),
+        cell.labels_per_class,
+        cell.draw,
     )
     keep = np.zeros(len(manifest), bool)
     keep[drawn.segments] = True
     # Said rather than hidden: classes with fewer clips than asked for, or fewer recordings.
     short = {
-        name: int(clips) for name, clips in zip(classes, drawn.clips, strict=True)
+        name: int(clips)
+        for name, clips in zip(classes, drawn.clips, strict=True)
         if clips < cell.labels_per_class
     }
     repeated = int(np.sum(drawn.recordings < drawn.clips))
     told = {
-        "clips": len(drawn.segments), "short_classes": short, "repeated_classes": repeated,
+        "clips": len(drawn.segments),
+        "short_classes": short,
+        "repeated_classes": repeated,
         "segments": drawn.segments.tolist(),  # places among the training side's labelled ones
     }
     return keep, told
@@ -329,85 +354,14 @@ def _draw(manifest, classes: tuple[str, ...], cell: _Cell):
 def _evaluate(scores, manifest, classes: tuple[str, ...]) -> dict:
     """Classification mAP and accuracy on the test side."""
     from audio_triplet.evaluation import classification
-    from experiments import scoring
+    from experiments.lib import protocol
 
     result = classification.evaluate_classifier(scores, manifest.label_matrix(classes))
     return {
-        "cls_map": result.mean, "accuracy": result.accuracy,
-        "cls_per_class": scoring.per_class(classes, result.per_class),
+        "cls_map": result.mean,
+        "accuracy": result.accuracy,
+        "cls_per_class": protocol.per_class(classes, result.per_class),
     }
-
-
-def rows_of(cells: list[dict]) -> list[dict]:
-    """Rows of the table: one a representation and number of labels.
-
-    Args:
-      cells: Scores of single draws, see `_fill`.
-
-    Returns:
-      The `rows` of table2.json, by name and number of labels. Scores are means over draws (and
-      seeds of the encoder); `spread` is their standard deviation, None for a single one;
-      `times_scratch` is the mean mAP over that of the network from scratch, None without it.
-    """
-    grouped: dict[tuple[str, int], list[dict]] = {}
-    order = list(dict.fromkeys(cell["name"] for cell in cells))
-    for cell in sorted(cells, key=lambda c: (order.index(c["name"]), c["labels_per_class"])):
-        grouped.setdefault((cell["name"], cell["labels_per_class"]), []).append(cell)
-    rows = []
-    for (name, count), group in grouped.items():
-        classes = group[0]["cls_per_class"]
-        row = {
-            "name": name, "labels_per_class": count,
-            **{score: tables.mean([cell[score] for cell in group]) for score in SCORES},
-            "spread": {
-                score: tables.deviation([cell[score] for cell in group]) for score in SCORES
-            },
-            "draws": sorted({cell["draw"] for cell in group}),
-            "seeds": sorted({cell["seed"] for cell in group if cell["seed"] is not None}),
-            "clips": tables.mean([cell["clips"] for cell in group]),
-            "short_classes": group[0]["short_classes"],
-            "repeated_classes": group[0]["repeated_classes"],
-            "held_back": all(cell["held_back"] for cell in group),
-            "each": [
-                {
-                    key: cell[key]
-                    for key in ("draw", "seed", *SCORES, "rounds", "steps") if key in cell
-                }
-                for cell in group
-            ],
-            "cls_per_class": {
-                label: tables.mean([cell["cls_per_class"][label] for cell in group])
-                for label in classes
-            },
-            "seconds": round(sum(cell["seconds"] for cell in group), 1),
-        }
-        rows.append(row)
-    scratch = {row["labels_per_class"]: row for row in rows if row["name"] == SCRATCH}
-    for row in rows:
-        below = scratch.get(row["labels_per_class"])
-        known = below is not None and below["cls_map"] and row["cls_map"] is not None
-        row["times_scratch"] = row["cls_map"] / below["cls_map"] if known else None
-    return rows
-
-
-def doubling(rows: list[dict], name: str = "joint") -> tuple[list[dict], list[dict]]:
-    """Where a row has at least twice the score of the network from scratch, and where it has not.
-
-    Args:
-      rows: Rows of the table.
-      name: The row.
-
-    Returns:
-      Its rows with `times_scratch` of 2 or more, and those with less; both by number of labels.
-    """
-    mine = sorted(
-        (row for row in rows if row["name"] == name and row["times_scratch"] is not None),
-        key=lambda row: row["labels_per_class"],
-    )
-    return (
-        [row for row in mine if row["times_scratch"] >= 2],
-        [row for row in mine if row["times_scratch"] < 2],
-    )
 
 
 def markdown(table: dict) -> str:
@@ -422,7 +376,8 @@ def markdown(table: dict) -> str:
             continue  # accuracy, where clips have several labels
         lines += [
             f"| {_TITLES[score]} at labelled clips per class | "
-            + " | ".join(map(str, counts)) + " |",
+            + " | ".join(map(str, counts))
+            + " |",
             "|---" * (len(counts) + 1) + "|",
         ]
         for name in names:
@@ -435,8 +390,9 @@ def markdown(table: dict) -> str:
         f"    {config['command']}",
         "",
         tables.origin(
-            config, f" ({config['seconds_of_cells']} s for all classifiers and networks from "
-            "scratch, finished ones included)"
+            config,
+            f" ({config['seconds_of_cells']} s for all classifiers and networks from "
+            "scratch, finished ones included)",
         ),
         "",
     ]
@@ -469,7 +425,8 @@ def _conditions(rows: list[dict], config: dict) -> list[str]:
     lines = [
         f"Corpus {config['corpus']}: labelled clips drawn from {', '.join(config['train_splits'])}"
         f", tested on {', '.join(config['test_splits'])}, {config['classes']} classes; "
-        f"{draws} draws" + (f", encoder seeds {', '.join(map(str, seeds))}" if seeds else "")
+        f"{draws} draws"
+        + (f", encoder seeds {', '.join(map(str, seeds))}" if seeds else "")
         + (" (mean ± standard deviation over them)" if draws * max(1, len(seeds)) > 1 else "")
         + ". For one draw all rows have the same clips, and more labels include the fewer.",
         f"Encoders: {tables.training_in_words(config['run'], config['topline_learning_rate'])}. "
@@ -478,9 +435,9 @@ def _conditions(rows: list[dict], config: dict) -> list[str]:
         f"{scratch['steps']} steps, chosen on held-back recordings, and then all "
         f"clips for that long; {scratch['fixed_steps']} where none can be held back.",
     ]
-    fixed = sorted({
-        row["labels_per_class"] for row in rows if row["name"] == SCRATCH and not row["held_back"]
-    })
+    fixed = sorted(
+        {row["labels_per_class"] for row in rows if row["name"] == SCRATCH and not row["held_back"]}
+    )
     if fixed:
         lines.append(
             "No clips were held back from the network from scratch at "
@@ -509,9 +466,7 @@ def draw(table: dict, path: str) -> None:
     names = list(dict.fromkeys(row["name"] for row in rows))
     counts = sorted({row["labels_per_class"] for row in rows})
     shown = [score for score in SCORES if any(row[score] is not None for row in rows)]
-    figure, axes = plt.subplots(
-        1, len(shown), figsize=(5.4 * len(shown) + 0.4, 4.2), squeeze=False
-    )
+    figure, axes = plt.subplots(1, len(shown), figsize=(5.4 * len(shown) + 0.4, 4.2), squeeze=False)
     cycle = plt.rcParams["axes.prop_cycle"].by_key()["color"]
     for axis, score in zip(axes[0], shown, strict=True):
         for place, name in enumerate(names):
@@ -524,13 +479,21 @@ def draw(table: dict, path: str) -> None:
             spread = [row["spread"][score] or 0.0 for row in mine]
             colour = _COLOURS.get(name, cycle[place % len(cycle)])
             axis.plot(
-                x, y, marker="o", markersize=4, color=colour, label=_NAMES[name],
+                x,
+                y,
+                marker="o",
+                markersize=4,
+                color=colour,
+                label=_NAMES[name],
                 linestyle="--" if name == EXPLICIT else "-",
             )
             axis.fill_between(
-                x, [max(0.0, v - s) for v, s in zip(y, spread, strict=True)],
+                x,
+                [max(0.0, v - s) for v, s in zip(y, spread, strict=True)],
                 [min(1.0, v + s) for v, s in zip(y, spread, strict=True)],
-                color=colour, alpha=0.18, linewidth=0,
+                color=colour,
+                alpha=0.18,
+                linewidth=0,
             )
         axis.set_xscale("log")
         axis.set_xticks(counts, [str(count) for count in counts])
@@ -543,7 +506,10 @@ def draw(table: dict, path: str) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     # Above the panels: inside, it would lie on the curves of some corpus.
     figure.legend(
-        *axes[0][0].get_legend_handles_labels(), frameon=False, fontsize=9, loc="upper center",
+        *axes[0][0].get_legend_handles_labels(),
+        frameon=False,
+        fontsize=9,
+        loc="upper center",
         ncols=len(names),
     )
     figure.tight_layout(rect=(0, 0, 1, 0.93))

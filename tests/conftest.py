@@ -41,11 +41,9 @@ def flags_given(define, arguments):
     values = flags.FlagValues()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flags, "FLAGS", values)
-        for kind in ("boolean", "integer", "float", "string", "list", "enum"):
+        for kind in ("boolean", "integer", "float", "string", "list", "enum", "alias"):
             original = getattr(flags, f"DEFINE_{kind}")
-            patch.setattr(
-                flags, f"DEFINE_{kind}", functools.partial(original, flag_values=values)
-            )
+            patch.setattr(flags, f"DEFINE_{kind}", functools.partial(original, flag_values=values))
         define()
         values(["script", *arguments])
         yield values
@@ -69,7 +67,7 @@ def tone_folder(tmp_path_factory) -> str:
 def prepared(tone_folder, tmp_path_factory) -> str:
     """The same corpus as prepared shards, split into train and test by recording."""
     from audio_triplet.config import PrepareConfig
-    from data_prep.corpora import load_corpus
+    from audio_triplet.corpora.registry import load_corpus
     from data_prep.preparation import prepare
 
     folder = str(tmp_path_factory.mktemp("prepared"))
@@ -80,8 +78,9 @@ def prepared(tone_folder, tmp_path_factory) -> str:
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory):
     """An exported encoder, loaded: random weights, 24 dimensions."""
-    from audio_triplet import export, models
+    from audio_triplet import models
+    from audio_triplet.embeddings import saved_model
 
     path = str(tmp_path_factory.mktemp("small") / "export")
-    export.export(models.build_encoder(width=0.0625, embedding_size=24, seed=3), path, {})
-    return export.Model(path)
+    saved_model.export(models.build_encoder(width=0.0625, embedding_size=24, seed=3), path, {})
+    return saved_model.Model(path)

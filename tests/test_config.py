@@ -5,13 +5,13 @@ import pytest
 
 from audio_triplet import config
 from audio_triplet.config import (
-    ConfigError,
     EncoderConfig,
     PrepareConfig,
     RunConfig,
     TrainingConfig,
     TripletConfig,
 )
+from audio_triplet.errors import ConfigError
 
 
 def test_defaults_are_the_papers():
@@ -33,7 +33,9 @@ def test_presets_name_fields_and_hold_values_that_pass_the_checks():
 
 def test_written_and_read_back(tmp_path):
     run = RunConfig(
-        corpus="esc50:x", splits=("a", "b"), triplets=TripletConfig(shares=(1.0, 2.0, 3.0, 4.0)),
+        corpus="esc50:x",
+        splits=("a", "b"),
+        triplets=TripletConfig(shares=(1.0, 2.0, 3.0, 4.0)),
         encoder=EncoderConfig("resnet50", width=0.5),
     )
     run.write(str(tmp_path))
@@ -65,9 +67,14 @@ def test_what_may_differ_when_continuing():
 
 @pytest.mark.parametrize(
     ("kind", "wrong"),
-    [(TrainingConfig, {"mining": "hard"}), (TrainingConfig, {"schedule": "step"}),
-     (TrainingConfig, {"steps": 0}), (PrepareConfig, {"resampler": "sox"}),
-     (PrepareConfig, {"max_bad_share": 2.0}), (TripletConfig, {"shares": (0, 0, 0, 0)})],
+    [
+        (TrainingConfig, {"mining": "hard"}),
+        (TrainingConfig, {"schedule": "step"}),
+        (TrainingConfig, {"steps": 0}),
+        (PrepareConfig, {"resampler": "sox"}),
+        (PrepareConfig, {"max_bad_share": 2.0}),
+        (TripletConfig, {"shares": (0, 0, 0, 0)}),
+    ],
 )
 def test_wrong_values(kind, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -79,9 +86,20 @@ def test_no_tensorflow_is_needed():
     import sys
 
     code = (
-        "import sys; import audio_triplet.config, audio_triplet.cli, audio_triplet.audio, "
-        "audio_triplet.manifest, data_prep.corpora, experiments.table1, experiments.evaluate; "
+        "import sys; import audio_triplet.config, audio_triplet.commands.terminal, audio_triplet.audio, "
+        "audio_triplet.data.manifest, audio_triplet.corpora.registry, experiments.table1, experiments.evaluate; "
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert config.CONSTRAINTS[3] == "proximity"
+
+
+def test_fields_by_their_earlier_names_are_read():
+    old = dataclasses.asdict(RunConfig(triplets=TripletConfig(augment=True, augment_gain=1.0)))
+    old["triplets"]["vary"] = old["triplets"].pop("augment")
+    old["triplets"]["vary_gain"] = old["triplets"].pop("augment_gain")
+    old["encoder"]["input_level"] = True
+    del old["encoder"]["normalize_loudness"]
+    read = RunConfig.from_dict(old)
+    assert read.triplets.augment and read.triplets.augment_gain == 1.0
+    assert read.encoder.normalize_loudness

@@ -5,13 +5,16 @@ import pytest
 from audio_triplet import distribution
 
 
-@pytest.mark.parametrize(("vendor", "flags", "fast"), [
-    ("GenuineIntel", {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}, True),
-    ("GenuineIntel", {"avx2", "avx512f", "avx512_bf16"}, False),
-    ("AuthenticAMD", {"avx2", "avx512f", "avx512_bf16"}, True),
-    ("AuthenticAMD", {"avx2"}, False),
-    ("", set(), False),
-])
+@pytest.mark.parametrize(
+    ("vendor", "flags", "fast"),
+    [
+        ("GenuineIntel", {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}, True),
+        ("GenuineIntel", {"avx2", "avx512f", "avx512_bf16"}, False),
+        ("AuthenticAMD", {"avx2", "avx512f", "avx512_bf16"}, True),
+        ("AuthenticAMD", {"avx2"}, False),
+        ("", set(), False),
+    ],
+)
 def test_bfloat16_where_it_was_measured_to_be_faster(vendor, flags, fast):
     assert distribution.fast_bfloat16(vendor, frozenset(flags)) == fast
 

@@ -1,15 +1,17 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tone
 
-from audio_triplet import export, features, hear, models
+from audio_triplet import features, hear, models
+from audio_triplet.embeddings import saved_model
+from audio_triplet.errors import ExportError
+from tests.conftest import tone
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("hear") / "export")
-    export.export(models.build_encoder(width=0.0625, embedding_size=12), path, {})
+    saved_model.export(models.build_encoder(width=0.0625, embedding_size=12), path, {})
     return hear.load_model(path)
 
 
@@ -73,7 +75,7 @@ def test_wrong_input(model):
             get(np.zeros((1, 16000), np.int16), model)
     with pytest.raises(ValueError, match="multiple of 10"):
         hear.get_timestamp_embeddings(np.zeros((1, 100), "f4"), model, 25)
-    with pytest.raises(export.ExportError):
+    with pytest.raises(ExportError):
         hear.load_model("/nowhere")
 
 

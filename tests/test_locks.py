@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from audio_triplet import locks
+from audio_triplet.errors import LockedError
 
 HOLD = """
 import sys
@@ -26,7 +27,7 @@ def holder(folder):
 def test_one_process_wins_and_the_other_is_told_who_did(tmp_path):
     folder = tmp_path / "out"
     process = holder(folder)
-    with pytest.raises(locks.LockedError, match=rf"out: another .*process {process.pid}, since 20"):
+    with pytest.raises(LockedError, match=rf"out: another .*process {process.pid}, since 20"):
         with locks.exclusive(str(folder)):
             pass
     with locks.exclusive(str(folder / "part")):  # a folder in it is another one
@@ -54,8 +55,10 @@ def test_taken_again_by_the_same_process_and_through_a_link(tmp_path):
         with locks.exclusive(str(tmp_path / "link")):
             pass
         process = subprocess.run(
-            [sys.executable, "-c", HOLD, str(tmp_path / "link")], stdin=subprocess.DEVNULL,
-            capture_output=True, text=True,
+            [sys.executable, "-c", HOLD, str(tmp_path / "link")],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
         assert "LockedError" in process.stderr and f"process {os.getpid()}" in process.stderr
     assert os.listdir(tmp_path / "real") == []
@@ -66,6 +69,7 @@ def test_many_takers_never_hold_it_together(tmp_path):
     code = """
 import os, sys, time
 from audio_triplet import locks
+from audio_triplet.errors import LockedError
 folder, end = sys.argv[1], time.monotonic() + 1.5
 while time.monotonic() < end:
     try:
@@ -73,12 +77,15 @@ while time.monotonic() < end:
             os.mkdir(os.path.join(folder, "only"))  # fails if somebody else is in here
             os.rmdir(os.path.join(folder, "only"))
             print("x")
-    except locks.LockedError:
+    except LockedError:
         pass
 """
     takers = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for _ in range(4)
     ]
     for taker in takers:
@@ -101,8 +108,15 @@ def test_addresses_are_not_locked():
 
 
 def test_leftovers_go_and_all_else_stays(tmp_path):
-    gone = ["a.json.tmp", "b.npz.tmp.npz", "ckpt-3.data-00000-of-00001.tempstate123", "ckpt-3_temp",
-            "checkpoint.tmp" + "0a" * 16, ".manifest-x1.csv", ".unpack-q"]
+    gone = [
+        "a.json.tmp",
+        "b.npz.tmp.npz",
+        "ckpt-3.data-00000-of-00001.tempstate123",
+        "ckpt-3_temp",
+        "checkpoint.tmp" + "0a" * 16,
+        ".manifest-x1.csv",
+        ".unpack-q",
+    ]
     kept = ["a.json", "b.npz", "ckpt-3.index", "tmp", "a.tmpl", "my.temp.wav", "manifest.csv"]
     for name in gone[:-1] + kept:
         (tmp_path / name).write_text("x")

@@ -39,8 +39,11 @@ def test_by_hand():
 
 @settings(deadline=None, max_examples=40)
 @given(
-    seed=st.integers(0, 10**6), batch=st.integers(1, 20), count=st.integers(1, 40),
-    dim=st.integers(1, 8), unit=st.booleans(),
+    seed=st.integers(0, 10**6),
+    batch=st.integers(1, 20),
+    count=st.integers(1, 40),
+    dim=st.integers(1, 8),
+    unit=st.booleans(),
 )
 def test_equals_brute_force(seed, batch, count, dim, unit):
     random = np.random.default_rng(seed)
@@ -124,8 +127,12 @@ def test_tiles_leave_loss_and_gradient_as_they_are(tile):
 
 def test_shapes_known_only_when_run(tile):
     tile(10)
-    signature = [tf.TensorSpec([None, 3]), tf.TensorSpec([None, 3]), tf.TensorSpec([None, 3]),
-                 tf.TensorSpec([None, None], tf.bool)]
+    signature = [
+        tf.TensorSpec([None, 3]),
+        tf.TensorSpec([None, 3]),
+        tf.TensorSpec([None, 3]),
+        tf.TensorSpec([None, None], tf.bool),
+    ]
     mine = tf.function(mining.semi_hard_negatives, input_signature=signature)
     points = grid_points(np.random.default_rng(5), 20, 30)
     np.testing.assert_array_equal(mine(*map(tf.constant, points)), brute_force(*points))

@@ -32,8 +32,12 @@ def by_formula(architecture: str, width: float) -> int:
 
 @pytest.mark.parametrize(
     ("architecture", "width", "told"),
-    [("vggish", 1.0, 4565376), ("vggish", 0.5, 1158400), ("vggish", 0.25, 298176),
-     ("resnet50", 1.0, 23764032)],
+    [
+        ("vggish", 1.0, 4565376),
+        ("vggish", 0.5, 1158400),
+        ("vggish", 0.25, 298176),
+        ("resnet50", 1.0, 23764032),
+    ],
 )
 def test_parameter_counts_of_the_docstring(architecture, width, told):
     encoder = models.build_encoder(architecture, width=width)
@@ -97,8 +101,9 @@ def test_seed_decides_the_weights():
 
 def test_bfloat16_is_close_to_float32():
     x = patches(8)
-    full, half = (models.build_encoder(width=0.25, precision=p)(x) for p in
-                  ("float32", "mixed_bfloat16"))
+    full, half = (
+        models.build_encoder(width=0.25, precision=p)(x) for p in ("float32", "mixed_bfloat16")
+    )
     assert (np.sum(full * half, axis=1) > 0.999).all()
 
 
@@ -127,8 +132,8 @@ def test_zero_vector_has_finite_gradient():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"architecture": "vgg"}, {"normalisation": "layer"}, {"width": 0.0},
-              {"embedding_size": 0}]
+    "wrong",
+    [{"architecture": "vgg"}, {"normalisation": "layer"}, {"width": 0.0}, {"embedding_size": 0}],
 )
 def test_wrong_arguments(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -164,14 +169,15 @@ def test_level_says_nothing_after_the_level_is_taken_out():
     random = np.random.default_rng(0)
     energies = random.gamma(0.5, size=[5, 96, 64]).astype("f4")
     loud, quiet = energies * 30, energies * 0.01
-    encoder = models.build_encoder(width=0.0625, input_level=True, input_scaling=True)
+    encoder = models.build_encoder(width=0.0625, normalize_loudness=True, input_scaling=True)
     models.scale_input(encoder, features.log_mel(loud))
     layer = encoder.get_layer("level")
     by_formula = np.log(energies / energies.mean(axis=(1, 2), keepdims=True) + 0.01)
     for level in (loud, energies, quiet):
         np.testing.assert_allclose(layer(features.log_mel(level)), by_formula, atol=2e-3)
-        np.testing.assert_allclose(encoder(features.log_mel(level)),
-                                   encoder(features.log_mel(energies)), atol=5e-3)
+        np.testing.assert_allclose(
+            encoder(features.log_mel(level)), encoder(features.log_mel(energies)), atol=5e-3
+        )
     # The scaling is that of what it gets: patches of one level.
     scaled = encoder.get_layer("scaling")(layer(features.log_mel(quiet))).numpy()
     np.testing.assert_allclose(scaled.mean(axis=(0, 1)), 0, atol=1e-2)

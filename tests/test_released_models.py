@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from audio_triplet import export
+from audio_triplet.embeddings import saved_model
 
 FOLDER = pathlib.Path(__file__).parents[1] / "models"
 MODELS = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
@@ -18,7 +18,7 @@ def test_model_keeps_the_contract(name):
     path = FOLDER / name
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     assert size < 20e6
-    export.check(export.Model(str(path)))
+    saved_model.check(saved_model.Model(str(path)))
     told = json.loads((path / "config.json").read_text())
     card = (path / "README.md").read_text()
     for promised in (told["command"], told["commit"], told["date"], "## Limits", "licences"):
@@ -41,7 +41,7 @@ def test_like_sounds_are_near():
         (0.3 * random.normal(size=time.size), 0.1 * random.normal(size=time.size)),
     ]
     sounds = np.array([version for pair in pairs for version in pair], np.float32)
-    model = export.Model(os.fspath(FOLDER / "debian-sounds"))
+    model = saved_model.Model(os.fspath(FOLDER / "debian-sounds"))
     vectors = model(sounds)["segment_embedding"].numpy()
     cosine = vectors @ vectors.T - 2 * np.eye(6)
     assert cosine.argmax(axis=1).tolist() == [1, 0, 3, 2, 5, 4]

@@ -11,8 +11,10 @@ from audio_triplet import storage
 
 def test_arrays_are_read_by_numpy(tmp_path):
     arrays = {
-        "numbers": np.arange(6, dtype=np.float16).reshape(2, 3), "text": np.array("ünïcode"),
-        "none": np.zeros([0, 4]), "records": np.zeros(2, [("a", "<i8"), ("b", "<f4")]),
+        "numbers": np.arange(6, dtype=np.float16).reshape(2, 3),
+        "text": np.array("ünïcode"),
+        "none": np.zeros([0, 4]),
+        "records": np.zeros(2, [("a", "<i8"), ("b", "<f4")]),
         "turned": np.asfortranarray(np.arange(6).reshape(2, 3)),
     }
     path = str(tmp_path / "arrays.npz")

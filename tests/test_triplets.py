@@ -51,10 +51,12 @@ def test_translation_moves_bands_whole(seed, most):
     y = triplets.translate(x, seed, most).numpy()
     for before, after in zip(x, y, strict=True):
         shifts = [
-            s for s in range(-most, most + 1)
+            s
+            for s in range(-most, most + 1)
             if all(
                 np.array_equal(np.sort(after[:, band]), np.sort(before[:, band - s]))
-                if 0 <= band - s < 64 else not after[:, band].any()
+                if 0 <= band - s < 64
+                else not after[:, band].any()
                 for band in range(64)
             )
         ]
@@ -115,9 +117,7 @@ def draws(batch, recordings=None, neighbours=None, drawn=None):
         "neighbour": tf.constant(patches(batch, 8)),
         "has_neighbour": tf.constant(np.ones(batch, bool) if neighbours is None else neighbours),
         "drawn": tf.constant(np.ones(batch, bool) if drawn is None else drawn),
-        "recording": tf.constant(
-            np.arange(batch) if recordings is None else recordings, tf.int64
-        ),
+        "recording": tf.constant(np.arange(batch) if recordings is None else recordings, tf.int64),
     }
 
 

@@ -13,11 +13,8 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from audio_triplet.errors import FewLabelsError
 from audio_triplet.evaluation import metrics
-
-
-class FewLabelsError(ValueError):
-    """Labelled clips that cannot be drawn; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

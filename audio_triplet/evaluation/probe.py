@@ -251,15 +251,18 @@ def _solved(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
             scores, loss = special.expit(logits), np.logaddexp(0.0, logits).sum()
         loss -= logits[targets].sum()
         apart = (scores - targets) / len(inputs)
-        downhill = np.concatenate([
-            inputs.T @ apart.astype(np.float32) + ridge * weights, apart.sum(axis=0)[None]
-        ])
+        downhill = np.concatenate(
+            [inputs.T @ apart.astype(np.float32) + ridge * weights, apart.sum(axis=0)[None]]
+        )
         value = loss / len(inputs) + 0.5 * ridge * np.sum(weights**2)
         return value, (downhill * unit).ravel()
 
     # Short of the optimum is a weaker fit, no failure.
     found = optimize.minimize(
-        objective, (start / unit).ravel(), jac=True, method="L-BFGS-B",
+        objective,
+        (start / unit).ravel(),
+        jac=True,
+        method="L-BFGS-B",
         options={"maxiter": config.max_iterations, "gtol": 1e-5, "ftol": 1e-9},
     )
     return found.x.reshape(start.shape) * unit

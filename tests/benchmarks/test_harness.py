@@ -23,7 +23,9 @@ def test_candidates_take_turns():
     taken = harness.interleaved(candidates, repeats=3, warm_up=1)
     assert "".join(calls) == "cab" + "abc" + "bca" + "cab"
     assert {name: len(measurement.seconds) for name, measurement in taken.items()} == {
-        "a": 3, "b": 3, "c": 3
+        "a": 3,
+        "b": 3,
+        "c": 3,
     }
 
 
@@ -88,8 +90,16 @@ def test_parts_that_are_not_measured_are_kept(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(0.12345, "0.123"), (12.345, "12.3"), (123.4, "123"), (1234.5, "1,234"), (1e6, "1,000,000"),
-     (0, "0"), (1e-7, "1e-07"), (2.0, "2")],
+    [
+        (0.12345, "0.123"),
+        (12.345, "12.3"),
+        (123.4, "123"),
+        (1234.5, "1,234"),
+        (1e6, "1,000,000"),
+        (0, "0"),
+        (1e-7, "1e-07"),
+        (2.0, "2"),
+    ],
 )
 def test_figures(value, told):
     assert harness.figure(value) == told

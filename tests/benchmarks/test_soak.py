@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from benchmarks import soak
+from benchmarks.faults import soak
 
 
 def told(memory=lambda minute: 500.0, files=20, threads=30, slower=1.0):
@@ -15,10 +15,16 @@ def told(memory=lambda minute: 500.0, files=20, threads=30, slower=1.0):
     for second in range(0, 90 * 60, 30):
         late = second > 3600
         done += 30 * (slower if late else 1.0)
-        watch.samples.append([
-            second, memory(second / 60), 20 if not late else files, 30 if not late else threads,
-            done, second / 2,
-        ])
+        watch.samples.append(
+            [
+                second,
+                memory(second / 60),
+                20 if not late else files,
+                30 if not late else threads,
+                done,
+                second / 2,
+            ]
+        )
     return watch.told()
 
 
@@ -51,8 +57,14 @@ def test_warming_up_is_left_out():
 
 def test_it_runs(tmp_path):
     """Seconds of both, as a person would start them."""
-    command = [sys.executable, "-m", "benchmarks.soak", f"--output_dir={tmp_path}",
-               "--training_minutes=0.2", "--embedding_minutes=0.2"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.faults.soak",
+        f"--output_dir={tmp_path}",
+        "--training_minutes=0.2",
+        "--embedding_minutes=0.2",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((tmp_path / "soak.json").read_text())

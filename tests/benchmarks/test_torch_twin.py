@@ -28,8 +28,13 @@ def test_another_network_is_no_twin():
 def test_operations_of_a_step():
     # Positions × kernel × channels in and out, multiplied and added, of each convolution.
     forward = [
-        96 * 64 * 9 * 1 * 8, 48 * 32 * 9 * 8 * 16, 24 * 16 * 9 * 16 * 32, 24 * 16 * 9 * 32 * 32,
-        12 * 8 * 9 * 32 * 64, 12 * 8 * 9 * 64 * 64, 64 * 128,
+        96 * 64 * 9 * 1 * 8,
+        48 * 32 * 9 * 8 * 16,
+        24 * 16 * 9 * 16 * 32,
+        24 * 16 * 9 * 32 * 32,
+        12 * 8 * 9 * 32 * 64,
+        12 * 8 * 9 * 64 * 64,
+        64 * 128,
     ]
     encoder = models.build_encoder("vggish", width=0.125)
     # Forward, gradient of the weights, and of the input, which the first needs not.
@@ -41,7 +46,5 @@ def test_peers_compute_the_same_front_end():
     expected = np.stack([front_end.twin(clip) for clip in clips])
     for peer in (front_end.by_torch, front_end.by_torch_stft):
         energies = peer(clips)
-        np.testing.assert_allclose(
-            energies, expected[:, : energies.shape[1]], rtol=1e-4, atol=1e-4
-        )
+        np.testing.assert_allclose(energies, expected[:, : energies.shape[1]], rtol=1e-4, atol=1e-4)
         assert energies.shape[1] >= expected.shape[1] - 1

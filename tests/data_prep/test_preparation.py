@@ -10,13 +10,19 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
-from conftest import RATE, tone
 
-from audio_triplet import features, prepared_info, shards
+from audio_triplet import features
 from audio_triplet.config import PrepareConfig
-from audio_triplet.manifest import CorpusError
-from data_prep import corpora, preparation
-from data_prep.corpora import load_corpus
+from audio_triplet.corpora import registry
+from audio_triplet.corpora.registry import load_corpus
+from audio_triplet.data import shard_source
+from audio_triplet.data.prepared import PreparedInfo
+from audio_triplet.errors import CorpusError
+from data_prep import layout, preparation
+from data_prep.engine import Engine
+from data_prep.layout import WORK_DIR
+from data_prep.write_shards import write_shard
+from tests.conftest import RATE, tone
 
 
 def digests(folder):
@@ -28,7 +34,7 @@ def digests(folder):
 
 def test_shards_hold_what_the_files_hold(tone_folder, prepared):
     manifest = load_corpus(f"folders:{tone_folder}")
-    source = shards.ShardPieces(prepared)
+    source = shard_source.ShardChunks(prepared)
     assert source.classes == manifest.classes == ("high", "low", "middle")
     assert sorted(source.info.splits) == ["test", "train"]
     assert source.recordings == len(manifest) == 20
@@ -51,7 +57,7 @@ def test_shards_hold_what_the_files_hold(tone_folder, prepared):
 
 
 def test_no_recording_on_both_sides(prepared):
-    train, test = (shards.ShardPieces(prepared, (split,)) for split in ("train", "test"))
+    train, test = (shard_source.ShardChunks(prepared, (split,)) for split in ("train", "test"))
     keys = [{int(p["recording"]) for p in s.in_order().as_numpy_iterator()} for s in (train, test)]
     assert keys[0] and keys[1] and not keys[0] & keys[1]
 
@@ -66,10 +72,10 @@ def test_same_bytes_again_and_finished_shards_are_kept(tone_folder, tmp_path):
     whole = digests(one)
     victim = info.splits["train"].shards[2]
 
-    class Stops(preparation.Engine):
+    class Stops(Engine):
         def write_shards(self, folder, todo, resampler, advance):
             for name in list(todo)[:2]:
-                preparation.write_shard(folder, name, resampler)
+                write_shard(folder, name, resampler)
                 yield name
             with open(os.path.join(folder, f"{victim}.tmp"), "wb") as file:
                 file.write(b"half")
@@ -78,7 +84,7 @@ def test_same_bytes_again_and_finished_shards_are_kept(tone_folder, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         preparation.prepare(manifest, other, config, progress=False, engine=Stops())
     with pytest.raises(CorpusError, match=r"prepared\.json: cannot be read"):
-        shards.ShardPieces(other)
+        shard_source.ShardChunks(other)
     finished = [name for name in os.listdir(other) if name.endswith(".tfrecord")]
     kept = {name: os.stat(os.path.join(other, name)).st_mtime_ns for name in finished}
     assert len(kept) == 2
@@ -95,13 +101,13 @@ def test_beam_writes_the_same_bytes(tone_folder, tmp_path):
     config = PrepareConfig(num_shards=2)
     preparation.prepare(manifest, str(tmp_path / "threads"), config, progress=False)
     expected = digests(tmp_path / "threads")
-    flags = {"one": ["--direct_num_workers=1", "--direct_running_mode=in_memory"],
-             "two": ["--direct_num_workers=2"]}
+    flags = {
+        "one": ["--direct_num_workers=1", "--direct_running_mode=in_memory"],
+        "two": ["--direct_num_workers=2"],
+    }
     for name, arguments in flags.items():
         folder = str(tmp_path / name)
-        preparation.prepare(
-            manifest, folder, config, progress=False, engine=beam.Engine(arguments)
-        )
+        preparation.prepare(manifest, folder, config, progress=False, engine=beam.Engine(arguments))
         assert digests(folder) == expected
 
 
@@ -121,7 +127,7 @@ def test_beam_reads_the_headers_of_many_files(tone_folder, tmp_path, monkeypatch
     assert info == expected and len(info.bad_files) == 1
     assert digests(folder) == digests(tmp_path / "threads")
     # Killed between its two pipelines, and one list lost.
-    work = tmp_path / "again" / preparation.WORK_DIR
+    work = tmp_path / "again" / WORK_DIR
     work.mkdir(parents=True)
     paths = list(manifest.frame["path"].unique())
     first = list(engine.read_lengths(str(tmp_path / "again"), "digest", paths))
@@ -138,14 +144,15 @@ def test_laying_out_does_without_tensorflow(tone_folder, tmp_path):
     """Starting it takes longer than reading ten thousand headers."""
     code = f"""
 import sys
-from data_prep import corpora, preparation
+from audio_triplet.corpora import registry
+from data_prep import engine, preparation
 
-class Elsewhere(preparation.Engine):
+class Elsewhere(engine.Engine):
     def write_shards(self, folder, todo, resampler, advance):
         print(len(todo), "tensorflow" in sys.modules)
         sys.exit(0)
 
-manifest = corpora.load_corpus("folders:{tone_folder}")
+manifest = registry.load_corpus("folders:{tone_folder}")
 preparation.prepare(manifest, "{tmp_path}/out", progress=False, engine=Elsewhere())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -164,9 +171,7 @@ def test_summary_tells_counts_hours_classes_and_reasons(tmp_path):
     (sound / "a" / "cut.flac").write_bytes(cut[: len(cut) // 2])  # its header is whole
     out = tmp_path / "out"
     manifest = load_corpus(f"folders:{sound}")
-    info = preparation.prepare(
-        manifest, str(out), PrepareConfig(max_bad_share=0.5), progress=False
-    )
+    info = preparation.prepare(manifest, str(out), PrepareConfig(max_bad_share=0.5), progress=False)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["segments"] == 6 and summary["recordings"] == 6  # the cut one by its header
     assert summary["hours"] == pytest.approx(12 / 3600, abs=1e-5)
@@ -191,9 +196,9 @@ def test_damaged_shards_are_left_out_counted_or_made_anew(tone_folder, tmp_path,
     with open(victim, "r+b") as file:
         file.seek(os.path.getsize(victim) // 2)
         file.write(b"damage")
-    source = shards.ShardPieces(out)  # flipped bytes show when they are read
+    source = shard_source.ShardChunks(out)  # flipped bytes show when they are read
     assert source.damage().startswith(f"{victim}: the shard is damaged (corrupted record at ")
-    source = shards.ShardPieces(out, ("train",), skip_damaged=True)
+    source = shard_source.ShardChunks(out, ("train",), skip_damaged=True)
     lost = info.splits["train"].shard_recordings[1]
     assert lost and source.recordings == info.splits["train"].recordings - lost
     assert f"left out {victim} with its {lost} recordings: corrupted record" in caplog.text
@@ -203,10 +208,10 @@ def test_damaged_shards_are_left_out_counted_or_made_anew(tone_folder, tmp_path,
     with open(victim, "ab") as file:
         file.write(b"more")
     with pytest.raises(CorpusError, match=r"the shard is damaged \(has \d+ bytes instead of"):
-        shards.ShardPieces(out)
+        shard_source.ShardChunks(out)
     os.remove(victim)
     with pytest.raises(CorpusError, match="the shard is missing"):
-        shards.ShardPieces(out)
+        shard_source.ShardChunks(out)
     others = [name for name in whole if name.endswith(".tfrecord") and name not in victim]
     kept = {name: os.stat(os.path.join(out, name)).st_mtime_ns for name in others}
     preparation.prepare(manifest, out, config, progress=False)
@@ -215,7 +220,7 @@ def test_damaged_shards_are_left_out_counted_or_made_anew(tone_folder, tmp_path,
 
 
 def test_one_writer_a_folder(tone_folder, tmp_path):
-    from audio_triplet import locks
+    from audio_triplet.errors import LockedError
 
     manifest = load_corpus(f"folders:{tone_folder}")
     code = "import sys, time; from audio_triplet import locks\nwith locks.exclusive(sys.argv[1]):\n"
@@ -225,18 +230,18 @@ def test_one_writer_a_folder(tone_folder, tmp_path):
     )
     try:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(locks.LockedError, match=f"process {other.pid}"):
+        with pytest.raises(LockedError, match=f"process {other.pid}"):
             preparation.prepare(manifest, str(tmp_path), progress=False)
     finally:
         other.kill()
         other.wait()
     preparation.prepare(manifest, str(tmp_path), progress=False)
-    assert shards.ShardPieces(str(tmp_path)).recordings == 20
+    assert shard_source.ShardChunks(str(tmp_path)).recordings == 20
 
 
 def test_sound_and_shards_elsewhere(tone_folder, tmp_path):
     """As on gs://, in TensorFlow's memory file system: nothing but tf.io.gfile reaches it."""
-    from audio_triplet.manifest import Manifest
+    from audio_triplet.data.manifest import Manifest
 
     manifest = load_corpus(f"folders:{tone_folder}")
     frame = manifest.frame.copy()
@@ -247,13 +252,13 @@ def test_sound_and_shards_elsewhere(tone_folder, tmp_path):
         frame.loc[number, "path"] = away
     away = Manifest(frame, manifest.name)
     info = preparation.prepare(away, "ram://prepared/tones", progress=False)
-    assert corpora.is_prepared("ram://prepared/tones")
+    assert registry.is_prepared("ram://prepared/tones")
     local = preparation.prepare(manifest, str(tmp_path), progress=False)
     for name in info.splits["train"].shards:
         with tf.io.gfile.GFile(f"ram://prepared/tones/{name}", "rb") as file:
             assert file.read() == (tmp_path / name).read_bytes()
     assert info.splits == local.splits
-    source = shards.ShardPieces("ram://prepared/tones")
+    source = shard_source.ShardChunks("ram://prepared/tones")
     assert source.manifest.frame["path"].tolist() == frame["path"].tolist()
     assert len(list(source.in_order())) == 20
     with pytest.raises(CorpusError, match="holds no prepared.json"):
@@ -276,7 +281,7 @@ def test_long_recording_is_cut_and_counted(tmp_path):
         soundfile.write(tmp_path / "sound" / f"s{number}.wav", tone(1, 300 + number), RATE)
     out = str(tmp_path / "out")
     preparation.prepare(load_corpus(f"folders:{tmp_path / 'sound'}"), out, progress=False)
-    source = shards.ShardPieces(out)
+    source = shard_source.ShardChunks(out)
     assert sum(split.pieces for split in source.info.splits.values()) == 12 + 3
     visits = list(source.visits(1).take(13 * 6).as_numpy_iterator())
     for epoch in range(6):
@@ -303,27 +308,36 @@ def test_too_many_bad_files_stop_it(tmp_path):
 
 def test_damaged_or_missing_parts_are_named(prepared, tmp_path):
     with pytest.raises(CorpusError, match=r"prepared\.json: cannot be read"):
-        shards.ShardPieces(str(tmp_path))
+        shard_source.ShardChunks(str(tmp_path))
     (tmp_path / "prepared.json").write_text("{")
     with pytest.raises(CorpusError, match="is damaged"):
-        shards.ShardPieces(str(tmp_path))
-    info = prepared_info.PreparedInfo.read(prepared)
+        shard_source.ShardChunks(str(tmp_path))
+    info = PreparedInfo.read(prepared)
     info.write(str(tmp_path))
     with pytest.raises(CorpusError, match="shard is missing"):
-        shards.ShardPieces(str(tmp_path))
+        shard_source.ShardChunks(str(tmp_path))
     dataclasses.replace(info, format=99).write(str(tmp_path))
     with pytest.raises(CorpusError, match="another format"):
-        shards.ShardPieces(str(tmp_path))
+        shard_source.ShardChunks(str(tmp_path))
     with pytest.raises(CorpusError, match="no split fold9; it has test, train"):
-        shards.ShardPieces(prepared, ("fold9",))
+        shard_source.ShardChunks(prepared, ("fold9",))
 
 
 def test_records_are_what_the_docstring_says(prepared):
-    source = shards.ShardPieces(prepared)
+    source = shard_source.ShardChunks(prepared)
     record = next(iter(source._all_handles())).numpy()
     example = tf.train.Example.FromString(record).features.feature
-    documented = {"mel_energies", "frames", "recording", "piece", "turn", "turns", "segment",
-                  "position", "labels"}
+    documented = {
+        "mel_energies",
+        "frames",
+        "recording",
+        "piece",
+        "turn",
+        "turns",
+        "segment",
+        "position",
+        "labels",
+    }
     assert set(example) == documented
     assert len(example["mel_energies"].bytes_list.value[0]) == (
         2 * 64 * example["frames"].int64_list.value[0]
@@ -331,13 +345,23 @@ def test_records_are_what_the_docstring_says(prepared):
 
 
 def test_command(tone_folder, tmp_path):
-    command = [sys.executable, "-m", "data_prep.prepare", f"--corpus=folders:{tone_folder}",
-               f"--output_dir={tmp_path / 'out'}", "--num_shards=2", "--engine=threads"]
+    command = [
+        sys.executable,
+        "-m",
+        "data_prep.prepare",
+        f"--corpus=folders:{tone_folder}",
+        f"--output_dir={tmp_path / 'out'}",
+        "--num_shards=2",
+        "--engine=threads",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "recordings" in done.stdout
     assert len(list((tmp_path / "out").glob("*.tfrecord"))) == 4
-    bad = subprocess.run([*command[:-3], "--output_dir=/dev/null/x", "--engine=threads"],
-                         capture_output=True, text=True)
+    bad = subprocess.run(
+        [*command[:-3], "--output_dir=/dev/null/x", "--engine=threads"],
+        capture_output=True,
+        text=True,
+    )
     assert bad.returncode == 1 and "Traceback" not in bad.stderr and "/dev/null" in bad.stderr
 
 
@@ -359,21 +383,21 @@ def test_full_disk_is_one_line_and_the_process_ends(tone_folder, tmp_path):
     assert done.returncode == 1 and "no space left on the disk" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     preparation.prepare(load_corpus(f"folders:{tone_folder}"), str(out), progress=False)
-    assert shards.ShardPieces(str(out)).recordings == 20
+    assert shard_source.ShardChunks(str(out)).recordings == 20
 
 
 def test_engine_is_chosen_and_unknown_flags_are_named():
-    from audio_triplet.cli import UsageError
+    from audio_triplet.errors import UsageError
     from data_prep import prepare
 
-    assert type(prepare.choose_engine("threads", [])) is preparation.Engine
+    assert type(prepare.choose_engine("threads", [])) is Engine
     with pytest.raises(UsageError, match="--nun_shards=3: unknown flag"):
         prepare.choose_engine("threads", ["--nun_shards=3"])
     beam = pytest.importorskip("data_prep.beam", reason="apache-beam is not installed")
     with pytest.raises(UsageError, match="--nun_shards=3: neither a flag of this command nor"):
         prepare.choose_engine("auto", ["--runner=FlinkRunner", "--nun_shards=3"])
     options = beam.options_from([])
-    assert options.view_as(beam.DirectOptions).direct_num_workers == preparation.cores()
+    assert options.view_as(beam.DirectOptions).direct_num_workers == layout.cores()
     flink = beam.options_from(["--runner=FlinkRunner", "--flink_master=localhost:8081"])
     assert flink.get_all_options()["runner"] == "FlinkRunner"
     assert flink.get_all_options()["flink_master"] == "localhost:8081"

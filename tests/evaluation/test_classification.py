@@ -9,7 +9,8 @@ from sklearn import metrics as sk
 from sklearn.linear_model import LogisticRegression
 
 from audio_triplet.evaluation import classification
-from audio_triplet.evaluation.classification import ClassifierConfig, fit_classifier
+from audio_triplet.evaluation.classification import fit_classifier
+from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfig
 
 _QUICK = ClassifierConfig(hidden_units=16, max_rounds=6, fixed_rounds=6, patience=3)
 
@@ -217,7 +218,7 @@ def test_saved_and_loaded_it_predicts_the_same(tmp_path, loss):
     config = dataclasses.replace(_QUICK, loss=loss)
     classifier = fit_classifier(patches, owner, labels, config=config)
     classifier.save(tmp_path / "new" / "classifier")
-    loaded = classification.Classifier.load(tmp_path / "new" / "classifier")
+    loaded = Classifier.load(tmp_path / "new" / "classifier")
     assert loaded.config == classifier.config and loaded.rounds == classifier.rounds
     assert loaded.validation_map == classifier.validation_map
     np.testing.assert_array_equal(
@@ -227,13 +228,13 @@ def test_saved_and_loaded_it_predicts_the_same(tmp_path, loss):
 
 def test_loading_something_else_names_the_directory(tmp_path):
     with pytest.raises(ValueError, match=f"{tmp_path}: not a saved classifier"):
-        classification.Classifier.load(tmp_path)
+        Classifier.load(tmp_path)
     fit_classifier(*blobs(seed=14), config=_QUICK).save(tmp_path)
     description = json.loads((tmp_path / "classifier.json").read_text())
     description["config"]["colour"] = "blue"
     (tmp_path / "classifier.json").write_text(json.dumps(description))
     with pytest.raises(ValueError, match="colour"):
-        classification.Classifier.load(tmp_path)
+        Classifier.load(tmp_path)
 
 
 _PATCHES, _OWNER, _LABELS = blobs(seed=15, segments=6)

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audio_triplet.errors import FewLabelsError
 from audio_triplet.evaluation import few_labels
 
 
@@ -72,7 +73,9 @@ def test_all_clips_are_equally_likely():
 @settings(max_examples=60, deadline=None)
 @given(
     classes=st.lists(st.integers(-1, 4), min_size=1, max_size=60).filter(lambda c: max(c) >= 0),
-    recordings=st.integers(1, 20), per_class=st.integers(1, 8), seed=st.integers(0, 99),
+    recordings=st.integers(1, 20),
+    per_class=st.integers(1, 8),
+    seed=st.integers(0, 99),
 )
 def test_invariants(classes, recordings, per_class, seed):
     labels = one_label(classes)
@@ -119,5 +122,5 @@ def test_other_seeds_other_draws():
     ],
 )
 def test_errors(labels, groups, per_class, message):
-    with pytest.raises(few_labels.FewLabelsError, match=message):
+    with pytest.raises(FewLabelsError, match=message):
         few_labels.draw(labels, groups, per_class, seed=0)

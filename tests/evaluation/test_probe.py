@@ -89,7 +89,8 @@ def test_constant_features_do_no_harm():
     config = probe.ProbeConfig(penalties=(0.1,))
     np.testing.assert_allclose(
         probe.fit_probe(more, labels, config=config).predict(more),
-        probe.fit_probe(inputs, labels, config=config).predict(inputs), atol=1e-3,
+        probe.fit_probe(inputs, labels, config=config).predict(inputs),
+        atol=1e-3,
     )
 
 
@@ -101,8 +102,11 @@ def test_one_recording_leaves_nothing_to_choose_by():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [(lambda x, y: (x[:5], y), "do not fit"), (lambda x, y: (x * np.nan, y), "finite"),
-     (lambda x, y: (x[::3], y[::3]), "two classes")],
+    [
+        (lambda x, y: (x[:5], y), "do not fit"),
+        (lambda x, y: (x * np.nan, y), "finite"),
+        (lambda x, y: (x[::3], y[::3]), "two classes"),
+    ],
 )
 def test_refused(change, message):
     with pytest.raises(ValueError, match=message):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from audio_triplet.evaluation import retrieval
+from audio_triplet.evaluation import ranking, retrieval
+from audio_triplet.evaluation.ranking import EXCLUDED, Cosines, Groups
 
 # Vectors of length 2 with entries +-1, or one entry +-2: their cosines are multiples of 1/4,
 # exact in any floating point and any order of summation, and tie all the time.
@@ -108,7 +109,7 @@ def test_equal_embeddings_score_exactly_the_share_of_targets(segments):
 def test_scores_order_and_tie_as_exact_arithmetic_does(low, high, dim):
     """Integer vectors, all pairs: equal cosines score equal, larger ones larger, no exception."""
     vectors = np.array(list(itertools.product(range(low, high + 1), repeat=dim)))
-    scores = retrieval._Cosines(vectors).rows(np.arange(len(vectors)))
+    scores = Cosines(vectors).rows(np.arange(len(vectors)))
     dots, squares = vectors @ vectors.T, (vectors**2).sum(axis=1)
     exact = {}  # sign(cos) cos^2, exactly -> the scores seen
     for i, j in itertools.product(range(len(vectors)), repeat=2):
@@ -125,7 +126,7 @@ def test_a_pair_has_one_score_in_whatever_block(monkeypatch):
     rng = np.random.default_rng(5)
     embeddings = rng.normal(size=(150, 513)).astype(np.float32)  # odd, and beyond a BLAS panel
     embeddings[75:] = embeddings[:75]
-    cosines = retrieval._Cosines(embeddings)
+    cosines = Cosines(embeddings)
     everyone = np.arange(150)
     scores = cosines.rows(everyone)
     np.testing.assert_array_equal(scores, scores.T)
@@ -136,7 +137,7 @@ def test_a_pair_has_one_score_in_whatever_block(monkeypatch):
         assert one[0, 0] == scores[row, row // 2]
     left, right = rng.integers(0, 150, (2, 1000))
     np.testing.assert_array_equal(cosines.pairs(left, right), scores[left, right])
-    monkeypatch.setattr(retrieval, "_TILE_ROWS", 11)
+    monkeypatch.setattr(ranking, "TILE_ROWS", 11)
     cosines.tabulate()
     np.testing.assert_array_equal(cosines.rows(everyone), scores)
 
@@ -145,7 +146,7 @@ def test_sums_are_exact():
     """The promise behind the scores: no product of the fixed-point halves is ever rounded."""
     rng = np.random.default_rng(6)
     spread = rng.normal(size=(4, 200)) * 10.0 ** rng.integers(-6, 1, (4, 200))
-    cosines = retrieval._Cosines(np.concatenate([spread, np.ones((1, 200))]))
+    cosines = Cosines(np.concatenate([spread, np.ones((1, 200))]))
     high, low = cosines._high, cosines._low
     for left, right in ((high, high), (high, low)):
         product = left @ right.T
@@ -159,8 +160,8 @@ def test_neither_blocks_nor_tables_nor_workers_change_a_bit(monkeypatch):
     embeddings[45:60] = embeddings[:15]
     expected = retrieval.query_by_example_map(embeddings, labels, groups, workers=1)
     queries = retrieval.per_query_map(embeddings, labels, groups, workers=1)
-    monkeypatch.setattr(retrieval, "_BLOCK_SCORES", 200)
-    monkeypatch.setattr(retrieval, "_BUFFER_SCORES", 500)
+    monkeypatch.setattr(ranking, "BLOCK_SCORES", 200)
+    monkeypatch.setattr(ranking, "BUFFER_SCORES", 500)
     for table in (0, 1000):
         monkeypatch.setattr(retrieval, "_TABLE_SEGMENTS", table)
         actual = retrieval.query_by_example_map(embeddings, labels, groups, workers=3)
@@ -176,13 +177,13 @@ def test_counting_by_buckets_equals_sorting(distinct):
     # Clustered scores: whole buckets, buckets with thresholds in them, ties, excluded ones.
     scores = (rng.normal(2**30, 2**22, 600_000)).astype(np.uint32)
     thresholds = np.unique(rng.choice(scores, distinct))
-    scores[::7] = retrieval._EXCLUDED
+    scores[::7] = EXCLUDED
     scores[1::50] = rng.choice(thresholds, len(scores[1::50]))
     bits = min(max(len(thresholds).bit_length() + 5, 18), 22)
     assert len(scores) > 1 << bits, "the test would not reach the buckets"
     expected = len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
     counts = np.ones(len(thresholds), np.int64)
-    retrieval._add_counts(scores, thresholds, counts)
+    ranking.add_counts(scores, thresholds, counts)
     np.testing.assert_array_equal(counts, expected + 1)
 
 
@@ -227,8 +228,8 @@ def test_sampled_pairs_are_distinct_pairs_of_the_right_kind():
     # One dimension a segment and a unique angle a pair would be needed to tell pairs apart by
     # score; random directions do: their 60 x 59 / 2 cosines all differ.
     embeddings, labels, _ = corpus(seed=4)
-    cosines = retrieval._Cosines(embeddings)
-    groups = retrieval._Groups(None, len(embeddings))
+    cosines = Cosines(embeddings)
+    groups = Groups(None, len(embeddings))
     inside = labels[:, 0]
     everyone = np.arange(60)
     table = cosines.rows(everyone)
@@ -240,7 +241,7 @@ def test_sampled_pairs_are_distinct_pairs_of_the_right_kind():
         total = len(allowed)
         for wanted in (1, total // 2, total - 1, total, total + 5):
             rng = np.random.default_rng(wanted)
-            drawn = retrieval._sampled_scores(cosines, groups, inside, wanted, rng, within)
+            drawn = ranking.sampled_scores(cosines, groups, inside, wanted, rng, within)
             assert len(drawn) == len(set(drawn)) == min(wanted, total)
             assert set(drawn) <= allowed
 

@@ -3,11 +3,13 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, flags_given, tone
 
 from audio_triplet import audio
-from audio_triplet.manifest import key_of
+from audio_triplet.data.manifest import key_of
+from audio_triplet.errors import UsageError
 from experiments import evaluate, levels
+from experiments.lib import scored_corpus
+from tests.conftest import RATE, flags_given, tone
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +26,12 @@ def changing(tmp_path_factory):
 
 
 def scored(small_model, changing, out, *more):
-    arguments = [f"--model={small_model.path}", f"--corpus=folders:{changing}",
-                 f"--output_dir={out}", *more]
+    arguments = [
+        f"--model={small_model.path}",
+        f"--corpus=folders:{changing}",
+        f"--output_dir={out}",
+        *more,
+    ]
     with flags_given(levels.define_flags, arguments):
         return levels.make_table()
 
@@ -37,7 +43,7 @@ def test_levels_are_those_of_scaled_sound(small_model, changing, tmp_path):
     assert list(rows) == ["-30 dB", "as it is", "+6 dB", "mixed"]
     assert rows["as it is"]["cosine"] == pytest.approx(1, abs=1e-6)
     # The scaled files themselves, through the export.
-    manifest = evaluate.labelled_manifest(f"folders:{changing}")
+    manifest = scored_corpus.labelled_manifest(f"folders:{changing}")
     test = manifest.frame[manifest.frame["split"] == "test"]
 
     def embedded(path, decibel):
@@ -48,8 +54,10 @@ def test_levels_are_those_of_scaled_sound(small_model, changing, tmp_path):
         cosines = [embedded(path, decibel) @ embedded(path, 0) for path in test["path"]]
         assert rows[name]["cosine"] == pytest.approx(np.mean(cosines), abs=1e-4)
     drawn = [(0, -30, 6)[key_of(name, "mixed") % 3] for name in test["recording_id"]]
-    cosines = [embedded(path, level) @ embedded(path, 0)
-               for path, level in zip(test["path"], drawn, strict=True)]
+    cosines = [
+        embedded(path, level) @ embedded(path, 0)
+        for path, level in zip(test["path"], drawn, strict=True)
+    ]
     assert rows["mixed"]["cosine"] == pytest.approx(np.mean(cosines), abs=1e-4)
     text = (tmp_path / "levels.md").read_text()
     assert f"| -30 dB | {rows['-30 dB']['probe_accuracy']:.3f} |" in text
@@ -57,8 +65,11 @@ def test_levels_are_those_of_scaled_sound(small_model, changing, tmp_path):
 
 def test_as_it_is_scores_what_evaluate_does(small_model, changing, tmp_path):
     rows = scored(small_model, changing, tmp_path, "--decibels=3")["rows"]
-    arguments = [f"--model={small_model.path}", f"--corpus=folders:{changing}",
-                 f"--output_dir={tmp_path}"]
+    arguments = [
+        f"--model={small_model.path}",
+        f"--corpus=folders:{changing}",
+        f"--output_dir={tmp_path}",
+    ]
     with flags_given(evaluate.define_flags, arguments):
         metrics = evaluate.evaluate()
     as_it_is = next(row for row in rows if row["name"] == "as it is")
@@ -68,5 +79,5 @@ def test_as_it_is_scores_what_evaluate_does(small_model, changing, tmp_path):
 
 @pytest.mark.parametrize("decibels", ["loud", "0,3", "3,3", "inf"])
 def test_levels_must_be_numbers_named_once(small_model, changing, tmp_path, decibels):
-    with pytest.raises(levels.cli.UsageError, match="--decibels"):
+    with pytest.raises(UsageError, match="--decibels"):
         scored(small_model, changing, tmp_path, f"--decibels={decibels}")

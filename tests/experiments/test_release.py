@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from audio_triplet.errors import UsageError
 from experiments import release
 
 
@@ -13,7 +14,8 @@ def folds(tone_folder, tmp_path_factory):
     """The tones as a corpus of two folds."""
     rows = [
         f"{os.path.join(tone_folder, label, f'{label}{n}.wav')},{label},fold{1 + n % 2}"
-        for label in ("low", "middle", "high") for n in range(6)
+        for label in ("low", "middle", "high")
+        for n in range(6)
     ]
     path = tmp_path_factory.mktemp("folds") / "folds.csv"
     path.write_text("path,labels,split\n" + "\n".join(rows))
@@ -22,9 +24,18 @@ def folds(tone_folder, tmp_path_factory):
 
 def test_release_is_a_scored_model_with_a_card(folds, tmp_path):
     command = [
-        sys.executable, "-m", "experiments.release", f"--corpus={folds}", f"--score={folds}",
-        f"--output_dir={tmp_path}/out", f"--models_dir={tmp_path}/models", "--name=tiny",
-        "--steps=3", "--width=0.0625", "--batch_size=8", "--embedding_size=16",
+        sys.executable,
+        "-m",
+        "experiments.release",
+        f"--corpus={folds}",
+        f"--score={folds}",
+        f"--output_dir={tmp_path}/out",
+        f"--models_dir={tmp_path}/models",
+        "--name=tiny",
+        "--steps=3",
+        "--width=0.0625",
+        "--batch_size=8",
+        "--embedding_size=16",
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -43,5 +54,5 @@ def test_release_is_a_scored_model_with_a_card(folds, tmp_path):
 
 
 def test_scoring_needs_folds(tone_folder, folds, tmp_path):
-    with pytest.raises(release.cli.UsageError, match="has no folds"):
+    with pytest.raises(UsageError, match="has no folds"):
         release.score(str(tmp_path), f"folders:{tone_folder}")

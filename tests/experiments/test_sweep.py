@@ -2,16 +2,16 @@ import json
 import os
 
 import pytest
-from conftest import flags_given
 
-from audio_triplet import cli
 from audio_triplet.config import EncoderConfig, RunConfig, TrainingConfig, TripletConfig
+from audio_triplet.errors import UsageError
 from experiments import sweep
+from tests.conftest import flags_given
 
 
 def test_every_value_makes_a_valid_run_and_differs_from_the_others():
     best = RunConfig(
-        triplets=TripletConfig("combined", vary=True),
+        triplets=TripletConfig("combined", augment=True),
         encoder=EncoderConfig(normalisation="batch", pooling="time", input_scaling=True),
         training=TrainingConfig(objective="contrastive", schedule="cosine"),
     )
@@ -39,6 +39,7 @@ def test_the_baseline_is_made_only_once():
 
 def test_rows_by_hand():
     """Gains are against the baseline of the same seed: 0.5 - 0.3 and 0.4 - 0.3."""
+
     def scores(value):
         return dict.fromkeys((*sweep.SCORES, *sweep.COSTS), value)
 
@@ -61,15 +62,25 @@ def test_rows_by_hand():
 
 
 def test_a_sweep_runs_is_kept_and_scored_again(prepared, tmp_path, monkeypatch):
-    monkeypatch.setitem(sweep.PARAMETERS, "mining", {
-        name: {"training": {"mining": name}} for name in ("semi_hard", "random")
-    })
-    arguments = [f"--corpus={prepared}", f"--output_dir={tmp_path}", "--parameters=mining",
-                 "--steps=2", "--batch_size=8", "--width=0.0625", "--log_steps=1"]
+    monkeypatch.setitem(
+        sweep.PARAMETERS,
+        "mining",
+        {name: {"training": {"mining": name}} for name in ("semi_hard", "random")},
+    )
+    arguments = [
+        f"--corpus={prepared}",
+        f"--output_dir={tmp_path}",
+        "--parameters=mining",
+        "--steps=2",
+        "--batch_size=8",
+        "--width=0.0625",
+        "--log_steps=1",
+    ]
     with flags_given(sweep.define_flags, arguments):
         table = sweep.make_table()
     assert [(row["value"], row["base"]) for row in table["rows"]] == [
-        ("semi_hard", True), ("random", False)
+        ("semi_hard", True),
+        ("random", False),
     ]
     assert sorted(os.listdir(tmp_path / "runs")) == ["base-seed0", "mining=random-seed0"]
     assert json.loads((tmp_path / "sweep.json").read_text())["rows"] == table["rows"]
@@ -89,6 +100,6 @@ def test_wrong_flags(prepared, tmp_path):
     arguments = [f"--corpus={prepared}", f"--output_dir={tmp_path}", "--parameters=nonsense"]
     with (
         flags_given(sweep.define_flags, arguments),
-        pytest.raises(cli.UsageError, match="choose from noise_sigma"),
+        pytest.raises(UsageError, match="choose from noise_sigma"),
     ):
         sweep.make_table()

@@ -7,32 +7,46 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import flags_given
 
-from audio_triplet import cli
 from audio_triplet.config import RunConfig
-from experiments import table1, tables
+from audio_triplet.errors import UsageError
+from experiments import table1
+from experiments.lib import table1_figures, table1_rows, tables
+from experiments.lib.embeddings import made_of, open_embeddings
+from experiments.lib.table_rows import SCORES
+from tests.conftest import flags_given
 
 
 def scores(qbe, cls, accuracy=0.5, others=None):
     """Scores of one trial; `others` are the classes' own, the mean apart."""
     by_class = others or {"a": qbe, "b": None}
     return {
-        "qbe_map": qbe, "query_map": qbe, "cls_map": cls, "accuracy": accuracy, "probe_map": cls,
-        "probe_accuracy": accuracy, "seconds": 1, "qbe_per_class": by_class,
-        "query_per_class": {"a": qbe, "b": qbe}, "cls_per_class": {"a": cls, "b": cls},
-        "probe_per_class": {"a": cls, "b": cls}, "chance": dict.fromkeys(table1.SCORES, 0.1),
+        "qbe_map": qbe,
+        "query_map": qbe,
+        "cls_map": cls,
+        "accuracy": accuracy,
+        "probe_map": cls,
+        "probe_accuracy": accuracy,
+        "seconds": 1,
+        "qbe_per_class": by_class,
+        "query_per_class": {"a": qbe, "b": qbe},
+        "cls_per_class": {"a": cls, "b": cls},
+        "probe_per_class": {"a": cls, "b": cls},
+        "chance": dict.fromkeys(SCORES, 0.1),
     }
 
 
 def test_rows_by_hand():
     """The paper's own figures: (0.575 - 0.423) / (0.790 - 0.423) = 41 %; 0.244 / 0.288 = 85 %."""
     rows = {
-        row["name"]: row for row in table1.rows_of({
-            "log_mel": {("", 0): scores(0.423, 0.065)},
-            "joint": {("", 0): scores(0.57, 0.25), ("", 1): scores(0.58, 0.238)},
-            "explicit": {("", 0): scores(0.790, 0.288)},
-        })
+        row["name"]: row
+        for row in table1_rows.rows_of(
+            {
+                "log_mel": {("", 0): scores(0.423, 0.065)},
+                "joint": {("", 0): scores(0.57, 0.25), ("", 1): scores(0.58, 0.238)},
+                "explicit": {("", 0): scores(0.790, 0.288)},
+            }
+        )
     }
     joint = rows["joint"]
     assert joint["qbe_map"] == pytest.approx(0.575) and joint["seeds"] == [0, 1]
@@ -50,34 +64,40 @@ def test_folds_and_seeds_are_averaged_alike():
     trials = {
         (fold, seed): scores(value, value, others={"a": value, "b": value + 0.2, "c": None})
         for (fold, seed), value in zip(
-            [("fold1", 0), ("fold1", 1), ("fold2", 0), ("fold2", 1)], [0.1, 0.2, 0.3, 0.4],
+            [("fold1", 0), ("fold1", 1), ("fold2", 0), ("fold2", 1)],
+            [0.1, 0.2, 0.3, 0.4],
             strict=True,
         )
     }
-    base = {(fold, 0): scores(0.05, 0.1, others={"a": 0.05, "b": 0.55, "c": 0.9})
-            for fold in ("fold1", "fold2")}
-    (_, row) = table1.rows_of({"log_mel": base, "joint": trials})
+    base = {
+        (fold, 0): scores(0.05, 0.1, others={"a": 0.05, "b": 0.55, "c": 0.9})
+        for fold in ("fold1", "fold2")
+    }
+    (_, row) = table1_rows.rows_of({"log_mel": base, "joint": trials})
     assert row["qbe_map"] == pytest.approx(0.25)
     assert row["spread"]["qbe_map"] == pytest.approx(np.std([0.1, 0.2, 0.3, 0.4], ddof=1))
     assert row["folds"] == ["fold1", "fold2"] and row["seeds"] == [0, 1]
     # Two classes, 0.25 and 0.45: a mean of two draws is one of them, or halfway.
     assert row["interval"]["qbe_map"] == pytest.approx([0.25, 0.45])
-    told = table1.differences({"log_mel": base, "joint": trials})["qbe_map"]
+    told = table1_rows.differences({"log_mel": base, "joint": trials})["qbe_map"]
     assert told["mean"] == pytest.approx((0.2 - 0.1) / 2)
     assert (told["better"], told["classes"]) == (1, 2)
     assert told["interval"] == pytest.approx([-0.1, 0.2])
 
 
 def test_rows_without_topline():
-    (row,) = table1.rows_of({"joint": {("", 0): scores(0.5, 0.2, None)}})
+    (row,) = table1_rows.rows_of({"joint": {("", 0): scores(0.5, 0.2, None)}})
     assert row["recovery_qbe"] is None and row["ratio_cls"] is None and row["accuracy"] is None
 
 
 def test_no_recovery_of_a_gap_that_is_not_there():
-    rows = table1.rows_of({
-        "log_mel": {("", 0): scores(0.4, 0.4)}, "joint": {("", 0): scores(0.5, 0.5)},
-        "explicit": {("", 0): scores(0.3, 0.6)},
-    })
+    rows = table1_rows.rows_of(
+        {
+            "log_mel": {("", 0): scores(0.4, 0.4)},
+            "joint": {("", 0): scores(0.5, 0.5)},
+            "explicit": {("", 0): scores(0.3, 0.6)},
+        }
+    )
     assert [row["recovery_qbe"] for row in rows] == [None] * 3
     assert rows[1]["ratio_qbe"] == pytest.approx(0.5 / 0.3)
     assert [row["recovery_cls"] for row in rows] == [0, pytest.approx(0.5), 1]
@@ -91,8 +111,12 @@ def finished(prepared, tmp_path_factory):
     """A whole table on generated tones: its folder, its flags, its content."""
     out = str(tmp_path_factory.mktemp("table1"))
     arguments = [
-        f"--corpus={prepared}", f"--output_dir={out}", "--rows=log_mel,joint,shuffled,explicit",
-        "--seeds=3", "--topline_learning_rate=2e-4", *SMALL,
+        f"--corpus={prepared}",
+        f"--output_dir={out}",
+        "--rows=log_mel,joint,shuffled,explicit",
+        "--seeds=3",
+        "--topline_learning_rate=2e-4",
+        *SMALL,
     ]
     with flags_given(table1.define_flags, arguments):
         return out, arguments, table1.make_table()
@@ -102,7 +126,8 @@ def contents(out, *parts):
     """Path → time of change, of all files in parts of a folder."""
     return {
         path: os.stat(path).st_mtime_ns
-        for part in parts for folder, _, files in os.walk(os.path.join(out, part))
+        for part in parts
+        for folder, _, files in os.walk(os.path.join(out, part))
         for path in (os.path.join(folder, name) for name in files)
     }
 
@@ -115,9 +140,17 @@ def test_contract_of_the_json(finished):
     names = [row["name"] for row in table["rows"]]
     assert names == ["log_mel", "joint", "shuffled", "explicit"]
     for row in table["rows"]:
-        assert {"name", "qbe_map", "cls_map", "recovery_qbe", "recovery_cls", "ratio_qbe",
-                "ratio_cls", "seeds"} <= set(row)
-        for score in table1.SCORES:
+        assert {
+            "name",
+            "qbe_map",
+            "cls_map",
+            "recovery_qbe",
+            "recovery_cls",
+            "ratio_qbe",
+            "ratio_cls",
+            "seeds",
+        } <= set(row)
+        for score in SCORES:
             assert 0 <= row[score] <= 1
         low, high = row["interval"]["probe_map"]
         assert low <= row["probe_map"] <= high
@@ -135,9 +168,16 @@ def test_contract_of_the_json(finished):
 
 def test_all_files_are_there(finished):
     out, _, _ = finished
-    for name in ("table1.png", "table1_classes.png", "table1_map.png", "report.html",
-                 "runs/joint-seed3/export/config.json", "runs/explicit-seed3/metrics.csv",
-                 "embeddings/log_mel.npz", "scores/shuffled-seed3.json"):
+    for name in (
+        "table1.png",
+        "table1_classes.png",
+        "table1_map.png",
+        "report.html",
+        "runs/joint-seed3/export/config.json",
+        "runs/explicit-seed3/metrics.csv",
+        "embeddings/log_mel.npz",
+        "scores/shuffled-seed3.json",
+    ):
         assert os.path.getsize(os.path.join(out, name)) > 100, name
     assert not [path for path in contents(out, "") if path.endswith(".tmp")]
     assert not os.path.exists(os.path.join(out, "runs", "shuffled-seed3"))
@@ -195,12 +235,12 @@ def test_rescore_makes_the_same_figures_from_the_embeddings(finished):
     assert contents(out, "runs", "embeddings") == untouched
     assert all(contents(out, "scores")[path] > time for path, time in before.items())
     for row, earlier in zip(again["rows"], made["rows"], strict=True):
-        for score in table1.SCORES:
+        for score in SCORES:
             assert row[score] == pytest.approx(earlier[score], abs=1e-6)
     # Nothing is trained for it.
     with (
         flags_given(table1.define_flags, [*arguments, "--rescore", "--rows=mixing"]),
-        pytest.raises(cli.UsageError, match="mixing-seed3.npz: is not there"),
+        pytest.raises(UsageError, match="mixing-seed3.npz: is not there"),
     ):
         table1.make_table()
 
@@ -216,19 +256,28 @@ def test_other_settings_in_the_same_folder_are_refused(finished):
 
 def test_folds_in_turn(prepared, tmp_path):
     """Both splits tested on, with two seeds; untrained representations are made only once."""
-    arguments = [f"--corpus={prepared}", f"--output_dir={tmp_path}", "--folds=all", "--seeds=0,1",
-                 "--rows=log_mel_stats,random", "--name=folds", *SMALL]
+    arguments = [
+        f"--corpus={prepared}",
+        f"--output_dir={tmp_path}",
+        "--folds=all",
+        "--seeds=0,1",
+        "--rows=log_mel_stats,random",
+        "--name=folds",
+        *SMALL,
+    ]
     with flags_given(table1.define_flags, arguments):
         table = table1.make_table()
         corpora = table1.open_folds()
-        runs = {fold: table1.made_of(side, "joint", 0)["run"] for fold, side in corpora.items()}
+        runs = {fold: made_of(side, "joint", 0)["run"] for fold, side in corpora.items()}
     assert runs["test"]["splits"] == ("train",) and runs["train"]["splits"] == ("test",)
     assert sorted(os.listdir(tmp_path / "scores")) == sorted(
         [f"log_mel_stats-{fold}.json" for fold in runs]
         + [f"random-{fold}-seed{seed}.json" for fold in runs for seed in (0, 1)]
     )
     assert {name for name in os.listdir(tmp_path / "embeddings") if name.endswith("npz")} == {
-        "log_mel_stats.npz", "random-seed0.npz", "random-seed1.npz"
+        "log_mel_stats.npz",
+        "random-seed0.npz",
+        "random-seed1.npz",
     }
     statistics, untrained = table["rows"]
     assert len(statistics["each"]) == 2 and len(untrained["each"]) == 4
@@ -241,8 +290,11 @@ def test_evaluate_scores_an_export(finished, tone_folder, tmp_path):
     from experiments import evaluate
 
     out, _, _ = finished
-    arguments = [f"--model={out}/runs/joint-seed3/export", f"--corpus=folders:{tone_folder}",
-                 f"--output_dir={tmp_path}"]
+    arguments = [
+        f"--model={out}/runs/joint-seed3/export",
+        f"--corpus=folders:{tone_folder}",
+        f"--output_dir={tmp_path}",
+    ]
     with flags_given(evaluate.define_flags, arguments):
         metrics = evaluate.evaluate()
     assert json.loads((tmp_path / "metrics.json").read_text())["qbe_map"] == metrics["qbe_map"]
@@ -253,11 +305,16 @@ def test_evaluate_scores_an_export(finished, tone_folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--corpus=esc50:nowhere"], "no such folder"), (["--rows=nonsense"], "choose from"),
-     (["--rows=joint,joint"], "each row once"), (["--seeds=a"], "whole numbers"),
-     (["--folds=all", "--test_splits=test"], "exclude each other"),
-     (["--folds=nowhere"], "nowhere"),
-     (["--max_share=speech"], "write kind=share"), (["--batch_size=1"], "at least 2")],
+    [
+        (["--corpus=esc50:nowhere"], "no such folder"),
+        (["--rows=nonsense"], "choose from"),
+        (["--rows=joint,joint"], "each row once"),
+        (["--seeds=a"], "whole numbers"),
+        (["--folds=all", "--test_splits=test"], "exclude each other"),
+        (["--folds=nowhere"], "nowhere"),
+        (["--max_share=speech"], "write kind=share"),
+        (["--batch_size=1"], "at least 2"),
+    ],
 )
 def test_wrong_flags_are_one_line(prepared, tmp_path, arguments, message):
     given = [f"--corpus={prepared}", f"--output_dir={tmp_path}", *arguments]
@@ -277,20 +334,20 @@ def test_classes_are_drawn_up_to_a_number(tmp_path, monkeypatch):
         {"name": name, "qbe_per_class": by_class, "cls_per_class": by_class}
         for name, by_class in (("log_mel", dict.fromkeys(names, 0.35)), ("joint", values))
     ]
-    monkeypatch.setattr(table1, "MAX_CLASSES", 4)
-    table1.draw_classes({"rows": rows}, str(tmp_path / "classes.png"))
+    monkeypatch.setattr(table1_figures, "MAX_CLASSES", 4)
+    table1_figures.draw_classes({"rows": rows}, str(tmp_path / "classes.png"))
     assert (tmp_path / "classes.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_shuffled_labels_stay_on_their_side(finished, prepared):
-    from experiments import scoring
+    from experiments.lib import protocol
 
     _, arguments, _ = finished
     with flags_given(table1.define_flags, arguments):
         (corpus,) = table1.open_folds().values()
-        embeddings = table1.open_embeddings(corpus, "joint", 3)
-    sides = scoring.split_sides(embeddings, corpus.test_splits)
-    mixed = scoring.shuffle_labels(sides, 0)
+        embeddings = open_embeddings(corpus, "joint", 3)
+    sides = protocol.split_sides(embeddings, corpus.test_splits)
+    mixed = protocol.shuffle_labels(sides, 0)
     for side, before in ((mixed.train, sides.train), (mixed.test, sides.test)):
         old, new = (one.manifest.frame["labels"].tolist() for one in (before, side))
         assert sorted(old) == sorted(new)
@@ -298,5 +355,5 @@ def test_shuffled_labels_stay_on_their_side(finished, prepared):
     assert mixed.train.manifest.frame["labels"].tolist() != (
         sides.train.manifest.frame["labels"].tolist()
     )
-    chance = scoring.chance(sides, corpus.manifest.classes)
+    chance = protocol.chance(sides, corpus.manifest.classes)
     assert math.isclose(chance["accuracy"], 1 / 3, abs_tol=0.05)

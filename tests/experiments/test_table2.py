@@ -3,31 +3,45 @@ import os
 
 import numpy as np
 import pytest
-from conftest import flags_given
 
 from experiments import table2
-from experiments.scratch_config import ScratchConfig
+from experiments.lib import table2_rows
+from experiments.lib.scratch_config import ScratchConfig
+from tests.conftest import flags_given
 
 
 def cell(name, count, draw, cls_map, accuracy=0.5, seed=None, **more):
     return {
-        "name": name, "seed": seed, "labels_per_class": count, "draw": draw, "cls_map": cls_map,
-        "accuracy": accuracy, "cls_per_class": {"a": cls_map, "b": None}, "clips": 2 * count,
-        "short_classes": {}, "repeated_classes": 0, "held_back": count >= 5, "seconds": 1.0,
+        "name": name,
+        "seed": seed,
+        "labels_per_class": count,
+        "draw": draw,
+        "cls_map": cls_map,
+        "accuracy": accuracy,
+        "cls_per_class": {"a": cls_map, "b": None},
+        "clips": 2 * count,
+        "short_classes": {},
+        "repeated_classes": 0,
+        "held_back": count >= 5,
+        "seconds": 1.0,
     } | more
 
 
 CELLS = [
-    cell("joint", 1, 0, 0.30, seed=0), cell("joint", 1, 1, 0.40, seed=0),
-    cell("joint", 5, 0, 0.50, seed=0), cell("joint", 5, 1, 0.54, seed=0),
-    cell("scratch", 1, 0, 0.14), cell("scratch", 1, 1, 0.16),
-    cell("scratch", 5, 0, 0.28), cell("scratch", 5, 1, 0.32),
+    cell("joint", 1, 0, 0.30, seed=0),
+    cell("joint", 1, 1, 0.40, seed=0),
+    cell("joint", 5, 0, 0.50, seed=0),
+    cell("joint", 5, 1, 0.54, seed=0),
+    cell("scratch", 1, 0, 0.14),
+    cell("scratch", 1, 1, 0.16),
+    cell("scratch", 5, 0, 0.28),
+    cell("scratch", 5, 1, 0.32),
 ]
 
 
 def test_rows_by_hand():
     """At 1 label 0.35 / 0.15 = 2.33 times; at 5 labels 0.52 / 0.30 = 1.73 times."""
-    rows = {(row["name"], row["labels_per_class"]): row for row in table2.rows_of(CELLS)}
+    rows = {(row["name"], row["labels_per_class"]): row for row in table2_rows.rows_of(CELLS)}
     one = rows["joint", 1]
     assert one["cls_map"] == pytest.approx(0.35)
     assert one["spread"]["cls_map"] == pytest.approx(0.1 / 2**0.5)
@@ -36,16 +50,16 @@ def test_rows_by_hand():
     assert one["cls_per_class"] == {"a": pytest.approx(0.35), "b": None}
     assert rows["joint", 5]["times_scratch"] == pytest.approx(0.52 / 0.30)
     assert rows["scratch", 5]["times_scratch"] == pytest.approx(1)
-    twice, less = table2.doubling(list(rows.values()))
+    twice, less = table2_rows.doubling(list(rows.values()))
     assert [row["labels_per_class"] for row in twice] == [1]
     assert [row["labels_per_class"] for row in less] == [5]
 
 
 def test_rows_without_scratch_and_with_one_draw():
-    (row,) = table2.rows_of([cell("joint", 2, 0, 0.3, accuracy=None, seed=0)])
+    (row,) = table2_rows.rows_of([cell("joint", 2, 0, 0.3, accuracy=None, seed=0)])
     assert row["times_scratch"] is None and row["accuracy"] is None
     assert row["spread"] == {"cls_map": None, "accuracy": None}
-    assert table2.doubling([row]) == ([], [])
+    assert table2_rows.doubling([row]) == ([], [])
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +67,16 @@ def finished(prepared, tmp_path_factory):
     """A whole table on generated tones: its folder, and its flags."""
     out = str(tmp_path_factory.mktemp("table2"))
     arguments = [
-        f"--corpus={prepared}", f"--output_dir={out}", "--labels_per_class=2,1", "--draws=2",
-        "--steps=2", "--batch_size=8", "--width=0.0625", "--rows=joint,scratch",
-        "--scratch_fixed_steps=3", "--scratch_batch_size=8",
+        f"--corpus={prepared}",
+        f"--output_dir={out}",
+        "--labels_per_class=2,1",
+        "--draws=2",
+        "--steps=2",
+        "--batch_size=8",
+        "--width=0.0625",
+        "--rows=joint,scratch",
+        "--scratch_fixed_steps=3",
+        "--scratch_batch_size=8",
     ]
     with flags_given(table2.define_flags, arguments):
         table2.make_table()
@@ -108,7 +129,8 @@ def changes(out, *parts):
     """Path → time of change, of all files in parts of a folder."""
     return {
         path: os.stat(path).st_mtime_ns
-        for part in parts for folder, _, files in os.walk(os.path.join(out, part))
+        for part in parts
+        for folder, _, files in os.walk(os.path.join(out, part))
         for path in (os.path.join(folder, name) for name in files)
     }
 
@@ -163,8 +185,12 @@ def test_a_score_of_other_settings_is_not_used(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--rows=nonsense"], "choose from"), (["--labels_per_class=0,1"], "whole numbers"),
-     (["--labels_per_class=few"], "whole numbers"), (["--scratch_steps=0"], "at least 1")],
+    [
+        (["--rows=nonsense"], "choose from"),
+        (["--labels_per_class=0,1"], "whole numbers"),
+        (["--labels_per_class=few"], "whole numbers"),
+        (["--scratch_steps=0"], "at least 1"),
+    ],
 )
 def test_wrong_flags_are_one_line(prepared, tmp_path, arguments, message):
     given = [f"--corpus={prepared}", f"--output_dir={tmp_path}", *arguments]
@@ -177,7 +203,7 @@ def test_wrong_flags_are_one_line(prepared, tmp_path, arguments, message):
 
 def test_drawn_patch_is_a_cut_shifted_in_frequency():
     """Against rolling: every patch is some cut of the clip, moved by some bands, zeros behind."""
-    from experiments import scratch
+    from experiments.lib import scratch
 
     rng = np.random.default_rng(0)
     clip = rng.uniform(1, 2, (100, 64)).astype(np.float16)
@@ -199,7 +225,7 @@ def test_drawn_patch_is_a_cut_shifted_in_frequency():
 
 
 def test_silent_places_are_drawn_anew():
-    from experiments import scratch
+    from experiments.lib import scratch
 
     clip = np.zeros((400, 64), np.float16)
     clip[:150] = 1.0
@@ -212,14 +238,16 @@ def test_silent_places_are_drawn_anew():
 
 def test_whole_segments_are_read_from_shards(prepared):
     """Pieces joined: as many frames as the recording's length gives, and the same patches."""
-    from audio_triplet import embedding, prepared_info, shards
-    from audio_triplet.manifest import Manifest
-    from experiments import scratch
+    from audio_triplet.data import shard_source
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.data.prepared import MANIFEST_FILE, PreparedInfo
+    from audio_triplet.embeddings import segments
+    from experiments.lib import scratch
 
-    info = prepared_info.PreparedInfo.read(prepared)
-    manifest = Manifest.read(os.path.join(prepared, prepared_info.MANIFEST_FILE), info.source)
-    source = shards.ShardPieces(prepared, manifest.splits)
-    flat = embedding.embed(source, manifest, embedding.flat)
+    info = PreparedInfo.read(prepared)
+    manifest = Manifest.read(os.path.join(prepared, MANIFEST_FILE), info.source)
+    source = shard_source.ShardChunks(prepared, manifest.splits)
+    flat = segments.embed(source, manifest, segments.flat)
     rows = flat.row[::2]
     energies = scratch.read_energies(source, rows)
     assert sorted(energies) == sorted(rows.tolist())
@@ -233,7 +261,7 @@ def test_whole_segments_are_read_from_shards(prepared):
 
 def textures(per_class=6):
     """Clips of steady noise, of every fourth frame, and of every fourth band, each of its own."""
-    from experiments import scratch
+    from experiments.lib import scratch
 
     rng = np.random.default_rng(0)
     energies, numbers = [], []
@@ -253,11 +281,16 @@ def textures(per_class=6):
 @pytest.fixture(scope="module")
 def network():
     from audio_triplet.config import EncoderConfig
-    from experiments import scratch
+    from experiments.lib import scratch
 
     recipe = ScratchConfig(
-        steps=140, fixed_steps=100, batch_size=12, learning_rate=3e-3, evaluate_steps=10,
-        patience=4, max_mel_shift=2,
+        steps=140,
+        fixed_steps=100,
+        batch_size=12,
+        learning_rate=3e-3,
+        evaluate_steps=10,
+        patience=4,
+        max_mel_shift=2,
     )
     return scratch.FromScratch(EncoderConfig(width=0.0625), 3, True, recipe)
 
@@ -292,7 +325,7 @@ def test_too_few_recordings_to_hold_back(network):
 
 
 def test_recipes_that_make_no_sense_are_refused():
-    from audio_triplet.config import ConfigError
+    from audio_triplet.errors import ConfigError
 
     for wrong in ({"dropout": 1.0}, {"learning_rate": 0.0}, {"mixup": -1.0}, {"patience": 0}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):

@@ -11,13 +11,17 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_training import config_of, losses, run
 
-from audio_triplet import distribution, export, shards, training
-from audio_triplet.config import ConfigError, RunConfig
-from audio_triplet.embedding import SegmentEmbeddings, embed, flat
-from audio_triplet.manifest import CorpusError
-from experiments.provenance import provenance
+from audio_triplet import distribution
+from audio_triplet.config import RunConfig
+from audio_triplet.data import shard_source
+from audio_triplet.embeddings import saved_model
+from audio_triplet.embeddings.segments import SegmentEmbeddings, embed, flat
+from audio_triplet.errors import ConfigError, CorpusError, ExportError
+from audio_triplet.provenance import provenance
+from audio_triplet.training.checkpoints import restore
+from audio_triplet.training.trainer import Trainer
+from tests.training.test_training import config_of, losses, run
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -80,7 +84,7 @@ def test_flipped_bits_in_a_checkpoint_are_noticed(finished, tmp_path):
     """Then the one before is taken: never weights that nobody trained."""
     folder, trainer, _ = finished
     good = {v.path: v.numpy() for v in trainer.encoder.variables}
-    other = training.Trainer(config_of(6), distribution.build_strategy("cpu"))
+    other = Trainer(config_of(6), distribution.build_strategy("cpu"))
     random = np.random.default_rng(0)
     for _ in range(12):
         shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints", dirs_exist_ok=True)
@@ -89,7 +93,7 @@ def test_flipped_bits_in_a_checkpoint_are_noticed(finished, tmp_path):
         manager = tf.train.CheckpointManager(
             other.checkpoint(), str(tmp_path / "checkpoints"), max_to_keep=2
         )
-        training.restore(other, manager)
+        restore(other, manager)
         assert other.steps_done in (4, 6)
         if other.steps_done == 6:  # a bit that says nothing about a weight
             for variable in other.encoder.variables:
@@ -116,25 +120,28 @@ def test_damaged_run_configurations_are_refused_or_the_same(finished, tmp_path):
 
 def test_damaged_models_are_refused(finished, tmp_path):
     whole, damaged = tmp_path / "whole", tmp_path / "damaged"
-    export.export(finished[1].encoder, str(whole), {"model": {}})
-    assert export.Model(str(whole)).config["model"] == {}
+    saved_model.export(finished[1].encoder, str(whole), {"model": {}})
+    assert saved_model.Model(str(whole)).config["model"] == {}
     random = np.random.default_rng(2)
-    for name in ("saved_model.pb", "variables/variables.index",
-                 "variables/variables.data-00000-of-00001"):
+    for name in (
+        "saved_model.pb",
+        "variables/variables.index",
+        "variables/variables.data-00000-of-00001",
+    ):
         shutil.copytree(whole, damaged, dirs_exist_ok=True)
         flip(damaged / name, random)
-        with pytest.raises(export.ExportError, match="damaged: is damaged, or not what was"):
-            export.Model(str(damaged))
+        with pytest.raises(ExportError, match="damaged: is damaged, or not what was"):
+            saved_model.Model(str(damaged))
     shutil.copytree(whole, damaged, dirs_exist_ok=True)
     (damaged / "config.json").write_text('{"model": ')
-    with pytest.raises(export.ExportError, match=r"config\.json: is damaged"):
-        export.Model(str(damaged))
+    with pytest.raises(ExportError, match=r"config\.json: is damaged"):
+        saved_model.Model(str(damaged))
     (damaged / "config.json").unlink()  # somebody else's SavedModel has none
-    assert export.Model(str(damaged)).config == {}
+    assert saved_model.Model(str(damaged)).config == {}
 
 
 def test_damaged_embeddings_are_refused_or_the_same(prepared, tmp_path):
-    source = shards.ShardPieces(prepared)
+    source = shard_source.ShardChunks(prepared)
     made = embed(source, source.manifest, flat)
     path = tmp_path / "made.npz"
     made.save(str(path))
@@ -168,7 +175,9 @@ def test_arrays_with_pickles_in_them_are_not_unpickled(prepared, tmp_path, monke
     names = ("row", "patch", "patch_segment", "patch_energy", "names")
     np.savez(tmp_path / "bomb.npz", **dict.fromkeys(names, bomb))
     with pytest.raises(CorpusError, match=r"bomb\.npz: is damaged"):
-        SegmentEmbeddings.load(str(tmp_path / "bomb.npz"), shards.ShardPieces(prepared).manifest)
+        SegmentEmbeddings.load(
+            str(tmp_path / "bomb.npz"), shard_source.ShardChunks(prepared).manifest
+        )
     assert not os.path.exists("exploded")
     pickle.loads(pickle.dumps(Bomb()))  # it is a bomb
     assert os.path.exists("exploded")
@@ -181,7 +190,8 @@ FORBIDDEN_CALLS = {"eval", "exec", "__import__"}
 def test_nothing_is_unpickled_or_evaluated_anywhere():
     """Of the package's sources, by their syntax: modules, calls, and what np.load may do."""
     sources = [
-        path for folder in ("audio_triplet", "data_prep", "experiments")
+        path
+        for folder in ("audio_triplet", "data_prep", "experiments")
         for path in (REPOSITORY / folder).rglob("*.py")
     ]
     assert len(sources) > 40

@@ -3,16 +3,17 @@
 import os
 
 import pytest
-from test_locks import holder
 
 from audio_triplet import locks
 from audio_triplet.config import PrepareConfig
-from data_prep.corpora import load_corpus
+from audio_triplet.corpora.registry import load_corpus
+from audio_triplet.errors import LockedError
 from data_prep.preparation import prepare
+from tests.test_locks import holder
 
 
 def test_training_and_preparing_leave_a_folder_to_its_writer(tone_folder, prepared, tmp_path):
-    from test_training import config_of, run
+    from tests.training.test_training import config_of, run
 
     manifest = load_corpus(f"folders:{tone_folder}")
     for folder, write in (
@@ -20,7 +21,7 @@ def test_training_and_preparing_leave_a_folder_to_its_writer(tone_folder, prepar
         ("shards", lambda: prepare(manifest, str(tmp_path / "shards"), PrepareConfig(), False)),
     ):
         process = holder(tmp_path / folder)
-        with pytest.raises(locks.LockedError, match=f"{folder}: another process is writing it"):
+        with pytest.raises(LockedError, match=f"{folder}: another process is writing it"):
             write()
         assert os.listdir(tmp_path / folder) == [locks.LOCK_FILE]
         process.communicate()

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import soundfile
-from conftest import RATE, tone
 
-from benchmarks import faults, mutants
+from benchmarks.faults import mutants, parts
+from benchmarks.faults.bench import Bench
+from tests.conftest import RATE, tone
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,8 @@ def test_ogg_checksums_are_what_libsndfile_expects(made):
 
 def test_mutants_are_read_or_refused_in_bounds(tmp_path):
     """In children with little memory, as a decoder may crash or ask for gigabytes."""
-    bench = faults.Bench(str(tmp_path), [])
-    trials = list(faults.corrupt_audio(bench, 20_000, 400))
+    bench = Bench(str(tmp_path), [])
+    trials = list(parts.corrupt_audio(bench, 20_000, 400))
     assert sum(trial.count for trial in trials) == 400
     assert [problem for trial in trials for problem in trial.problems] == []
     told = [trial.told for trial in trials]
@@ -53,25 +54,36 @@ with open(values["output"], "a") as output:
         told |= {"outcome": "read", "problems": []}
         print(json.dumps(told), file=output, flush=True)
 """)
-    popen = faults.subprocess.Popen
+    popen = parts.subprocess.Popen
     monkeypatch.setattr(
-        faults.subprocess, "Popen",
+        parts.subprocess,
+        "Popen",
         lambda command, **how: popen([command[0], str(reader), *command[3:]], **how),
     )
     monkeypatch.setattr(mutants, "MAX_CPU_SECONDS", 0.2)
-    trials = list(faults.corrupt_audio(faults.Bench(str(tmp_path / "work"), []), 0, 6))
+    trials = list(parts.corrupt_audio(Bench(str(tmp_path / "work"), []), 0, 6))
     assert [trial.told for trial in trials] == [
-        "read", "read", "crashed", "read", "crashed", "read"
+        "read",
+        "read",
+        "crashed",
+        "read",
+        "crashed",
+        "read",
     ]
     assert [bool(trial.problems) for trial in trials] == [False, False, True, False, True, False]
     assert "ends by -6" in trials[2].problems[0] and "hangs" in trials[4].problems[0]
 
 
 def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
-    from test_training import config_of
-
-    from audio_triplet import distribution, export, piece_table, pieces, training
-    from data_prep.corpora import load_corpus
+    from audio_triplet import distribution
+    from audio_triplet.corpora.registry import load_corpus
+    from audio_triplet.data import chunks
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.file_source import FileChunks
+    from audio_triplet.embeddings import saved_model
+    from audio_triplet.training import loop
+    from audio_triplet.training.trainer import Trainer
+    from tests.training.test_training import config_of
 
     for number in range(6):
         soundfile.write(tmp_path / f"whole{number}.wav", tone(2, 300 + 100 * number), RATE)
@@ -79,13 +91,13 @@ def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
         extension, data, _ = made.make(number)
         (tmp_path / f"mutant{number}.{extension}").write_bytes(data)
     manifest = load_corpus(f"folders:{tmp_path}")
-    bad_files = piece_table.BadFiles()
-    table = piece_table.scan(manifest, bad_files)
+    bad_files = BadFiles()
+    table = chunks.scan(manifest, bad_files)
     assert len(table.segment) < 1000  # no header's lie was believed
-    source = pieces.FilePieces(table, bad_files)
-    trainer = training.Trainer(config_of(4), distribution.build_strategy("cpu"))
-    rows = training.run(trainer, source, str(tmp_path / "run"), progress=False)
+    source = FileChunks(table, bad_files)
+    trainer = Trainer(config_of(4), distribution.build_strategy("cpu"))
+    rows = loop.run(trainer, source, str(tmp_path / "run"), progress=False)
     assert len(rows) == 4 and np.isfinite([row["loss"] for row in rows]).all()
     assert len(bad_files.entries) > 10
     assert not [path for path in bad_files.entries if "whole" in path]
-    export.check(lambda waveform: export.embed_waveforms(trainer.encoder, waveform))
+    saved_model.check(lambda waveform: saved_model.embed_waveforms(trainer.encoder, waveform))

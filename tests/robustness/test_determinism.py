@@ -1,12 +1,12 @@
 """The same seed gives the same numbers; what may differ, and by how much."""
 
 import json
-import os
 import subprocess
 import sys
 
 import numpy as np
-from test_training import config_of, losses, run
+
+from tests.training.test_training import config_of, losses, run
 
 
 def weights(trainer):
@@ -32,21 +32,20 @@ import json, sys
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
 tf.config.threading.set_inter_op_parallelism_threads(int(sys.argv[1]))
-sys.path.insert(0, {tests!r})
-import test_training as t
+from tests.training import test_training as t
 print("LOSSES", json.dumps(t.losses(t.run(t.config_of(6), {prepared!r}, sys.argv[2])[1])))
 """
 
 
 def test_the_number_of_threads_changes_rounding_only(prepared, tmp_path):
     """Sums are split otherwise: 1 part in 10,000 after 6 steps, measured at 1e-6."""
-    tests = os.path.dirname(os.path.dirname(__file__))
-    code = THREADS.format(tests=tests, prepared=prepared)
+    code = THREADS.format(prepared=prepared)
     found = []
     for threads in ("1", "3"):
         done = subprocess.run(
             [sys.executable, "-c", code, threads, str(tmp_path / threads)],
-            capture_output=True, text=True,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr[-3000:]
         line = next(line for line in done.stdout.splitlines() if line.startswith("LOSSES"))

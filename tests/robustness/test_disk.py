@@ -6,9 +6,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from test_training import config_of, losses, run
 
-from audio_triplet import cli, training
+from audio_triplet.commands import terminal
+from audio_triplet.training import checkpoints, metrics_log
+from audio_triplet.training.trainer import Trainer
+from tests.training.test_training import config_of, losses, run
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def disk(tmp_path):
 
 def message(folder, prepared, config):
     """How a command would tell that this run fails."""
-    with pytest.raises(SystemExit) as stop, cli.clear_errors("prog"):
+    with pytest.raises(SystemExit) as stop, terminal.clear_errors("prog"):
         run(config, prepared, folder)
     text = str(stop.value)
     assert text.startswith("prog: ") and "\n" not in text
@@ -37,7 +39,7 @@ def message(folder, prepared, config):
 def test_full_and_read_only_disks_are_told_and_lose_nothing(prepared, disk, tmp_path):
     out = disk / "out"
     run(config_of(4, checkpoint_steps=2), prepared, out)
-    before = training.read_metrics(str(out))
+    before = metrics_log.read_metrics(str(out))
     with open(disk / "ballast", "wb", buffering=0) as ballast:
         try:
             while ballast.write(bytes(4096)):
@@ -48,7 +50,7 @@ def test_full_and_read_only_disks_are_told_and_lose_nothing(prepared, disk, tmp_
     os.unlink(disk / "ballast")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     assert "Read-only file system" in message(out, prepared, config_of(8))
-    assert training.load_encoder(str(out)) is not None
+    assert checkpoints.load_encoder(str(out)) is not None
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     _, rows = run(config_of(8), prepared, out)
     assert rows[:4] == before
@@ -59,14 +61,14 @@ def test_full_and_read_only_disks_are_told_and_lose_nothing(prepared, disk, tmp_
 def test_a_folder_that_vanishes_is_told(prepared, tmp_path, monkeypatch):
     import shutil
 
-    good = training.Trainer.step
+    good = Trainer.step
 
     def step(trainer, batch):
         if trainer.steps_done == 2:
             shutil.rmtree(tmp_path / "out")
-        return good.__get__(trainer, training.Trainer)(batch)
+        return good.__get__(trainer, Trainer)(batch)
 
-    monkeypatch.setattr(training.Trainer, "step", step)
+    monkeypatch.setattr(Trainer, "step", step)
     text = message(tmp_path / "out", prepared, config_of(6, checkpoint_steps=1))
     assert "No such file" in text and "out" in text
 
@@ -78,7 +80,7 @@ def test_kernels_of_tensorflow_tell_it_in_words():
         tf.raw_ops.WriteFile(filename="/proc/no/such/file", contents="x")
 
     with pytest.raises(SystemExit, match="prog: /proc/no.*No such file or directory"):
-        with cli.clear_errors("prog"):
+        with terminal.clear_errors("prog"):
             fail()
 
 
@@ -88,9 +90,10 @@ def test_a_quota_that_is_used_up_reads_like_a_full_disk(told):
     import tensorflow as tf
 
     error = (
-        OSError(errno.EDQUOT, "Disk quota exceeded", "out/metrics.csv") if told == "by the system"
+        OSError(errno.EDQUOT, "Disk quota exceeded", "out/metrics.csv")
+        if told == "by the system"
         else tf.errors.UnknownError(None, None, "out/metrics.csv; Disk quota exceeded")
     )
     with pytest.raises(SystemExit, match="prog: .*no space left on the disk; free some"):
-        with cli.clear_errors("prog"):
+        with terminal.clear_errors("prog"):
             raise error

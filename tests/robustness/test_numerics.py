@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_training import config_of, losses, run
 
-from audio_triplet import distribution, export, features, mining, pipeline, shards, training
+from audio_triplet import distribution, features, mining
+from audio_triplet.data import batching, shard_source
+from audio_triplet.embeddings import saved_model
 from audio_triplet.losses import triplet_loss
+from audio_triplet.training.trainer import Trainer
+from tests.training.test_training import config_of, losses, run
 
 SECOND = np.arange(32_000) / 16_000
 RANDOM = np.random.default_rng(0)
@@ -27,13 +30,13 @@ EDGES = {
 
 @pytest.fixture(scope="module")
 def trainer():
-    return training.Trainer(config_of(4), distribution.build_strategy("cpu"))
+    return Trainer(config_of(4), distribution.build_strategy("cpu"))
 
 
 @pytest.mark.parametrize("kind", EDGES)
 def test_embeddings_of_edges_are_unit_vectors(trainer, kind):
     waveform = EDGES[kind].astype(np.float32)[None]
-    outputs = export.embed_waveforms(trainer.encoder, waveform)
+    outputs = saved_model.embed_waveforms(trainer.encoder, waveform)
     for name in ("patch_embeddings", "segment_embedding"):
         norms = np.linalg.norm(outputs[name].numpy(), axis=-1)
         np.testing.assert_allclose(norms, 1, atol=1e-5, err_msg=name)
@@ -46,9 +49,12 @@ def batch_of(waveforms):
 
     mel = np.stack([features.mel_energies(w.astype(np.float32))[:96] for w in waveforms])
     drawn = {
-        "anchor": tf.constant(mel), "neighbour": tf.constant(mel[:, ::-1].copy()),
-        "has_neighbour": tf.fill([len(mel)], True), "drawn": tf.fill([len(mel)], True),
-        "seconds": tf.zeros([len(mel), 2]), "recording": tf.range(len(mel), dtype=tf.int64),
+        "anchor": tf.constant(mel),
+        "neighbour": tf.constant(mel[:, ::-1].copy()),
+        "has_neighbour": tf.fill([len(mel)], True),
+        "drawn": tf.fill([len(mel)], True),
+        "seconds": tf.zeros([len(mel), 2]),
+        "recording": tf.range(len(mel), dtype=tf.int64),
         "labels": tf.zeros([len(mel), 0], tf.bool),
     }
     return triplets.make_triplets(drawn, tf.constant([0, 1], tf.int64), TripletConfig())
@@ -65,24 +71,24 @@ def test_a_step_on_edges_keeps_loss_and_weights_finite(trainer):
 
 
 DEGENERATE = {
-    "all patches equal": lambda b: b | {
-        name: tf.tile(b["anchor"][:1], [8, 1, 1]) for name in ("anchor", "positive")
-    },
+    "all patches equal": lambda b: (
+        b | {name: tf.tile(b["anchor"][:1], [8, 1, 1]) for name in ("anchor", "positive")}
+    ),
     "one recording only": lambda b: b | {"recording": tf.zeros_like(b["recording"])},
-    "nothing drawn": lambda b: b | {
-        "drawn": tf.zeros_like(b["drawn"]), "valid": tf.zeros_like(b["valid"])
-    },
-    "all silent": lambda b: b | {
-        name: tf.zeros_like(b["anchor"]) for name in ("anchor", "positive")
-    },
+    "nothing drawn": lambda b: (
+        b | {"drawn": tf.zeros_like(b["drawn"]), "valid": tf.zeros_like(b["valid"])}
+    ),
+    "all silent": lambda b: (
+        b | {name: tf.zeros_like(b["anchor"]) for name in ("anchor", "positive")}
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", DEGENERATE)
 def test_degenerate_batches_have_finite_loss_and_gradient(prepared, trainer, kind):
-    source = shards.ShardPieces(prepared, ("train",))
+    source = shard_source.ShardChunks(prepared, ("train",))
     config = config_of(4)
-    batch = next(iter(pipeline.triplet_batches(source, config.triplets, config.pipeline)))
+    batch = next(iter(batching.triplet_batches(source, config.triplets, config.pipeline)))
     scalars = trainer.step(DEGENERATE[kind](batch))
     assert np.isfinite(float(scalars["loss"])) and float(scalars["loss"]) >= 0
     for variable in trainer.encoder.variables + trainer.optimizer.variables:

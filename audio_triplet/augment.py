@@ -1,0 +1,139 @@
+"""Varied patches: the paper's constraints all at once, and a few more of their kind [D].
+
+In `joint` each triplet shows one constraint. Here both patches of a pair are mixed with another
+sound, noised, equalised, amplified, and shifted and stretched in time and frequency, each by an
+amount drawn for it: nothing of that changes what a sound is, so the pair still belongs together,
+and only what it *is* tells it from the others. Batched ops on linear mel energies with stateless
+seeds, like `audio_triplet.triplets`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from audio_triplet import features, triplets
+from audio_triplet.config import TripletConfig
+
+_POINTS = 6
+
+
+def augment_pairs(batch: dict, seed, config: TripletConfig) -> dict:
+    """Varies both patches of every pair, with sounds of other recordings of the batch mixed in.
+
+    Args:
+      batch: What `triplets.make_triplets` returns.
+      seed: Two integers, the stateless seed of the batch.
+      config: Amounts.
+
+    Returns:
+      The batch with other `anchor` and `positive`.
+    """
+    augmented = {}
+    for number, name in enumerate(("anchor", "positive"), start=1):
+        # Folded in, for `make_triplets` has used the seed itself.
+        pick, amount = tf.unstack(
+            tf.random.experimental.stateless_split(
+                tf.random.experimental.stateless_fold_in(seed, number), 2
+            )
+        )
+        partner, found = triplets.mixing_partners(batch["recording"], batch["drawn"], pick)
+        other = tf.where(found[:, None, None], tf.gather(batch[name], partner), 0.0)
+        augmented[name] = augment(batch[name], other, amount, config)
+    return batch | augmented
+
+
+def augment(mel_energies, other, seed, config: TripletConfig) -> tf.Tensor:
+    """Varies each patch of a batch by the amounts `config.augment_…`.
+
+    Args:
+      mel_energies: float32[batch, frames, mels], linear.
+      other: The same shape, a patch of another recording to mix into each; zeros mix in nothing.
+      seed: Two integers, a stateless seed.
+      config: Amounts.
+
+    Returns:
+      The same shape, linear energies.
+    """
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
+    batch = tf.shape(mel_energies)[0]
+    drawn = tf.random.stateless_uniform([2, batch, 1, 1], seeds[0])
+    augmented = triplets.mix(mel_energies, other, config.augment_alpha * drawn[0])
+    augmented = triplets.gaussian_noise(augmented, seeds[1], config.augment_sigma * drawn[1])
+    augmented = equalise(augmented, seeds[2], config.augment_equaliser)
+    augmented = amplify(augmented, seeds[3], config.augment_gain)
+    return zoom(augmented, seeds[4], config.augment_zoom)
+
+
+def equalise(mel_energies, seed, sigma: float) -> tf.Tensor:
+    """Multiplies the bands by a smooth curve of gains, as another microphone or room would.
+
+    Args:
+      mel_energies: float32[batch, frames, mels], linear.
+      seed: Two integers, a stateless seed.
+      sigma: Standard deviation of the logarithm of the gain at each of six points, evenly spaced
+        from the lowest to the highest band; linear between them.
+
+    Returns:
+      The same shape.
+    """
+    mels = mel_energies.shape[-1]
+    between = np.linspace(0, _POINTS - 1, mels)
+    hats = np.maximum(0.0, 1.0 - np.abs(between[None, :] - np.arange(_POINTS)[:, None]))
+    points = tf.random.stateless_normal([tf.shape(mel_energies)[0], _POINTS], seed, stddev=sigma)
+    gains = tf.exp(tf.linalg.matmul(points, tf.constant(hats, tf.float32)))  # [batch, mels]
+    return mel_energies * gains[:, None, :]
+
+
+def amplify(mel_energies, seed, sigma: float) -> tf.Tensor:
+    """Multiplies each patch by a gain, its logarithm normal with deviation `sigma`."""
+    gain = tf.exp(tf.random.stateless_normal([tf.shape(mel_energies)[0], 1, 1], seed, stddev=sigma))
+    return mel_energies * gain
+
+
+def zoom(mel_energies, seed, most: float) -> tf.Tensor:
+    """Looks at each patch through a window of random place and size, in time and in frequency.
+
+    A window smaller than the patch enlarges a part of it; a larger one reduces it, with silence
+    around. Interpolation is linear, on the log mel.
+
+    Args:
+      mel_energies: float32[batch, frames, mels], linear.
+      seed: Two integers, a stateless seed.
+      most: Largest enlargement, as a natural logarithm; the largest reduction is half of it. The
+        logarithm of the size is uniform, separately in time and frequency.
+
+    Returns:
+      The same shape, linear, non-negative.
+    """
+    mel_energies = tf.convert_to_tensor(mel_energies, tf.float32)
+    if not most:
+        return mel_energies
+    batch, frames, mels = tf.unstack(tf.shape(mel_energies))
+    draws = tf.random.stateless_uniform([batch, 4], seed)
+    size = tf.exp(most * (1.5 * draws[:, :2] - 1.0))  # [batch, 2], exp(-most) … exp(most / 2)
+    begin = (1.0 - size) * draws[:, 2:]
+    silence = float(np.log(features.DEFAULT.log_offset))
+    loudness = features.log_mel(mel_energies) - silence  # zero is silence
+    # Linear interpolation as a product for each axis: no gather, fast on every device.
+    in_time = _interpolation(begin[:, 0], size[:, 0], frames)  # [batch, frames, frames]
+    in_frequency = _interpolation(begin[:, 1], size[:, 1], mels)  # [batch, mels, mels]
+    seen = tf.linalg.matmul(tf.linalg.matmul(in_time, loudness), in_frequency, transpose_b=True)
+    energies = features.DEFAULT.log_offset * (tf.exp(seen) - 1.0)
+    return tf.ensure_shape(tf.maximum(0.0, energies), mel_energies.shape)
+
+
+def _interpolation(begin, size, points) -> tf.Tensor:
+    """Weights of `points` places, evenly spread over windows, between `points` given values.
+
+    Args:
+      begin: float32[batch], where the window begins, in parts of the whole.
+      size: float32[batch], its size, likewise.
+      points: Number of values.
+
+    Returns:
+      float32[batch, points, points]; a row is zero where the place is outside of the values.
+    """
+    values = tf.range(tf.cast(points, tf.float32))
+    places = begin[:, None] * values[-1] + size[:, None] * values[None, :]  # [batch, points]
+    weights = tf.maximum(0.0, 1.0 - tf.abs(places[:, :, None] - values[None, None, :]))
+    inside = (places >= 0.0) & (places <= values[-1])
+    return tf.where(inside[:, :, None], weights, 0.0)

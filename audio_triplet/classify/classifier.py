@@ -1,0 +1,174 @@
+"""A classifier of one's own sounds, from a few labels, on the embeddings of an export.
+
+    examples = Examples.of(embeddings)          # segments that have a label
+    checked = cross_validate(examples, config)  # what it is worth on recordings it has not heard
+    fitted = fit(examples, config)
+    SoundClassifier(examples.classes, fitted.classifier, model.digest).save(folder)
+
+How much it is regularised is chosen on recordings held out of what it is trained on, inside each
+fold too, so the cross-validated score has seen nothing of what it scores. A class with one
+recording can be learned, but not checked: it is left out of the score, and named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import warnings
+
+import numpy as np
+import threadpoolctl
+
+from audio_triplet.classify.examples import Examples
+from audio_triplet.config import ClassifyConfig
+from audio_triplet.embeddings.segments import mean_by_segment
+from audio_triplet.errors import ClassifierError
+from audio_triplet.evaluation import classification, probe
+from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfig
+
+WEIGHT_DECAYS = (0.01, 0.1, 1.0)
+"""Of the hidden layer, tried on the held-out recordings [D]."""
+
+PENALTY = 0.1
+PENALTIES = (0.01, PENALTY, 1.0)
+"""Inverse strengths of the linear probe's penalty, tried likewise [D]."""
+
+_FILE = "sounds.json"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted classifier.
+
+    Attributes:
+      classifier: Maps embeddings to scores.
+      regularised: By what and how much, in words.
+    """
+
+    classifier: Classifier
+    regularised: str
+
+
+def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitted:
+    """Fits a classifier on all examples.
+
+    Without a hidden layer it is the linear probe on segments' means, which has one solution and
+    takes a moment; with one it is the paper's classifier on patches.
+
+    Args:
+      examples: Segments of at least two classes.
+      config: How.
+      choose: Whether the strength of the penalty is chosen too.
+
+    Returns:
+      The classifier.
+    """
+    single = examples.is_single(config)
+    settings = ClassifierConfig(
+        hidden_units=config.hidden_units,
+        seed=config.seed,
+        criterion="loss",
+        loss="softmax" if single else "sigmoid",
+    )
+    # The probe makes a softmax of whatever has one class a segment.
+    if not config.hidden_units and single == (examples.labels.sum(axis=1) == 1).all():
+        return _fit_linear(examples, settings, choose)
+    fitted = classification.fit_classifier(
+        examples.vectors,
+        examples.segment,
+        examples.labels,
+        examples.groups,
+        settings,
+        WEIGHT_DECAYS if choose else (),
+    )
+    decay = fitted.config.weight_decay
+    return Fitted(fitted, f"weight decay {decay:g}, {fitted.rounds} rounds")
+
+
+def _fit_linear(examples: Examples, settings: ClassifierConfig, choose: bool) -> Fitted:
+    # The matrices are small: a second thread would wait more than it works.
+    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # few labels a class: so it is meant
+        found = probe.fit_probe(
+            mean_by_segment(examples.vectors, examples.segment, len(examples)),
+            examples.labels,
+            examples.groups.tolist(),
+            probe.ProbeConfig(PENALTIES if choose else (PENALTY,), seed=settings.seed),
+        )
+    # A class that no segment is of has minus infinity: its score is 0 either way.
+    arrays = (found.mean, found.scale, found.weights, np.clip(found.bias, -30, 30))
+    mean, scale, weights, bias = (array.astype(np.float32) for array in arrays)
+    fitted = Classifier(settings, mean, scale, (weights, bias), rounds=0)
+    return Fitted(fitted, f"L2 penalty of inverse strength {found.penalty:g}")
+
+
+def predict(fitted: Fitted, examples: Examples) -> np.ndarray:
+    return fitted.classifier.predict_segments(examples.vectors, examples.segment, len(examples))
+
+
+# --- on disk -------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SoundClassifier:
+    """A fitted classifier, and which embeddings it is for.
+
+    Attributes:
+      classes: Names of the labels.
+      classifier: Maps embeddings to scores.
+      model_digest: `saved_model.Model.digest` of the model whose embeddings it was fitted on.
+      told: What else is known: how it was fitted, on what, what it scored.
+    """
+
+    classes: tuple[str, ...]
+    classifier: Classifier
+    model_digest: str
+    told: dict = dataclasses.field(default_factory=dict)
+
+    def check_model(self, model) -> None:
+        """Refuses the embeddings of another model.
+
+        Raises:
+          ClassifierError: `model` (an `saved_model.Model`) is not the one it was fitted on.
+        """
+        if model.digest != self.model_digest:
+            raise ClassifierError(
+                f"{model.path}: is not the model that the classifier was fitted on "
+                f"({self.told.get('model', 'unknown')}); give that one, or fit again"
+            )
+
+    def save(self, folder: str) -> None:
+        """Writes it into a folder of its own, whole or not at all; no pickle is in it."""
+        temporary = f"{os.path.normpath(folder)}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        self.classifier.save(temporary)
+        content = {"classes": self.classes, "model_digest": self.model_digest} | self.told
+        with open(os.path.join(temporary, _FILE), "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1, ensure_ascii=False)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+
+    @classmethod
+    def load(cls, folder: str) -> SoundClassifier:
+        """Reads what `save` wrote.
+
+        Raises:
+          ClassifierError: It is not there, or damaged.
+        """
+        path = os.path.join(folder, _FILE)
+        try:
+            with open(path, encoding="utf-8") as file:
+                told = json.load(file)
+            classes, digest = tuple(told.pop("classes")), told.pop("model_digest")
+            fitted = Classifier.load(folder)
+            if len(fitted.weights[-1]) != len(classes):
+                raise ValueError("classes and weights differ in number")
+        except FileNotFoundError as error:
+            raise ClassifierError(
+                f"{path}: no such file; give the folder `classifier` that fit wrote"
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ClassifierError(f"{path}: is damaged ({error}); fit again") from error
+        return cls(classes, fitted, digest, told)

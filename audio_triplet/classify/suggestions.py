@@ -1,0 +1,44 @@
+"""Which sounds to label next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+# --- what to label next --------------------------------------------------------------------------
+
+
+def margins(scores: np.ndarray) -> np.ndarray:
+    """How sure a classifier is of each segment: its best class's lead over the second.
+
+    Args:
+      scores: float[segments, classes], at least two classes.
+
+    Returns:
+      float[segments], 0 for a tie.
+    """
+    best = np.partition(scores, -2, axis=1)[:, -2:]
+    return best[:, 1] - best[:, 0]
+
+
+def suggest(scores: np.ndarray, groups: Sequence, count: int) -> np.ndarray:
+    """The segments to label next, the least sure first (margin sampling).
+
+    A second segment of a recording comes only when every recording has given one: two moments of
+    one recording teach little more than one [D].
+
+    Args:
+      scores: float[segments, classes].
+      groups: One hashable a segment, its recording.
+      count: How many, at most.
+
+    Returns:
+      int[count or fewer].
+    """
+    order = np.argsort(margins(scores), kind="stable")
+    turns, seen = np.zeros(len(order), int), {}
+    for place, segment in enumerate(order):
+        turns[place] = seen.get(groups[segment], 0)
+        seen[groups[segment]] = turns[place] + 1
+    return order[np.argsort(turns, kind="stable")][:count]

@@ -1,0 +1,1 @@
+"""The command line: `audio-triplet VERB`, a module for each verb."""

@@ -1,0 +1,77 @@
+"""Frozen dataclasses as absl flags."""
+
+import dataclasses
+import re
+import typing
+from collections.abc import Mapping
+
+from absl import flags
+
+from audio_triplet.config import RENAMED
+
+
+def define_flags(kind: type, skip: tuple[str, ...] = (), **overrides) -> None:
+    """Defines a flag for every field of a configuration dataclass.
+
+    The flag's help is the field's entry under `Attributes` in the class docstring, so the two
+    cannot differ.
+
+    Args:
+      kind: The dataclass.
+      skip: Fields without a flag.
+      **overrides: Defaults that differ from the dataclass's.
+    """
+    told = _attribute_docs(kind)
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if field.name in skip:
+            continue
+        default = overrides.get(field.name, field.default)
+        define = {
+            bool: flags.DEFINE_boolean,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+        }.get(hints[field.name])
+        if define is None:  # tuples of numbers or names
+            default = [str(value) for value in default]
+            define = flags.DEFINE_list
+        define(field.name, default, told[field.name])
+        for earlier, current in RENAMED.items():
+            if current == field.name:
+                flags.DEFINE_alias(earlier, current)
+
+
+def from_flags(kind: type, preset: Mapping[str, object] | None = None, **overrides):
+    """Builds the dataclass from the flags that `define_flags` defined.
+
+    Precedence: overrides, flags given on the command line, the preset, the flags' defaults.
+
+    Args:
+      kind: The dataclass.
+      preset: Values of fields whose flags were not given; may name other fields too.
+      **overrides: Values of fields, flags notwithstanding.
+
+    Returns:
+      An instance.
+    """
+    hints = typing.get_type_hints(kind)
+    values, preset = {}, preset or {}
+    for field in dataclasses.fields(kind):
+        if field.name in flags.FLAGS and field.name not in overrides:
+            if field.name in preset and not flags.FLAGS[field.name].present:
+                values[field.name] = preset[field.name]
+                continue
+            value = flags.FLAGS[field.name].value
+            if isinstance(value, list):
+                element = typing.get_args(hints[field.name])[0]
+                value = tuple(element(part) for part in value)
+            values[field.name] = value
+    return kind(**values | overrides)
+
+
+def _attribute_docs(kind: type) -> dict[str, str]:
+    """Field name → description, from the docstring's `Attributes` section."""
+    section = (kind.__doc__ or "").split("Attributes:", 1)[-1]
+    entries = re.findall(r"^ +(\w+): (.*?)(?=^ +\w+: |\Z)", section, re.DOTALL | re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}

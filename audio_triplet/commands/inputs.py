@@ -1,0 +1,77 @@
+"""The sound that a command line names: files, folders, manifests and corpora, in any mixture."""
+
+import os
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from audio_triplet.corpora import folders, registry
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.errors import UsageError
+
+FORMS = (
+    "Each input is a sound file, a folder of them at any depth, a manifest (.csv), or a corpus as "
+    "for --corpus, such as esc50:DIR."
+)
+
+
+def load_inputs(arguments: Sequence[str]) -> tuple[Manifest, list[str]]:
+    """The segments that the arguments name, each once.
+
+    A file below a folder keeps the label that its sub-folder gives; it is a recording of its own,
+    known by its path. Manifests and corpora keep their recordings, and their splits if they come
+    alone.
+
+    Args:
+      arguments: As typed; `FORMS` says what they may be.
+
+    Returns:
+      The manifest, paths absolute; and for each row its file's name below the folder it was found
+      in.
+
+    Raises:
+      UsageError: No argument, or one that is nothing of that.
+      CorpusError: A folder without sound, a wrong manifest.
+    """
+    if not arguments:
+        raise UsageError(f"name the sound. {FORMS}")
+    frames, names = [], []
+    for argument in arguments:
+        frame, root = _load(argument)
+        frames.append(frame)
+        names += [os.path.relpath(path, root) for path in frame["path"]]
+    frame = frames[0]
+    if len(frames) > 1:
+        # Splits of different corpora mean different things.
+        frame = pd.concat([one.assign(split="") for one in frames], ignore_index=True)
+        first = ~frame.duplicated(["path", "start_seconds", "end_seconds"])
+        frame = frame[first]
+        names = [name for name, keep in zip(names, first, strict=True) if keep]
+    return Manifest(frame, arguments[0] if len(arguments) == 1 else "the inputs"), names
+
+
+def _load(argument: str) -> tuple[pd.DataFrame, str]:
+    """One argument's rows and the folder that their names are told from."""
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError:
+        name = os.fsencode(argument)
+        raise UsageError(f"{name!r}: a name that is not UTF-8; rename it") from None
+    path = os.path.abspath(os.path.expanduser(argument))
+    if registry.is_prepared(argument):
+        raise UsageError(f"{argument}: prepared shards, which hold no sound; name its source")
+    if os.path.isdir(path):
+        frame = folders.load(path).frame
+        return frame.assign(recording_id=frame["path"]), path
+    if os.path.exists(path) and not path.lower().endswith(".csv"):
+        frame = Manifest(pd.DataFrame({"path": [path]}), argument).frame
+        return frame, os.path.dirname(path)
+    if re.match(r"[A-Za-z][\w-]+:", argument):
+        frame = registry.load_corpus(argument).frame
+    elif path.lower().endswith(".csv"):
+        frame = Manifest.read(path, argument).frame
+    else:
+        raise UsageError(f"{argument}: no such file or folder. {FORMS}")
+    tidy = [os.path.abspath(path) for path in frame["path"]]
+    return frame, os.path.commonpath([os.path.dirname(path) for path in tidy])

@@ -1,0 +1,188 @@
+"""Which sound file holds which AudioSet segment."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import os
+import re
+
+import numpy as np
+import pandas as pd
+from absl import logging
+
+from audio_triplet import audio
+from audio_triplet.corpora.folders import audio_extensions
+from audio_triplet.errors import AudioError
+
+TABLES = {
+    "unbalanced_train_segments.csv": "train",
+    "balanced_train_segments.csv": "train",
+    "eval_segments.csv": "eval",
+}
+"""Table → split. Where tables repeat a segment, the later one counts, so eval stays whole."""
+
+LABEL_LIST = "class_labels_indices.csv"
+ONTOLOGY = "ontology.json"
+PROBES = 500
+VIDEO_ID = r"[A-Za-z0-9_-]{11}"
+_NUMBER = r"\d+(?:\.\d+)?"
+_STEM = re.compile(rf"Y?({VIDEO_ID})(?:_({_NUMBER})(?:_({_NUMBER}))?)?")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Files:
+    """What one listing of the folder found.
+
+    Attributes:
+      tables: name → path of the published tables and the ontology.
+      audio: columns video_id, first, last [float64, NaN = not in the name], folder [int], name.
+      folders: the folders with audio, absolute, by number.
+      other_audio: audio files whose names begin with no YouTube id, or go on otherwise.
+    """
+
+    tables: dict[str, str]
+    audio: pd.DataFrame
+    folders: list[str]
+    other_audio: int
+
+
+def scan(root: str) -> Files:
+    """Lists the tree once; links to folders are followed, each real folder once."""
+    known = tuple(f".{extension}" for extension in audio_extensions())
+    wanted = {*TABLES, LABEL_LIST, ONTOLOGY}
+    tables, folders, seen, other = {}, [], set(), 0
+    columns = collections.defaultdict(list)
+
+    def unreadable(error: OSError):
+        logging.warning("%s: passed over (%s)", error.filename, error.strerror)
+
+    # Archives are big: people link sub-folders on other disks.
+    for current, below, files in os.walk(root, onerror=unreadable, followlinks=True):
+        status = os.stat(current)
+        if (status.st_dev, status.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        folders.append(current)
+        for name in files:
+            if name in wanted:
+                path = os.path.join(current, name)
+                if tables.setdefault(name, path) != path:
+                    logging.warning("%s: not read, because %s is", path, tables[name])
+            stem, extension = os.path.splitext(name)
+            if extension.lower() not in known or name.startswith("."):
+                continue
+            match = _STEM.fullmatch(stem)
+            if not match:
+                other += 1
+                continue
+            columns["video_id"].append(match[1])
+            columns["first"].append(float(match[2] or "nan"))
+            columns["last"].append(float(match[3] or "nan"))
+            columns["folder"].append(len(folders) - 1)
+            columns["name"].append(name)
+    names = ("video_id", "first", "last", "folder", "name")
+    found = pd.DataFrame({name: columns[name] for name in names})
+    found = found.astype({"first": float, "last": float, "folder": int})
+    return Files(tables, found, folders, other)
+
+
+def match(segments: pd.DataFrame, files: Files) -> pd.DataFrame:
+    """The segments that have a file: with path, start_seconds, end_seconds (NaN = whole file).
+
+    A cut without times in its name cannot be told apart when its video has several segments: those
+    segments are left out, with a warning.
+    """
+    numbered = segments.assign(row=np.arange(len(segments)))
+    pairs = numbered.merge(files.audio, on="video_id")
+    fits = _agrees(pairs["first"], pairs["last"], pairs["start"], pairs["end"])
+    if (~fits).any():
+        logging.info("AudioSet: %d files are of other times than the tables'", (~fits).sum())
+    pairs = pairs[fits]
+    folders = np.array([os.path.join(path, "") for path in files.folders], dtype=object)
+    pairs = pairs.assign(path=folders[pairs["folder"]] + pairs["name"].to_numpy(dtype=object))
+    pairs["untold"] = pairs[["first", "last"]].isna().sum(axis=1)
+    chosen = pairs.sort_values(["row", "untold", "path"]).drop_duplicates("row", ignore_index=True)
+    bare = chosen["first"].isna()
+    whole = bare & _are_whole(chosen.assign(bare=bare))
+    chosen["start_seconds"] = chosen["start"].where(whole, 0.0)
+    chosen["end_seconds"] = chosen["end"].where(whole, np.nan)
+    unclear = chosen.duplicated(["path", "start_seconds", "end_seconds"], keep=False)
+    if unclear.any():
+        logging.warning(
+            "AudioSet: %d segments are left out, because several share one cut file (%s, …); put "
+            "the start into the file names: YTID_START",
+            unclear.sum(), chosen["path"][unclear].iloc[0],
+        )  # fmt: skip
+    return chosen[~unclear].reset_index(drop=True)
+
+
+def _agrees(first: pd.Series, last: pd.Series, start: pd.Series, end: pd.Series) -> pd.Series:
+    """Whether times in file names are those of the table: bool[n].
+
+    Seconds may be rounded; milliseconds, of which the table has three decimals, are exact.
+    """
+
+    def near(named, listed):
+        return named.isna() | ((named - listed).abs() < 1)
+
+    return (near(first, start) & near(last, end)) | (
+        near(first, start * 1000) & near(last, end * 1000)
+    )
+
+
+def _are_whole(chosen: pd.DataFrame) -> pd.Series:
+    """Which of the bare files are whole videos: bool[n], False where `bare` is."""
+    whole = pd.Series(False, index=chosen.index)
+    unread = []
+    for _, group in chosen[chosen["bare"]].groupby("folder"):
+        probed = group
+        if len(group) > PROBES:
+            probed = group.iloc[np.linspace(0, len(group) - 1, PROBES).astype(int)]
+        longer, failed = _longer(probed)
+        kinds = longer[~failed].unique()
+        if len(probed) < len(group) and len(kinds) == 1:
+            longer = pd.Series(kinds[0], index=group.index)
+        elif len(probed) < len(group):
+            longer, failed = _longer(group)
+        # What cannot be read stays in as it is: the reader names it with its reason.
+        whole[longer.index] = longer
+        unread += list(group.loc[failed[failed].index, "path"])
+    if unread:
+        logging.warning(
+            "AudioSet: the durations of %d files cannot be read (%s, …)", len(unread), unread[0]
+        )
+    return whole
+
+
+def _longer(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Per row: whether the file is too long for a cut; whether it is unreadable.
+
+    A second is allowed for what tools round and pad. A file that does not reach the segment's end
+    is no whole video, though longer: some tools cut 10 s of segments that are shorter.
+
+    Threads, because on a network disk the wait for each header is what takes time.
+    """
+
+    def duration(path: str) -> float:
+        try:
+            return audio.probe(path).duration_seconds
+        except AudioError:
+            return np.nan
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        seconds = pd.Series(list(pool.map(duration, rows["path"])), index=rows.index, dtype=float)
+    longer = (seconds > rows["end"] - rows["start"] + 1) & (seconds > rows["end"] - 1)
+    return longer, seconds.isna()
+
+
+def no_audio(folder: str, requested: int, files: Files) -> str:
+    """The message for a folder without audio of any requested segment."""
+    there = len(files.audio) + files.other_audio
+    kinds = ", ".join(audio_extensions())
+    return (
+        f"{folder}: no audio of any of the {requested} requested segments among {there} sound files"
+        f" there ({kinds}); files are called YTID, YTID_START or YTID_START_END, convert others "
+        "(m4a, webm) first"
+    )

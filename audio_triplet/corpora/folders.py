@@ -1,0 +1,106 @@
+"""A tree of sound files: one folder per class, or no folders for unlabelled sound."""
+
+import os
+
+import pandas as pd
+import soundfile
+from absl import logging
+
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.errors import CorpusError
+
+# Extension → the container libsndfile must know.
+_CONTAINERS = {
+    "wav": "WAV",
+    "flac": "FLAC",
+    "ogg": "OGG",
+    "oga": "OGG",
+    "opus": "OGG",
+    "mp3": "MP3",
+    "aif": "AIFF",
+    "aiff": "AIFF",
+}
+
+
+def audio_extensions() -> tuple[str, ...]:
+    """Extensions (lower case, no dot) of the files that the installed libsndfile decodes."""
+    available = soundfile.available_formats()
+    return tuple(name for name, container in _CONTAINERS.items() if container in available)
+
+
+def is_audio(name: str) -> bool:
+    """Whether a file's name ends like audio, in whatever case, and is not hidden."""
+    extension = os.path.splitext(name)[1].lower().lstrip(".")
+    return not name.startswith(".") and extension in audio_extensions()
+
+
+def load(folder: str) -> Manifest:
+    """The tree as a manifest.
+
+    Hidden files and folders are passed over, and so are links to folders (a link could lead
+    outside, or in a circle). The order is that of the sorted paths.
+
+    Args:
+      folder: the root. Its immediate sub-folders are the classes; files lie in them at any depth.
+        Files directly in the root have no label.
+
+    Returns:
+      One row a file; recording_id = its path below the root; no splits.
+
+    Raises:
+      CorpusError: no such folder, no audio in it, or a class name with ";".
+    """
+    if not os.path.isdir(folder):
+        raise CorpusError(f"{folder}: no such folder; check the path")
+    root = os.path.abspath(folder)
+    relative, skipped_links, not_utf8 = [], [], []
+
+    def unreadable(error: OSError):
+        logging.warning("%s: passed over (%s)", error.filename, error.strerror)
+
+    for current, folders, files in os.walk(root, onerror=unreadable):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        skipped_links += [
+            os.path.join(current, name)
+            for name in folders
+            if os.path.islink(os.path.join(current, name))
+        ]
+        for name in sorted(files):
+            path = os.path.relpath(os.path.join(current, name), root)
+            if not is_audio(name):
+                continue
+            try:
+                path.encode("utf-8")
+            except UnicodeEncodeError:
+                not_utf8.append(path)
+                continue
+            relative.append(path)
+    if skipped_links:
+        logging.warning(
+            "%s: %d links to folders are not followed (%s, …); move or copy them here if they "
+            "belong to the corpus", folder, len(skipped_links), skipped_links[0],
+        )  # fmt: skip
+    if not_utf8:
+        logging.warning(
+            "%s: %d files whose names are not UTF-8 are left out (%r, …); rename them",
+            folder, len(not_utf8), not_utf8[0],
+        )  # fmt: skip
+    if not relative:
+        raise CorpusError(
+            f"{folder}: no audio files in it; looked for {', '.join(audio_extensions())}"
+        )
+    labels = [path.split(os.sep)[0] if os.sep in path else "" for path in relative]
+    wrong = sorted({label for label in labels if ";" in label})
+    if wrong:
+        raise CorpusError(
+            f"{os.path.join(folder, wrong[0])}: a class may not have ';' in its name (it "
+            "separates labels); rename the folder"
+        )
+    frame = pd.DataFrame(
+        {
+            "path": [os.path.join(root, path) for path in relative],
+            "recording_id": [path.replace(os.sep, "/") for path in relative],
+            "labels": labels,
+        }
+    )
+    return Manifest(frame, name=f"folders:{folder}")

@@ -1,0 +1,79 @@
+"""FSD50K as published: `FSD50K.ground_truth/`, `FSD50K.dev_audio/`, `FSD50K.eval_audio/`.
+
+E. Fonseca et al., "FSD50K: an Open Dataset of Human-Labeled Sound Events", IEEE/ACM TASLP 30, 2022
+(https://zenodo.org/record/4060432). 51,197 Freesound clips of 0.3 to 30 s, 200 classes of the
+AudioSet ontology, several per clip. Every clip has a Creative Commons licence of its own, listed in
+the corpus's FSD50K.metadata/.
+"""
+
+import os
+
+import pandas as pd
+
+from audio_triplet.corpora import published
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.errors import CorpusError
+
+_CORPUS = "FSD50K (https://zenodo.org/record/4060432)"
+_TRUTH = "FSD50K.ground_truth"
+# Their names in dev.csv → ours.
+_DEV_SPLITS = {"train": "train", "val": "validation"}
+
+
+def load(folder: str) -> Manifest:
+    """The corpus as a manifest.
+
+    The clips may have been re-encoded (`published.find_clips`). The published splits keep the
+    clips of one uploader together, but the table does not name uploaders: a recording is a
+    clip [D].
+
+    Args:
+      folder: holds the three folders.
+
+    Returns:
+      One row a clip: labels as in the ground truth (its names, with underscores), splits "train",
+      "validation" and "eval", recording_id = fname (the Freesound id).
+
+    Raises:
+      CorpusError: no table, another table, a label that is not in vocabulary.csv, an unknown split,
+        or none of the clips.
+      ManifestError: a clip listed twice.
+    """
+    vocabulary = published.read_table(
+        folder, f"{_TRUTH}/vocabulary.csv", ("index", "name", "mid"), _CORPUS, header=False
+    )
+    dev = _table(folder, "dev", ("fname", "labels", "split"), set(vocabulary["name"]))
+    wrong = ~dev["split"].isin(list(_DEV_SPLITS))
+    if wrong.any():
+        raise CorpusError(
+            f"{os.path.join(folder, _TRUTH, 'dev.csv')}: clip {dev['fname'][wrong].iloc[0]} has the"
+            f" split {dev['split'][wrong].iloc[0]!r}; it is train or val; copy the table anew"
+        )
+    dev["split"] = dev["split"].map(_DEV_SPLITS)
+    evaluation = _table(folder, "eval", ("fname", "labels"), set(vocabulary["name"]))
+    evaluation["split"] = "eval"
+    table = pd.concat([dev, evaluation], ignore_index=True)
+    table = published.drop_missing(table, "fname", folder, "FSD50K")
+    columns = {
+        "path": table["path"],
+        "recording_id": table["fname"],
+        "labels": table["labels"].str.replace(",", ";"),
+        "split": table["split"],
+    }
+    return Manifest(pd.DataFrame(columns), name="fsd50k")
+
+
+def _table(folder: str, part: str, needed: tuple[str, ...], vocabulary: set[str]) -> pd.DataFrame:
+    """The ground truth of "dev" or "eval" with the column `path`; CorpusError on unknown labels."""
+    relative = f"{_TRUTH}/{part}.csv"
+    table = published.read_table(folder, relative, needed, _CORPUS)
+    for joined in table["labels"].unique():
+        unknown = [label for label in joined.split(",") if label not in vocabulary]
+        if unknown:
+            raise CorpusError(
+                f"{os.path.join(folder, _TRUTH, part + '.csv')}: label {unknown[0]!r} is not in "
+                "vocabulary.csv; copy both from the same release"
+            )
+    clips = os.path.join(folder, f"FSD50K.{part}_audio")
+    table["path"] = published.find_clips(clips, table["fname"] + ".wav")
+    return table

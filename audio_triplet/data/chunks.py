@@ -1,0 +1,192 @@
+"""The pieces of a manifest: which there are, by the headers of its files alone.
+
+No TensorFlow here: laying out two million files, on one machine or by many, should not wait for it.
+"""
+
+import dataclasses
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
+
+import numpy as np
+from absl import logging
+
+from audio_triplet import audio, storage
+from audio_triplet.config import FrontEndConfig
+from audio_triplet.data.bad_files import BadFiles
+from audio_triplet.data.manifest import Manifest, key_of
+from audio_triplet.errors import AudioError, CorpusError
+
+_FRONT_END = FrontEndConfig()
+
+CHUNK_PATCHES = 11
+"""Patches in a whole piece: the most for which every pair is less than 10 s apart."""
+
+CHUNK_FRAMES = CHUNK_PATCHES * _FRONT_END.patch_frames
+CHUNK_SECONDS = CHUNK_PATCHES * _FRONT_END.patch_seconds
+CHUNK_SAMPLES = (CHUNK_FRAMES - 1) * _FRONT_END.hop_samples + _FRONT_END.window_samples
+READ_SECONDS = CHUNK_SAMPLES / _FRONT_END.sample_rate
+"""Sound a piece needs: its last window reaches past the start of the next piece."""
+
+_PROBED_AT_A_TIME = 64
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ChunkTable:
+    """All pieces of a manifest, recording by recording.
+
+    Attributes:
+      manifest: Only segments that can be read.
+      row: int64[segments], their rows in the manifest that was scanned.
+      duration: float64[segments], seconds of each segment.
+      segment: int32[pieces], the segment a piece is of.
+      position: int32[pieces], its place in the segment.
+      key: int64[pieces], stable keys.
+      first: int64[recordings], where each recording's pieces begin.
+      count: int64[recordings], how many it has.
+      recording_key: int64[recordings].
+    """
+
+    manifest: Manifest
+    row: np.ndarray
+    duration: np.ndarray
+    segment: np.ndarray
+    position: np.ndarray
+    key: np.ndarray
+    first: np.ndarray
+    count: np.ndarray
+    recording_key: np.ndarray
+
+    @property
+    def hours(self) -> float:
+        """Hours of sound in all segments."""
+        return float(self.duration.sum() / 3600)
+
+
+def chunks_in(duration_seconds) -> np.ndarray:
+    """Number of pieces of a segment; a rest shorter than a patch makes no piece of its own.
+
+    Args:
+      duration_seconds: float or float[n], seconds.
+
+    Returns:
+      int64 of the same shape, at least 1.
+    """
+    config = _FRONT_END
+    samples = np.round(np.asarray(duration_seconds) * config.sample_rate).astype(np.int64)
+    frames = np.maximum(0, 1 + (samples - config.window_samples) // config.hop_samples)
+    patches = np.maximum(1, frames // config.patch_frames)
+    return -(-patches // CHUNK_PATCHES)
+
+
+def read_length(path: str) -> tuple[float, str]:
+    """Seconds of a sound file by its header, and ""; or NaN, and why it cannot be read."""
+    try:
+        return audio.probe(path).duration_seconds, ""
+    except AudioError as error:
+        return math.nan, error.reason
+
+
+def read_lengths(paths: Sequence[str]) -> Iterator[tuple[float, str]]:
+    """`read_length` of each path; of many at a time where looks wait for a disk or a network.
+
+    Where they do not, as in the page cache, threads only take Python's lock from each other.
+    """
+    # Many at a time: a future for each of two million files would take gigabytes.
+    parts = [
+        paths[first : first + _PROBED_AT_A_TIME]
+        for first in range(0, len(paths), _PROBED_AT_A_TIME)
+    ]
+    threads = 64 if len(paths) and storage.is_remote(paths[0]) else 8
+    with futures.ThreadPoolExecutor(threads) as pool:
+        while parts:
+            begin, own = time.perf_counter(), time.thread_time()
+            yield from map(read_length, parts.pop(0))
+            waited = 1 - (time.thread_time() - own) / (time.perf_counter() - begin)
+            if waited > 0.5:  # and will for a while, so that it is not asked again too soon
+                now, parts = parts[: 16 * threads], parts[16 * threads :]
+                yield from itertools.chain.from_iterable(
+                    pool.map(lambda part: [read_length(path) for path in part], now)
+                )
+
+
+def scan(
+    manifest: Manifest,
+    bad_files: BadFiles,
+    lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] = read_lengths,
+) -> ChunkTable:
+    """Reads the header of every file and lays out the pieces.
+
+    Args:
+      manifest: Segments; those of unreadable files are left out and listed.
+      bad_files: Where unreadable files are listed.
+      lengths: Paths → what `read_length` returns for each, in their order.
+
+    Returns:
+      The pieces.
+
+    Raises:
+      CorpusError: Not one file can be read.
+    """
+    length = {}
+    paths = manifest.frame["path"].unique()
+    for path, (seconds, reason) in zip(paths, lengths(paths), strict=True):
+        length[path] = seconds
+        if reason:
+            bad_files.add(path, reason)
+    frame = manifest.frame
+    file_seconds = frame["path"].map(length).to_numpy(np.float64)
+    start = frame["start_seconds"].to_numpy(np.float64)
+    asked = frame["end_seconds"].to_numpy(np.float64)
+    end = np.fmin(asked, file_seconds)
+    beyond = asked > file_seconds + 0.1
+    if beyond.any():
+        logging.warning(
+            "%s: %d segments end past the end of their file (%s, …); they are cut there",
+            manifest.name,
+            beyond.sum(),
+            frame["path"].iloc[int(np.argmax(beyond))],
+        )
+    duration = end - start
+    for path in frame["path"][duration <= 0].unique():
+        bad_files.add(path, "a segment begins past the end of the file; correct start_seconds")
+    usable = duration > 0  # false for NaN as well
+    if not usable.any():
+        reason = next(iter(bad_files.entries.items()))
+        raise CorpusError(f"{manifest.name}: no file can be read; {reason[0]}: {reason[1]}")
+
+    codes, names = _codes(frame["recording_id"].to_numpy(dtype=object)[usable])
+    order = np.argsort(codes, kind="stable")
+    rows = np.flatnonzero(usable)[order]
+    codes, duration = codes[order], duration[rows]
+    pieces = chunks_in(duration)
+    segment = np.repeat(np.arange(len(rows), dtype=np.int32), pieces)
+    position = (np.arange(len(segment)) - np.repeat(np.cumsum(pieces) - pieces, pieces)).astype(
+        np.int32
+    )
+    kept = manifest.take(rows)
+    segment_key = np.array(
+        [
+            key_of(os.path.basename(path), start)
+            for path, start in zip(kept.frame["path"], kept.frame["start_seconds"], strict=True)
+        ],
+        np.int64,
+    )
+    recording_key = np.array([key_of(name) for name in names], np.int64)
+    key = (segment_key[segment] ^ recording_key[codes][segment]) ^ position
+    count = np.bincount(codes[segment], minlength=len(names)).astype(np.int64)
+    return ChunkTable(
+        kept, rows, duration, segment, position, key, np.cumsum(count) - count, count, recording_key
+    )
+
+
+def _codes(values: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Numbers the different values in the order they first occur."""
+    numbers: dict[str, int] = {}
+    codes = np.fromiter(
+        (numbers.setdefault(value, len(numbers)) for value in values), np.int64, len(values)
+    )
+    return codes, list(numbers)

@@ -1,0 +1,241 @@
+"""Reading and checking the table behind a manifest; every complaint names file and line."""
+
+import csv
+import difflib
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from absl import logging
+
+from audio_triplet import storage
+from audio_triplet.errors import ManifestError
+
+CORE_COLUMNS = ("path", "recording_id", "labels", "split", "start_seconds", "end_seconds")
+PROVENANCE_COLUMNS = ("package", "version", "sha256", "licence", "kind")
+KNOWN_COLUMNS = CORE_COLUMNS + PROVENANCE_COLUMNS
+
+TRAIN = "train"
+TEST = "test"
+UNUSED = "unused"
+UNLABELLED = "unlabelled"
+"""Split of another corpus's recordings, which are trained on too."""
+_TIMES = ("start_seconds", "end_seconds")
+# Too far from the real names for difflib, yet ignoring them would silently use whole files.
+_TIME_ALIASES = {
+    "start": "start_seconds",
+    "end": "end_seconds",
+    "start_time": "start_seconds",
+    "end_time": "end_seconds",
+}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message; the empty one is shown as (none)."""
+    names = list(names)
+    shown = ", ".join(name or "(none)" for name in names[:20])
+    return shown + (f", … ({len(names)} in all)" if len(names) > 20 else "") if names else "(none)"
+
+
+def parse(path: str) -> pd.DataFrame:
+    """The CSV's known columns, all str, "" where a cell is empty."""
+    if os.path.isdir(path):
+        raise ManifestError(f"{path}: is a folder; name the manifest's CSV file")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            header = next(csv.reader(file), [])
+        columns = _columns(path, header)
+        frame = pd.read_csv(
+            path, encoding="utf-8-sig", dtype=str, keep_default_na=False, na_filter=False
+        )
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: no such manifest; check the path") from None
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError:
+        raise ManifestError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
+        raise ManifestError(_malformed(path, " ".join(str(error).split()))) from None
+    # A first row longer than the header: pandas takes its first cells for row names.
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ManifestError(_malformed(path, f"line 2 has more than {len(columns)} cells"))
+    frame.columns = columns
+    return frame[[name for name in columns if name in KNOWN_COLUMNS]].fillna("")
+
+
+def _malformed(path: str, cause: str) -> str:
+    """The message for a file that is no table."""
+    return f"{path}: not a well-formed CSV ({cause}); quote cells that hold a comma"
+
+
+def _columns(path: str, header: list[str]) -> list[str]:
+    """The header's names, stripped; wrong ones are an error, unknown ones a warning."""
+    columns = [name.strip() for name in header]
+    known_missing = [name for name in KNOWN_COLUMNS if name not in columns]
+    unknown = []
+    for name in columns:
+        if name and columns.count(name) > 1:
+            raise ManifestError(f"{path}: two columns are called {name!r}; remove one")
+        if not name or name in KNOWN_COLUMNS:
+            continue
+        near = _TIME_ALIASES.get(name.lower())
+        close = difflib.get_close_matches(name.lower(), known_missing, n=1, cutoff=0.75)
+        if near in known_missing or close:
+            raise ManifestError(
+                f"{path}: unknown column {name!r}; did you mean {close[0] if close else near!r}? "
+                "Rename it, or remove it"
+            )
+        unknown.append(name)
+    if "path" not in columns:
+        raise ManifestError(
+            f"{path}: no column 'path' among {listed(columns)}; the first line must name the "
+            f"columns, separated by commas: {','.join(CORE_COLUMNS)}"
+        )
+    if unknown:
+        logging.warning("%s: ignored unknown columns: %s", path, listed(unknown))
+    return columns
+
+
+def absolute(paths: pd.Series, folder: str) -> pd.Series:
+    """Paths relative to `folder` made absolute; "." and "//" taken out.
+
+    ".." stays: behind a symbolic link only the system knows what it means.
+    """
+    rooted = paths.str.startswith("/") | paths.str.match(storage.URI)
+    whole = paths.where(rooted | (paths == ""), os.path.join(folder, "") + paths)
+    untidy = whole.str.contains(r"/\.?(?:/|$)", regex=True) & ~whole.str.match(storage.URI)
+    if untidy.any():
+        tidy = whole[untidy].str.replace(r"(?:/\.)+(?=/|$)", "", regex=True)
+        whole = whole.copy()
+        whole[untidy] = tidy.str.replace(r"/{2,}", "/", regex=True)
+    return whole
+
+
+def line_number(path: str, row: int) -> int:
+    """The line on which data row `row` (from 0) begins; cells may hold line breaks."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        next(reader)
+        begins = reader.line_num + 1
+        for cells in reader:
+            # pandas skips blank lines; here they are [] or one cell of spaces.
+            filled = bool(cells) and not (len(cells) == 1 and cells[0].isspace())
+            if filled and row == 0:
+                break
+            row -= filled
+            begins = reader.line_num + 1
+    return begins
+
+
+def checked_frame(frame: pd.DataFrame, name: str, where: Callable[[int], str]) -> pd.DataFrame:
+    """A frame with all columns of the right types; ManifestError if a row makes no sense.
+
+    Args:
+      frame: at least a column `path`.
+      name: the file or corpus, for messages.
+      where: row number (from 0) → how to name that row in a message.
+    """
+    if "path" not in frame:
+        raise ManifestError(f"{name}: no column 'path'")
+    if frame.empty:
+        raise ManifestError(f"{name}: no rows; a manifest needs at least one file")
+    columns = {"path": _text(frame["path"])}
+    for column in KNOWN_COLUMNS[1:]:
+        if column in _TIMES:
+            columns[column] = _seconds(frame, column, name, where)
+        elif column in frame:
+            columns[column] = _text(frame[column])
+        elif column == "recording_id":
+            columns[column] = columns["path"]
+        elif column in CORE_COLUMNS:
+            columns[column] = pd.Series("", index=columns["path"].index).astype(str)
+    checked = pd.DataFrame(columns)
+
+    def refuse(bad: pd.Series, message: Callable[[pd.Series], str]):
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise ManifestError(f"{name}, {where(row)}: {message(checked.iloc[row])}")
+
+    refuse(checked["path"] == "", lambda row: "the path is empty; fill it or remove the line")
+    refuse(
+        checked["recording_id"] == "",
+        lambda row: f"{row['path']} has no recording_id; give one, or leave the column out",
+    )
+    refuse(
+        checked["start_seconds"] < 0,
+        lambda row: f"start_seconds {row['start_seconds']:g} is negative; it must be 0 or more",
+    )
+    refuse(
+        checked["end_seconds"] <= checked["start_seconds"],
+        lambda row: (
+            f"end_seconds {row['end_seconds']:g} is not after start_seconds "
+            f"{row['start_seconds']:g}; correct them, or leave end_seconds empty for the whole file"
+        ),
+    )
+    segment = ["path", *_TIMES]
+    refuse(
+        checked.duplicated(segment),
+        lambda row: (
+            f"{row['path']} is listed a second time with the same start and end; remove "
+            "one line (several labels go into one cell, separated by ';')"
+        ),
+    )
+    checked["labels"] = _tidy_labels(checked["labels"])
+    checked["split"] = checked["split"].str.strip()
+    check_leakage(checked, name, where)
+    return checked
+
+
+def check_leakage(frame: pd.DataFrame, name: str, where: Callable[[int], str]) -> None:
+    """ManifestError if a recording, or a file, is in two splits ("unused" is none)."""
+    used = frame[frame["split"] != UNUSED]
+    for column, word in (("recording_id", "recording"), ("path", "file")):
+        pairs = used[[column, "split"]].drop_duplicates()
+        twice = pairs[column].duplicated().to_numpy()
+        if twice.any():
+            row = int(pairs.index[twice][0])
+            source = frame[column].iloc[row]
+            both = used.loc[used[column] == source, "split"].unique()
+            raise ManifestError(
+                f"{name}, {where(row)}: {word} {source} is in several splits "
+                f"({listed(both)}); give all its segments one split, or the split 'unused'"
+            )
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """A column as str, "" where nothing is; index 0 … n−1."""
+    column = column.reset_index(drop=True)
+    return column.astype(object).where(column.notna(), "").astype(str)
+
+
+def _seconds(frame: pd.DataFrame, column: str, name: str, where: Callable[[int], str]) -> pd.Series:
+    """A column of times as float64; empty is 0 for a start and NaN for an end."""
+    default = 0.0 if column == "start_seconds" else np.nan
+    if column not in frame:
+        return pd.Series(np.full(len(frame), default))
+    given = frame[column].reset_index(drop=True)
+    if not pd.api.types.is_numeric_dtype(given):
+        text = _text(given).str.strip()
+        given = pd.to_numeric(text, errors="coerce")
+        bad = given.isna() & (text != "")
+    else:
+        text = given
+        bad = pd.Series(False, index=given.index)
+    bad |= np.isinf(given.astype(np.float64))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ManifestError(
+            f"{name}, {where(row)}: {column} is {text.iloc[row]!r}; it must be a number of seconds"
+        )
+    return given.astype(np.float64).fillna(default)
+
+
+def _tidy_labels(labels: pd.Series) -> pd.Series:
+    """Each cell's labels stripped, without empty ones and repetitions, in their order."""
+    codes, unique = pd.factorize(labels)
+    tidy = [
+        ";".join(dict.fromkeys(part for label in joined.split(";") if (part := label.strip())))
+        for joined in unique
+    ]
+    return pd.Series(np.array(tidy, dtype=object)[codes], index=labels.index).astype(str)

@@ -1,0 +1,319 @@
+"""Where in its shards every piece is, so that a patch is read without reading its piece.
+
+A triplet needs one or two patches of a piece of eleven. Reading, checking and parsing whole records
+costs ten times what is used; with an index it is one positioned read of 12 kB a patch. The index is
+made by one pass over the shards, in which TensorFlow checks every record's checksum and the mean
+energies of all patches are kept (which patches are silent is then known without reading them), and
+stays in the prepared folder as `index-….npz` and `index-….energies`; it is made anew when a shard's
+size or date is another. In memory it is about 60 bytes a piece.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import threading
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from audio_triplet import features, storage
+from audio_triplet.errors import CorpusError
+
+_FORMAT = 1
+_TABLE, _ENERGIES = ".npz", ".energies"
+_MELS = features.DEFAULT.mel_bands
+_PATCH = features.DEFAULT.patch_frames
+_ROW_BYTES = 2 * _MELS
+_INTEGERS = ("frames", "recording", "piece", "turn", "segment", "position")
+_KEY = b"mel_energies"
+_OPEN_FILES = 512
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShardIndex:
+    """The pieces of some shards, recording by recording, in the order of their turns.
+
+    Attributes:
+      file: int32[pieces], which shard.
+      offset: int64[pieces], the first byte of its energies in the shard.
+      frames: int32[pieces].
+      recording, piece: int64[pieces], stable keys.
+      segment, position: int64[pieces], see `shards`.
+      labels: int64[…], the label ids of all pieces, one piece after the other.
+      label_begin: int64[pieces + 1], where those of a piece begin.
+      energies: float32[…], for all pieces, one after the other, the mean energy per cell of the
+        patch that begins at each frame; on disk.
+      energy_begin: int64[pieces], where those of a piece begin.
+      first, count, recording_key: int64[recordings], as in `chunks.ChunkTable`.
+    """
+
+    file: np.ndarray
+    offset: np.ndarray
+    frames: np.ndarray
+    recording: np.ndarray
+    piece: np.ndarray
+    segment: np.ndarray
+    position: np.ndarray
+    labels: np.ndarray
+    label_begin: np.ndarray
+    energies: np.ndarray
+    energy_begin: np.ndarray
+    first: np.ndarray
+    count: np.ndarray
+    recording_key: np.ndarray
+
+    def label_matrix(self, handles: np.ndarray, classes: int) -> np.ndarray:
+        """Labels of pieces: bool[n, classes] from int64[n]."""
+        begin = self.label_begin[handles]
+        counts = self.label_begin[handles + 1] - begin
+        source = np.arange(counts.sum()) + np.repeat(begin - np.cumsum(counts) + counts, counts)
+        matrix = np.zeros((len(handles), classes), bool)
+        matrix[np.repeat(np.arange(len(handles)), counts), self.labels[source]] = True
+        return matrix
+
+    def patch_energies(self, handles: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """As `sources.PatchSource.patch_energies`."""
+        last = np.maximum(0, self.frames[handles] - _PATCH)[:, None]
+        return self.energies[self.energy_begin[handles][:, None] + np.minimum(starts, last)]
+
+
+def open_index(folder: str, files: Sequence[str]) -> ShardIndex:
+    """Loads the index of shards, or makes it.
+
+    Args:
+      folder: The prepared folder.
+      files: Paths of the shards; `ShardIndex.file` counts them.
+
+    Returns:
+      The index.
+
+    Raises:
+      CorpusError: A shard is missing or damaged.
+    """
+    names = [os.path.basename(file) for file in files]
+    key = _key(files)
+    # Each choice of splits has an index of its own.
+    stem = "index-" + hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
+    place = folder
+    if not os.access(folder, os.W_OK):
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        place = os.path.join(cache, "audio_triplet", key[:32])
+    stem = os.path.join(place, stem)
+    table = _load(stem, key)
+    if table is None:
+        if place != folder:
+            logging.warning("%s: its index cannot be kept there and goes to %s", folder, place)
+            os.makedirs(place, exist_ok=True)
+        logging.info("indexing the %d shards of %s, once", len(files), folder)
+        _make(files, stem, key)
+        table = _load(stem, key)
+        if table is None:
+            raise CorpusError(f"{stem}{_TABLE}: was just written and cannot be read")
+    return _arrange(table, stem + _ENERGIES)
+
+
+def _key(files: Sequence[str]) -> str:
+    """Digest of what the index depends on: the shards' names, sizes and dates."""
+    found = [_FORMAT, dataclasses.asdict(features.DEFAULT)]
+    for file in files:
+        try:
+            stat = os.stat(file)
+        except OSError as error:
+            raise CorpusError(f"{file}: the shard is missing; prepare its folder again") from error
+        found.append((os.path.basename(file), stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
+def _load(stem: str, key: str) -> dict[str, np.ndarray] | None:
+    """The arrays of an index; None if there are none, or damaged ones, or of other shards."""
+    path = stem + _TABLE
+    try:
+        with np.load(path, allow_pickle=False) as file:  # a zip file: checksums are verified
+            table = {name: file[name] for name in file.files}
+        size = os.path.getsize(stem + _ENERGIES)
+        if str(table.pop("key")) == key and size == 4 * _windows(table["frames"]).sum():
+            return table
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        logging.warning("%s: is damaged (%s) and made anew", path, error)
+    return None
+
+
+def _windows(frames: np.ndarray) -> np.ndarray:
+    """How many places a patch can begin at: int64, at least 1."""
+    return np.maximum(1, frames.astype(np.int64) - _PATCH + 1)
+
+
+def _make(files: Sequence[str], stem: str, key: str) -> None:
+    """Reads all shards and writes their patches' energies, then the rest, each whole or not."""
+    columns = collections.defaultdict(list)
+    energies_path, table_path = stem + _ENERGIES, stem + _TABLE
+    suffix = f".{os.getpid()}.tmp"
+    try:
+        with open(energies_path + suffix, "wb") as energies:
+            for number, path in enumerate(files):
+                try:
+                    found = _read_shard(path, energies)
+                except (tf.errors.OpError, ValueError, IndexError) as error:
+                    cause = re.sub(r"\{\{.*\}\} | \[Op:.*", "", str(error).splitlines()[0])
+                    raise CorpusError(
+                        f"{path}: the shard is damaged ({cause}); delete it and prepare the folder "
+                        "again, which makes it anew, or train with --skip_damaged"
+                    ) from error
+                for column, values in found.items():
+                    columns[column].append(np.array(values, np.int64))
+                columns["shard"].append(np.full(len(found["offset"]), number))
+        os.replace(energies_path + suffix, energies_path)
+        arrays = {column: np.concatenate(parts) for column, parts in columns.items()}
+        with open(table_path + suffix, "wb") as file:
+            storage.write_arrays(file, {"key": np.array(key)} | arrays)
+        os.replace(table_path + suffix, table_path)
+    finally:
+        for path in (energies_path + suffix, table_path + suffix):
+            if os.path.exists(path):
+                os.remove(path)
+
+
+def _read_shard(path: str, energies) -> dict[str, list[int]]:
+    """Columns of the records of a shard; their patches' energies are appended to a file."""
+    columns = {name: [] for name in ("offset", "labels", "label_count", *_INTEGERS)}
+    begin = 0
+    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        feature = tf.train.Example.FromString(record).features.feature
+        for name in _INTEGERS:
+            columns[name].append(feature[name].int64_list.value[0])
+        labels = feature["labels"].int64_list.value
+        columns["labels"].extend(labels)
+        columns["label_count"].append(len(labels))
+        content = feature["mel_energies"].bytes_list.value[0]
+        frames = columns["frames"][-1]
+        if len(content) != frames * _ROW_BYTES:
+            raise ValueError(f"a record has {len(content)} bytes for {frames} frames")
+        # A record: length in 8 bytes, checksum in 4, content, checksum in 4.
+        columns["offset"].append(begin + 12 + _offset(record, content))
+        begin += 12 + len(record) + 4
+        rows = np.frombuffer(content, "<f2").reshape(frames, _MELS).astype(np.float32).sum(1)
+        total = np.concatenate([[0.0], np.cumsum(rows, dtype=np.float64)])
+        window = np.minimum(np.arange(_windows(np.array(frames))) + _PATCH, frames)
+        sums = total[window] - total[: len(window)]
+        energies.write((sums / (_PATCH * _MELS)).astype("<f4").tobytes())
+    return columns
+
+
+def _offset(record: bytes, content: bytes) -> int:
+    """Where in a record the bytes of `mel_energies` begin.
+
+    They follow the feature's name, each of three nested messages beginning with a tag and a length.
+    """
+
+    def header(length):
+        return 1 + max(1, -(-length.bit_length() // 7))
+
+    name = record.index(_KEY)
+    bytes_list = header(len(content)) + len(content)
+    feature = header(bytes_list) + bytes_list
+    offset = name + len(_KEY) + header(feature) + header(bytes_list) + header(len(content))
+    if record[offset : offset + len(content)] != content:
+        raise ValueError("a record is not laid out as `shard_format.encode` does")
+    return offset
+
+
+def _arrange(table: dict[str, np.ndarray], energies: str) -> ShardIndex:
+    """The index, recording by recording."""
+    order = np.lexsort((table["turn"], table["recording"]))
+    label_end = np.cumsum(table["label_count"])
+    energy_end = np.cumsum(_windows(table["frames"]))
+    counts = table["label_count"][order]
+    label_begin = np.concatenate([[0], np.cumsum(counts)])
+    # Each piece's run of labels, moved to its new place.
+    source = np.repeat((label_end - table["label_count"])[order] - label_begin[:-1], counts)
+    recording_key, first, count = np.unique(
+        table["recording"][order], return_index=True, return_counts=True
+    )
+    return ShardIndex(
+        file=table["shard"][order].astype(np.int32),
+        offset=table["offset"][order],
+        frames=table["frames"][order].astype(np.int32),
+        recording=table["recording"][order],
+        piece=table["piece"][order],
+        segment=table["segment"][order],
+        position=table["position"][order],
+        labels=table["labels"][source + np.arange(len(source))],
+        label_begin=label_begin,
+        energies=np.memmap(energies, "<f4", "r") if len(energy_end) else np.zeros(0, np.float32),
+        energy_begin=(energy_end - _windows(table["frames"]))[order],
+        first=first,
+        count=count,
+        recording_key=recording_key,
+    )
+
+
+class PositionedReader:
+    """Reads from many files at given places; from several threads at once."""
+
+    def __init__(self, paths: Sequence[str]):
+        """Opens nothing yet.
+
+        Args:
+          paths: The files, which are known by their number.
+        """
+        self._paths = list(paths)
+        self._open = {}
+        self._lock = threading.Lock()
+
+    def frames(self, files, offsets, counts, most: int) -> np.ndarray:
+        """Reads runs of frames.
+
+        Args:
+          files: int[n], numbers of files.
+          offsets: int[n], first byte of a run.
+          counts: int[n], frames of a run.
+          most: Frames of a row of the result.
+
+        Returns:
+          float16[n, most, mels], rows zero-padded at their end.
+
+        Raises:
+          CorpusError: A file is missing or shorter than it was.
+        """
+        found = np.empty((len(files), most, _MELS), "<f2")
+        if not found.size:
+            return found
+        content = memoryview(found).cast("B")
+        size = most * _ROW_BYTES
+        for row, (file, offset, count) in enumerate(
+            zip(files.tolist(), offsets.tolist(), counts.tolist(), strict=True)
+        ):
+            if count < most:
+                found[row, count:] = 0
+            end = row * size + count * _ROW_BYTES
+            self._read(file, offset, content[row * size : end])
+        return found
+
+    def _read(self, number: int, offset: int, into: memoryview) -> None:
+        path = self._paths[number]
+        try:
+            file = self._file(number)  # held while reading: let go elsewhere, it stays open here
+            got = os.preadv(file.fileno(), [into], offset)
+        except OSError as error:
+            raise CorpusError(f"{path}: cannot be read any more ({error})") from error
+        if got < len(into):
+            raise CorpusError(f"{path}: is cut short; delete its folder and prepare again")
+
+    def _file(self, number: int):
+        """An open file; of too many, the oldest is let go, and closes when nobody reads it."""
+        file = self._open.get(number)
+        if file is None:
+            file = open(self._paths[number], "rb", buffering=0)
+            with self._lock:
+                self._open[number] = file
+                if len(self._open) > _OPEN_FILES:
+                    self._open.pop(next(iter(self._open)))
+        return file

@@ -1,0 +1,259 @@
+"""An export for other runtimes: TensorFlow Lite, ONNX, and TensorBoard's Embedding Projector.
+
+    encoder = encoder_tflite(model, "int8", calibration)   # log mel patches → embeddings
+    front_end = front_end_tflite(samples)                  # waveform → log mel patches
+    whole = waveform_tflite(model, samples)                # both, for sound of one length
+
+What is quantised is the encoder alone: the energies before the logarithm span five decades, which
+256 levels do not hold, so the front end stays float32 [D]. It has no weights worth making smaller.
+Nor do they hold what an encoder with `normalize_loudness` undoes the logarithm to: its arithmetic outside
+of convolutions and linear layers stays float32 too.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from audio_triplet import features
+from audio_triplet.embeddings import saved_model
+from audio_triplet.errors import DeploymentError
+
+PRECISIONS = ("float32", "float16", "int8")
+
+LEAST_COSINE = {"float32": 0.9999, "float16": 0.999, "int8": 0.98}
+"""To the SavedModel's own patch embeddings."""
+
+_LEVEL_OPERATORS = ["EXP", "LOG", "SUB", "MAXIMUM", "MEAN", "DIV", "MUL", "ADD"]
+"""TensorFlow Lite's names of what `models.Level` does; quantised, nothing is left of the sound."""
+
+_OPSET = 17  # of ONNX: the newest that tf2onnx was written for, and old enough for every runtime
+
+
+def encoder_tflite(
+    model: saved_model.Model, precision: str = "float32", calibration: np.ndarray | None = None
+) -> bytes:
+    """The encoder as a TensorFlow Lite model of built-in operators only.
+
+    Args:
+      model: A loaded export.
+      precision: `float32`; `float16`: weights of half the size; `int8`: weights and activations,
+        float32 only on the way in and out.
+      calibration: float32[n, 96, 64] log mel patches of real sound, for int8; some hundred.
+
+    Returns:
+      The .tflite file. Signature: `log_mel` float32[n, 96, 64] → `embedding` float32[n, dim], n
+      as the caller resizes it. Of int8 the norms are only about one.
+
+    Raises:
+      DeploymentError: The precision is unknown, or int8 has nothing to be calibrated with.
+      ExportError: The export has no encoder signature.
+    """
+    config = features.DEFAULT
+    spec = tf.TensorSpec([None, config.patch_frames, config.mel_bands], tf.float32, name="log_mel")
+    return _to_tflite(
+        model, lambda log_mel: {"embedding": model.encode(log_mel)}, spec, precision, calibration
+    )
+
+
+def front_end_tflite(samples: int) -> bytes:
+    """The front end as a TensorFlow Lite model, for sound of one length.
+
+    Args:
+      samples: Length of the waveform at 16 kHz.
+
+    Returns:
+      The .tflite file. Signature: `waveform` float32[1, samples] → `log_mel`
+      float32[patches, 96, 64].
+    """
+
+    def run(waveform):
+        return {"log_mel": features.log_mel(features.patches(features.mel_energies(waveform))[0])}
+
+    return _to_tflite(None, run, _waveform_spec(samples), "float32")
+
+
+def waveform_tflite(model: saved_model.Model, samples: int, precision: str = "float32") -> bytes:
+    """Front end and encoder as one TensorFlow Lite model, for sound of one length.
+
+    Args:
+      model: A loaded export.
+      samples: Length of the waveform at 16 kHz.
+      precision: `float32` or `float16`.
+
+    Returns:
+      The .tflite file. Signature: `waveform` float32[1, samples] → the three outputs of the
+      SavedModel.
+
+    Raises:
+      DeploymentError: The precision is another one.
+      ExportError: The export has no encoder signature.
+    """
+    if precision == "int8":
+        raise DeploymentError("int8 is for the encoder alone: the front end needs float32")
+    return _to_tflite(
+        model,
+        lambda waveform: saved_model.embed_waveforms(model.encode, waveform),
+        _waveform_spec(samples),
+        precision,
+    )
+
+
+def _waveform_spec(samples: int) -> tf.TensorSpec:
+    if samples < features.DEFAULT.window_samples:
+        raise DeploymentError(f"{samples} samples are less than one window of 25 ms")
+    return tf.TensorSpec([1, samples], tf.float32, name="waveform")
+
+
+def _to_tflite(
+    model: saved_model.Model | None,
+    run: Callable,
+    spec: tf.TensorSpec,
+    precision: str,
+    calibration: np.ndarray | None = None,
+) -> bytes:
+    if precision not in PRECISIONS:
+        raise DeploymentError(f"precision={precision!r} is none of {', '.join(PRECISIONS)}")
+    if precision == "int8" and (calibration is None or not len(calibration)):
+        raise DeploymentError("int8 needs patches of real sound to be calibrated with")
+    module = tf.Module()
+    module.weights = model.variables if model else ()  # the saver asks who owns them
+    function = tf.function(run).get_concrete_function(spec)
+    # By way of a SavedModel the names of inputs and outputs stay.
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures={saved_model.SIGNATURE: function})
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=[saved_model.SIGNATURE]
+        )
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        elif precision == "int8":
+            converter.representative_dataset = lambda: (
+                {spec.name: patch[None].astype(np.float32)} for patch in calibration
+            )
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            if model and model.config.get("model", {}).get("normalize_loudness"):
+                # The converter itself cannot be told to leave operators out.
+                lite = tf.lite.experimental
+                return lite.QuantizationDebugger(
+                    converter=converter,
+                    debug_dataset=converter.representative_dataset,
+                    debug_options=lite.QuantizationDebugOptions(denylisted_ops=_LEVEL_OPERATORS),
+                ).get_nondebug_quantized_model()
+        return converter.convert()
+
+
+class TfLite:
+    """A TensorFlow Lite model that runs.
+
+    Attributes:
+      operators: Names of its operators, sorted; `Flex…` ones would need TensorFlow on the device.
+    """
+
+    def __init__(self, content: bytes, threads: int = 2):
+        """Loads the content of a .tflite file."""
+        self._content = content  # the interpreter reads from it
+        interpreter = _interpreter()(model_content=content, num_threads=threads)
+        self.operators = tuple(sorted({op["op_name"] for op in interpreter._get_ops_details()}))
+        self._run = interpreter.get_signature_runner(saved_model.SIGNATURE)
+
+    def __call__(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Outputs by name, from its one input."""
+        (name,) = self._run.get_input_details()
+        return self._run(**{name: np.asarray(inputs, np.float32)})
+
+
+def _interpreter():
+    """TensorFlow Lite's interpreter, which newer versions of TensorFlow no longer hold."""
+    if hasattr(tf.lite, "Interpreter"):
+        return tf.lite.Interpreter
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        raise DeploymentError(
+            "this TensorFlow holds no interpreter of TensorFlow Lite: pip install ai-edge-litert"
+        ) from None
+    return Interpreter
+
+
+def encoder_onnx(model: saved_model.Model) -> bytes:
+    """The encoder as an ONNX model.
+
+    The front end is not in it: tf2onnx has no rule for the way that it uses its transform.
+
+    Args:
+      model: A loaded export.
+
+    Returns:
+      The .onnx file: `log_mel` float32[n, 96, 64] → `embedding` float32[n, dim].
+
+    Raises:
+      DeploymentError: tf2onnx is not installed, or cannot convert it.
+      ExportError: The export has no encoder signature.
+    """
+    config = features.DEFAULT
+    spec = tf.TensorSpec([None, config.patch_frames, config.mel_bands], tf.float32, name="log_mel")
+    return _to_onnx(lambda log_mel: {"embedding": model.encode(log_mel)}, spec)
+
+
+def _to_onnx(run: Callable, spec: tf.TensorSpec) -> bytes:
+    try:
+        import onnx
+        import tf2onnx
+    except ImportError as error:
+        raise DeploymentError(
+            f"ONNX needs tf2onnx ({error}): pip install 'audio_triplet[onnx]'"
+        ) from None
+    function = tf.function(run, input_signature=[spec])
+    try:
+        content, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=_OPSET)
+        # What it has no rule for it logs, and leaves in the graph.
+        onnx.checker.check_model(content, full_check=True)
+    except (ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+        told = str(error).strip().splitlines()[0]
+        raise DeploymentError(f"tf2onnx cannot convert it: {told}") from error
+    return content.SerializeToString()
+
+
+# --- the Embedding Projector ---------------------------------------------------------------------
+
+
+def write_projector(
+    folder: str, vectors: np.ndarray, columns: Mapping[str, Sequence[object]]
+) -> None:
+    """Writes embeddings for TensorBoard's Embedding Projector (`tensorboard --logdir=FOLDER`).
+
+    Args:
+      folder: Where; made if need be.
+      vectors: float[n, dim].
+      columns: What is known of each vector, by name; at least one column of n values.
+
+    Raises:
+      ValueError: A column has another length, or there is none.
+    """
+    if not columns or any(len(values) != len(vectors) for values in columns.values()):
+        raise ValueError(f"each column must have {len(vectors)} values, and there must be one")
+    os.makedirs(folder, exist_ok=True)
+    rows = list(zip(*columns.values(), strict=True))
+    if len(columns) > 1:  # the projector takes a single column for data from its first line on
+        rows = [tuple(columns), *rows]
+    metadata = ("\t".join(_cell(value) for value in row) for row in rows)
+    lines = ("\t".join(f"{value:.6g}" for value in vector) for vector in vectors)
+    for name, content in (("metadata.tsv", metadata), ("vectors.tsv", lines)):
+        with open(os.path.join(folder, name), "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in content)
+    with open(os.path.join(folder, "projector_config.pbtxt"), "w", encoding="utf-8") as file:
+        file.write(
+            'embeddings {\n  tensor_name: "audio_triplet"\n  tensor_path: "vectors.tsv"\n'
+            '  metadata_path: "metadata.tsv"\n}\n'
+        )
+
+
+def _cell(value: object) -> str:
+    """A value on one line, without tabs; an empty line would end the table."""
+    printable = "".join(char if char.isprintable() else " " for char in str(value))
+    return printable.strip() or "–"

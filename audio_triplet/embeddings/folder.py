@@ -1,0 +1,282 @@
+"""A folder of embeddings that is filled file by file and goes on where it was stopped."""
+
+import collections
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from audio_triplet.config import EmbedConfig
+from audio_triplet.data import chunks
+from audio_triplet.data.bad_files import BadFiles
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings.embed import Embedded, embed
+from audio_triplet.embeddings.embedding_set import (
+    EmbeddingSet,
+    read_columns,
+    stamp_of,
+    write_parquet,
+)
+from audio_triplet.errors import ArchiveError, CorpusError
+
+# --- a folder of embeddings ----------------------------------------------------------------------
+
+CONFIG_FILE = "embeddings.json"
+FORMATS = ("files", "npz", "parquet")
+_PARTS = "parts"
+_MAX_NAME_BYTES = 240
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What `embed_to_folder` did.
+
+    Attributes:
+      files: Sound files embedded now.
+      finished: Those that were finished before.
+      seconds: Of sound embedded now.
+      embeddings: Made now.
+    """
+
+    files: int
+    finished: int
+    seconds: float
+    embeddings: int
+
+
+def output_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Where below an output folder the embeddings of each file go.
+
+    Args:
+      paths: Absolute paths of the sound files, each once.
+      names: The same below the folder that each was found in.
+
+    Returns:
+      For each its name and `.npz`. No name leaves the folder; where two would meet (also on file
+      systems that do not tell capitals apart), or one would be too long, a hash of the path is
+      added.
+    """
+    safe = []
+    for name in names:
+        parts = [part for part in name.split(os.sep) if part not in ("", ".", "..")]
+        safe.append(os.path.join(*parts) if parts else "sound")
+    count = collections.Counter(name.casefold() for name in safe)
+    result = []
+    for path, name in zip(paths, safe, strict=True):
+        folder, base = os.path.split(name)
+        encoded = base.encode("utf-8", "surrogateescape")
+        if count[name.casefold()] > 1 or len(encoded) > _MAX_NAME_BYTES:
+            key = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=6)
+            base = encoded[: _MAX_NAME_BYTES - 16].decode("utf-8", "ignore")
+            base = f"{base}.{key.hexdigest()}"
+        result.append(os.path.join(folder, f"{base}.npz"))
+    return result
+
+
+def embed_to_folder(
+    model,
+    manifest: Manifest,
+    names: Sequence[str],
+    output_dir: str,
+    config: EmbedConfig | None = None,
+    *,
+    form: str = "files",
+    overwrite: bool = False,
+    bad_files: BadFiles | None = None,
+    begin: Callable[[Summary, float], object] = lambda summary, seconds: None,
+    heard: Callable[[float], object] = lambda seconds: None,
+) -> Summary:
+    """Embeds sound files into a folder; what is finished stays finished.
+
+    Every file's embeddings are written as soon as it is done, whole or not at all, so that the
+    same call goes on after a stop. A sound file that has changed since is embedded again.
+
+    Args:
+      model: An `saved_model.Model`.
+      manifest: The segments; those of one file go into one output.
+      names: For each row its file's name below the folder it was found in, see `output_names`.
+      output_dir: The folder.
+      config: Level, hop, batch and threads.
+      form: `files`: one .npz a sound file, in a tree like theirs. `npz`, `parquet`: in the end all
+        as one set, embeddings.npz or embeddings.parquet.
+      overwrite: Embed all again.
+      bad_files: Where files are listed that cannot be read.
+      begin: Told what is finished already and the seconds of sound that are to be embedded, before
+        it begins.
+      heard: As for `embed`.
+
+    Returns:
+      What was done.
+
+    Raises:
+      ArchiveError: The folder holds embeddings of another model, level or hop.
+      CorpusError: Of the sound that is left to embed, not one file can be read.
+    """
+    config = config or EmbedConfig()
+    bad_files = bad_files or BadFiles()
+    os.makedirs(output_dir, exist_ok=True)
+    _check_folder(output_dir, model, config, form, overwrite)
+    frame = manifest.frame
+    paths, first = np.unique(frame["path"].to_numpy(object), return_index=True)
+    folder = output_dir if form == "files" else os.path.join(output_dir, _PARTS)
+    outputs = dict(
+        zip(paths, output_names(list(paths), [names[row] for row in first]), strict=True)
+    )
+    whole = os.path.join(output_dir, f"embeddings.{form}")
+    earlier = None
+    if form != "files" and os.path.exists(whole) and not overwrite:
+        earlier = EmbeddingSet.load(whole)
+    finished = set()
+    if not overwrite:
+        finished = {
+            path for path in paths if _is_finished(os.path.join(folder, outputs[path]), path)
+        } | _finished_in(earlier)
+    rows = np.flatnonzero(~frame["path"].isin(finished).to_numpy())
+    done = Summary(0, len(paths) - frame["path"].iloc[rows].nunique(), 0.0, 0)
+    wanted, seconds = readable(manifest, rows, bad_files)
+    if wanted is not None:
+        begin(done, seconds)
+        for one in _by_file(embed(model, wanted, config, bad_files, heard), wanted):
+            found = EmbeddingSet.of(wanted, one, model, config)
+            output = os.path.join(folder, outputs[found.manifest.frame["path"].iloc[0]])
+            os.makedirs(os.path.dirname(output), exist_ok=True)
+            found.save(output)
+            done = dataclasses.replace(
+                done,
+                files=done.files + 1,
+                embeddings=done.embeddings + len(found),
+                seconds=done.seconds + sum(part.seconds for part in one),
+            )
+    if form != "files" and os.path.isdir(folder):
+        _join_parts(folder, whole, earlier)
+    return done
+
+
+def readable(
+    manifest: Manifest, rows: np.ndarray, bad_files: BadFiles
+) -> tuple[Manifest | None, float]:
+    """Which of the sound that is left to embed can be read, by the headers.
+
+    Args:
+      manifest: All that is wanted.
+      rows: int64[n], those of its rows that are left; the others were embedded before.
+      bad_files: Where the files are listed that cannot be read.
+
+    Returns:
+      Those rows in their order, None if there are none; and their seconds of sound.
+
+    Raises:
+      CorpusError: Nothing can be read, and nothing was before.
+    """
+    if not len(rows):
+        return None, 0.0
+    try:
+        table = chunks.scan(manifest.take(rows), bad_files)
+    except CorpusError:
+        if len(rows) == len(manifest):
+            raise
+        return None, 0.0
+    order = np.argsort(table.row, kind="stable")
+    return table.manifest.take(order), float(table.duration.sum())
+
+
+def _check_folder(output_dir, model, config: EmbedConfig, form: str, overwrite: bool) -> None:
+    """Notes who fills the folder; refuses one that another model, level or hop filled."""
+    path = os.path.join(output_dir, CONFIG_FILE)
+    mine = {
+        "model": os.path.abspath(model.path),
+        "model_digest": model.digest,
+        "embedding_size": model.embedding_size,
+        "level": config.level,
+        "hop_seconds": config.hop_seconds,
+        "form": form,
+        "precision": model.precision,
+    }
+    if os.path.exists(path) and not overwrite:
+        try:
+            with open(path, encoding="utf-8") as file:
+                there = {"precision": "float32"} | json.load(file)  # of older versions
+            wrong = [name for name in mine if name != "model" and there[name] != mine[name]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArchiveError(f"{path}: is damaged ({error}); delete it") from error
+        if wrong:
+            told = "; ".join(f"{name} was {there[name]}, is {mine[name]}" for name in wrong)
+            raise ArchiveError(
+                f"{output_dir}: holds embeddings made otherwise ({told}); choose another "
+                "--output_dir, or --overwrite"
+            )
+    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+        json.dump(mine, file, indent=1)
+    os.replace(f"{path}.tmp", path)
+
+
+def _is_finished(output: str, source: str) -> bool:
+    """Whether a file of embeddings is there, whole, and of this sound file as it is now."""
+    try:
+        with np.load(output, allow_pickle=False) as file:
+            return str(file["path"][0]) == source and tuple(file["stamp"][0]) == stamp_of(source)
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+        return False
+
+
+def _finished_in(earlier: EmbeddingSet | None) -> set[str]:
+    """The sound files of a set that have not changed since."""
+    if earlier is None:
+        return set()
+    finished = set()
+    for path, stamp in zip(earlier.manifest.frame["path"], earlier.stamp, strict=True):
+        try:
+            if tuple(stamp) == stamp_of(path):
+                finished.add(path)
+        except OSError:
+            continue
+    return finished
+
+
+def _by_file(found: Iterable[Embedded], manifest: Manifest) -> Iterator[list[Embedded]]:
+    """Gathers the segments of each file; those of a file with a bad segment come last."""
+    paths = manifest.frame["path"].to_numpy(object)
+    missing = collections.Counter(paths)
+    waiting: dict[str, list[Embedded]] = collections.defaultdict(list)
+    for one in found:
+        path = paths[one.row]
+        waiting[path].append(one)
+        missing[path] -= 1
+        if not missing[path]:
+            yield waiting.pop(path)
+    yield from waiting.values()
+
+
+def _join_parts(folder: str, whole: str, earlier: EmbeddingSet | None) -> None:
+    """Writes one set of all parts and of what an earlier set has that is not in them."""
+    parts = sorted(
+        os.path.join(current, name)
+        for current, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".npz")
+    )
+    if not parts:
+        return
+    renewed = set()
+
+    def read():
+        for part in parts:
+            columns, config = read_columns(part)
+            renewed.update(columns["path"].tolist())
+            yield columns, config
+        if earlier is not None:
+            keep = ~earlier.manifest.frame["path"].isin(renewed).to_numpy()
+            if keep.any():
+                kept = earlier.select(keep)
+                yield kept._columns(), kept._config()
+
+    if whole.endswith(".parquet"):
+        write_parquet(whole, read())
+    else:
+        EmbeddingSet._made_of([(*part, whole) for part in read()]).save(whole)
+    shutil.rmtree(folder)

@@ -1,0 +1,334 @@
+"""Exporting an encoder as a SavedModel: waveform in, embeddings out.
+
+The export holds front end and encoder, needs TensorFlow alone to be loaded, and says in
+`config.json` beside it how it was made.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import shutil
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from audio_triplet import distribution, features, models
+from audio_triplet.config import EncoderConfig, current_names
+from audio_triplet.errors import ConfigError, ExportError
+
+CONFIG_FILE = "config.json"
+SIGNATURE = "serving_default"
+ENCODER_SIGNATURE = "encode"
+
+
+def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
+    """Waveforms to embeddings, the same on a live model and in the export.
+
+    Args:
+      encoder: float32[n, 96, 64] log mel → float32[n, dim].
+      waveform: float32[batch, samples], 16 kHz, any number of samples; one shorter than a patch
+        is padded with silence. Values that are not finite count as zero.
+      hop_frames: Frames from one patch to the next.
+
+    Returns:
+      `patch_embeddings` float32[batch, patches, dim] of unit norm, `segment_embedding`
+      float32[batch, dim], their mean scaled to unit norm, and `timestamps` float32[patches], the
+      seconds at which the patches' centres lie.
+    """
+    config = features.DEFAULT
+    waveform = tf.where(tf.math.is_finite(waveform), waveform, 0.0)
+    # Beyond this bound, absurd for sound, the spectrum's squares would overflow.
+    waveform = tf.clip_by_value(waveform, -1e15, 1e15)
+    missing = tf.maximum(0, config.window_samples - tf.shape(waveform)[1])
+    waveform = tf.pad(waveform, [[0, 0], [0, missing]])
+    energies = features.mel_energies(waveform)  # [batch, frames, mels]
+    patches = features.patches(energies, hop_frames)  # [batch, patches, 96, mels]
+    batch, count = tf.unstack(tf.shape(patches)[:2])
+    flat = tf.reshape(patches, [-1, config.patch_frames, config.mel_bands])
+    embeddings = encoder(features.log_mel(flat))
+    embeddings = tf.reshape(embeddings, [batch, count, embeddings.shape[-1]])
+    starts = tf.cast(tf.range(count) * hop_frames, tf.float32) * config.hop_seconds
+    return {
+        "patch_embeddings": embeddings,
+        "segment_embedding": tf.math.l2_normalize(tf.reduce_mean(embeddings, axis=1), axis=-1),
+        "timestamps": starts + config.patch_samples / config.sample_rate / 2,
+    }
+
+
+class _Export(tf.Module):
+    """What is saved. A Keras 3 model is no tf.Module, so its variables are held here.
+
+    The model itself is not: its weights would be saved once more, under its own names.
+    """
+
+    def __init__(self, encoder: keras.Model):
+        super().__init__()
+        self._encode = lambda log_mel: encoder(log_mel, training=False)
+        self._variables = [variable.value for variable in encoder.variables]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="waveform")])
+    def __call__(self, waveform):
+        return embed_waveforms(self._encode, waveform)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None], tf.float32, name="waveform"),
+            tf.TensorSpec([], tf.int32, name="hop_frames"),
+        ]
+    )
+    def with_hop(self, waveform, hop_frames):
+        return embed_waveforms(self._encode, waveform, hop_frames)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec(
+                [None, features.DEFAULT.patch_frames, features.DEFAULT.mel_bands],
+                tf.float32,
+                name="log_mel",
+            )
+        ]
+    )
+    def encode(self, log_mel):
+        return {"embedding": self._encode(log_mel)}
+
+
+def export(encoder: keras.Model, path: str, config: dict) -> None:
+    """Writes a SavedModel, whole or not at all, replacing an earlier one.
+
+    Args:
+      encoder: A float32 encoder.
+      path: Folder of the SavedModel.
+      config: What config.json will say: how the model was trained and on what.
+    """
+    module = _Export(encoder)
+    temporary = f"{os.path.normpath(path)}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    tf.saved_model.save(
+        module,
+        temporary,
+        signatures={
+            SIGNATURE: module.__call__.get_concrete_function(),
+            "with_hop": module.with_hop.get_concrete_function(),
+            ENCODER_SIGNATURE: module.encode.get_concrete_function(),
+        },
+    )
+    config = config | {"digest": _digest(temporary)}
+    with open(os.path.join(temporary, CONFIG_FILE), "w", encoding="utf-8") as file:
+        json.dump(config, file, indent=1, ensure_ascii=False)
+    earlier = f"{os.path.normpath(path)}.earlier.tmp"
+    shutil.rmtree(earlier, ignore_errors=True)
+    if os.path.exists(path):
+        os.rename(path, earlier)
+    os.rename(temporary, path)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _digest(path: str) -> str:
+    """A hash of a SavedModel's graph and weights, wherever it lies."""
+    digest = hashlib.sha256()
+    variables = os.path.join(path, "variables")
+    names = sorted(os.listdir(variables)) if os.path.isdir(variables) else []
+    for name in ["saved_model.pb", *(f"variables/{name}" for name in names)]:
+        digest.update(f"{name}\0{os.path.getsize(os.path.join(path, name))}\0".encode())
+        with open(os.path.join(path, name), "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+class Model:
+    """A loaded export.
+
+    Attributes:
+      path: Folder of the SavedModel.
+      config: Its config.json; {} if there is none.
+      embedding_size: Dimensions of the embedding.
+      precision: What `encode` computes in: `float32`, as it was exported, or `mixed_bfloat16`.
+    """
+
+    def __init__(self, path: str, precision: str = "float32"):
+        """Loads a SavedModel of the contract.
+
+        Args:
+          path: Its folder.
+          precision: Of `encode`; `auto`: bfloat16 where the hardware is faster at it. Embeddings
+            then differ from those of float32 in the third decimal.
+
+        Raises:
+          ExportError: It is not there, damaged, has another signature, or its config.json does
+            not tell the network that is to be made in bfloat16.
+        """
+        if not os.path.exists(os.path.join(path, "saved_model.pb")):
+            raise ExportError(f"{path}: holds no saved_model.pb; give the folder of a SavedModel")
+        self.path = path
+        self.config = {}
+        config_path = os.path.join(path, CONFIG_FILE)
+        try:
+            if os.path.exists(config_path):
+                with open(config_path, encoding="utf-8") as file:
+                    self.config = json.load(file)
+            expected = self.config.pop("digest", None)
+            if "model" in self.config:
+                self.config["model"] = current_names(self.config["model"])
+        except (OSError, ValueError, AttributeError) as error:
+            raise ExportError(f"{config_path}: is damaged ({error}); export it again") from error
+        if expected is not None and expected != self.digest:
+            raise ExportError(
+                f"{path}: is damaged, or not what was exported: its files have not the digest that "
+                f"{CONFIG_FILE} tells; copy it again"
+            )
+        try:
+            self._loaded = tf.saved_model.load(path)
+            self._embed = self._loaded.signatures[SIGNATURE]
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+            cause = (str(error).strip().splitlines() or [type(error).__name__])[0]  # hints follow
+            raise ExportError(f"{path}: cannot be loaded as a SavedModel ({cause})") from error
+        inputs = self._embed.structured_input_signature[1]
+        outputs = self._embed.structured_outputs
+        wanted = {"patch_embeddings", "segment_embedding", "timestamps"}
+        if set(inputs) != {"waveform"} or not wanted <= set(outputs):
+            raise ExportError(
+                f"{path}: its signature takes {sorted(inputs)} and gives {sorted(outputs)}; a "
+                f"model exported by audio_triplet takes waveform and gives {sorted(wanted)}"
+            )
+        self.embedding_size = outputs["segment_embedding"].shape[-1]
+        if precision != "float32":
+            precision = distribution.choose_precision(precision, distribution.build_strategy())
+        self.precision = precision
+        self._encode = None if precision == "float32" else self._encoder_in(precision)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """What tells this model from every other, wherever it lies: a hash of graph and weights."""
+        return _digest(self.path)
+
+    def __call__(self, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
+        """Embeds waveforms, see `embed_waveforms`.
+
+        Args:
+          waveform: float32[batch, samples] at 16 kHz.
+          hop_frames: Frames (10 ms) from one patch to the next.
+        """
+        waveform = tf.convert_to_tensor(waveform, tf.float32)
+        if hop_frames == features.DEFAULT.patch_frames:
+            return self._embed(waveform=waveform)
+        hop = self._loaded.signatures["with_hop"]
+        return hop(waveform=waveform, hop_frames=tf.constant(hop_frames, tf.int32))
+
+    @property
+    def variables(self) -> tuple[tf.Variable, ...]:
+        """The weights."""
+        return tuple(self._embed.variables)
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether `encode` works: exports of older versions, and of others, lack it."""
+        return ENCODER_SIGNATURE in self._loaded.signatures
+
+    def encode(self, log_mel) -> tf.Tensor:
+        """The encoder without its front end.
+
+        Args:
+          log_mel: float32[n, 96, 64].
+
+        Returns:
+          float32[n, dim], unit norm.
+
+        Raises:
+          ExportError: The export is from before it had this signature.
+        """
+        log_mel = tf.convert_to_tensor(log_mel, tf.float32)
+        if self._encode is not None:
+            return self._encode(log_mel)
+        return self._as_exported(log_mel)
+
+    def _as_exported(self, log_mel) -> tf.Tensor:
+        if not self.has_encoder:
+            raise ExportError(
+                f"{self.path}: has no signature {ENCODER_SIGNATURE!r}, an older version wrote it; "
+                "repeat the command that trained it: nothing is left to train, it only exports"
+            )
+        return self._loaded.signatures[ENCODER_SIGNATURE](log_mel=log_mel)["embedding"]
+
+    def _encoder_in(self, precision: str):
+        """The encoder in another precision, built anew with the export's weights."""
+        known = {field.name for field in dataclasses.fields(EncoderConfig)}
+        held = getattr(self._loaded, "_variables", ())
+        try:
+            told = self.config["model"]
+            encoder = models.build(
+                EncoderConfig(**{name: told[name] for name in known & set(told)}), precision
+            )
+            for variable, value in zip(encoder.variables, held, strict=True):
+                variable.assign(value)
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            raise ExportError(
+                f"{self.path}: its {CONFIG_FILE} does not tell the network that it holds "
+                f"({error}); embed with --precision=float32"
+            ) from error
+        shape = [features.DEFAULT.patch_frames, features.DEFAULT.mel_bands]
+        encode = tf.function(
+            lambda log_mel: encoder(log_mel, training=False),
+            input_signature=[tf.TensorSpec([None, *shape], tf.float32)],
+        )
+        probe = tf.random.stateless_normal([4, *shape], [0, 1])
+        agreement = tf.reduce_sum(encode(probe) * self._as_exported(probe), axis=1)
+        if float(tf.reduce_min(agreement)) < 0.99:
+            raise ExportError(f"{self.path}: {CONFIG_FILE} tells of another network than it holds")
+        return encode
+
+
+def check(run, atol: float = 1e-4) -> dict[str, np.ndarray]:
+    """Checks that something behaves as the contract says an export does.
+
+    The one check for the live model, a restored checkpoint and the reloaded SavedModel; equal
+    results from two of them say that they are the same model.
+
+    Args:
+      run: float32[batch, samples] → dict of the three outputs.
+      atol: Tolerance on norms and on invariances.
+
+    Returns:
+      The outputs for a fixed test signal, to be compared.
+
+    Raises:
+      AssertionError: A promise does not hold; the message says which.
+    """
+    rate = features.DEFAULT.sample_rate
+    time = np.arange(int(2.5 * rate)) / rate
+    chirp = np.sin(2 * np.pi * (200 + 800 * time) * time)
+    noise = np.random.default_rng(0).normal(size=time.size)
+    waveform = np.stack([0.5 * chirp, 0.1 * noise, 0 * time]).astype(np.float32)
+    outputs = {name: np.asarray(value) for name, value in run(waveform).items()}
+    patches, segment = outputs["patch_embeddings"], outputs["segment_embedding"]
+    stamps = outputs["timestamps"]
+    count = features.DEFAULT.frames(time.size) // features.DEFAULT.patch_frames
+    _promise(patches.shape[:2] == (3, count), f"3 waveforms have {count} patches each")
+    _promise(stamps.shape == (count,), "timestamps has one entry a patch")
+    _promise(all(v.dtype == np.float32 for v in outputs.values()), "outputs are float32")
+    _promise(all(np.isfinite(v).all() for v in outputs.values()), "outputs are finite")
+    for vectors in (patches, segment):
+        norms = np.linalg.norm(vectors, axis=-1)
+        _promise(np.allclose(norms, 1, atol=atol), "embeddings have unit norm")
+    mean = patches.mean(axis=1)
+    mean /= np.linalg.norm(mean, axis=-1, keepdims=True)
+    _promise(np.allclose(mean, segment, atol=atol), "segment_embedding is the patches' mean")
+    _promise(np.allclose(np.diff(stamps), 0.96) and 0.4 < stamps[0] < 0.5, "timestamps are centres")
+    alone = run(waveform[:1])
+    _promise(
+        np.allclose(np.asarray(alone["segment_embedding"]), segment[:1], atol=atol),
+        "a waveform's embedding does not depend on the batch",
+    )
+    for samples in (0, 1, 399, 400, 15600):
+        short = {k: np.asarray(v) for k, v in run(waveform[:, :samples]).items()}
+        _promise(short["patch_embeddings"].shape[1] == 1, f"{samples} samples make one patch")
+        _promise(np.isfinite(short["patch_embeddings"]).all(), f"{samples} samples stay finite")
+    return outputs
+
+
+def _promise(holds: bool, what: str) -> None:
+    if not holds:
+        raise AssertionError(f"the model breaks its contract: {what}")

@@ -1,0 +1,1 @@
+"""What survives damage: kills, full disks, damaged files. `python -m benchmarks.faults`."""

@@ -1,0 +1,128 @@
+"""The bench: its folders, its trials, its table."""
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+from audio_triplet import storage
+from audio_triplet.errors import UsageError
+from benchmarks.faults.commands import Command, Commands
+from benchmarks.faults.jobs import JOBS, Job
+
+NOBODY = 65534
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """The outcome of one or more tries.
+
+    Attributes:
+      count: How many.
+      problems: What broke the promise; empty if nothing did.
+      told: Something worth counting, e.g. how a file was taken.
+      commit: What was tried.
+    """
+
+    count: int
+    problems: tuple[str, ...] = ()
+    told: str = ""
+    commit: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A promise and how it is tried.
+
+    Attributes:
+      name: For --only.
+      promise: One sentence.
+      quick: The quick test of it.
+      trials: How many by default.
+      run: (bench, number of the first trial, how many) → trials.
+    """
+
+    name: str
+    promise: str
+    quick: str
+    trials: int
+    run: Callable[["Bench", int, int], Iterator[Trial]]
+
+
+class Bench:
+    """What the parts share: a folder to work in, generated sound, commands, finished runs.
+
+    Attributes:
+      folder: Where everything is written.
+      recordings: Sound files of --corpus to damage beside the generated ones.
+    """
+
+    def __init__(self, folder: str, recordings: list[str]):
+        self.folder, self.recordings = os.path.abspath(folder), recordings
+        os.makedirs(self.folder, exist_ok=True)
+        self._commands: Commands | None = None
+
+    def close(self) -> None:
+        """Ends the processes that were started."""
+        if self._commands is not None:
+            self._commands.__exit__()
+
+    def path(self, *names: str) -> str:
+        """A path below the folder; its parent is made."""
+        path = os.path.join(self.folder, *names)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
+
+    def start(self, job: Job, out: str, log: str, **how) -> Command:
+        """Starts a job's command with the given output folder."""
+        if self._commands is None:
+            self._commands = Commands()
+        return self._commands.start(
+            job.module, [*job.arguments(self), f"--{job.output}={out}"], self.path(log), **how
+        )
+
+    def sounds(self) -> str:
+        """A folder of 48 recordings in three classes, generated once."""
+        import numpy as np
+        import soundfile
+
+        folder = self.path("sounds", "")
+        if not os.path.exists(os.path.join(folder, "done")):
+            for label, hertz in (("low", 200), ("middle", 800), ("high", 3000)):
+                os.makedirs(os.path.join(folder, label), exist_ok=True)
+                for number in range(16):
+                    time_axis = np.arange(16_000 * (1 + number % 4)) / 16_000
+                    noise = np.random.default_rng(number).normal(size=time_axis.size)
+                    tone = np.sin(2 * np.pi * hertz * (1 + 0.02 * number) * time_axis)
+                    name = os.path.join(folder, label, f"{number}.flac")
+                    soundfile.write(name, 0.3 * tone + 0.02 * noise, 16_000)
+            storage.write_whole(os.path.join(folder, "done"), "")
+        return folder
+
+    def drawn(self, part: str, number: int) -> tuple[random.Random, str, str, str, float]:
+        """What a trial begins with: its random numbers, a job, an empty folder, `reference`."""
+        name, out = list(JOBS)[number % len(JOBS)], self.path(part, "out")
+        shutil.rmtree(out, ignore_errors=True)
+        return random.Random(f"{part} {number}"), name, out, *self.reference(name)
+
+    def reference(self, name: str) -> tuple[str, float]:
+        """The output of a job that nothing disturbed, and the seconds it took.
+
+        Another commit's would differ, and rightly so.
+        """
+        from audio_triplet.provenance import commit
+
+        folder = f"reference-{commit()}"
+        out, told = self.path(folder, name), self.path(folder, f"{name}.json")
+        if not os.path.exists(told):
+            shutil.rmtree(out, ignore_errors=True)
+            begin = time.monotonic()
+            command = self.start(JOBS[name], out, f"{folder}/{name}.log")
+            if command.wait():
+                raise UsageError(f"{name}: fails undisturbed; see {command.log}")
+            storage.write_whole(told, json.dumps(time.monotonic() - begin))
+        with open(told, encoding="utf-8") as file:
+            return out, json.load(file)

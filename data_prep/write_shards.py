@@ -1,0 +1,76 @@
+"""One shard, from its layout alone: the same bytes whoever makes it."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+from audio_triplet import audio, storage
+from audio_triplet.data.bad_files import BadFiles
+from audio_triplet.errors import AudioError
+from data_prep.layout import in_order, work_path
+
+# --- writing shards -----------------------------------------------------------------------------
+
+
+def is_finished(folder: str, name: str) -> bool:
+    """Whether a shard is written whole; it is renamed to its name after its report is."""
+    return storage.exists(work_path(folder, name, "done")) and storage.exists(
+        storage.join(folder, name)
+    )
+
+
+def write_shard(
+    folder: str,
+    name: str,
+    resampler: str,
+    *,
+    threads: int = 1,
+    attempt: str = "",
+    advance: Callable[[int], object] = lambda pieces_done: None,
+) -> None:
+    """Makes one shard from its layout, unless it is finished; the bytes depend on that alone.
+
+    Args:
+      folder: The folder that is prepared.
+      name: File name of the shard.
+      resampler: `soxr` or `resampy`.
+      threads: Pieces decoded at the same time.
+      attempt: Keeps apart the unfinished files of workers that may make one shard twice.
+      advance: Called with 1 after each piece.
+    """
+    if is_finished(folder, name):
+        return
+    # Only now: who lays out the work, and leaves it to others, need not wait for TensorFlow.
+    import tensorflow as tf
+
+    from audio_triplet.data import file_source, shard_format
+
+    work = json.loads(storage.read_text(work_path(folder, name, "work")))
+    bad_files = BadFiles()
+
+    def record(index: int) -> bytes:
+        file = work["file"][index]
+        path, labels = work["paths"][file], np.zeros(work["classes"], bool)
+        labels[work["labels"][file]] = True
+        try:
+            waveform = audio.read_piece(
+                path, work["start"][index], work["seconds"][index], resampler=resampler
+            )
+        except AudioError as error:
+            bad_files.add(path, error.reason)
+            waveform = np.zeros(0, np.float32)
+        piece = {key: work[key][index] for key in ("recording", "piece", "segment", "position")}
+        energies = file_source.chunk_energies_numpy(waveform)
+        piece |= {"mel_energies": energies, "frames": len(energies), "labels": labels}
+        return shard_format.encode(piece, work["turn"][index], work["turns"][index])
+
+    path = storage.join(folder, name)
+    temporary = f"{path}{attempt}.tmp"
+    with tf.io.TFRecordWriter(temporary) as writer:
+        for made in in_order(record, range(len(work["file"])), threads):
+            writer.write(made)
+            advance(1)
+    report = {"bytes": storage.size(temporary), "bad_files": bad_files.entries}
+    storage.write_whole(work_path(folder, name, "done"), json.dumps(report))
+    storage.rename(temporary, path)

@@ -1,0 +1,63 @@
+"""A picture of an embedding: every segment a point, like sounds near each other."""
+
+import numpy as np
+
+from audio_triplet.web import charts, map
+from audio_triplet.web.map import MAP_WIDTH
+from experiments.lib import tables
+
+_MARKERS = "os^D"
+_MOST_POINTS = 3000
+
+
+def draw(
+    vectors: np.ndarray, first: np.ndarray, classes: tuple[str, ...], path: str, seed: int
+) -> None:
+    """Draws the layout that the report's map has, with the names of the classes that keep together.
+
+    Args:
+      vectors: float32[segments, dim], of the test side.
+      first: int[segments], the class each is drawn as, -1 for none.
+      classes: Names of the classes.
+      path: PNG file to write.
+      seed: Of the layout, and of the sample where there are more segments than can be told apart.
+    """
+    if len(vectors) > _MOST_POINTS:
+        rng = np.random.default_rng([seed, 1])
+        chosen = np.sort(rng.choice(len(vectors), _MOST_POINTS, replace=False))
+        vectors, first = vectors[chosen], first[chosen]
+    placed = map.layout(vectors, seed)
+    height = map.map_height(placed)
+    places = map.to_frame(placed, height)
+    plt = tables.pyplot()
+    figure, axis = plt.subplots(figsize=(9, 9 * height / MAP_WIDTH))
+    present = [label for label in range(-1, len(classes)) if np.any(first == label)]
+    for label in present:
+        own = places[first == label]
+        axis.scatter(
+            own[:, 0],
+            own[:, 1],
+            s=22,
+            marker=_MARKERS[label % len(_MARKERS)],
+            linewidths=0,
+            color="#85898d" if label < 0 else charts.class_colour(label),
+            alpha=0.8,
+        )
+    named = [label for label in present if label >= 0]
+    kinds = [named.index(label) if label in named else len(named) for label in first.tolist()]
+    titles = [classes[label].replace("_", " ") for label in named]
+    for kind, x, y, anchor in map.map_labels(places, kinds, titles):
+        axis.text(
+            x,
+            y,
+            titles[kind],
+            fontsize=8,
+            va="bottom",
+            ha={"start": "left", "middle": "center", "end": "right"}[anchor],
+            bbox={"facecolor": "white", "alpha": 0.65, "linewidth": 0, "pad": 0.6},
+        )
+    axis.set_xlim(0, MAP_WIDTH)
+    axis.set_ylim(height, 0)
+    axis.set_axis_off()
+    figure.tight_layout(pad=0)
+    tables.save_figure(figure, path)

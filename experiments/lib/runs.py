@@ -1,0 +1,80 @@
+"""Training an encoder to its end, and exporting it."""
+
+import dataclasses
+
+from audio_triplet.config import (
+    RunConfig,
+)
+from experiments.lib.shared_flags import build_strategy
+
+
+def train(
+    config: RunConfig,
+    source,
+    output_dir: str,
+    resume: bool = True,
+    strategy=None,
+    service: str = "",
+) -> dict:
+    """Trains a run to its end and exports it.
+
+    Args:
+      config: The run.
+      source: Pieces to train on.
+      output_dir: Folder of the run; the export is `export` in it.
+      resume: Whether to continue what is there.
+      strategy: Where to train; what the flags ask for if None.
+      service: A tf.data service that makes the batches.
+
+    Returns:
+      What the export's config.json says; of several workers, only the first one writes it.
+    """
+    from audio_triplet.training import loop
+    from audio_triplet.training.trainer import Trainer
+
+    strategy = strategy or build_strategy()
+    trainer = Trainer(config, strategy)
+    with loop.only_writer(trainer, output_dir):
+        rows = loop.run(trainer, source, output_dir, resume=resume, service=service)
+        return _export(trainer, source, rows, output_dir)
+
+
+def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> dict:
+    """Exports a finished run and says what it is; see `train`."""
+    from audio_triplet import distribution, storage
+    from audio_triplet.embeddings import saved_model
+    from audio_triplet.errors import ExportError
+    from audio_triplet.provenance import provenance
+    from audio_triplet.training import checkpoints
+
+    config = trainer.config
+    last = rows[-50:]
+    trained = dataclasses.asdict(config) | {
+        "steps_done": trainer.steps_done,
+        "precision": trainer.precision,
+        "recordings": source.recordings,
+        "final_loss": sum(row["loss"] for row in last) / len(last),
+    }
+    if not distribution.is_chief(trainer.strategy):
+        return {"training": trained}
+    encoder = checkpoints.load_encoder(output_dir)
+    told = {
+        "model": dataclasses.asdict(config.encoder) | {"parameters": encoder.count_params()},
+        "signature": {
+            "waveform": "float32[batch, samples], 16000 Hz, any length",
+            "patch_embeddings": f"float32[batch, patches, {config.encoder.embedding_size}], "
+            "unit norm",
+            "segment_embedding": f"float32[batch, {config.encoder.embedding_size}], unit norm",
+            "timestamps": "float32[patches], centres of the patches in seconds",
+        },
+        "training": trained,
+        **provenance(),
+    }
+    with storage.written_folder(storage.join(output_dir, "export")) as path:
+        saved_model.export(encoder, path, told)
+        live = saved_model.check(lambda waveform: saved_model.embed_waveforms(encoder, waveform))
+        back = saved_model.check(saved_model.Model(path))
+        apart = max(abs(live[name] - back[name]).max() for name in live)
+        if apart > 1e-5:
+            raise ExportError(f"{path}: differs from the live model by {apart:.1e}")
+    return told

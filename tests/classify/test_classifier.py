@@ -1,0 +1,225 @@
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score
+
+from audio_triplet.classify import classifier, cross_validation, suggestions
+from audio_triplet.classify.classifier import SoundClassifier
+from audio_triplet.classify.examples import Examples
+from audio_triplet.config import ClassifyConfig
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings.segments import SegmentEmbeddings
+from audio_triplet.errors import ClassifierError, ConfigError
+
+CONFIG = ClassifyConfig(folds=3)
+
+
+def embedded(labels, recordings=None, spread=0.35, patches=3, dim=8, seed=0) -> SegmentEmbeddings:
+    """Segments whose patches lie around a place of each label's own."""
+    rng = np.random.default_rng(seed)
+    names = sorted({name for joined in labels for name in joined.split(";") if name})
+    places = {name: np.eye(dim)[column] for column, name in enumerate(names)}
+    vectors = [
+        sum(places[name] for name in joined.split(";") if name) + spread * rng.normal(size=dim)
+        for joined in labels
+        for _ in range(patches)
+    ]
+    frame = pd.DataFrame(
+        {
+            "path": [f"/sound/{row}.wav" for row in range(len(labels))],
+            "labels": labels,
+        }
+    )
+    if recordings is not None:
+        frame["recording_id"] = recordings
+    return SegmentEmbeddings(
+        Manifest(frame, "test"),
+        np.arange(len(labels)),
+        np.array(vectors, np.float32),
+        np.repeat(np.arange(len(labels), dtype=np.int32), patches),
+        np.ones(patches * len(labels), np.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def examples() -> Examples:
+    return Examples.of(embedded(["cat", "dog", "owl", ""] * 9))
+
+
+def test_examples_are_the_labelled_segments(examples):
+    assert examples.classes == ("cat", "dog", "owl") and len(examples) == 27
+    assert examples.vectors.shape == (81, 8) and (np.bincount(examples.segment) == 3).all()
+    assert examples.recordings().tolist() == [9, 9, 9]
+    part = examples.select(examples.labels[:, 1])
+    np.testing.assert_array_equal(part.vectors, examples.vectors[examples.segment % 3 == 1])
+    assert set(part.segment) == set(range(9))
+
+
+def test_what_nothing_can_be_learned_from():
+    with pytest.raises(ClassifierError, match="no segment has a label"):
+        Examples.of(embedded(["", ""]))
+    with pytest.raises(ClassifierError, match="'dog' is the only class"):
+        Examples.of(embedded(["dog", "", "dog"]))
+    several = Examples.of(embedded(["dog;cat", "dog"]))
+    with pytest.raises(ClassifierError, match="several labels"):
+        several.is_single(ClassifyConfig(labelling="single"))
+    assert not several.is_single(CONFIG)
+    with pytest.raises(ConfigError, match="none of auto, single, multi"):
+        ClassifyConfig(labelling="both")
+
+
+@pytest.mark.parametrize("labelling", ["single", "multi"])
+def test_cross_validated_score_of_what_can_be_told_apart(examples, labelling):
+    checked = cross_validation.cross_validate(
+        examples, dataclasses.replace(CONFIG, labelling=labelling), choose=False
+    )
+    expected = average_precision_score(examples.labels, checked.scores, average=None)
+    np.testing.assert_allclose(checked.per_class, expected, atol=1e-6)
+    assert checked.mean == pytest.approx(expected.mean()) and checked.mean > 0.9
+    assert checked.interval.low <= checked.mean <= checked.interval.high
+    assert (checked.accuracy is None) == (labelling == "multi")
+    if labelling == "single":
+        assert checked.accuracy == np.mean(checked.scores.argmax(1) == examples.labels.argmax(1))
+        assert checked.accuracy_interval.low <= checked.accuracy <= checked.accuracy_interval.high
+
+
+def test_no_recording_is_on_both_sides():
+    """Each recording has a mark of its own and a random label: nothing else can be learned."""
+    rng = np.random.default_rng(1)
+    recordings = np.repeat(np.arange(24), 4)
+    labels = np.array(["a", "b"])[np.arange(24) % 2][recordings]
+    found = embedded(labels.tolist(), recordings.astype(str).tolist(), dim=24, patches=1)
+    marks = rng.normal(size=(24, 24)).astype("f4")
+    found = dataclasses.replace(found, patch=marks[recordings])
+    checked = cross_validation.cross_validate(Examples.of(found), CONFIG, choose=False)
+    assert checked.accuracy < 0.8  # by heart it would be 1
+    assert checked.interval.high - checked.interval.low > 0.1  # 24 draws, not 96
+    assert all(len(set(checked.fold[recordings == one])) == 1 for one in range(24))
+
+
+def test_class_with_one_recording_is_learned_but_not_scored():
+    labels = ["cat"] * 6 + ["dog"] * 6 + ["owl"]
+    examples = Examples.of(embedded(labels, spread=0.1))
+    checked = cross_validation.cross_validate(examples, CONFIG, choose=False)
+    assert np.isnan(checked.per_class).tolist() == [False, False, True]
+    assert np.isnan(checked.scores[12, 2]) and not np.isnan(checked.scores[:12, :2]).any()
+    assert checked.mean == pytest.approx(checked.per_class[:2].mean())
+    assert checked.accuracy == 1.0  # of the twelve that could be right
+    fitted = classifier.fit(examples, CONFIG)
+    scores = fitted.classifier.predict_segments(examples.vectors, examples.segment, len(examples))
+    assert scores[:, 2].argmax() == 12
+
+
+def test_nothing_to_check_where_every_class_has_one_recording():
+    examples = Examples.of(embedded(["cat", "cat", "dog"], ["one", "one", "two"]))
+    assert cross_validation.cross_validate(examples, CONFIG) is None
+    assert cross_validation.learning_curve(examples, CONFIG) == []
+    classifier.fit(examples, CONFIG)
+
+
+def test_folds_spread_every_class():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), 3)
+    labels = np.zeros((90, 5), bool)
+    labels[np.arange(90), np.array([0] * 10 + [1] * 8 + [2] * 7 + [3] * 3 + [4] * 2)[groups]] = True
+    shuffle = rng.permutation(90)
+    folds = cross_validation.assign_folds(labels[shuffle], groups[shuffle], 5, seed=3)
+    assert all(len(set(folds[groups[shuffle] == group])) == 1 for group in range(30))
+    for column, most in enumerate((2, 2, 2, 1, 1)):  # recordings of a class in one fold
+        inside = labels[shuffle, column]
+        for fold in range(5):
+            assert len(set(groups[shuffle][inside & (folds == fold)])) <= most
+    assert np.bincount(folds).min() >= 12
+    assert cross_validation.assign_folds(labels[:6], groups[:6], 5, 0).max() == 1  # two recordings
+
+
+def test_weighted_average_precision_is_that_of_repeated_items():
+    rng = np.random.default_rng(0)
+    targets, scores = rng.random(40) < 0.3, rng.integers(0, 12, 40) / 12  # with ties
+    weights = rng.integers(0, 4, (6, 40))
+    found = cross_validation.weighted_average_precision(targets, scores, weights)
+    for row, weight in enumerate(weights):
+        places = np.repeat(np.arange(40), weight)
+        expected = average_precision_score(targets[places], scores[places])
+        assert found[row] == pytest.approx(expected)
+    nothing = cross_validation.weighted_average_precision(targets, scores, np.zeros((1, 40)))
+    assert np.isnan(nothing).all()
+
+
+def test_learning_curve_rises_with_labels():
+    examples = Examples.of(embedded(["cat", "dog", "owl"] * 12, spread=0.8, patches=1, seed=2))
+    curve = cross_validation.learning_curve(examples, CONFIG, (1, 6, 100))
+    assert [point.per_class for point in curve] == [1, 6]
+    assert all(len(point.means) == 2 for point in curve)
+    assert np.mean(curve[0].means) < np.mean(curve[1].means)
+
+
+def test_weight_decay_is_chosen_on_held_out_recordings(monkeypatch):
+    from audio_triplet.evaluation import classification
+
+    tried = []
+
+    def curve(embeddings, segment, labels, held_out, config):
+        assert held_out.any()
+        tried.append(config.weight_decay)
+        loss = {0.01: [-3, -2, -2.5], 0.1: [-3, -2, -1.5], 1.0: [-1.6]}[config.weight_decay]
+        return {"loss": loss, "map": [0.5, 0.6, 0.7][: len(loss)]}
+
+    monkeypatch.setattr(classification, "_held_out_curve", curve)
+    examples = Examples.of(embedded(["cat", "dog"] * 10))
+    fitted = classifier.fit(examples, ClassifyConfig(hidden_units=4))
+    assert tried == [0.01, 0.1, 1.0]
+    assert fitted.regularised == "weight decay 0.1, 3 rounds"
+    assert fitted.classifier.validation_map == (0.5, 0.6, 0.7)
+    assert [len(weight) for weight in fitted.classifier.weights] == [8, 4, 4, 2]
+
+
+def test_linear_classifier_is_the_probe_of_segment_means(examples):
+    from sklearn.linear_model import LogisticRegression
+
+    fitted = classifier.fit(examples, CONFIG, choose=False)
+    means = np.stack([examples.vectors[examples.segment == row].mean(0) for row in range(27)])
+    inputs = (means - means.mean(axis=0)) / means.std(axis=0)
+    model = LogisticRegression(C=classifier.PENALTY).fit(inputs, examples.labels.argmax(axis=1))
+    np.testing.assert_allclose(
+        fitted.classifier.predict_patches(means), model.predict_proba(inputs), atol=1e-3
+    )
+    several = Examples.of(embedded(["cat", "dog", "cat;dog", "owl"] * 4))
+    scores = classifier.fit(several, CONFIG).classifier.predict_patches(several.vectors)
+    assert scores[2::4].max() <= 1 and (scores.sum(axis=1) > 1.2).any()  # a sigmoid a class
+
+
+def test_suggestions_are_the_least_sure_one_a_recording_first():
+    scores = np.array([[0.9, 0.1, 0], [0.5, 0.4, 0.1], [0.5, 0.45, 0.05], [0.4, 0.6, 0.5]])
+    np.testing.assert_allclose(suggestions.margins(scores), [0.8, 0.1, 0.05, 0.1], atol=1e-9)
+    assert suggestions.suggest(scores, ["a", "b", "b", "c"], 10).tolist() == [2, 3, 0, 1]
+    assert suggestions.suggest(scores, ["a", "b", "b", "c"], 2).tolist() == [2, 3]
+
+
+def test_saved_and_read_without_pickle(examples, tmp_path):
+    class Model:
+        path, digest = "runs/other/export", "abc"
+
+    fitted = classifier.fit(examples, CONFIG, choose=False).classifier
+    folder = str(tmp_path / "classifier")
+    SoundClassifier(examples.classes, fitted, "abc", {"model": "runs/mine/export"}).save(folder)
+    read = SoundClassifier.load(folder)
+    assert read.classes == examples.classes and read.told == {"model": "runs/mine/export"}
+    np.testing.assert_array_equal(
+        read.classifier.predict_patches(examples.vectors), fitted.predict_patches(examples.vectors)
+    )
+    read.check_model(Model)
+    Model.digest = "abd"
+    with pytest.raises(ClassifierError, match=r"runs/other/export: is not .* \(runs/mine/export\)"):
+        read.check_model(Model)
+    SoundClassifier(("a", "b"), fitted, "abc").save(folder)  # replaces it whole
+    with pytest.raises(ClassifierError, match="differ in number"):
+        SoundClassifier.load(folder)
+    (tmp_path / "classifier" / "sounds.json").write_text(json.dumps({"classes": 3}))
+    with pytest.raises(ClassifierError, match="is damaged"):
+        SoundClassifier.load(folder)
+    with pytest.raises(ClassifierError, match="no such file"):
+        SoundClassifier.load(str(tmp_path))

@@ -1,0 +1,159 @@
+import csv
+import json
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audio_triplet import audio, models
+from audio_triplet.classify import classifier
+from audio_triplet.commands import inputs
+from audio_triplet.commands.classify import fit, predict, suggest
+from audio_triplet.config import ClassifyConfig, EmbedConfig
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import saved_model
+from audio_triplet.errors import ClassifierError, UsageError
+from tests.conftest import tone
+
+CONFIG = ClassifyConfig(folds=2)
+
+
+@pytest.fixture(scope="module")
+def fitted(tone_folder, small_model, tmp_path_factory):
+    """A fitted classifier with its page: (folder, what the user was told)."""
+    out = tmp_path_factory.mktemp("fitted")
+    manifest, _ = inputs.load_inputs([tone_folder])
+    return out, fit.fit(manifest, small_model.path, str(out), CONFIG, compare_log_mel=True)
+
+
+def read_csv(path) -> list[list[str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_fit_says_and_writes_what_it_is_worth(fitted, small_model):
+    out, told = fitted
+    scores = json.loads((out / "scores.json").read_text())
+    assert "3 classes, 20 labelled sounds of 20 recordings" in told
+    assert f"mAP {scores['score']['map']:.3f} (95 %: " in told and "log mel, 2 folds" in told
+    assert scores["score"]["map"] > 0.6  # low, middle and high tones, even unlearned
+    low, high = scores["score"]["map_interval"]
+    assert low <= scores["score"]["map"] <= high
+    assert set(scores["learning_curve"]) == {"embedding", "log_mel"}
+    assert scores["learning_curve"]["embedding"]["1"]
+    saved = classifier.SoundClassifier.load(str(out / "classifier"))
+    assert saved.classes == ("high", "low", "middle")
+    assert saved.model_digest == small_model.digest
+    assert not (out / "bad_files.csv").exists()
+
+
+def test_page_of_a_classifier(fitted):
+    page = (fitted[0] / "classifier.html").read_text()
+    assert "Content-Security-Policy" in page and "://" not in page
+    for identifier in ("classes", "mixups", "curve", "mistakes", "made"):
+        assert f'id="{identifier}"' in page
+    counted = re.findall(r'title="(\d+) of (\d+) (\w+) taken for (\w+)">(\d+)</td>', page)
+    assert sum(int(row[0]) for row in counted) == 20 and all(r[0] == r[4] for r in counted)
+    right = sum(int(row[0]) for row in counted if row[2] == row[3])
+    scores = json.loads((fitted[0] / "scores.json").read_text())
+    assert right / 20 == pytest.approx(scores["score"]["accuracy"])
+
+
+@pytest.mark.parametrize("level", ["patch", "segment"])
+def test_predictions_are_the_scores_of_the_embeddings(fitted, tone_folder, tmp_path, level):
+    out, _ = fitted
+    manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
+    told = predict.predict(
+        manifest, str(out / "classifier"), str(tmp_path), EmbedConfig(level=level)
+    )
+    head, *rows = read_csv(tmp_path / "predictions.csv")
+    assert head == ["path", "start_seconds", "end_seconds", "top_class", "high", "low", "middle"]
+    assert f"{len(rows)} rows for 7 files" in told
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)  # in the inputs' order
+    saved = classifier.SoundClassifier.load(str(out / "classifier"))
+    path = f"{tone_folder}/high/high3.wav"
+    sound = audio.load_audio(path)
+    model = saved_model.Model(saved.told["model"])
+    expected = saved.classifier.predict_patches(model(sound[None])["patch_embeddings"][0])
+    if level == "segment":
+        expected = expected.mean(axis=0, keepdims=True)
+    mine = [row for row in rows if row[0] == path]
+    np.testing.assert_allclose([[float(v) for v in row[4:]] for row in mine], expected, atol=1e-3)
+    for row, values in zip(mine, expected, strict=True):
+        assert row[3] == saved.classes[values.argmax()]
+    starts = [float(row[1]) for row in mine]
+    np.testing.assert_allclose(starts, 0.96 * np.arange(len(mine)), atol=1e-3)
+    assert float(mine[-1][2]) <= len(sound) / 16000 + 1e-3
+
+
+def test_predicting_passes_over_what_is_no_sound(fitted, tone_folder, tmp_path):
+    for name in ('a low one, "quoted"\nnewline.wav', "z.wav"):
+        shutil.copy(f"{tone_folder}/low/low1.wav", tmp_path / name)
+    (tmp_path / "m.wav").write_bytes(b"no sound at all")
+    manifest, _ = inputs.load_inputs([str(tmp_path)])
+    told = predict.predict(
+        manifest, str(fitted[0] / "classifier"), str(tmp_path), EmbedConfig(level="segment")
+    )
+    _, first, second = read_csv(tmp_path / "predictions.csv")
+    assert "newline.wav" in first[0] and second[0].endswith("z.wav") and first[3:] == second[3:]
+    assert "1 files could not be used" in told
+    assert "m.wav" in (tmp_path / "bad_files.csv").read_text()
+
+
+def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
+    import soundfile
+
+    out, _ = fitted
+    folder = tmp_path / "<b>ün&label;ed"
+    folder.mkdir()
+    for number in range(4):
+        soundfile.write(folder / f"{number}.wav", tone(2.0, 400 + 300 * number, number), 16000)
+    soundfile.write(folder / "long.wav", tone(11.5, 700), 16000)
+    manifest, _ = inputs.load_inputs([str(folder)])
+    told = suggest.suggest(manifest, str(out / "classifier"), str(tmp_path), 5, 4.0)
+    assert "5 of 7 sounds to label" in told  # 4, and 3 windows of the long one
+    suggested = Manifest.read(tmp_path / "suggest.csv")
+    frame = suggested.frame
+    assert len(set(frame["path"])) == 5 and (frame["labels"] == "").all()
+    long = frame[frame["path"].str.endswith("long.wav")].iloc[0]
+    assert long["start_seconds"] in (0, 4, 8)
+    page = (tmp_path / "suggest.html").read_text()
+    assert "<b>ün" not in page and page.count('list="classes"') == 5
+    assert page.count('<button type="button" class="clip"') == 5
+    block = re.search(r'id="rows">(.*?)</script>', page)[1]
+    assert [row[0] for row in json.loads(block)["rows"]] == frame["path"].tolist()
+
+    frame = pd.read_csv(tmp_path / "suggest.csv")
+    frame["labels"] = ["low", "high", "low", "high", "new;low"]
+    frame.to_csv(tmp_path / "labelled.csv", index=False)
+    again, _ = inputs.load_inputs([str(tmp_path / "labelled.csv")])
+    few = fit.few_of(again, 1, seed=0).frame  # one of each; a segment counts for all it has
+    assert len(few) <= 3 and set(";".join(few["labels"]).split(";")) == {"low", "high", "new"}
+    (tmp_path / "again").mkdir()
+    told = fit.fit(again, small_model.path, str(tmp_path / "again"), CONFIG, page=False)
+    assert "3 classes, 5 labelled sounds" in told and "having one recording: new" in told
+    assert not (tmp_path / "again" / "classifier.html").exists()
+
+
+def test_suggestions_leave_out_what_has_a_label(fitted, tone_folder, tmp_path):
+    manifest, _ = inputs.load_inputs([tone_folder])
+    with pytest.raises(UsageError, match="every sound has a label already"):
+        suggest.suggest(manifest, str(fitted[0] / "classifier"), str(tmp_path), 5)
+
+
+def test_what_does_not_fit_together_is_said(fitted, tone_folder, tmp_path):
+    unlabelled, _ = inputs.load_inputs([f"{tone_folder}/low"])
+    with pytest.raises(UsageError, match="no sound has a label"):
+        fit.fit(unlabelled, "/nowhere", str(tmp_path), CONFIG)
+    other = str(tmp_path / "other")
+    saved_model.export(models.build_encoder(width=0.0625, embedding_size=24, seed=9), other, {})
+    for command in (predict.predict, suggest.suggest):
+        arguments = [unlabelled, str(fitted[0] / "classifier"), str(tmp_path)]
+        rest = [EmbedConfig()] if command is predict.predict else [5]
+        with pytest.raises(ClassifierError, match="is not the model that the classifier was"):
+            command(*arguments, *rest, model_path=other)
+        with pytest.raises(ClassifierError, match="not there any more; say where it is"):
+            command(*arguments, *rest, model_path="/nowhere")
+    assert not (tmp_path / "predictions.csv").exists()

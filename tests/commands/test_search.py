@@ -1,0 +1,223 @@
+"""The commands as they are typed: embed, index, search, in one process."""
+
+import functools
+import importlib
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from absl import flags
+
+from audio_triplet import models
+from audio_triplet.embeddings import saved_model
+from tests.conftest import RATE, tone
+from tests.web.test_pages import check_page
+
+ODD = "<script>alert(1)<\n& ü.wav"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs a script's main with flags of its own; gives what it printed, or the error."""
+
+    def run(name, *arguments):
+        script, values = (
+            importlib.import_module(f"audio_triplet.commands.{name}"),
+            flags.FlagValues(),
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr(flags, "FLAGS", values)
+            for define in [define for define in dir(flags) if define.startswith("DEFINE_")]:
+                bound = functools.partial(getattr(flags, define), flag_values=values)
+                patch.setattr(flags, define, bound)
+            script.define_flags()
+            try:
+                script.main(values(["program", *map(str, arguments)]))
+            except SystemExit as stop:
+                return str(stop)
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sounds")
+    for label, hertz in (("low", 200), ("high", 3000)):
+        (root / label).mkdir()
+        for number in range(3):
+            sound = tone(2.0 + number, hertz * (1 + 0.02 * number), number)
+            soundfile.write(root / label / f"{number}.wav", sound, RATE)
+    soundfile.write(root / "low" / ODD, tone(1.2, 210, 9), RATE)
+    soundfile.write(root / "short.flac", tone(0.3, 3000, 4, 44100), 44100)
+    soundfile.write(root / "silent.wav", np.zeros(RATE * 2, "f4"), RATE)
+    (root / "broken.ogg").write_bytes(b"OggS but not really")
+    return root
+
+
+@pytest.fixture
+def index_folder(command, sounds, small_model, tmp_path):
+    folder = tmp_path / "index"
+    told = command("index", sounds, f"--index={folder}", f"--model={small_model.path}")
+    assert "9 files" in told, told
+    return folder
+
+
+def test_search_finds_a_copy_first_and_not_itself(command, index_folder, sounds, tmp_path):
+    copy = tmp_path / "copy.wav"
+    shutil.copy(sounds / "low" / ODD, copy)
+    told = json.loads(command("search", copy, f"--index={index_folder}", "--top=4", "--json"))
+    [first, *_] = told["hits"]
+    assert first["path"] == str(sounds / "low" / ODD) and first["score"] > 0.9999
+    assert first["labels"] == ["low"] and first["rank"] == 1 and told["exact"]
+    scores = [hit["score"] for hit in told["hits"]]
+    assert scores == sorted(scores, reverse=True) and len(scores) == 4
+    own = str(sounds / "high" / "2.wav")
+    for flag, there in (("--noexclude_own", True), ("--exclude_own", False)):
+        told = json.loads(
+            command("search", own, f"--index={index_folder}", "--top=99", "--json", flag)
+        )
+        assert (own in {hit["path"] for hit in told["hits"]}) == there
+
+
+def test_a_part_of_a_file_as_a_query(command, index_folder, sounds):
+    path = sounds / "high" / "2.wav"
+    told = json.loads(
+        command(
+            "search",
+            path,
+            f"--index={index_folder}",
+            "--start=1.92",
+            "--end=2.9",
+            "--noexclude_own",
+            "--top=1",
+            "--json",
+        )
+    )
+    assert told["hits"][0]["path"] == str(path) and told["hits"][0]["start_seconds"] == 1.92
+    assert told["hits"][0]["score"] > 0.9999
+
+
+def test_the_table_holds_one_line_a_hit(command, index_folder, sounds):
+    told = command(
+        "search",
+        sounds / "low" / "0.wav",
+        sounds / "low" / "1.wav",
+        f"--index={index_folder}",
+        f"--not={sounds / 'high' / '0.wav'}",
+        "--top=20",
+    )
+    lines = told.strip().split("\n")
+    assert lines[0].split() == ["score", "from", "to", "labels", "file"]
+    assert "searched exactly" in lines[-1] and len(lines) > 5
+    assert any(r"<script>alert(1)<\n& \xfc.wav" in line for line in lines)
+    assert not any("low/0.wav" in line or "low/1.wav" in line for line in lines)
+
+
+def test_the_page_is_whole_and_safe(command, index_folder, sounds, tmp_path):
+    path = tmp_path / "found.html"
+    command(
+        "search",
+        sounds / "low" / "0.wav",
+        f"--index={index_folder}",
+        "--top=30",
+        f"--page={path}",
+        f"--not={sounds / 'high' / '0.wav'}",
+    )
+    content = path.read_text(encoding="utf-8")
+    page = check_page(content)
+    assert "<script>alert" not in content
+    players = page.all("button", **{"data-clip": None})
+    assert len(players) > 10 and len(page.json("clips")["clips"]) == len(players)
+    # Each group of pictures has its own clock: the hits are a patch wide.
+    assert {attrs["data-span"] for attrs in players} == {"2.000", "0.975"}
+    assert any("alert(1)" in attrs.get("title", "") for attrs in page.all("p"))
+
+
+def test_queries_that_cannot_be_used_are_told(command, index_folder, sounds, caplog):
+    index = f"--index={index_folder}"
+    for arguments, message in (
+        ([], "name the sound to look for"),
+        ([sounds / "silent.wav"], "is silent"),
+        ([sounds / "broken.ogg"], "broken.ogg"),
+        ([sounds / "none.wav"], "none.wav"),
+        ([sounds / "low" / "0.wav", "--start=50"], "no sound at 50 s"),
+        ([sounds / "low" / "0.wav", "--start=2", "--end=1"], "is not after"),
+        ([sounds / "low" / "0.wav", sounds / "low" / "1.wav", "--start=1"], "with several"),
+        ([sounds / "low" / "0.wav", "--model=/nowhere"], "holds no saved_model.pb"),
+    ):
+        told = command("search", index, *arguments)
+        assert told.startswith("audio-triplet search: ") and message in told, told
+        assert "\n" not in told
+    told = command("search", sounds / "short.flac", index, "--top=1")
+    assert "0:00" in told
+    assert "less than the 0.97 s" in caplog.text or "less than the 0.98 s" in caplog.text
+
+
+def test_an_index_refuses_another_model(command, index_folder, sounds, tmp_path):
+    other = str(tmp_path / "other")
+    saved_model.export(models.build_encoder(width=0.0625, embedding_size=24, seed=9), other, {})
+    for name, more in (("search", ()), ("index", ())):
+        told = command(
+            name, sounds / "low" / "0.wav", f"--index={index_folder}", f"--model={other}", *more
+        )
+        assert "cannot be compared" in told
+    told = command("index", sounds, f"--index={index_folder}", "--hop_seconds=0.48")
+    assert "make an index of their own" in told
+
+
+def test_an_index_grows_by_what_is_new(command, sounds, small_model, tmp_path):
+    root, folder = tmp_path / "sounds", tmp_path / "index"
+    shutil.copytree(sounds, root)
+    model = f"--model={small_model.path}"
+    first = command("index", root, f"--index={folder}", model)
+    assert first == command("index", root, f"--index={folder}")  # the model is known by now
+    assert (folder / "bad_files.csv").read_text(encoding="utf-8").count("broken.ogg") == 1
+    soundfile.write(root / "new.wav", tone(3.0, 700), RATE)
+    os.remove(root / "broken.ogg")
+    told = command("index", root, f"--index={folder}")
+    assert "10 files" in told and told != first
+    assert "audio-triplet index: " in command("index", f"--index={tmp_path / 'none'}")
+    # What embed wrote makes the same index.
+    command("embed", root, f"--output_dir={tmp_path / 'out'}", model, "--form=npz")
+    again = command("index", f"--index={tmp_path / 'again'}", f"--embeddings={tmp_path / 'out'}")
+    assert again.split("\n")[1:] == told.split("\n")[1:] and "10 files" in again
+
+
+def test_whole_files_as_segments_and_faiss_beside_them(command, sounds, small_model, tmp_path):
+    folder = tmp_path / "index"
+    arguments = (f"--index={folder}", f"--model={small_model.path}", "--level=segment")
+    assert "8 vectors of 9 segments" in command("index", sounds, *arguments)
+    copy = tmp_path / "copy.wav"
+    shutil.copy(sounds / "high" / "2.wav", copy)
+    told = json.loads(command("search", copy, f"--index={folder}", "--top=1", "--json"))
+    [hit] = told["hits"]
+    assert hit["path"] == str(sounds / "high" / "2.wav") and hit["score"] > 0.9999
+    assert (hit["start_seconds"], hit["end_seconds"]) == (0, 4)
+    pytest.importorskip("faiss")
+    assert "too few vectors (8)" in command("index", f"--index={folder}", "--faiss=ivf")
+    dense = (f"--index={tmp_path / 'dense'}", "--hop_seconds=0.1", "--faiss=ivf")
+    told = command("index", sounds, *dense, f"--model={small_model.path}")
+    assert "recall@10" in told and "a patch every 0.1 s" in told
+    page = tmp_path / "new" / "page.html"
+    told = command("search", copy, f"--index={tmp_path / 'dense'}", "--top=1", f"--page={page}")
+    assert "searched by IVF" in told and str(sounds / "high") in told
+    check_page(page.read_text(encoding="utf-8"))
+
+
+def test_embed_tells_what_it_did(command, sounds, small_model, tmp_path):
+    out = tmp_path / "out"
+    told = command("embed", sounds, f"--output_dir={out}", f"--model={small_model.path}")
+    assert "of 9 files" in told and "1 files could not be used" in told
+    assert (out / "low" / f"{ODD}.npz").exists() and (out / "bad_files.csv").exists()
+    told = command("embed", sounds, f"--output_dir={out}", f"--model={small_model.path}")
+    assert "9 files were finished before" in told
+    told = command(
+        "embed", sounds, f"--output_dir={out}", f"--model={small_model.path}", "--noresume"
+    )
+    assert "holds embeddings; choose another" in told
+    told = command("embed", sounds, f"--output_dir={out}", f"--model={tmp_path}")
+    assert "holds no saved_model.pb" in told
