@@ -1,4 +1,4 @@
-"""Files on this machine and elsewhere, and the one way to write them: whole or not at all.
+"""Local and remote files, and the one way to write them: whole or not at all.
 
     with storage.replacing(path) as temporary:         # a file or a folder, by any library
         figure.savefig(temporary, format="png")
@@ -8,11 +8,11 @@
     storage.write_json(path, content)
     storage.save_arrays(path, arrays)
 
-Elsewhere is `gs://…` and whatever else `tf.io.gfile` takes. TensorFlow is imported only for paths
+Remote is `gs://…` and whatever else `tf.io.gfile` takes. TensorFlow is imported only for paths
 that need it, so that tools on local files start at once.
 
 By hand, not by `etils.epath` or `universal_pathlib`: neither writes whole or not at all, which is
-most of this file. epath knows three kinds of address by their prefix (not `ram://` nor `hdfs://`);
+most of this file. epath knows four kinds of address by their prefix (not `ram://` nor `hdfs://`);
 universal_pathlib brings a second client for each store, with credentials of its own.
 """
 
