@@ -28,8 +28,8 @@ class InputFile:
           AudioError: It is missing, not a regular file, unreadable, or empty.
         """
         self.name = printable(path)
-        self._is_ours = not hasattr(path, "read")
-        self.file: BinaryIO = _open(path, self.name) if self._is_ours else path
+        self._is_ours = isinstance(path, (str, bytes, os.PathLike))
+        self.file = _open(path, self.name) if isinstance(path, (str, bytes, os.PathLike)) else path
         self.size = self.file.seek(0, os.SEEK_END)
         if self.size == 0:
             self.close()
@@ -53,11 +53,10 @@ class InputFile:
 
 def printable(path: AudioPath) -> str:
     """A file's name, on one line whatever bytes it has."""
-    if hasattr(path, "read"):
-        path = getattr(path, "name", None)
-        if not isinstance(path, (str, bytes)):
-            return "<file object>"
-    text = os.fsdecode(path)
+    name = path if isinstance(path, (str, bytes, os.PathLike)) else getattr(path, "name", None)
+    if not isinstance(name, (str, bytes, os.PathLike)):
+        return "<file object>"
+    text = os.fsdecode(name)
     return text if text.isprintable() else ascii(text)
 
 

@@ -68,6 +68,9 @@ class LibsndfileDecoder:
         self._pipe: _PipeFeeder | None = None
         self._ogg = ogg.read_stream(file.file, file.size, file.name)
         self._sound = self._open_sound()
+        self._position = 0  # of the frame that comes next
+        self.rate, self.channels = self._sound.samplerate, self._sound.channels
+        self.frames: int | None = None
         try:
             self._read_header()
         except BaseException:
@@ -105,7 +108,7 @@ class LibsndfileDecoder:
             try:
                 reached = self._sound.seek(target)
             except soundfile.SoundFileError:
-                reached = None
+                reached = -1
             if reached != target:
                 self._reopen()
                 reached = 0
@@ -127,9 +130,8 @@ class LibsndfileDecoder:
         while left > 0:
             wanted = int(min(block_frames, left))
             with _decoding(self._name):
-                block = self._sound.read(
-                    wanted, dtype="float32", always_2d=True
-                )  # [frames, channels]
+                # [frames, channels]
+                block = self._sound.read(wanted, dtype="float32", always_2d=True)
             if len(block) == 0:
                 break
             mono = checked_mono(self._name, block, self._position, self.rate)  # [frames]
@@ -145,8 +147,6 @@ class LibsndfileDecoder:
             raise AudioError(self._name, "holds no audio that can be decoded", "remove it")
 
     def _read_header(self) -> None:
-        self._position = 0
-        self.rate, self.channels = self._sound.samplerate, self._sound.channels
         check_header(self._name, self.rate, self.channels)
         frames, log = self._sound.frames, self._sound.extra_info
         if self._sound.format == "MP3":
@@ -154,7 +154,7 @@ class LibsndfileDecoder:
             stated = mp3.states_length(self._file.file)
             frames = frames if stated else None
             self._reopen(piped=not stated)
-        self.frames: int | None = frames
+        self.frames = frames
         if frames == 0:
             raise AudioError(self._name, "holds no audio (0 frames)", "fetch it again or remove it")
         if frames is not None:
@@ -166,10 +166,10 @@ class LibsndfileDecoder:
         self._file.file.seek(0)
         if piped:
             self._pipe = _PipeFeeder(self._file.file)
-            source = self._pipe.read_fd
+            descriptor: int | None = self._pipe.read_fd
         else:
             descriptor = self._file.descriptor()
-            source = self._file.file if descriptor is None else descriptor
+        source = self._file.file if descriptor is None else descriptor
         with _decoding(self._name):
             return _SoundFile(source, closefd=False)
 

@@ -1,4 +1,4 @@
-"""What must be known of an MP3 file beyond what libsndfile reports: whether it states its length."""
+"""What libsndfile does not report of an MP3 file: whether it states its length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must be known of an Ogg file beyond what libsndfile reports: where a seek is safe."""
+"""What libsndfile does not report of an Ogg file: where a seek is safe."""
 
 from __future__ import annotations
 

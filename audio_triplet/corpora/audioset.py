@@ -86,7 +86,7 @@ def load_without(location: str) -> Manifest:
     folder, found, rest = location.partition("?without")
     if os.path.isdir(location) or not found:
         return load(location)
-    lists = {"without": [], "without_subtree": []}
+    lists: dict[str, list[str]] = {"without": [], "without_subtree": []}
     for part in re.split("&(?=without)", f"without{rest}"):
         key, _, names = part.partition("=")
         if key not in lists or not names.strip("; "):

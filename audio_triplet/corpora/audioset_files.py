@@ -66,7 +66,8 @@ def scan(root: str) -> Files:
     """
     known = tuple(f".{extension}" for extension in audio.audio_extensions())
     wanted = {*TABLES, LABEL_LIST, ONTOLOGY}
-    tables, folders, seen, other = {}, [], set(), 0
+    tables: dict[str, str] = {}
+    folders, seen, other = [], set(), 0
     columns = collections.defaultdict(list)
 
     def unreadable(error: OSError):

@@ -141,5 +141,4 @@ def source_rules() -> tuple[SourceRule, ...]:
 
 def _read_table(name: str) -> list[dict[str, str]]:
     table = importlib.resources.files(__package__) / name
-    with table.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))

@@ -129,7 +129,7 @@ def _newest_name(pattern: str) -> str | None:
     numbers = {name: [int(digits) for digits in re.findall(r"\d+", name)] for name in names}
     # Names known only as a dependency have no candidate.
     names = [name for name in names if _candidate(name)]
-    return max(names, key=numbers.get) if names else None
+    return max(names, key=numbers.__getitem__) if names else None
 
 
 def _candidate(name: str) -> Package | None:
