@@ -39,7 +39,7 @@ def _flag_lines(flag: flags.Flag) -> list[str]:
     text = " ".join((flag.help or "").split())
     if is_required(flag):
         text += " (required)"
-    elif flag.default or flag.default == 0 and not flag.boolean:
+    elif flag.default or (flag.default == 0 and not flag.boolean):
         text += f" (default: {(flag.default_as_str or '').strip(_QUOTE)})"
     return [
         f"  {name}",
