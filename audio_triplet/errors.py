@@ -51,7 +51,7 @@ class SearchError(CorpusError):
 
 
 class FewLabelsError(AudioTripletError, ValueError):
-    """Too few labelled sounds to draw from; the message says of which class."""
+    """Labelled sounds that cannot be drawn; the message says why."""
 
 
 class ConfigError(AudioTripletError, ValueError):
