@@ -10,7 +10,6 @@ and the cosine to the SavedModel's embeddings on the other half of the sounds.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import time
@@ -133,9 +132,8 @@ def deploy(
         model, len(waveforms[0]), np.concatenate(log_mel[:half])
     ):
         path = os.path.join(output_dir, name)
-        with open(f"{path}.tmp", "wb") as file:
+        with storage.open_replacing(path, "wb") as file:
             file.write(content)
-        os.replace(f"{path}.tmp", path)
         run = _runner(content, name, threads)
         inputs = [waveform[None] for waveform in waveforms] if takes == "waveform" else log_mel
         calls[name] = lambda run=run, first=inputs[0]: run(first)  # type: ignore[misc]
@@ -165,10 +163,8 @@ def deploy(
         "sounds": {"calibration": half, "compared": len(waveforms) - half},
         **provenance(),
     }
-    storage.write_whole(
-        os.path.join(output_dir, "deploy.json"), json.dumps(report, indent=1, ensure_ascii=False)
-    )
-    storage.write_whole(os.path.join(output_dir, "deploy.md"), table)
+    storage.write_json(os.path.join(output_dir, "deploy.json"), report)
+    storage.write_text(os.path.join(output_dir, "deploy.md"), table)
     return table
 
 

@@ -10,7 +10,6 @@ here and there; sounds without a label are left alone. Written to --output_dir: 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -149,9 +148,7 @@ def fit(
         },
         **provenance(),
     }
-    storage.write_whole(
-        os.path.join(output_dir, "scores.json"), json.dumps(report, indent=1, ensure_ascii=False)
-    )
+    storage.write_json(os.path.join(output_dir, "scores.json"), report)
     fitted_on = [list(segment_key(row)) for row in embeddings.manifest.frame.itertuples()]
     classifier.SoundClassifier(
         examples.classes, fitted.classifier, model.digest, report | {"fitted_on": fitted_on}

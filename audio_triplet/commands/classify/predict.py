@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from audio_triplet import locks
+from audio_triplet import locks, storage
 from audio_triplet.commands import config_flags
 from audio_triplet.commands.classify.shared import load_classifier, scored, write_bad_files
 from audio_triplet.config import EmbedConfig
@@ -79,7 +79,7 @@ def predict(
     fitted, model = load_classifier(classifier_dir, model_path)
     bad_files = BadFiles()
     path, rows, files = os.path.join(output_dir, "predictions.csv"), 0, set()
-    with open(f"{path}.tmp", "w", encoding="utf-8", newline="") as file:
+    with storage.open_replacing(path) as file:
         writer = csv.writer(file)
         writer.writerow(["path", "start_seconds", "end_seconds", "top_class", *fitted.classes])
         for segment, scores in scored(fitted, model, manifest, config, bad_files):
@@ -100,7 +100,6 @@ def predict(
                 )
             rows += len(scores)
             files.add(source)
-    os.replace(f"{path}.tmp", path)
     write_bad_files(bad_files, output_dir)
     text = f"{rows:,} rows for {len(files):,} files: {path}"
     if bad_files.entries:
