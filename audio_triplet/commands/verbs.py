@@ -42,6 +42,14 @@ class VerbGroup:
     summary: str
     package: str = ""
 
+    def paths(self) -> list[tuple[str, ...]]:
+        """The names that lead to each verb and to each group of verbs; () is this group itself."""
+        found: list[tuple[str, ...]] = [()]
+        for name, verb in self.verbs.items():
+            below = verb.paths() if isinstance(verb, VerbGroup) else [()]
+            found += [(name, *names) for names in below]
+        return found
+
     def help_text(self, program: str) -> str:
         """Every verb with a line.
 

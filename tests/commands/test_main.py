@@ -8,20 +8,9 @@ import pytest
 
 import audio_triplet
 from audio_triplet.commands import main
-from audio_triplet.commands.verbs import VerbGroup
 
 # What a person would wait for; `--help` needs none of it.
 HEAVY = {"tensorflow", "keras", "pandas", "sklearn", "scipy", "matplotlib", "soundfile", "tqdm"}
-
-
-def all_verbs(group: VerbGroup = main.COMMAND, names: tuple[str, ...] = ()):
-    """The names that lead to each verb and each group."""
-    yield names
-    for name, verb in group.verbs.items():
-        if isinstance(verb, VerbGroup):
-            yield from all_verbs(verb, (*names, name))
-        else:
-            yield (*names, name)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -33,7 +22,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("names", all_verbs(), ids=" ".join)
+@pytest.mark.parametrize("names", main.COMMAND.paths(), ids=" ".join)
 def test_help_is_quick_and_about_the_verb_alone(names):
     code = (
         "import sys; from audio_triplet.commands.main import run\n"
