@@ -264,9 +264,9 @@ def _folder_bytes(folder: str) -> int:
 def _write_projector(outputs, rows) -> None:
     import numpy as np
 
-    from audio_triplet.embeddings import conversion
+    from audio_triplet.embeddings import projector
 
-    conversion.write_projector(
+    projector.write_projector(
         os.path.join(flags.FLAGS.output_dir, "projector"),
         np.concatenate([output["segment_embedding"].numpy() for output in outputs]),
         {

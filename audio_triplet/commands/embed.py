@@ -95,8 +95,8 @@ def embed(config: EmbedConfig, manifest, names: list[str], values) -> str:
             form=values.form,
             overwrite=values.overwrite,
             bad_files=bad_files,
-            begin=begin,
-            heard=lambda seconds: progress(seconds),
+            on_start=begin,
+            on_progress=lambda seconds: progress(seconds),
         )
     finally:
         if progress is not None:

@@ -18,11 +18,10 @@ from absl import flags, logging
 from audio_triplet.commands import config_flags, inputs, terminal
 from audio_triplet.commands.progress import Progress
 from audio_triplet.config import EmbedConfig, TripletConfig
-from audio_triplet.errors import SearchError, UsageError
+from audio_triplet.embeddings import model_files
+from audio_triplet.errors import SearchError
 from audio_triplet.search import index, index_writer
 from audio_triplet.search.index_format import DTYPES, FAISS_FROM, INDEX_FILE, KINDS, IndexInfo
-
-_SEGMENTS_AT_ONCE = 64
 
 
 def define_flags() -> None:
@@ -72,14 +71,13 @@ def add(arguments: list[str], info: IndexInfo | None, values) -> None:
       values: The flags.
     """
     manifest = inputs.load_inputs(arguments)[0] if arguments else None
-    known = {"level": info.level, "hop_seconds": info.hop_seconds} if info else {}
+    known = {"granularity": info.granularity, "hop_seconds": info.hop_seconds} if info else {}
     config = config_flags.from_flags(EmbedConfig, preset=known)
     sets, model = [], None
     if arguments or values.embeddings:
-        from audio_triplet.embeddings import saved_model
-        from audio_triplet.embeddings.embedding_set import EmbeddingSet
+        from audio_triplet.embeddings import saved_model, set_files
 
-        sets = [EmbeddingSet.load(path) for path in values.embeddings]
+        sets = [set_files.load_set(path) for path in values.embeddings]
         if arguments or values.model:
             model = saved_model.Model(_model_path(info, values), config.precision)
     if model is not None:
@@ -87,19 +85,21 @@ def add(arguments: list[str], info: IndexInfo | None, values) -> None:
     elif info is not None:
         whose = {"model": info.model, "model_digest": info.model_digest, "dim": info.dim}
     elif sets:
-        one = sets[0]
+        origin = sets[0].origin
         whose = {
-            "model": one.model,
-            "model_digest": one.model_digest,
-            "dim": one.vectors.shape[1],
+            "model": origin.model,
+            "model_digest": origin.model_digest,
+            "dim": sets[0].vectors.shape[1],
         }
-        config = dataclasses.replace(config, level=one.level, hop_seconds=one.hop_seconds)
+        config = dataclasses.replace(
+            config, granularity=origin.granularity, hop_seconds=origin.hop_seconds
+        )
     else:
         raise SearchError(f"{values.index}: holds no index, and nothing is named to add")
     with index_writer.Writer(
         values.index,
         **whose,
-        level=config.level,
+        granularity=config.granularity,
         hop_seconds=config.hop_seconds,
         dtype=info.dtype if info else values.dtype,
         silence_energy=values.silence_energy,
@@ -117,15 +117,9 @@ def add(arguments: list[str], info: IndexInfo | None, values) -> None:
 
 
 def _model_path(info: IndexInfo | None, values) -> str:
-    if values.model:
-        return values.model
     if info is None:
-        raise UsageError("name the model that is to hear the sound: --model=SAVEDMODEL")
-    if not os.path.isdir(info.model):
-        raise UsageError(
-            f"{values.index}: its model is no longer at {info.model}; say where: --model=SAVEDMODEL"
-        )
-    return info.model
+        return values.model or model_files.released_model_path()
+    return model_files.find_model(values.model, info.model, info.model_digest, values.index)
 
 
 def _add_sound(
@@ -133,31 +127,31 @@ def _add_sound(
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
     from audio_triplet.data.bad_files import BadFiles
-    from audio_triplet.embeddings import embed
-    from audio_triplet.embeddings.embedding_set import EmbeddingSet
-    from audio_triplet.embeddings.folder import readable
+    from audio_triplet.search import adding
 
-    rows = writer.missing(manifest)
-    if len(rows) < len(manifest):
-        logging.info("%d segments are in the index already", len(manifest) - len(rows))
-    bad_files = BadFiles()
+    bad_files, progress = BadFiles(), None
     listed = os.path.join(folder, "bad_files.csv")
+
+    def on_start(known: int, seconds: float) -> None:
+        nonlocal progress
+        if known:
+            logging.info("%d segments are in the index already", known)
+        if seconds:
+            progress = Progress(seconds)
+
     try:
-        wanted, seconds = readable(manifest, rows, bad_files)
-        if wanted is None:
-            return
-        progress, found = Progress(seconds), []
-        try:
-            for one in embed.embed(model, wanted, config, bad_files, progress):
-                found.append(one)
-                if len(found) == _SEGMENTS_AT_ONCE:
-                    writer.add(EmbeddingSet.of(wanted, found, model, config))
-                    found = []
-        finally:
-            progress.close()
-            if found:
-                writer.add(EmbeddingSet.of(wanted, found, model, config))
+        adding.add_files(
+            writer,
+            model,
+            manifest,
+            config,
+            bad_files,
+            on_start,
+            lambda seconds: progress(seconds) if progress else None,
+        )
     finally:
+        if progress is not None:
+            progress.close()
         if bad_files.entries:
             bad_files.write(listed)
             logging.warning("%d files could not be used, see %s", len(bad_files.entries), listed)
@@ -184,7 +178,11 @@ def describe(folder: str) -> str:
         f"{found.bytes / 1e6:,.1f} MB",
         f"  model    {info.model} ({info.model_digest[:12]})",
         f"  vectors  {info.dtype}[{info.dim}], "
-        + (f"a patch every {info.hop_seconds:g} s" if info.level == "patch" else "one a segment"),
+        + (
+            f"a patch every {info.hop_seconds:g} s"
+            if info.granularity == "patch"
+            else "one per segment"
+        ),
         f"  parts    {len(info.parts)}",
     ]
     if info.faiss:

@@ -11,15 +11,12 @@ pictures, which needs neither network nor the sound files. Scores are cosines: 1
 direction. Also: audio-triplet search.
 """
 
-import os
 import sys
-import time
 
 from absl import flags, logging
 
 from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
-from audio_triplet.search.query import Found, embed_query
 from audio_triplet.search.results import as_json, as_table
 
 
@@ -52,7 +49,7 @@ def main(argv):
         print(as_json(found) if values.json else as_table(found))
 
 
-def search(arguments: list[str], values) -> Found:
+def search(arguments: list[str], values):
     """Embeds the queries and searches.
 
     Args:
@@ -60,7 +57,7 @@ def search(arguments: list[str], values) -> Found:
       values: The flags.
 
     Returns:
-      The answer.
+      The answer, a `sound_index.Found`.
     """
     if not arguments:
         raise UsageError("name the sound to look for: audio-triplet search QUERY.wav --index=…")
@@ -70,45 +67,16 @@ def search(arguments: list[str], values) -> Found:
     end = float("nan") if values.end is None else values.end
     if end <= start:
         raise UsageError(f"--end={end:g} is not after --start={start:g}")
-    from audio_triplet.embeddings import saved_model
-    from audio_triplet.search import index
+    from audio_triplet.search.sound_index import Query, SoundIndex
 
-    opened = index.Index(values.index)
-    model = saved_model.Model(_model_path(opened, values))
-    opened.check_model(model)
-    queries = [(path, start, end) for path in arguments]
-    unlike = list(values["not"].value)
-    vector = index.combine(
-        [embed_query(model, opened.info, *query) for query in queries],
-        [embed_query(model, opened.info, path, 0.0, float("nan")) for path in unlike],
+    return SoundIndex(values.index, values.model).ask(
+        [Query(path, start, end) for path in arguments],
+        [Query(path) for path in values["not"].value],
+        values.top,
+        exclude_own=values.exclude_own,
+        per_recording=values.per_recording,
+        exact=values.exact,
     )
-    without: set[int] = set()
-    if values.exclude_own:
-        without.update(*(opened.recordings_of(path) for path in arguments))
-    begin = time.perf_counter()
-    hits = opened.search(
-        vector, values.top, without=without, per_recording=values.per_recording, exact=values.exact
-    )
-    exact = values.exact or opened.info.faiss is None
-    return Found(
-        queries,
-        unlike,
-        hits,
-        values.index,
-        opened.info,
-        len(opened),
-        exact,
-        time.perf_counter() - begin,
-    )
-
-
-def _model_path(opened, values) -> str:
-    path = values.model or opened.info.model
-    if not values.model and not os.path.isdir(path):
-        raise UsageError(
-            f"{opened.folder}: its model is not at {path}; say where it is: --model=SAVEDMODEL"
-        )
-    return path
 
 
 def run() -> None:

@@ -43,7 +43,7 @@ def fit(
         )
     from audio_triplet.classify import classifier, cross_validation
     from audio_triplet.classify.examples import Examples
-    from audio_triplet.embeddings import saved_model, segments
+    from audio_triplet.embeddings import representations, saved_model
     from audio_triplet.provenance import provenance
 
     model = saved_model.Model(model_path)
@@ -56,7 +56,7 @@ def fit(
         curves["embedding"] = cross_validation.learning_curve(examples, config)
     if compare_log_mel:
         heard = _embedded(
-            lambda waveform: saved_model.embed_waveforms(segments.flat, waveform),
+            lambda waveform: saved_model.embed_waveforms(representations.flat, waveform),
             manifest,
             output_dir,
         )
@@ -125,12 +125,15 @@ def few_of(manifest, per_class: int, seed: int):
 
 def _embedded(model, manifest, output_dir: str):
     """Embeds a manifest; bad files go to bad_files.csv."""
+    from tqdm import tqdm
+
     from audio_triplet.data.bad_files import BadFiles
-    from experiments.lib import scored_corpus
+    from audio_triplet.embeddings import embed
 
     bad_files = BadFiles()
     try:
-        return scored_corpus.embed_files(model, manifest, bad_files)
+        with tqdm(total=len(manifest), unit="segment", desc="embedding", disable=None) as bar:
+            return embed.embed_manifest(model, manifest, None, bad_files, bar.update)
     finally:
         write_bad_files(bad_files, output_dir)
 

@@ -39,7 +39,7 @@ def predict(
         for one, scores in scored(fitted, model, manifest, config, bad_files):
             source = manifest.frame["path"].iloc[one.row]
             starts, ends = one.start_seconds, one.end_seconds
-            if config.level == "segment":
+            if config.granularity == "segment":
                 scores = scores.mean(axis=0, keepdims=True)
                 starts, ends = starts[:1], starts[:1] + one.seconds
             for start, end, values in zip(starts, ends, scores, strict=True):
@@ -70,17 +70,13 @@ def load_classifier(classifier_dir: str, model_path: str | None):
       ExportError: The model is not there.
     """
     from audio_triplet.classify import classifier
-    from audio_triplet.embeddings import saved_model
-    from audio_triplet.errors import ClassifierError
+    from audio_triplet.embeddings import model_files, saved_model
 
     fitted = classifier.SoundClassifier.load(classifier_dir)
-    model_path = model_path or fitted.told.get("model", "")
-    if not os.path.exists(model_path):
-        raise ClassifierError(
-            f"{model_path}: the model of the classifier is not there any more; say where it is by "
-            "--model"
-        )
-    model = saved_model.Model(model_path)
+    recorded = fitted.metadata.get("model", "")
+    model = saved_model.Model(
+        model_files.find_model(model_path, recorded, fitted.model_digest, classifier_dir)
+    )
     fitted.check_model(model)
     return fitted, model
 
@@ -93,9 +89,9 @@ def scored(fitted, model, manifest, config: EmbedConfig, bad_files):
 
     from audio_triplet.embeddings import embed
 
-    of_patches = dataclasses.replace(config, level="patch")
+    of_patches = dataclasses.replace(config, granularity="patch")
     paths, waiting, following = manifest.frame["path"].tolist(), {}, 0
-    found = embed.embed(model, manifest, of_patches, bad_files)
+    found = embed.embed_files(model, manifest, of_patches, bad_files)
     for one in tqdm(found, total=len(manifest), unit="sound", desc="classifying", disable=None):
         waiting[one.row] = one, fitted.classifier.predict_patches(one.vectors)
         while following in waiting or (

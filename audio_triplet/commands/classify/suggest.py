@@ -42,7 +42,7 @@ def suggest(
 
     fitted, model = load_classifier(classifier_dir, model_path)
     bad_files = BadFiles()
-    known = {tuple(place) for place in fitted.told.get("fitted_on", ())}
+    known = {tuple(place) for place in fitted.metadata.get("fitted_on", ())}
     is_new = np.array([place_of(row) not in known for row in manifest.frame.itertuples()])
     if not ignore_labels:
         is_new &= ~manifest.label_matrix(fitted.classes).any(axis=1)
