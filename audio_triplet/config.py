@@ -15,7 +15,7 @@ MININGS = ("semi_hard", "hardest", "random")
 SCHEDULES = ("constant", "cosine")
 ARCHITECTURES = ("vggish", "resnet50")
 NORMALISATIONS = ("none", "batch")
-LEVELS = ("patch", "segment")
+GRANULARITIES = ("patch", "segment")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 LABELLINGS = ("auto", "single", "multi")
 
@@ -83,8 +83,8 @@ class EmbedConfig:
     """How sound files become embeddings.
 
     Attributes:
-      level: `patch`: an embedding every hop. `segment`: one for each row of a manifest, else for
-        each file: the mean over its patches.
+      granularity: `patch`: an embedding every hop. `segment`: one for each row of a manifest, else
+        for each file: the mean over its patches.
       hop_seconds: From the start of a patch to that of the next, a multiple of 0.01; the default
         sets them side by side.
       batch_size: Patches in a forward pass.
@@ -93,15 +93,17 @@ class EmbedConfig:
         several times as fast and different in the third decimal; `auto`: that where it is faster.
     """
 
-    level: str = "patch"
+    granularity: str = "patch"
     hop_seconds: float = FrontEndConfig().patch_seconds
     batch_size: int = 64
     threads: int = 2
     precision: str = "float32"
 
     def __post_init__(self):
-        if self.level not in LEVELS:
-            raise ConfigError(f"level={self.level!r} is none of {', '.join(LEVELS)}")
+        if self.granularity not in GRANULARITIES:
+            raise ConfigError(
+                f"granularity={self.granularity!r} is none of {', '.join(GRANULARITIES)}"
+            )
         if self.precision not in PRECISIONS:
             raise ConfigError(f"precision={self.precision!r} is none of {', '.join(PRECISIONS)}")
         hops = self.hop_seconds / FrontEndConfig().hop_seconds
@@ -424,6 +426,7 @@ RENAMED = {
     "vary_gain": "augment_gain",
     "vary_zoom": "augment_zoom",
     "input_level": "normalize_loudness",
+    "level": "granularity",
 }
 """Fields by their earlier names, which config.json of older runs and exports still has.
 

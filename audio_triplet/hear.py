@@ -18,8 +18,8 @@ import tensorflow as tf
 from audio_triplet import features
 from audio_triplet.embeddings import saved_model
 
+# Time between timestamp embeddings.
 HOP_MILLISECONDS = 50
-"""Time between timestamp embeddings."""
 
 _PATCHES_AT_ONCE = 128
 
@@ -105,7 +105,7 @@ def get_timestamp_embeddings(
 
 
 def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
-    """One embedding a sound.
+    """One embedding per sound.
 
     Args:
       audio: float[sounds, samples], 16 kHz, within ±1.
@@ -130,10 +130,10 @@ def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
 def _blocks(
     audio: np.ndarray, model: HearModel, count: int, hop_frames: int
 ) -> Iterator[Iterator[tf.Tensor]]:
-    """Embeds the first `count` patches of every sound, so many at once as memory bears.
+    """Embeds the first `count` patches of every sound, as many at once as memory allows.
 
     Yields:
-      For some sounds at a time: their patches' embeddings in turn, float32[some, patches, dim].
+      For some sounds at a time: their patches' embeddings one part after another, float32[some, patches, dim].
     """
     config = features.DEFAULT
     across = min(count, _PATCHES_AT_ONCE)

@@ -44,7 +44,7 @@ def build(folder: str, dtype: str) -> None:
     import pandas as pd
 
     from audio_triplet.data.manifest import Manifest
-    from audio_triplet.embeddings.embedding_set import EmbeddingSet
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
     from audio_triplet.search import index_writer
 
     with index_writer.Writer(folder, **_WHOSE, dtype=dtype) as writer:
@@ -56,16 +56,13 @@ def build(folder: str, dtype: str) -> None:
             writer.add(
                 EmbeddingSet(
                     Manifest(pd.DataFrame({"path": paths})),
-                    np.zeros((files, 2), np.int64),
                     vectors(rows, part),
                     np.repeat(np.arange(files, dtype=np.int32), _EACH),
-                    start,
-                    start + 0.975,
                     np.ones(rows, np.float32),
-                    _WHOSE["model"],
-                    _WHOSE["model_digest"],
-                    "patch",
-                    0.96,
+                    start_seconds=start,
+                    end_seconds=start + 0.975,
+                    stamp=np.zeros((files, 2), np.int64),
+                    origin=Origin(_WHOSE["model"], _WHOSE["model_digest"], "patch", 0.96),
                 )
             )
 
@@ -185,7 +182,7 @@ def embed_recording(model: str, path: str) -> float:
 
     loaded = saved_model.Model(model)
     begin = time.perf_counter()
-    [found] = embed.embed(loaded, Manifest(pd.DataFrame({"path": [path]})))
+    [found] = embed.embed_files(loaded, Manifest(pd.DataFrame({"path": [path]})))
     return found.seconds / (time.perf_counter() - begin)
 
 
@@ -212,13 +209,17 @@ def embed_table(folder: str) -> harness.Table:
 
     taken = harness.interleaved(
         {
-            "audio_triplet.embeddings.embed": lambda: list(embed.embed(model, manifest)),
+            "audio_triplet.embeddings.embed_files": lambda: list(
+                embed.embed_files(model, manifest)
+            ),
             "one call of the model a file": a_call_a_file,
         },
         harness.repeats(),
     )
     hours = _FILES * _FILE_SECONDS / 3600
-    table.compare(taken, work=60 * hours, unit="hours/min", ours="audio_triplet.embeddings.embed")
+    table.compare(
+        taken, work=60 * hours, unit="hours/min", ours="audio_triplet.embeddings.embed_files"
+    )
     peaks = {}
     minute = np.concatenate(sounds)[: 60 * 44_100]
     for hours in (1, 10):

@@ -60,7 +60,7 @@ def make_table() -> dict:
         raise UsageError("--decibels: name each finite level once; 0 is always there")
     model, sides, classes, scored = scored_corpus.embedded_sides()
     labels = sides.train.manifest.label_matrix(classes)
-    fitted = probe.fit_probe(sides.train.segment, labels, protocol.recordings(sides.train))
+    fitted = probe.fit_probe(sides.train.segment_means, labels, protocol.recordings(sides.train))
 
     def row(name, segment, truth) -> dict:
         found = protocol.retrieval_scores(segment, sides, classes)
@@ -70,13 +70,13 @@ def make_table() -> dict:
         cosine = float(np.mean(np.sum(segment * truth, axis=1) / np.maximum(norms, 1e-12)))
         return {"name": name, **{score: found[score] for score in SCORES}, "cosine": cosine}
 
-    segments, bad_files = [sides.test.segment], BadFiles()
+    segments, bad_files = [sides.test.segment_means], BadFiles()
     for decibel in decibels[1:]:
         gain = 10 ** (decibel / 20)
         heard = scored_corpus.embed_files(_Louder(model, gain), sides.test.manifest, bad_files)
         if len(heard.manifest) != len(sides.test.manifest):
             raise UsageError(f"{values.corpus}: files went bad while they were read; try again")
-        segments.append(heard.segment)
+        segments.append(heard.segment_means)
     rows = [
         row(f"{decibel:+g} dB" if decibel else "as it is", segment, segments[0])
         for decibel, segment in sorted(zip(decibels, segments, strict=True), key=lambda x: x[0])

@@ -113,7 +113,7 @@ def score(model_dir: str, spec: str) -> dict:
     found = []
     for fold in folds:
         sides = protocol.split_sides(embeddings, (fold,))
-        train, test = sides.train.segment, sides.test.segment
+        train, test = sides.train.segment_means, sides.test.segment_means
         both = protocol.retrieval_scores(test, sides, manifest.classes) | protocol.probe_scores(
             train, test, sides, manifest.classes
         )

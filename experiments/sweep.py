@@ -261,7 +261,7 @@ def _score(corpus, label: str, seed: int, config: RunConfig) -> dict:
         corpus, called, origin, lambda: _train(corpus, config, called)
     )
     sides = protocol.split_sides(embeddings, corpus.test_splits)
-    segments = sides.train.segment, sides.test.segment
+    segments = sides.train.segment_means, sides.test.segment_means
     scores = protocol.retrieval_scores(segments[1], sides, corpus.manifest.classes)
     scores |= protocol.probe_scores(*segments, sides, corpus.manifest.classes)
     scores |= cost | {"seconds": round(time.monotonic() - started, 1)}

@@ -239,14 +239,16 @@ def _score_embedding(corpus, name: str, seed: int, counts: list[int]) -> list[di
             drawn, told = _draw(sides.train.manifest, corpus.manifest.classes, cell)
             train = sides.train.select(drawn)
             classifier = classification.fit_classifier(
-                train.patch,
-                train.patch_segment,
+                train.vectors,
+                train.segment_index,
                 train.manifest.label_matrix(corpus.manifest.classes),
                 segment_groups=train.manifest.frame["recording_id"].to_numpy(str),
                 config=config(cell.draw),
             )
             test = sides.test
-            scores = classifier.predict_segments(test.patch, test.patch_segment, len(test.manifest))
+            scores = classifier.predict_segments(
+                test.vectors, test.segment_index, len(test.manifest)
+            )
             return (
                 told
                 | _evaluate(scores, test.manifest, corpus.manifest.classes)
@@ -284,7 +286,7 @@ def _score_scratch(corpus, counts: list[int], recipe: ScratchConfig) -> list[dic
         energies = scratch.read_energies(corpus.train, train.row[ever])
         single = bool((labels.sum(axis=1) == 1).all())
         network = scratch.FromScratch(encoder, len(classes), single, recipe)
-        patches = test.patch.reshape(len(test.patch), -1, scratch.MELS)
+        patches = test.vectors.reshape(len(test.vectors), -1, scratch.MELS)
 
         def score(cell):
             drawn, told = draws[cell.path]
@@ -294,7 +296,7 @@ def _score_scratch(corpus, counts: list[int], recipe: ScratchConfig) -> list[dic
                 ),
                 seed=cell.draw,
             )
-            scores = network.predict_segments(patches, test.patch_segment, len(test.manifest))
+            scores = network.predict_segments(patches, test.segment_index, len(test.manifest))
             return (
                 told
                 | _evaluate(scores, test.manifest, classes)

@@ -61,12 +61,12 @@ def main(argv: Sequence[str]) -> None:
     if argv[1:]:
         raise UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     values = flags.FLAGS
-    from audio_triplet.embeddings import saved_model
+    from audio_triplet.embeddings import model_files, saved_model
 
     os.makedirs(values.output_dir, exist_ok=True)
     print(
         deploy(
-            saved_model.Model(values.model or saved_model.released_model_path()),
+            saved_model.Model(values.model or model_files.released_model_path()),
             values.corpus,
             values.output_dir,
             seconds=values.seconds,
@@ -305,9 +305,9 @@ def _folder_bytes(folder: str) -> int:
 def _write_projector(folder: str, outputs: Sequence[Mapping], rows: Sequence[pd.Series]) -> None:
     import numpy as np
 
-    from audio_triplet.embeddings import conversion
+    from audio_triplet.embeddings import projector
 
-    conversion.write_projector(
+    projector.write_projector(
         folder,
         np.concatenate([output["segment_embedding"].numpy() for output in outputs]),
         {

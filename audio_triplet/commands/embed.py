@@ -65,11 +65,10 @@ def main(argv: Sequence[str]) -> None:
                 f"{values.output_dir}: holds embeddings; choose another --output_dir, --resume or "
                 "--overwrite"
             )
-        from audio_triplet.embeddings import saved_model
+        from audio_triplet.embeddings import model_files, saved_model
 
-        model = saved_model.Model(
-            values.model or saved_model.released_model_path(), config.precision
-        )
+        path = values.model or model_files.released_model_path()
+        model = saved_model.Model(path, config.precision)
         print(
             embed(model, manifest, names, values.output_dir, config, values.form, values.overwrite)
         )
@@ -122,8 +121,8 @@ def embed(
             form=form,
             overwrite=overwrite,
             bad_files=bad_files,
-            begin=begin,
-            heard=lambda seconds: progress(seconds),
+            on_start=begin,
+            on_progress=lambda seconds: progress(seconds),
         )
     finally:
         if progress is not None:

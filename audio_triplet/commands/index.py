@@ -20,7 +20,7 @@ from absl import flags, logging
 
 from audio_triplet.commands import config_flags
 from audio_triplet.config import EmbedConfig, TripletConfig
-from audio_triplet.errors import SearchError, UsageError
+from audio_triplet.errors import SearchError
 from audio_triplet.search.index_format import DTYPES, FAISS_FROM, INDEX_FILE, KINDS, IndexInfo
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
     from audio_triplet.embeddings.saved_model import Model
     from audio_triplet.search.index_writer import Writer
-
-# Segments that are embedded before they are added to the index together.
-_SEGMENTS_AT_ONCE = 64
 
 
 def define_flags() -> None:
@@ -68,7 +65,7 @@ def main(argv: Sequence[str]) -> None:
     begun = os.path.exists(os.path.join(values.index, INDEX_FILE))
     info = IndexInfo.read(values.index) if begun else None
     if argv[1:] or values.embeddings or values.faiss in KINDS:
-        known = {"level": info.level, "hop_seconds": info.hop_seconds} if info else {}
+        known = {"granularity": info.granularity, "hop_seconds": info.hop_seconds} if info else {}
         add(
             values.index,
             info,
@@ -119,18 +116,20 @@ def add(
 
         manifest = inputs.load_inputs(sounds)[0]
     if sounds or embeddings:
-        from audio_triplet.embeddings import saved_model
-        from audio_triplet.embeddings.embedding_set import EmbeddingSet
+        from audio_triplet.embeddings import saved_model, set_files
 
-        sets = [EmbeddingSet.load(path) for path in embeddings]
+        sets = [set_files.load_set(path) for path in embeddings]
         if sounds or model_path:
             model = saved_model.Model(_model_path(info, folder, model_path), config.precision)
     if model is None and info is None and sets:  # a new index of vectors that are there already
-        config = dataclasses.replace(config, level=sets[0].level, hop_seconds=sets[0].hop_seconds)
+        origin = sets[0].origin
+        config = dataclasses.replace(
+            config, granularity=origin.granularity, hop_seconds=origin.hop_seconds
+        )
     with index_writer.Writer(
         folder,
         **_owner(model, info, sets, folder),
-        level=config.level,
+        granularity=config.granularity,
         hop_seconds=config.hop_seconds,
         dtype=info.dtype if info else dtype,
         silence_energy=silence_energy,
@@ -138,7 +137,7 @@ def add(
         for embedding_set in sets:
             added = writer.add(embedding_set)
             logging.info("%s: %d vectors added", embedding_set.manifest.name, added)
-        if manifest is not None:
+        if manifest is not None and model is not None:
             _add_sound(writer, model, manifest, config, folder)
         if writer.silent:
             logging.info("%d silent vectors were left out", writer.silent)
@@ -158,58 +157,52 @@ def _owner(
         return {"model": info.model, "model_digest": info.model_digest, "dim": info.dim}
     if sets:
         return {
-            "model": sets[0].model,
-            "model_digest": sets[0].model_digest,
+            "model": sets[0].origin.model,
+            "model_digest": sets[0].origin.model_digest,
             "dim": sets[0].vectors.shape[1],
         }
     raise SearchError(f"{folder}: holds no index, and nothing is named to add")
 
 
 def _model_path(info: IndexInfo | None, folder: str, given: str | None) -> str:
-    if given:
-        return given
-    if info is None:
-        from audio_triplet.embeddings import saved_model
+    from audio_triplet.embeddings import model_files
 
-        return saved_model.released_model_path()
-    if not os.path.isdir(info.model):
-        raise UsageError(
-            f"{folder}: its model is no longer at {info.model}; say where: --model=SAVEDMODEL"
-        )
-    return info.model
+    if info is None:
+        return given or model_files.released_model_path()
+    return model_files.find_model(given, info.model, info.model_digest, folder)
 
 
 def _add_sound(
-    writer: Writer, model: Model | None, manifest: Manifest, config: EmbedConfig, folder: str
+    writer: Writer, model: Model, manifest: Manifest, config: EmbedConfig, folder: str
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
     from audio_triplet.commands.progress import Progress
     from audio_triplet.data.bad_files import BadFiles
-    from audio_triplet.embeddings import embed
-    from audio_triplet.embeddings.embedding_set import EmbeddingSet
-    from audio_triplet.embeddings.folder import readable
+    from audio_triplet.search import adding
 
-    rows = writer.missing(manifest)
-    if len(rows) < len(manifest):
-        logging.info("%d segments are in the index already", len(manifest) - len(rows))
-    bad_files = BadFiles()
+    bad_files, progress = BadFiles(), None
     listed = os.path.join(folder, "bad_files.csv")
+
+    def on_start(known: int, seconds: float) -> None:
+        nonlocal progress
+        if known:
+            logging.info("%d segments are in the index already", known)
+        if seconds:
+            progress = Progress(seconds)
+
     try:
-        wanted, seconds = readable(manifest, rows, bad_files)
-        if wanted is None:
-            return
-        progress, waiting = Progress(seconds), []
-        try:
-            for segment in embed.embed(model, wanted, config, bad_files, progress):
-                waiting.append(segment)
-                if len(waiting) == _SEGMENTS_AT_ONCE:
-                    writer.add(EmbeddingSet.of(wanted, waiting, model, config))
-                    waiting = []
-        finally:
-            progress.close()
-            if waiting:
-                writer.add(EmbeddingSet.of(wanted, waiting, model, config))
+        adding.add_files(
+            writer,
+            model,
+            manifest,
+            config,
+            bad_files,
+            on_start,
+            lambda seconds: progress(seconds) if progress else None,
+        )
     finally:
+        if progress is not None:
+            progress.close()
         if bad_files.entries:
             bad_files.write(listed)
             logging.warning("%d files could not be used, see %s", len(bad_files.entries), listed)
@@ -233,7 +226,9 @@ def describe(folder: str) -> str:
     found = index.Index(folder)
     info = found.info
     granularity = (
-        f"a patch every {info.hop_seconds:g} s" if info.level == "patch" else "one per segment"
+        f"a patch every {info.hop_seconds:g} s"
+        if info.granularity == "patch"
+        else "one per segment"
     )
     lines = [
         f"{folder}: {len(found):,} vectors of {found.segments:,} segments, {found.files:,} files, "

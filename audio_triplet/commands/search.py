@@ -13,18 +13,11 @@ direction.
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from audio_triplet.errors import UsageError
-
-if TYPE_CHECKING:
-    from audio_triplet.search.index import Index
-    from audio_triplet.search.query import Found
 
 
 def define_flags() -> None:
@@ -56,15 +49,15 @@ def main(argv: Sequence[str]) -> None:
     end = float("nan") if values.end is None else values.end
     if end <= start:
         raise UsageError(f"--end={end:g} is not after --start={start:g}")
-    found = search(
-        values.index,
-        [(path, start, end) for path in paths],
-        unlike=list(values["not"].value),
-        top=values.top,
+    from audio_triplet.search.sound_index import Query, SoundIndex
+
+    found = SoundIndex(values.index, values.model).ask(
+        [Query(path, start, end) for path in paths],
+        [Query(path) for path in values["not"].value],
+        values.top,
         exclude_own=values.exclude_own,
         per_recording=values.per_recording,
         exact=values.exact,
-        model_path=values.model,
     )
     if values.page:
         from audio_triplet.web import search_page
@@ -72,67 +65,3 @@ def main(argv: Sequence[str]) -> None:
         search_page.write_page(values.page, found)
         logging.info("page: %s", values.page)
     print(as_json(found) if values.json else as_table(found))
-
-
-def search(
-    folder: str,
-    queries: list[tuple[str, float, float]],
-    *,
-    unlike: list[str],
-    top: int,
-    exclude_own: bool,
-    per_recording: int,
-    exact: bool,
-    model_path: str | None,
-) -> Found:
-    """Embeds the queries and searches.
-
-    Args:
-      folder: The index.
-      queries: Path, start and end in seconds of each; an end may be NaN.
-      unlike: Paths of sounds that are not meant.
-      top: How many to find.
-      exclude_own: Whether to leave out the queries' own recordings.
-      per_recording: Most hits of one recording; 0: any number.
-      exact: Whether to pass over a FAISS index.
-      model_path: Where the index's model is, if not where it was.
-
-    Returns:
-      The answer.
-    """
-    from audio_triplet.search import index
-    from audio_triplet.search.query import Found, embed_query
-
-    opened = index.Index(folder)
-    from audio_triplet.embeddings import saved_model
-
-    model = saved_model.Model(_model_path(opened, model_path))
-    opened.check_model(model)
-    vector = index.combine(
-        [embed_query(model, opened.info, *query) for query in queries],
-        [embed_query(model, opened.info, path, 0.0, float("nan")) for path in unlike],
-    )
-    without: set[int] = set()
-    if exclude_own:
-        without.update(*(opened.recordings_of(path) for path, _, _ in queries))
-    begin = time.perf_counter()
-    hits = opened.search(vector, top, without=without, per_recording=per_recording, exact=exact)
-    return Found(
-        queries,
-        unlike,
-        hits,
-        folder,
-        opened.info,
-        len(opened),
-        exact or opened.info.faiss is None,
-        time.perf_counter() - begin,
-    )
-
-
-def _model_path(opened: Index, given: str | None) -> str:
-    path = given or opened.info.model
-    if not given and not os.path.isdir(path):
-        raise UsageError(
-            f"{opened.folder}: its model is not at {path}; say where it is: --model=SAVEDMODEL"
-        )
-    return path

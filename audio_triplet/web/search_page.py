@@ -5,8 +5,8 @@ import math
 import os
 
 from audio_triplet.provenance import command
-from audio_triplet.search.query import Found
 from audio_triplet.search.results import clock
+from audio_triplet.search.sound_index import Found
 from audio_triplet.web import formatting, pages
 from audio_triplet.web.clips import Clips, Excerpt, Quality
 from audio_triplet.web.formatting import number, text
@@ -86,7 +86,7 @@ def _lede(found: Found) -> str:
 
 
 def _verdict(rank: int, hit) -> str:
-    labels = f"{formatting.name(hit.labels.replace(';', ', '))} · " if hit.labels else ""
+    labels = f"{formatting.name(', '.join(hit.labels))} · " if hit.labels else ""
     return (
         f'<span class="rank">{rank}</span> <b>{number(hit.score)}</b> '
         f'<span class="soft">{labels}<span class="when">{clock(hit.start_seconds)} – '

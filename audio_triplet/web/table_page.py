@@ -53,7 +53,7 @@ def write_report(
       path: The HTML file.
       table: The content of table1.json. Rows and figures may be missing, or None.
       runs: Row → the rows of that run's metrics.csv (`training.read_metrics`).
-      log_mel: `SegmentEmbeddings` of the test side, the baseline's.
+      log_mel: `EmbeddingSet` of the test side, the baseline's.
       joint: The same segments' joint embedding.
       classes: Names of the labels.
       seed: Of samples, of ties between queries, and of the map.

@@ -101,7 +101,7 @@ def _index_result(out: str) -> dict:
         part = index_format.Part(out, told, info.dim)
         for segment in sorted(set(range(told.segments)) - set(told.dropped)):
             (own,) = part.ranges(np.array([segment]))
-            path = part.told(segment)["path"]
+            path = part.names(segment)["path"]
             mine = part.vectors[own].tobytes(), part.spans[own].tobytes()
             found[path] = "it is there twice" if path in found else mine
     return found

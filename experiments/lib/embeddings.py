@@ -47,10 +47,10 @@ def open_embeddings(corpus, name: str, seed: int, fold: str = ""):
       fold: Its test side, if several are tested on in turn.
 
     Returns:
-      `audio_triplet.embeddings.segments.SegmentEmbeddings`.
+      An `EmbeddingSet` with rows.
     """
     from audio_triplet import models
-    from audio_triplet.embeddings import segments
+    from audio_triplet.embeddings import representations
     from audio_triplet.training import checkpoints
 
     origin, called = made_of(corpus, name, seed), embedded_as(name, seed, fold)
@@ -58,7 +58,9 @@ def open_embeddings(corpus, name: str, seed: int, fold: str = ""):
 
     def representation():
         if name in FIXED:
-            return (segments.flat if name == BASELINE else segments.band_statistics), {}
+            return (
+                representations.flat if name == BASELINE else representations.band_statistics
+            ), {}
         if name == RANDOM:
             encoder = shared_flags.run_config("joint", corpus, seed).encoder
             return models.build(encoder, seed=seed), {}
@@ -83,32 +85,32 @@ def kept_embeddings(corpus, called: str, origin: dict, representation):
       corpus: An `experiments.data.Corpus`.
       called: Name of the run.
       origin: What they depend on: saved ones of another origin are not used.
-      representation: Returns what to embed by, see `audio_triplet.embeddings.segments`, and a dict of what
+      representation: Returns what to embed by, see `embeddings.representations`, and a dict of what
         is to be remembered of its making.
 
     Returns:
-      `audio_triplet.embeddings.segments.SegmentEmbeddings`, and the dict.
+      An `EmbeddingSet` with rows, and the dict.
 
     Raises:
       UsageError: They are not there, and --rescore wants nothing trained.
     """
-    from audio_triplet.embeddings import segments
+    from audio_triplet.embeddings import embed, set_files
 
     path = embeddings_path(called)
     told = tables.read_json(f"{path}.json") or {}
     remembered = told.pop("made", {})
     there = os.path.exists(path)
     if there and told == tables.as_read(origin):
-        return segments.SegmentEmbeddings.load(path, corpus.manifest), remembered
+        return set_files.load_for_corpus(path, corpus.manifest), remembered
     if flags.FLAGS.rescore:
         raise UsageError(
             f"{path}: {'is of other settings' if there else 'is not there'}; give the flags it was "
             "made with, or leave out --rescore to make it"
         )
     by, remembered = representation()
-    embeddings = segments.embed(corpus.everything, corpus.manifest, by)
+    embeddings = embed.embed_shards(corpus.everything, corpus.manifest, by)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    embeddings.save(path)
+    set_files.save_for_corpus(embeddings, path)
     tables.write_json(f"{path}.json", origin | ({"made": remembered} if remembered else {}))
     return embeddings, remembered
 

@@ -92,31 +92,13 @@ def embed_files(model, manifest, bad_files):
       bad_files: Where unreadable files are listed.
 
     Returns:
-      SegmentEmbeddings of the segments that could be read.
+      An `EmbeddingSet` of the segments that could be read.
     """
     import numpy as np
 
     from audio_triplet.data.manifest_csv import UNUSED
     from audio_triplet.embeddings import embed
-    from audio_triplet.embeddings.segments import SegmentEmbeddings
-    from audio_triplet.errors import CorpusError
 
     wanted = np.flatnonzero((manifest.frame["split"] != UNUSED).to_numpy())
-    found = []
     with tqdm(total=len(wanted), unit="segment", desc="embedding", disable=None) as bar:
-        for one in embed.embed(model, manifest.take(wanted), bad_files=bad_files):
-            found.append(one)
-            bar.update()
-    if not found:
-        raise CorpusError(f"{manifest.name}: not one segment could be read")
-    found.sort(key=lambda one: one.row)
-    row = wanted[[one.row for one in found]]
-    return SegmentEmbeddings(
-        manifest=manifest.take(row),
-        row=row,
-        patch=np.concatenate([one.vectors for one in found]),
-        patch_segment=np.repeat(
-            np.arange(len(found), dtype=np.int32), [len(one.vectors) for one in found]
-        ),
-        patch_energy=np.concatenate([one.energy for one in found]),
-    )
+        return embed.embed_manifest(model, manifest.take(wanted), None, bad_files, bar.update)

@@ -104,10 +104,10 @@ def draw_classes(table: dict, path: str) -> None:
 
 def test_side(corpus, called: str):
     """The embeddings of the test segments, as saved for a run."""
-    from audio_triplet.embeddings.segments import SegmentEmbeddings
+    from audio_triplet.embeddings import set_files
     from experiments.lib import protocol
 
-    everything = SegmentEmbeddings.load(embeddings_path(called), corpus.manifest)
+    everything = set_files.load_for_corpus(embeddings_path(called), corpus.manifest)
     return protocol.split_sides(everything, corpus.test_splits).test
 
 
@@ -118,4 +118,4 @@ def draw_map(corpus, path: str, fold: str, seed: int) -> None:
 
     side, classes = test_side(corpus, run_name("joint", seed, fold)), corpus.manifest.classes
     first = queries.first_class(side.manifest.label_matrix(classes))
-    map_figure.draw(side.segment, first, classes, path, seed)
+    map_figure.draw(side.segment_means, first, classes, path, seed)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.segments import SegmentEmbeddings
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.web import map, table_page, training_curves
 from audio_triplet.web import queries as queries_module
 from audio_triplet.web.queries import choose_queries
@@ -23,12 +23,12 @@ PER_CLASS = 6
 def embeddings(frame, vectors):
     """One patch a segment."""
     count = len(frame)
-    return SegmentEmbeddings(
+    return EmbeddingSet(
         manifest=Manifest(frame, "test"),
         row=np.arange(count),
-        patch=np.asarray(vectors, np.float32),
-        patch_segment=np.arange(count, dtype=np.int32),
-        patch_energy=np.ones(count, np.float32),
+        vectors=np.asarray(vectors, np.float32),
+        segment_index=np.arange(count, dtype=np.int32),
+        energy=np.ones(count, np.float32),
     )
 
 

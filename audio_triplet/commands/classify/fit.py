@@ -25,7 +25,7 @@ from audio_triplet.errors import UsageError
 if TYPE_CHECKING:
     from audio_triplet.classify.cross_validation import Checked
     from audio_triplet.data.manifest import Manifest
-    from audio_triplet.embeddings.segments import SegmentEmbeddings
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
 
 
 def define_flags() -> None:
@@ -106,10 +106,10 @@ def fit(
         )
     from audio_triplet.classify import classifier, cross_validation
     from audio_triplet.classify.examples import Examples
-    from audio_triplet.embeddings import saved_model, segments
+    from audio_triplet.embeddings import model_files, representations, saved_model
     from audio_triplet.provenance import provenance
 
-    model = saved_model.Model(model_path or saved_model.released_model_path())
+    model = saved_model.Model(model_path or model_files.released_model_path())
     embeddings = _embedded(model, manifest, output_dir)
     examples = Examples.of(embeddings)
     fitted = classifier.fit(examples, config)
@@ -119,7 +119,7 @@ def fit(
         curves["embedding"] = cross_validation.learning_curve(examples, config)
     if compare_log_mel:
         log_mel = _embedded(
-            lambda waveform: saved_model.embed_waveforms(segments.flat, waveform),
+            lambda waveform: saved_model.embed_waveforms(representations.flat, waveform),
             manifest,
             output_dir,
         )
@@ -185,14 +185,17 @@ def few_of(manifest: Manifest, per_class: int, seed: int) -> Manifest:
     return manifest.take(drawn.segments)
 
 
-def _embedded(model: Any, manifest: Manifest, output_dir: str) -> SegmentEmbeddings:
+def _embedded(model: Any, manifest: Manifest, output_dir: str) -> EmbeddingSet:
     """Embeds a manifest; bad files go to bad_files.csv."""
+    from tqdm import tqdm
+
     from audio_triplet.data.bad_files import BadFiles
-    from experiments.lib import scored_corpus
+    from audio_triplet.embeddings import embed
 
     bad_files = BadFiles()
     try:
-        return scored_corpus.embed_files(model, manifest, bad_files)
+        with tqdm(total=len(manifest), unit="segment", desc="embedding", disable=None) as bar:
+            return embed.embed_manifest(model, manifest, None, bad_files, bar.update)
     finally:
         write_bad_files(bad_files, output_dir)
 

@@ -85,7 +85,7 @@ def predict(
         for segment, scores in scored(fitted, model, manifest, config, bad_files):
             source = manifest.frame["path"].iloc[segment.row]
             starts, ends = segment.start_seconds, segment.end_seconds
-            if config.level == "segment":
+            if config.granularity == "segment":
                 scores = scores.mean(axis=0, keepdims=True)
                 starts, ends = starts[:1], starts[:1] + segment.seconds
             for start, end, values in zip(starts, ends, scores, strict=True):

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from audio_triplet.config import EmbedConfig
-from audio_triplet.errors import ClassifierError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,16 +40,13 @@ def load_classifier(classifier_dir: str, model_path: str | None) -> tuple[SoundC
       ExportError: The model is not there.
     """
     from audio_triplet.classify import classifier
-    from audio_triplet.embeddings import saved_model
+    from audio_triplet.embeddings import model_files, saved_model
 
     fitted = classifier.SoundClassifier.load(classifier_dir)
-    model_path = model_path or fitted.told.get("model", "")
-    if not os.path.exists(model_path):
-        raise ClassifierError(
-            f"{model_path}: the model of the classifier is not there any more; say where it is by "
-            "--model"
-        )
-    model = saved_model.Model(model_path)
+    recorded = fitted.metadata.get("model", "")
+    model = saved_model.Model(
+        model_files.find_model(model_path, recorded, fitted.model_digest, classifier_dir)
+    )
     fitted.check_model(model)
     return fitted, model
 
@@ -78,10 +74,10 @@ def scored(
 
     from audio_triplet.embeddings import embed
 
-    of_patches = dataclasses.replace(config, level="patch")
+    of_patches = dataclasses.replace(config, granularity="patch")
     paths, following = manifest.frame["path"].tolist(), 0
     waiting: dict[int, tuple[Embedded, np.ndarray]] = {}
-    found = embed.embed(model, manifest, of_patches, bad_files)
+    found = embed.embed_files(model, manifest, of_patches, bad_files)
     for segment in tqdm(found, total=len(manifest), unit="sound", desc="classifying", disable=None):
         waiting[segment.row] = segment, fitted.classifier.predict_patches(segment.vectors)
         while following in waiting or (

@@ -104,7 +104,7 @@ def suggest(
 
     fitted, model = load_classifier(classifier_dir, model_path)
     bad_files = BadFiles()
-    known = {tuple(key) for key in fitted.told.get("fitted_on", ())}
+    known = {tuple(key) for key in fitted.metadata.get("fitted_on", ())}
     is_new = np.array([segment_key(row) not in known for row in manifest.frame.itertuples()])
     if not ignore_labels:
         is_new &= ~manifest.label_matrix(fitted.classes).any(axis=1)
