@@ -1,9 +1,9 @@
 """Benchmarks: how quickly each stage works, beside its peers; what scales; what survives damage.
 
-    python -m benchmarks.run --corpus=esc50:DIR --output_dir=results      # every stage
-    python -m benchmarks.STAGE                                            # one
-    python -m benchmarks.scaling --corpus=esc50:DIR --output_dir=results  # towards two million clips
-    python -m benchmarks.faults --output_dir=results                      # kills, disks, damaged files
+    python -m benchmarks.run --corpus=esc50:DIR --output_dir=results       # every stage
+    python -m benchmarks.STAGE                                             # one
+    python -m benchmarks.scaling --corpus=esc50:DIR --output_dir=results   # two million clips
+    python -m benchmarks.faults --output_dir=results                       # what survives damage
 
 A stage is a module with a function `measure`, from sound to search: `start_up`, `front_end`,
 `resamplers`, `decode`, `feeding`, `mining`, `training_step` (with `torch_twin`, the same network in

@@ -74,7 +74,7 @@ def environment(wheel, tmp_path_factory) -> pathlib.Path:
     options = ["--no-deps", "--no-index", "--no-compile", wheel]
     subprocess.run([*pip, "--python", python, "install", *options], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
-    # A path in a .pth file is searched, but .pth files in it (as of editable installs) are not read.
+    # What a .pth file names is searched, but .pth files there (of editable installs) are not read.
     others = [path for path in sys.path if path.endswith("site-packages")]
     (packages / "others.pth").write_text("\n".join(others))
     return folder
@@ -100,6 +100,7 @@ def test_every_verb_runs_outside_the_clone(environment, tmp_path):
         for number in range(3):
             path = tmp_path / "sound" / label / f"{number}.wav"
             soundfile.write(path, tone(1.2, hertz * (1 + number / 20), number), RATE)
+    soundfile.write(tmp_path / "new.wav", tone(1.2, 800), RATE)
     commands = [
         ["embed", "sound", "--output_dir=embedded"],
         ["index", "sound", "--index=index"],
@@ -107,8 +108,8 @@ def test_every_verb_runs_outside_the_clone(environment, tmp_path):
         ["classify", "fit", "sound", "--output_dir=mine", "--folds=3"],
         ["classify", "predict", "sound", "--classifier=mine/classifier", "--output_dir=mine"],
         [
-            *("classify", "suggest", "sound", "--classifier=mine/classifier"),
-            *("--output_dir=mine", "--ignore_labels", "--count=1"),
+            *("classify", "suggest", "new.wav", "--classifier=mine/classifier"),
+            *("--output_dir=mine", "--count=1"),
         ],
         ["deploy", "--corpus=folders:sound", "--output_dir=deploy", "--sounds=4", "--repeats=1"],
     ]

@@ -4,13 +4,16 @@ import dataclasses
 import re
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
 
 from audio_triplet.config import RENAMED
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 # Flags defined here on behalf of a script are the script's: its --help lists them.
 flags.disclaim_key_flags()

@@ -287,7 +287,10 @@ def _with_times(
     timed = [result | {"milliseconds": 1000 * seconds[result["file"]]} for result in results]
     converted = {result["file"] for result in results}
     for name in [name for name in seconds if name not in converted]:
-        own = {"file": name, "input": name.split(", ")[1].replace("encoder", "log mel")}
+        own: dict[str, Any] = {
+            "file": name,
+            "input": name.split(", ")[1].replace("encoder", "log mel"),
+        }
         if name.endswith("waveform"):
             own["bytes"] = _folder_bytes(model_path)
         timed.append(own | {"milliseconds": 1000 * seconds[name]})

@@ -101,9 +101,10 @@ def embed(
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.embeddings import folder
 
-    bad_files, progress = BadFiles(), None
+    bad_files = BadFiles()
+    progress: Progress | None = None
 
-    def begin(summary: Summary, seconds: float) -> None:
+    def on_start(summary: Summary, seconds: float) -> None:
         nonlocal progress
         if summary.finished:
             logging.info("%d files are finished already", summary.finished)
@@ -121,8 +122,8 @@ def embed(
             form=form,
             overwrite=overwrite,
             bad_files=bad_files,
-            on_start=begin,
-            on_progress=lambda seconds: progress(seconds),
+            on_start=on_start,
+            on_progress=lambda seconds: progress(seconds) if progress else None,
         )
     finally:
         if progress is not None:

@@ -121,14 +121,14 @@ def add(
         sets = [set_files.load_set(path) for path in embeddings]
         if sounds or model_path:
             model = saved_model.Model(_model_path(info, folder, model_path), config.precision)
-    if model is None and info is None and sets:  # a new index of vectors that are there already
-        origin = sets[0].origin
+    origin = sets[0].origin if sets else None
+    if model is None and info is None and origin:  # a new index of vectors that are there already
         config = dataclasses.replace(
             config, granularity=origin.granularity, hop_seconds=origin.hop_seconds
         )
     with index_writer.Writer(
         folder,
-        **_owner(model, info, sets, folder),
+        **_owner(model, info, sets[0] if sets else None, folder),
         granularity=config.granularity,
         hop_seconds=config.hop_seconds,
         dtype=info.dtype if info else dtype,
@@ -148,19 +148,16 @@ def add(
 
 
 def _owner(
-    model: Model | None, info: IndexInfo | None, sets: Sequence[EmbeddingSet], folder: str
+    model: Model | None, info: IndexInfo | None, vectors: EmbeddingSet | None, folder: str
 ) -> dict:
     """The model that an index belongs to: the one given, the index's own, or the vectors'."""
     if model is not None:
         return {"model": model.path, "model_digest": model.digest, "dim": model.embedding_size}
     if info is not None:
         return {"model": info.model, "model_digest": info.model_digest, "dim": info.dim}
-    if sets:
-        return {
-            "model": sets[0].origin.model,
-            "model_digest": sets[0].origin.model_digest,
-            "dim": sets[0].vectors.shape[1],
-        }
+    if vectors is not None and vectors.origin is not None:
+        origin, dim = vectors.origin, vectors.vectors.shape[1]
+        return {"model": origin.model, "model_digest": origin.model_digest, "dim": dim}
     raise SearchError(f"{folder}: holds no index, and nothing is named to add")
 
 
