@@ -107,6 +107,7 @@ def test_figures(value, told):
     assert harness.figure(value) == told
 
 
+@pytest.mark.slow
 def test_a_child_has_its_own_cores_and_memory(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
     kept = np.ones(40_000_000)  # 320 MB of this process are not the child's

@@ -55,6 +55,7 @@ def test_warming_up_is_left_out():
     assert soak.broken(summary(memory=lambda minute: 400 + 10 * min(minute, 30))) == []
 
 
+@pytest.mark.slow
 def test_it_runs(tmp_path):
     """Seconds of both, as a person would start them."""
     command = [

@@ -33,6 +33,7 @@ def read_csv(path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
+@pytest.mark.slow
 def test_fit_says_and_writes_what_it_is_worth(fitted, small_model):
     out, told = fitted
     scores = json.loads((out / "scores.json").read_text())
@@ -143,6 +144,7 @@ def test_suggestions_leave_out_what_has_a_label(fitted, tone_folder, tmp_path):
         suggest.suggest(manifest, str(fitted[0] / "classifier"), str(tmp_path), 5)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_together_is_said(fitted, tone_folder, tmp_path):
     unlabelled, _ = inputs.load_inputs([f"{tone_folder}/low"])
     with pytest.raises(UsageError, match="no sound has a label"):

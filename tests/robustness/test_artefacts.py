@@ -50,6 +50,7 @@ def checkpoints(folder):
     return sorted(name for name in os.listdir(folder / "checkpoints") if name.endswith(".index"))
 
 
+@pytest.mark.slow
 def test_a_lost_list_of_checkpoints_is_made_again(prepared, finished, tmp_path):
     """TensorFlow's own list gone, a run would have begun again beside good checkpoints."""
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
@@ -59,6 +60,7 @@ def test_a_lost_list_of_checkpoints_is_made_again(prepared, finished, tmp_path):
     np.testing.assert_array_equal(np.float32(losses(rows)[:6]), np.float32(losses(finished[2])))
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_among_checkpoints_is_put_right(prepared, finished, tmp_path):
     """Killed before the list named a whole checkpoint, or in the middle of writing one."""
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
@@ -75,6 +77,7 @@ def test_what_a_kill_left_among_checkpoints_is_put_right(prepared, finished, tmp
     assert len(os.listdir(folder)) == 5
 
 
+@pytest.mark.slow
 def test_lost_checkpoints_are_told(prepared, finished, tmp_path, caplog):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "checkpoints")
@@ -142,6 +145,7 @@ def test_damaged_models_are_refused(finished, tmp_path):
     assert saved_model.Model(str(damaged)).config == {}
 
 
+@pytest.mark.slow
 def test_damaged_embeddings_are_refused_or_the_same(prepared, tmp_path):
     source = shard_source.ShardChunks(prepared)
     made = embed_shards(source, source.manifest, flat)

@@ -29,6 +29,7 @@ def test_ogg_checksums_are_what_libsndfile_expects(made):
     assert mutants.with_ogg_checksums(bytes(zeroed)) == whole
 
 
+@pytest.mark.slow
 def test_mutants_are_read_or_refused_in_bounds(tmp_path):
     """In children with little memory, as a decoder may crash or ask for gigabytes."""
     bench = Bench(str(tmp_path), [])
@@ -74,6 +75,7 @@ with open(values["output"], "a") as output:
     assert "ends by -6" in trials[2].problems[0] and "hangs" in trials[4].problems[0]
 
 
+@pytest.mark.slow
 def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
     from audio_triplet import distribution
     from audio_triplet.corpora.registry import load_corpus

@@ -1,5 +1,6 @@
 """The same seed gives the same numbers; what may differ, and by how much."""
 
+import pytest
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ def weights(trainer):
     return [variable.numpy() for variable in trainer.encoder.variables]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(prepared, tmp_path):
     one, rows = run(config_of(6), prepared, tmp_path / "one")
     other, again = run(config_of(6), prepared, tmp_path / "other")
@@ -21,6 +23,7 @@ def test_the_same_seed_gives_the_same_bits(prepared, tmp_path):
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(prepared, tmp_path):
     _, rows = run(config_of(3), prepared, tmp_path / "one")
     _, others = run(config_of(3, seed=1), prepared, tmp_path / "other")
@@ -37,6 +40,7 @@ print("LOSSES", json.dumps(t.losses(t.run(t.config_of(6), {prepared!r}, sys.argv
 """
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_rounding_only(prepared, tmp_path):
     """Sums are split otherwise: 1 part in 10,000 after 6 steps, measured at 1e-6."""
     code = THREADS.format(prepared=prepared)
