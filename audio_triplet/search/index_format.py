@@ -268,7 +268,7 @@ def other_model(folder: str, info: IndexInfo, name: str, digest: str) -> str:
 @contextlib.contextmanager
 def synced(path: str, mode: str) -> Iterator[IO]:
     """A file that is on the disk when it is closed."""
-    with open(path, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
+    with open(path, mode, encoding=None if "b" in mode else "utf-8") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
