@@ -133,7 +133,8 @@ def _blocks(
     """Embeds the first `count` patches of every sound, as many at once as memory allows.
 
     Yields:
-      For some sounds at a time: their patches' embeddings one part after another, float32[some, patches, dim].
+      For some sounds at a time: their patches' embeddings, part by part,
+      float32[some, patches, dim].
     """
     config = features.DEFAULT
     across = min(count, _PATCHES_AT_ONCE)

@@ -57,7 +57,7 @@ def weighted_average_precision(
     """
     order = np.argsort(-scores, kind="stable")
     ordered = -scores[order]
-    last = np.searchsorted(ordered, ordered, side="right") - 1  # of each one's tie
+    last = np.searchsorted(ordered, ordered, side="right") - 1  # of each score's tie
     weights = weights[:, order].astype(np.float64)
     gains = weights * targets[order]
     hits, total = np.cumsum(gains, axis=1)[:, last], np.cumsum(weights, axis=1)[:, last]

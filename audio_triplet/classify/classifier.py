@@ -68,14 +68,14 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
         criterion="loss",
         loss="softmax" if single else "sigmoid",
     )
-    # The probe makes a softmax of whatever has one class a segment.
+    # The probe makes a softmax of whatever has one class per segment.
     if not config.hidden_units and single == (examples.labels.sum(axis=1) == 1).all():
         return _fit_linear(examples, settings, choose)
     fitted = classification.fit_classifier(
         examples.vectors,
         examples.segment_index,
         examples.labels,
-        examples.groups,
+        examples.groups.tolist(),
         settings,
         WEIGHT_DECAYS if choose else (),
     )

@@ -116,7 +116,9 @@ def _checked(
     )
 
 
-def assign_folds(labels: np.ndarray, groups: Sequence, folds: int, seed: int) -> np.ndarray:
+def assign_folds(
+    labels: np.ndarray, groups: Sequence | np.ndarray, folds: int, seed: int
+) -> np.ndarray:
     """Divides recordings into folds so that every class is in as many of them as can be.
 
     Classes take turns, the rarest first; each of its recordings goes where the class, and then
@@ -198,5 +200,7 @@ def learning_curve(
 def _draw(examples: Examples, per_class: int, seed: int) -> Examples:
     """A few examples of each class."""
     keep = np.zeros(len(examples), bool)
-    keep[few_labels.draw(examples.labels, examples.groups, per_class, seed).segments] = True
+    keep[few_labels.draw(examples.labels, examples.groups.tolist(), per_class, seed).segments] = (
+        True
+    )
     return examples.select(keep)

@@ -35,7 +35,7 @@ class Examples:
           classes: Names of the labels, in order; all that occur if None.
 
         Raises:
-          ClassifierError: Fewer than two classes: there is nothing to tell apart.
+          ClassifierError: Fewer than two classes: there is nothing to distinguish.
         """
         labelled = (embeddings.manifest.frame["labels"] != "").to_numpy()
         if not labelled.any():
@@ -48,7 +48,7 @@ class Examples:
         if len(classes) < 2:
             raise ClassifierError(
                 f"{embeddings.manifest.name}: {classes[0]!r} is the only class; label other sounds "
-                "too, as `other` for instance, so that there is something to tell it from"
+                "too, as `other` for instance, so that there is something to distinguish it from"
             )
         return cls(chosen, chosen.manifest.label_matrix(classes), classes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -36,7 +36,8 @@ def suggest(scores: np.ndarray, groups: Sequence, count: int) -> np.ndarray:
     """
     order = np.argsort(margins(scores), kind="stable")
     # How many segments of the same recording are less sure.
-    before, seen = np.zeros(len(order), int), {}
+    before = np.zeros(len(order), int)
+    seen: dict[Hashable, int] = {}
     for rank, segment in enumerate(order):
         before[rank] = seen.get(groups[segment], 0)
         seen[groups[segment]] = before[rank] + 1

@@ -1,12 +1,12 @@
 """Sound to vectors: a trained encoder as a file, embeddings by it, and embeddings in files.
 
-In: sound (files, arrays, prepared shards) and an encoder. Out: an `EmbeddingSet`, the one container
-of vectors with the segments that they are of, which search, classify and the tables work on.
+In: sound (files, arrays, prepared shards) and an encoder. Out: an `EmbeddingSet`, the
+container of vectors with the segments that they are of; search, classify and the tables work on it.
 
 In reading order:
 
     saved_model.py       an encoder as a SavedModel: waveform in, embeddings out; `Model` loads one
-    model_files.py       where models lie, and what tells one from another
+    model_files.py       where models lie, and their digests
     patch_cutting.py     sound, block by block, cut into patches
     decoding.py          many files decoded and cut in threads
     embed.py             `embed_files`, `embed_stream`, `embed_shards`: patches to vectors

@@ -58,7 +58,7 @@ class Decoder:
     """Decodes the segments of a manifest in threads.
 
     Iterating gives `Patches`, and for each segment an `End` or a `Failure`; those of one segment
-    come in order, those of different ones in turn.
+    come in order, those of different segments may alternate.
     """
 
     def __init__(self, manifest: Manifest, config: EmbedConfig, by_mel: bool):

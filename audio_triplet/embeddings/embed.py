@@ -117,18 +117,20 @@ def embed_manifest(
     config: EmbedConfig | None = None,
     bad_files: BadFiles | None = None,
     on_segment: Callable[[], object] = lambda: None,
+    origin: Origin | None = None,
 ) -> EmbeddingSet:
     """Embeds a manifest as one set, in the manifest's order.
 
     Args:
-      model: As for `embed_files`; one without path and digest leaves `origin` empty.
+      model: As for `embed_files`.
       manifest: The segments.
       config: As for `embed_files`.
       bad_files: As for `embed_files`.
       on_segment: Called for each segment that is finished.
+      origin: As for `EmbeddingSet.of`.
 
     Returns:
-      The embeddings of the segments that could be read.
+      The embeddings of the segments that could be read, with rows and times.
 
     Raises:
       CorpusError: Not one could be read.
@@ -140,7 +142,6 @@ def embed_manifest(
         on_segment()
     if not found:
         raise CorpusError(f"{manifest.name}: not one segment could be read")
-    origin = Origin.of(model, config) if hasattr(model, "digest") else None
     return EmbeddingSet.of(manifest, found, origin)
 
 
@@ -163,17 +164,17 @@ def embed_stream(
     """
     config = config or EmbedConfig()
     batches, by_mel = _batches(model, config.batch_size)
-    segment, decoded = _Segment(), 0
+    segment = _Segment()
     for patches, energies, decoded in cut_patches(blocks, config.hop_samples, by_mel):
+        segment.seconds = decoded / RATE
         if len(patches):
             segment.energies.append(energies)
             for _, vectors in batches.add(0, patches):
                 segment.take(vectors)
     for _, vectors in batches.rest():
         segment.take(vectors)
-    if not decoded:
+    if not segment.seconds:
         return None
-    segment.seconds = decoded / RATE
     return segment.embedded(0, start_seconds, config)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from audio_triplet.config import EmbedConfig, FrontEndConfig
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.errors import ArchiveError
 
 if TYPE_CHECKING:
     from audio_triplet.embeddings.embed import Embedded
@@ -44,6 +45,15 @@ class Origin:
         return cls(
             os.path.abspath(model.path), model.digest, config.granularity, config.hop_seconds
         )
+
+
+class Sources(NamedTuple):
+    """Where the vectors of a set are from, as files and indices keep it; see `EmbeddingSet`."""
+
+    start_seconds: np.ndarray
+    end_seconds: np.ndarray
+    stamp: np.ndarray
+    origin: Origin
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,6 +117,24 @@ class EmbeddingSet:
         """Number of vectors."""
         return len(self.vectors)
 
+    def sources(self) -> Sources:
+        """Times, stamps and origin, which a set must have to be kept in a file or an index.
+
+        Raises:
+          ArchiveError: The set lacks them.
+        """
+        if (
+            self.start_seconds is None
+            or self.end_seconds is None
+            or self.stamp is None
+            or self.origin is None
+        ):
+            raise ArchiveError(
+                f"{self.manifest.name}: these embeddings do not say where they are from; embed the "
+                "files with a model"
+            )
+        return Sources(self.start_seconds, self.end_seconds, self.stamp, self.origin)
+
     @property
     def recording_ids(self) -> np.ndarray:
         """str[segments], the recording of each segment."""
@@ -118,9 +146,8 @@ class EmbeddingSet:
 
         A patch's centre may lie past the end of a file that is shorter than half a patch.
         """
-        if self.origin.granularity == "patch":
-            return self.start_seconds + PATCH_SECONDS / 2
-        return (self.start_seconds + self.end_seconds) / 2
+        start, end, _, origin = self.sources()
+        return start + PATCH_SECONDS / 2 if origin.granularity == "patch" else (start + end) / 2
 
     @property
     def segment_means(self) -> np.ndarray:

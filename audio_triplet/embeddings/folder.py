@@ -62,8 +62,8 @@ def output_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
 
     Returns:
       For each its name and `.npz`. No name leaves the folder; where two would meet (also on file
-      systems that do not tell capitals apart), or one would be too long, a hash of the path is
-      added.
+      systems that take upper and lower case for the same), or one would be too long, a hash of the
+      path is added.
     """
     safe = []
     for name in names:
@@ -241,7 +241,7 @@ def _finished_in(earlier: EmbeddingSet | None) -> set[str]:
     if earlier is None:
         return set()
     finished = set()
-    for path, stamp in zip(earlier.manifest.frame["path"], earlier.stamp, strict=True):
+    for path, stamp in zip(earlier.manifest.frame["path"], earlier.sources().stamp, strict=True):
         try:
             if tuple(stamp) == stamp_of(path):
                 finished.add(path)

@@ -1,4 +1,4 @@
-"""Where models lie, and what tells one from another.
+"""Where models lie, and the digest by which one is known.
 
 No TensorFlow here: commands ask before they import it.
 """
@@ -66,7 +66,7 @@ def find_model(given: str | None, recorded: str, digest: str, owner: str) -> str
     except (ExportError, OSError):
         pass
     raise ExportError(
-        f"{owner}: its model is not there any more ({recorded}); say where it is: --model=SAVEDMODEL"
+        f"{owner}: its model is not there any more ({recorded}); say where it is (--model)"
     )
 
 

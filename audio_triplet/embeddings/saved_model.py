@@ -184,8 +184,8 @@ class Model:
             raise ExportError(f"{config_path}: is damaged ({error}); export it again") from error
         if expected is not None and expected != self.digest:
             raise ExportError(
-                f"{path}: is damaged, or not what was exported: its files do not have the digest in "
-                f"{CONFIG_FILE}; copy it again"
+                f"{path}: is damaged, or not what was exported: its files do not have the digest "
+                f"in {CONFIG_FILE}; copy it again"
             )
         try:
             self._loaded = tf.saved_model.load(path)

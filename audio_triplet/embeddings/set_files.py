@@ -56,7 +56,8 @@ def save_set(embeddings: EmbeddingSet, path: str) -> None:
       path: The file.
 
     Raises:
-      ArchiveError: Parquet is asked for, and pyarrow is not installed.
+      ArchiveError: The set lacks times, stamps or origin; or Parquet is asked for, and pyarrow is
+        not installed.
     """
     part = columns_of(embeddings)
     if path.endswith(".parquet"):
@@ -100,21 +101,26 @@ def join(sets: Sequence[EmbeddingSet]) -> EmbeddingSet:
 
 
 def columns_of(embeddings: EmbeddingSet) -> Part:
-    """What a file of the set holds."""
+    """What a file of the set holds.
+
+    Raises:
+      ArchiveError: The set lacks times, stamps or origin.
+    """
     frame = embeddings.manifest.frame
+    start_seconds, end_seconds, stamp, origin = embeddings.sources()
     columns = {
         "embeddings": embeddings.vectors,
         "timestamps": embeddings.timestamps,
-        "start_seconds": embeddings.start_seconds,
-        "end_seconds": embeddings.end_seconds,
+        "start_seconds": start_seconds,
+        "end_seconds": end_seconds,
         "energy": embeddings.energy,
         "segment": embeddings.segment_index,
-        "stamp": embeddings.stamp,
+        "stamp": stamp,
         "segment_start_seconds": frame["start_seconds"].to_numpy(),
         "segment_end_seconds": frame["end_seconds"].to_numpy(),
         **{name: np.array(list(frame[name]), np.str_) for name in _NAMES},
     }
-    return columns, embeddings.origin
+    return columns, origin
 
 
 def set_of(parts: Sequence[Part], names: Sequence[str]) -> EmbeddingSet:
@@ -276,7 +282,12 @@ def save_for_corpus(embeddings: EmbeddingSet, path: str) -> None:
     Args:
       embeddings: A set with rows, such as `embed_shards` makes.
       path: The .npz.
+
+    Raises:
+      CorpusError: The set has no rows.
     """
+    if embeddings.row is None:
+        raise CorpusError(f"{embeddings.manifest.name}: embeddings without rows of a corpus")
     storage.save_arrays(
         path,
         {

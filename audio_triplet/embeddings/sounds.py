@@ -89,7 +89,7 @@ def _checked_rate(sample_rate: float | None) -> int:
     if not (_RATES[0] <= rate <= _RATES[1]) or rate != round(rate):
         raise AudioError(
             ARRAY_NAME,
-            f"sample_rate={sample_rate!r} cannot be one",
+            f"sample_rate={sample_rate!r} is no sample rate",
             f"give a whole number of samples per second, {_RATES[0]:,} to {_RATES[1]:,}",
         )
     return round(rate)

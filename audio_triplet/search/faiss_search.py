@@ -18,7 +18,7 @@ from absl import logging
 
 from audio_triplet.errors import SearchError
 from audio_triplet.search.exact import Neighbour
-from audio_triplet.search.index_format import FaissInfo, IndexInfo, Part
+from audio_triplet.search.index_format import FaissInfo, Part
 
 if TYPE_CHECKING:
     from audio_triplet.search.index import Index
@@ -49,27 +49,27 @@ def import_faiss():
 class FaissSearcher:
     """An opened FAISS index of some of an index's parts."""
 
-    def __init__(self, folder: str, info: IndexInfo, parts: Sequence[Part]):
+    def __init__(self, folder: str, info: FaissInfo, parts: Sequence[Part]):
         """Opens it, memory-mapped.
 
         Args:
           folder: The index.
-          info: Its index.json, which lists a FAISS index.
-          parts: All its parts.
+          info: The FAISS index as index.json lists it.
+          parts: All parts of the index.
 
         Raises:
           SearchError: faiss is not installed, or its file is damaged.
         """
         faiss = import_faiss()
-        path = os.path.join(folder, info.faiss.file)
+        path = os.path.join(folder, info.file)
         try:
             self._searcher = faiss.read_index(path, faiss.IO_FLAG_MMAP)
         except RuntimeError as error:
             raise SearchError(f"{path}: cannot be read; build the index again") from error
-        _set_effort(self._searcher, info.faiss.effort)
+        _set_effort(self._searcher, info.effort)
         self._parts = parts
         numbers = {part.info.name: number for number, part in enumerate(parts)}
-        self._covered = [numbers[name] for name in info.faiss.parts]
+        self._covered = [numbers[name] for name in info.parts]
         # Numbers of the parts that it does not cover.
         self.uncovered = [number for number in range(len(parts)) if number not in self._covered]
 

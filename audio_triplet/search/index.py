@@ -12,6 +12,7 @@ No TensorFlow here: inspecting an index starts at once.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -151,7 +152,9 @@ class Index:
         without = np.fromiter(without, np.int64)
         searches = [self._exactly]
         if self.info.faiss and not exact:
-            searches.insert(0, self._by_faiss)
+            if self._faiss is None:
+                self._faiss = FaissSearcher(self.folder, self.info.faiss, self._parts)
+            searches.insert(0, functools.partial(self._by_faiss, self._faiss))
         hits: list[Hit] = []
         for search in searches:
             for found in search(query, top, without):
@@ -187,16 +190,14 @@ class Index:
         return exact_search.nearest(self._parts, every, query, top, without, self._threads)
 
     def _by_faiss(
-        self, query: np.ndarray, top: int, without: np.ndarray
+        self, searcher: FaissSearcher, query: np.ndarray, top: int, without: np.ndarray
     ) -> Iterator[list[Neighbour]]:
         """Ever longer lists, best first; what FAISS does not cover is searched exactly."""
-        if self._faiss is None:
-            self._faiss = FaissSearcher(self.folder, self.info, self._parts)
         uncovered = exact_search.nearest(
-            self._parts, self._faiss.uncovered, query, top, without, self._threads
+            self._parts, searcher.uncovered, query, top, without, self._threads
         )
         rest = next(uncovered, [])
-        for found in self._faiss.nearest(query, top, without):
+        for found in searcher.nearest(query, top, without):
             yield sorted([*found, *rest], key=lambda near: (-near.score, near.part, near.vector))
 
     def nearest_exactly(self, queries: np.ndarray, top: int) -> np.ndarray:

@@ -35,7 +35,7 @@ SMALL_PART_VECTORS = 1 << 18
 
 
 class Writer:
-    """Adds to an index, or begins one. One process at a time: for a second it is locked.
+    """Adds to an index, or begins one. One process at a time: to others it is locked.
 
     Attributes:
       folder: The index.
@@ -168,8 +168,9 @@ class Writer:
 
         Raises:
           SearchError: It is of another model or granularity, or holds vectors not of unit norm.
+          ArchiveError: It lacks times, stamps or origin.
         """
-        name, origin = embeddings.manifest.name, embeddings.origin
+        name, (_, _, stamp, origin) = embeddings.manifest.name, embeddings.sources()
         self._check(
             name,
             origin.model_digest,
@@ -181,7 +182,7 @@ class Writer:
         if not np.allclose(norms, 1, atol=1e-2):
             raise SearchError(f"{name}: holds vectors that are not of unit norm; embed it again")
         keys = [segment_key(*place) for place in _places(embeddings.manifest)]
-        stamps = list(map(tuple, embeddings.stamp.tolist()))
+        stamps = list(map(tuple, stamp.tolist()))
         new = np.array(
             [self._known.get(key) != stamp for key, stamp in zip(keys, stamps, strict=True)]
         )
@@ -232,7 +233,7 @@ class Writer:
 
     def _read_known(self) -> dict[int, tuple[int, int]]:
         """Segment key → stamp of its file, of all that counts."""
-        known = {}
+        known: dict[int, tuple[int, int]] = {}
         for info in self.info.parts:
             rows = np.delete(self._segments(info), list(info.dropped))
             stamps = zip(rows["size"].tolist(), rows["mtime_ns"].tolist(), strict=True)
@@ -288,7 +289,7 @@ class Writer:
           SearchError: faiss is not installed, there is nothing to build it of, or `recall` is
             beyond it.
         """
-        faiss_search.import_faiss()  # before what follows takes the earlier one away
+        faiss_search.import_faiss()  # without it the earlier FAISS index stays
         if kind not in KINDS:
             raise SearchError(f"faiss={kind!r} is none of {', '.join(KINDS)}")
         self.commit()

@@ -36,6 +36,7 @@ def write_selected(folder: str, info: IndexInfo, chosen: Sequence[Selection]) ->
     """
     tables, spans, vectors, lines, first = [], [], [], [], 0
     for embeddings, segments, audible in chosen:
+        sources = embeddings.sources()
         # In the order of the segments, as `first` and `count` say.
         order = np.flatnonzero(audible)
         order = order[np.argsort(embeddings.segment_index[order], kind="stable")]
@@ -44,8 +45,8 @@ def write_selected(folder: str, info: IndexInfo, chosen: Sequence[Selection]) ->
         first += len(order)
         vectors.append(embeddings.vectors[order].astype(info.dtype))
         span = np.empty(len(order), SPAN)
-        span["start"] = embeddings.start_seconds[order]
-        span["end"] = embeddings.end_seconds[order]
+        span["start"] = sources.start_seconds[order]
+        span["end"] = sources.end_seconds[order]
         spans.append(span)
         lines += _lines(embeddings, segments)
     table = np.concatenate(tables)
@@ -54,7 +55,7 @@ def write_selected(folder: str, info: IndexInfo, chosen: Sequence[Selection]) ->
 
 
 def write_merged(folder: str, info: IndexInfo, parts: Sequence[Part]) -> PartInfo:
-    """Writes what counts of several parts as one.
+    """Writes several parts as one, without the segments that were dropped.
 
     Args:
       folder: The index.
@@ -137,7 +138,7 @@ def _segment_rows(
         )
     ]
     rows["recording"] = [key_of(name) for name in frame["recording_id"]]
-    rows["size"], rows["mtime_ns"] = embeddings.stamp[chosen].T
+    rows["size"], rows["mtime_ns"] = embeddings.sources().stamp[chosen].T
     return rows
 
 

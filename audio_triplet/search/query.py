@@ -92,4 +92,4 @@ def combine(wanted: Sequence[np.ndarray], unwanted: Sequence[np.ndarray] = ()) -
     norm = np.linalg.norm(query)
     if norm < 1e-6:
         raise SearchError("the examples cancel one another out; choose others")
-    return (query / norm).astype(np.float32)
+    return np.asarray(query / norm, np.float32)

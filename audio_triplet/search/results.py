@@ -70,7 +70,8 @@ def as_table(found: Found) -> str:
             for column, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
         lines.append("  ".join([*cells, row[-1]]))
-    how = "exactly" if found.exact else f"by {found.info.faiss.kind}"
+    faiss = found.info.faiss
+    how = "exactly" if found.exact or faiss is None else f"by {faiss.kind}"
     lines.append(f"{found.vectors:,} vectors searched {how} in {1000 * found.seconds:.1f} ms")
     return "\n".join(lines)
 

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import os
 
 import numpy as np
@@ -38,6 +40,14 @@ def test_means_by_hand():
     part = found.select(np.array([True, False, True]))
     np.testing.assert_allclose(part.segment_means, [[2, 1], [3.5, 5.5]])
     assert list(part.manifest.frame["path"]) == ["/a", "/c"] and part.row.tolist() == [0, 2]
+
+
+def test_a_set_without_sources_is_not_kept_as_one_with_them(tmp_path):
+    with pytest.raises(ArchiveError, match="do not say where they are from"):
+        save_set(by_hand(), str(tmp_path / "set.npz"))
+    with pytest.raises(CorpusError, match="without rows"):
+        save_for_corpus(dataclasses.replace(by_hand(), row=None), str(tmp_path / "set.npz"))
+    assert os.listdir(tmp_path) == []
 
 
 def test_saved_and_loaded(tmp_path):
@@ -104,6 +114,22 @@ def test_select_and_join_are_inverse(embedded):
     )
     np.testing.assert_array_equal(both.vectors[order], embedded.vectors[mine])
     np.testing.assert_array_equal(both.start_seconds[order], embedded.start_seconds[mine])
+
+
+def test_what_is_on_disk_has_the_names_of_older_versions(embedded, tmp_path):
+    path = str(tmp_path / "set.npz")
+    save_set(embedded, path)
+    with np.load(path, allow_pickle=False) as file:
+        assert set(file.files) == {
+            *("config", "embeddings", "timestamps", "start_seconds", "end_seconds", "energy"),
+            *("segment", "stamp", "segment_start_seconds", "segment_end_seconds"),
+            *("path", "recording_id", "labels", "split"),
+        }
+        config = json.loads(str(file["config"]))
+    assert set(config) == {"model", "model_digest", "level", "hop_seconds"}
+    save_for_corpus(embedded, path)
+    with np.load(path, allow_pickle=False) as file:
+        assert set(file.files) == {"row", "patch", "patch_segment", "patch_energy", "names"}
 
 
 def test_damaged_sets_are_named(embedded, tmp_path):

@@ -1,11 +1,11 @@
 """The same seed gives the same numbers; what may differ, and by how much."""
 
-import pytest
 import json
 import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from tests.training.test_training import config_of, losses, run
 

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -338,6 +339,18 @@ def test_a_damaged_index_is_named(tmp_path, content):
     (tmp_path / "index.json").write_text(content)
     with pytest.raises(SearchError, match=r"damaged|format 9"):
         index.Index(str(tmp_path))
+
+
+def test_an_index_on_disk_has_the_names_of_older_versions(tmp_path):
+    found = build(tmp_path, embeddings(0))
+    content = json.loads((tmp_path / "index.json").read_text())
+    assert set(content) == {
+        *("model", "model_digest", "dim", "level", "hop_seconds", "dtype", "parts", "faiss"),
+        "version",
+    }
+    assert content["level"] == found.info.granularity == "patch"
+    names = (tmp_path / found.info.parts[0].name / "names.jsonl").read_text().splitlines()
+    assert set(json.loads(names[0])) == {"path", "recording_id", "labels"}
 
 
 def test_a_damaged_part_is_named(tmp_path):
