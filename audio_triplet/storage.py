@@ -1,4 +1,4 @@
-"""Files on this machine and elsewhere, and the one way to write them: whole or not at all.
+"""Local and remote files, and the one way to write them: whole or not at all.
 
     with storage.replacing(path) as temporary:         # a file or a folder, by any library
         figure.savefig(temporary, format="png")
@@ -8,11 +8,11 @@
     storage.write_json(path, content)
     storage.save_arrays(path, arrays)
 
-Elsewhere is `gs://…` and whatever else `tf.io.gfile` takes. TensorFlow is imported only for paths
+Remote is `gs://…` and whatever else `tf.io.gfile` takes. TensorFlow is imported only for paths
 that need it, so that tools on local files start at once.
 
 By hand, not by `etils.epath` or `universal_pathlib`: neither writes whole or not at all, which is
-most of this file. epath knows three kinds of address by their prefix (not `ram://` nor `hdfs://`);
+most of this file. epath knows four kinds of address by their prefix (not `ram://` nor `hdfs://`);
 universal_pathlib brings a second client for each store, with credentials of its own.
 """
 
@@ -28,7 +28,7 @@ import tempfile
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 import numpy as np
 
@@ -44,7 +44,7 @@ _BLOCK_BYTES = 1 << 20
 # --- paths --------------------------------------------------------------------------------------
 
 
-def is_remote(path: object) -> bool:
+def is_remote(path: object) -> TypeGuard[str]:
     """Whether a path is an address such as gs://bucket/name rather than a local one."""
     return isinstance(path, str) and re.match(URI, path) is not None
 
@@ -171,9 +171,9 @@ def open_replacing(
       sync: As in `replacing`.
       unique: As in `replacing`.
     """
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
     with replacing(path, sync=sync, unique=unique) as temporary:
-        with open(temporary, mode, **text) as file:
+        with open(temporary, mode, encoding=encoding, newline=newline) as file:
             yield file
 
 
@@ -223,7 +223,7 @@ def save_arrays(path: StrPath, arrays: Mapping[str, np.ndarray], *, unique: bool
         write_arrays(file, arrays)
 
 
-def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
     """Writes into an open file what `save_arrays` does.
 
     As `np.savez`, whose archive complains once more on the terminal when it is thrown away after

@@ -47,7 +47,7 @@ def main(argv):
 
 def _recordings(folder: str | None) -> list[str]:
     """At most 20 sound files of a folder, spread over it."""
-    from audio_triplet.corpora.folders import is_audio
+    from audio_triplet.audio import is_audio
 
     if folder is None:
         return []
