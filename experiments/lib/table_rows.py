@@ -1,6 +1,7 @@
 """The rows of the tables: keys, names, what is trained for each."""
 
-from audio_triplet.config import COMBINED, CONSTRAINTS, EXPLICIT
+from audio_triplet import constraints
+from audio_triplet.config import CONSTRAINTS, EXPLICIT
 
 BASELINE = "log_mel"
 STATISTICS = "log_mel_stats"
@@ -9,7 +10,8 @@ SHUFFLED = "shuffled"
 ROWS = (BASELINE, *CONSTRAINTS, "joint", EXPLICIT)
 """The table of the paper."""
 
-EXTRA_ROWS = (STATISTICS, RANDOM, SHUFFLED, COMBINED)
+_FURTHER = tuple(name for name in constraints.names() if name not in ROWS)
+EXTRA_ROWS = (STATISTICS, RANDOM, SHUFFLED, *_FURTHER)
 """Rows that have to be asked for: another baseline, two that must come out low, and one more."""
 
 UNTRAINED = (BASELINE, STATISTICS, RANDOM)
@@ -35,14 +37,9 @@ NAMES = {
     "log_mel": "Log mel (baseline)",
     "log_mel_stats": "Log mel, mean and deviation",
     "random": "Random encoder",
-    "gaussian_noise": "Gaussian noise",
-    "translation": "T/F translation",
-    "mixing": "Example mixing",
-    "proximity": "Temporal proximity",
     "joint": "Joint",
-    "combined": "Combined",
     "shuffled": "Joint, labels shuffled",
-    "explicit": "Explicit label (topline)",
+    **{name: constraints.get(name).title for name in constraints.names()},
 }
 
 Trial = tuple[str, int]
