@@ -38,6 +38,7 @@ INSTALL = [
     "soundfile>=0.13",
     "soxr>=0.5",
     "tqdm>=4.66",
+    "jinja2>=3.1",  # templates of the pages
     "matplotlib>=3.8",
     "pillow>=10",
     "threadpoolctl>=3",
@@ -72,16 +73,20 @@ EXTRAS = {
     "dev": [
         *DOCS,
         "apache-beam>=2.60",
+        # Pages in a browser, and their accessibility; needs a Chromium too, see `make browser`.
+        "axe-playwright-python>=0.1.4",
+        "playwright>=1.45",
         "faiss-cpu>=1.8",
         "hypothesis>=6.100",
-        "ipykernel>=6.29",  # with nbclient: the notebooks are executed in the tests
+        "import-linter>=2.6",
+        "mypy>=1.13",
+        # The notebooks are executed in the tests.
+        "ipykernel>=6.29",
         "nbclient>=0.10",
         "pyarrow>=15",
-        "import-linter>=2.1",
-        "mypy>=1.13",
         "pytest>=8",
         "pytest-xdist>=3.6",
-        "ruff>=0.6",
+        "ruff>=0.9",
         # Builds the wheel in a test. TensorBoard still needs pkg_resources, gone from 82 on.
         "setuptools>=70.1,<82",
     ],

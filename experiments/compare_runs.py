@@ -15,7 +15,7 @@ from absl import app, flags
 from audio_triplet import locks
 from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
-from audio_triplet.web.runs_page import _STYLES, load_runs, write_page
+from audio_triplet.web.runs_page import MAX_RUNS, load_runs, write_page
 
 
 def define_flags() -> None:
@@ -29,8 +29,8 @@ def main(argv):
     with terminal.clear_errors("compare_runs"):
         if len(argv) < 2:
             raise UsageError("name the folders of at least one run")
-        if len(argv) - 1 > len(_STYLES):
-            raise UsageError(f"at most {len(_STYLES)} runs can be told apart on a chart")
+        if len(argv) - 1 > MAX_RUNS:
+            raise UsageError(f"at most {MAX_RUNS} runs can be told apart on a chart")
         runs = load_runs(argv[1:])
         with locks.exclusive(flags.FLAGS.output_dir):
             path = os.path.join(flags.FLAGS.output_dir, "compare.html")
