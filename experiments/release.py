@@ -14,6 +14,7 @@ import shutil
 
 from absl import app, flags
 
+from audio_triplet import storage
 from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
 from experiments.lib import runs, shared_flags
@@ -77,14 +78,10 @@ def release() -> str:
     hours = sum(info.splits[split].seconds for split in corpus.train_splits) / 3600
     text = card(values.name, told, corpus.manifest, hours, scores)
     path = os.path.join(values.models_dir, values.name)
-    temporary = f"{path}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
     os.makedirs(values.models_dir, exist_ok=True)
-    shutil.copytree(export_dir, temporary)
-    with open(os.path.join(temporary, "README.md"), "w", encoding="utf-8") as file:
-        file.write(text)
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(temporary, path)
+    with storage.replacing(path) as temporary:
+        shutil.copytree(export_dir, temporary)
+        storage.write_text(os.path.join(temporary, "README.md"), text)
     return path
 
 

@@ -13,14 +13,13 @@ recording can be learned, but not checked: it is left out of the score, and name
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import shutil
 import warnings
 
 import numpy as np
 import threadpoolctl
 
+from audio_triplet import storage
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.embeddings.segments import mean_by_segment
@@ -141,14 +140,10 @@ class SoundClassifier:
 
     def save(self, folder: str) -> None:
         """Writes it into a folder of its own, whole or not at all; no pickle is in it."""
-        temporary = f"{os.path.normpath(folder)}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        self.classifier.save(temporary)
         content = {"classes": self.classes, "model_digest": self.model_digest} | self.told
-        with open(os.path.join(temporary, _FILE), "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        with storage.replacing(folder) as temporary:
+            self.classifier.save(temporary)
+            storage.write_json(os.path.join(temporary, _FILE), content)
 
     @classmethod
     def load(cls, folder: str) -> SoundClassifier:
@@ -159,8 +154,7 @@ class SoundClassifier:
         """
         path = os.path.join(folder, _FILE)
         try:
-            with open(path, encoding="utf-8") as file:
-                told = json.load(file)
+            told = storage.read_json(path)
             classes, digest = tuple(told.pop("classes")), told.pop("model_digest")
             fitted = Classifier.load(folder)
             if len(fitted.weights[-1]) != len(classes):

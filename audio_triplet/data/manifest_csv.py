@@ -4,7 +4,6 @@ import csv
 import difflib
 import errno
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -78,15 +77,11 @@ def write_frame(frame: pd.DataFrame, path: str | os.PathLike) -> None:
     # A bare carriage return is not quoted by default, yet ends a line when read.
     text = frame.select_dtypes(exclude="number")
     returns = any(text[name].str.contains("\r", regex=False).any() for name in text)
-    temporary = None
     try:
         os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".manifest-", suffix=".csv")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            os.chmod(temporary, 0o666 & ~_umask())
+        with storage.open_replacing(path, unique=True) as file:
             quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
             frame[columns].to_csv(file, index=False, quoting=quoting, lineterminator="\n")
-        os.replace(temporary, path)
     except OSError as error:
         fix = (
             "free some space and run it again"
@@ -98,16 +93,6 @@ def write_frame(frame: pd.DataFrame, path: str | os.PathLike) -> None:
         raise ManifestError(
             f"{path}: not written: a file name is not UTF-8 ({error.object!r}); rename it"
         ) from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def _umask() -> int:
-    """The process's file mode mask (mkstemp makes private files; a manifest is not)."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def _parse(path: str) -> pd.DataFrame:

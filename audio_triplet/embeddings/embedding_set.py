@@ -1,5 +1,6 @@
 """A set of embeddings with where each is from, and its files (.npz, Parquet)."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -277,8 +278,8 @@ def write_parquet(path: str, parts: Iterable[tuple[dict, dict]]) -> None:
     Segments without an embedding are not in it.
     """
     pa, parquet = _parquet()
-    temporary, writer = f"{path}.tmp", None
-    try:
+    with storage.replacing(path) as temporary, contextlib.ExitStack() as opened:
+        writer = None
         for columns, config in parts:
             codes = pa.array(columns["segment"])
             of_segment = {name: columns[name] for name in (*_COLUMNS, *_SEGMENT_COLUMNS[:2])}
@@ -296,11 +297,8 @@ def write_parquet(path: str, parts: Iterable[tuple[dict, dict]]) -> None:
                 writer = parquet.ParquetWriter(
                     temporary, schema, compression="zstd", use_dictionary=list(_COLUMNS)
                 )
+                opened.enter_context(writer)
             writer.write_table(table)
-    finally:
-        if writer is not None:
-            writer.close()
-    os.replace(temporary, path)
 
 
 def _read_parquet(path: str) -> tuple[dict, dict]:

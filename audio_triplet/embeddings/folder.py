@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import hashlib
-import json
 import os
 import shutil
 import zipfile
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from audio_triplet import storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data import chunks
 from audio_triplet.data.bad_files import BadFiles
@@ -199,8 +199,7 @@ def _check_folder(output_dir, model, config: EmbedConfig, form: str, overwrite: 
     }
     if os.path.exists(path) and not overwrite:
         try:
-            with open(path, encoding="utf-8") as file:
-                there = {"precision": "float32"} | json.load(file)  # of older versions
+            there = {"precision": "float32"} | storage.read_json(path)  # of older versions
             wrong = [name for name in mine if name != "model" and there[name] != mine[name]]
         except (ValueError, KeyError, TypeError) as error:
             raise ArchiveError(f"{path}: is damaged ({error}); delete it") from error
@@ -210,9 +209,7 @@ def _check_folder(output_dir, model, config: EmbedConfig, form: str, overwrite: 
                 f"{output_dir}: holds embeddings made otherwise ({told}); choose another "
                 "--output_dir, or --overwrite"
             )
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-        json.dump(mine, file, indent=1)
-    os.replace(f"{path}.tmp", path)
+    storage.write_json(path, mine)
 
 
 def _is_finished(output: str, source: str) -> bool:

@@ -1,6 +1,5 @@
 """What an index is on disk: a folder of parts that never change, and the list of them."""
 
-import contextlib
 import dataclasses
 import json
 import logging as stdlib_logging
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from audio_triplet import storage
 from audio_triplet.errors import SearchError
 
 INDEX_FILE = "index.json"
@@ -110,8 +110,7 @@ class IndexInfo:
         """
         path = os.path.join(folder, INDEX_FILE)
         try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
+            content = storage.read_json(path)
             if content["version"] != _VERSION:
                 raise SearchError(
                     f"{path}: is of format {content['version']}, this package reads {_VERSION}; "
@@ -141,10 +140,7 @@ class IndexInfo:
     def write(self, folder: str) -> None:
         """Replaces index.json, whole or not at all."""
         path = os.path.join(folder, INDEX_FILE)
-        with synced(f"{path}.tmp", "w") as file:
-            json.dump(dataclasses.asdict(self), file, indent=1)
-        os.replace(f"{path}.tmp", path)
-        _sync_folder(folder)
+        storage.write_json(path, dataclasses.asdict(self), sync=True)
 
 
 class Part:
@@ -245,20 +241,3 @@ def other_model(folder: str, info: IndexInfo, name: str, digest: str) -> str:
         f"{name} are of another ({digest[:12]}) and cannot be compared; use that model, or make "
         "another index"
     )
-
-
-@contextlib.contextmanager
-def synced(path: str, mode: str):
-    """A file that is on the disk when it is closed."""
-    with open(path, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

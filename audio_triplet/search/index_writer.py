@@ -15,7 +15,7 @@ import time
 import numpy as np
 from absl import logging
 
-from audio_triplet import locks
+from audio_triplet import locks, storage
 from audio_triplet.data.manifest import Manifest, key_of
 from audio_triplet.errors import SearchError
 from audio_triplet.search import index, index_format
@@ -249,35 +249,24 @@ class Writer:
         """Writes a part aside and renames it: whole, or not there."""
         name = f"part-{secrets.token_hex(6)}"
         path = os.path.join(self.folder, name)
-        os.makedirs(f"{path}.tmp")
-        mapped = (
-            np.lib.format.open_memmap(
-                os.path.join(f"{path}.tmp", "vectors.npy"),
-                "w+",
-                self.info.dtype,
-                (n_vectors, self.info.dim),
-            )
-            if n_vectors
-            else None
-        )
-        if mapped is None:  # a file cannot be mapped that holds nothing
-            np.save(
-                os.path.join(f"{path}.tmp", "vectors.npy"),
-                np.zeros((0, self.info.dim), self.info.dtype),
-            )
-        else:
-            done = 0
-            for block in vectors:
-                mapped[done : done + len(block)] = block
-                done += len(block)
-            mapped.flush()
-            del mapped
-        for content, file_name in ((spans, "spans.npy"), (segments, "segments.npy")):
-            with index_format.synced(os.path.join(f"{path}.tmp", file_name), "wb") as file:
-                np.save(file, content)
-        with index_format.synced(os.path.join(f"{path}.tmp", "names.jsonl"), "wb") as file:
-            file.writelines(lines)
-        os.rename(f"{path}.tmp", path)
+        with storage.replacing(path, sync=True) as temporary:
+            os.makedirs(temporary)
+            vectors_path = os.path.join(temporary, "vectors.npy")
+            shape = (n_vectors, self.info.dim)
+            if n_vectors:
+                mapped = np.lib.format.open_memmap(vectors_path, "w+", self.info.dtype, shape)
+                done = 0
+                for block in vectors:
+                    mapped[done : done + len(block)] = block
+                    done += len(block)
+                mapped.flush()
+                del mapped
+            else:  # a file cannot be mapped that holds nothing
+                np.save(vectors_path, np.zeros(shape, self.info.dtype))
+            np.save(os.path.join(temporary, "spans.npy"), spans)
+            np.save(os.path.join(temporary, "segments.npy"), segments)
+            with open(os.path.join(temporary, "names.jsonl"), "wb") as file:
+                file.writelines(lines)
         return PartInfo(name, int(n_vectors), int(n_segments))
 
     def _without_changed(self, table: np.ndarray) -> list[PartInfo]:
@@ -392,10 +381,10 @@ class Writer:
         if total < 2 * _RECALL_TOP:
             raise SearchError(f"{self.folder}: too few vectors ({total}) for FAISS")
         lists = max(1, min(1 << round(np.log2(4 * np.sqrt(total))), total // 39))
-        storage = "Flat" if self.info.dtype == "float32" else "SQfp16"
+        code = "Flat" if self.info.dtype == "float32" else "SQfp16"
         name = {
-            "ivf": f"IVF{lists},{storage}",
-            "hnsw": "HNSW32" if storage == "Flat" else "HNSW32_SQfp16",
+            "ivf": f"IVF{lists},{code}",
+            "hnsw": "HNSW32" if code == "Flat" else "HNSW32_SQfp16",
         }[kind]
         built = faiss.index_factory(self.info.dim, name, faiss.METRIC_INNER_PRODUCT)
         if not built.is_trained:
@@ -408,8 +397,8 @@ class Writer:
         seconds = time.monotonic() - start
         file_name = f"faiss-{secrets.token_hex(6)}.bin"
         path = os.path.join(self.folder, file_name)
-        faiss.write_index(built, f"{path}.tmp")
-        os.replace(f"{path}.tmp", path)
+        with storage.replacing(path) as temporary:
+            faiss.write_index(built, temporary)
         told = FaissInfo(
             file_name,
             tuple(info.name for info in self.info.parts),
