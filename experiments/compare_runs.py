@@ -10,7 +10,7 @@ class with the first. Written: compare.html.
 import os
 import sys
 
-from absl import flags
+from absl import app, flags
 
 from audio_triplet import locks
 from audio_triplet.commands import terminal
@@ -40,7 +40,8 @@ def main(argv):
 
 def run() -> None:
     """Entry point of the command."""
-    terminal.start(__name__, define_flags, main)
+    define_flags()
+    app.run(main)
 
 
 if __name__ == "__main__":

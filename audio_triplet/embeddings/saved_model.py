@@ -21,6 +21,9 @@ CONFIG_FILE = "config.json"
 SIGNATURE = "serving_default"
 ENCODER_SIGNATURE = "encode"
 
+# The released model, below `models/`; setup.py puts it into the wheel.
+RELEASED = "debian-sounds"
+
 
 def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
     """Waveforms to embeddings, the same on a live model and in the export.
@@ -268,6 +271,21 @@ class Model:
         if float(tf.reduce_min(agreement)) < 0.99:
             raise ExportError(f"{self.path}: {CONFIG_FILE} tells of another network than it holds")
         return encode
+
+
+def released_model_path() -> str:
+    """Folder of the released model: inside of an installed package, or in the clone.
+
+    Raises:
+      ExportError: It is in neither place.
+    """
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    installed = os.path.join(package, "released", RELEASED)
+    in_clone = os.path.join(os.path.dirname(package), "models", RELEASED)
+    for path in (installed, in_clone):
+        if os.path.exists(os.path.join(path, "saved_model.pb")):
+            return path
+    raise ExportError(f"{installed}: the released model is not there; give another by --model")
 
 
 def check(run, atol: float = 1e-4) -> dict[str, np.ndarray]:

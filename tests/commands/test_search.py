@@ -12,6 +12,7 @@ import soundfile
 from absl import flags
 
 from audio_triplet import models
+from audio_triplet.commands import terminal
 from audio_triplet.embeddings import saved_model
 from tests.conftest import RATE, tone
 from tests.web.test_pages import check_page
@@ -21,21 +22,20 @@ ODD = "<script>alert(1)<\n& ü.wav"
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Runs a script's main with flags of its own; gives what it printed, or the error."""
+    """Runs a verb with flags of its own; gives what it printed, or the error."""
 
     def run(name, *arguments):
-        script, values = (
-            importlib.import_module(f"audio_triplet.commands.{name}"),
-            flags.FlagValues(),
-        )
+        verb = importlib.import_module(f"audio_triplet.commands.{name}")
+        values = flags.FlagValues()
         with monkeypatch.context() as patch:
             patch.setattr(flags, "FLAGS", values)
             for define in [define for define in dir(flags) if define.startswith("DEFINE_")]:
                 bound = functools.partial(getattr(flags, define), flag_values=values)
                 patch.setattr(flags, define, bound)
-            script.define_flags()
+            verb.define_flags()
             try:
-                script.main(values(["program", *map(str, arguments)]))
+                with terminal.clear_errors(f"audio-triplet {name}"):
+                    verb.main(values(["program", *map(str, arguments)]))
             except SystemExit as stop:
                 return str(stop)
         return capsys.readouterr().out

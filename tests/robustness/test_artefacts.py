@@ -67,7 +67,7 @@ def test_what_a_kill_left_among_checkpoints_is_put_right(prepared, finished, tmp
     (folder / "ckpt-9.data-00000-of-00001").write_bytes(b"half")
     (folder / "ckpt-9.index.tempstate123").write_bytes(b"half")
     (folder / "ckpt-9_temp").mkdir()
-    trainer, rows = run(config_of(10), prepared, tmp_path)
+    _, rows = run(config_of(10), prepared, tmp_path)
     assert [row["step"] for row in rows] == list(range(10))
     assert checkpoints(tmp_path) == ["ckpt-10.index", "ckpt-8.index"]
     assert len(os.listdir(folder)) == 5

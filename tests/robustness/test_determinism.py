@@ -22,8 +22,8 @@ def test_the_same_seed_gives_the_same_bits(prepared, tmp_path):
 
 
 def test_another_seed_gives_another_run(prepared, tmp_path):
-    one, rows = run(config_of(3), prepared, tmp_path / "one")
-    other, others = run(config_of(3, seed=1), prepared, tmp_path / "other")
+    _, rows = run(config_of(3), prepared, tmp_path / "one")
+    _, others = run(config_of(3, seed=1), prepared, tmp_path / "other")
     assert losses(rows) != losses(others)
 
 
