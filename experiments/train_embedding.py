@@ -15,7 +15,6 @@ from absl import app, flags
 from audio_triplet.commands import config_flags, terminal
 from audio_triplet.config import (
     CacheConfig,
-    PrepareConfig,
 )
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
@@ -28,7 +27,6 @@ from experiments.lib.shared_flags import (
     define_triplets_flag,
     open_corpus_from_flags,
     run_config,
-    shares_from_flags,
 )
 
 
@@ -78,7 +76,6 @@ def main(argv):
     with terminal.clear_errors("train_embedding"):
         from audio_triplet import distribution, storage
         from audio_triplet.data.file_source import FileChunks
-        from experiments.lib.corpus import open_files
 
         values = flags.FLAGS
         distribution.check_paths(
@@ -93,19 +90,9 @@ def main(argv):
         if distribution.workers(strategy) > 1:
             _refuse_for_several_workers()
         storage.make_folder(values.output_dir)
-        if values.on_the_fly:
-            corpus, source = open_files(
-                values.corpus,
-                tuple(values.test_splits),
-                config_flags.from_flags(PrepareConfig),
-                shares_from_flags(),
-                values.decoder,
-                values.unlabelled,
-                cache,
-            )
-        else:
-            corpus = open_corpus_from_flags()
-            source = corpus.train
+        decoder = values.decoder if values.on_the_fly else ""
+        corpus = open_corpus_from_flags(decoder=decoder, cache=cache)
+        source = corpus.train
         config = run_config(chosen_triplets(), corpus, values.seed)
         if isinstance(source, FileChunks) and config.pipeline.batches_per_visit == 1:
             # Several batches from one visit: decoding must not hold up training.

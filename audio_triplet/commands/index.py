@@ -184,7 +184,7 @@ def _add_sound(
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
     from audio_triplet.commands.progress import Progress
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
     from audio_triplet.embeddings import embed
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
     from audio_triplet.embeddings.folder import readable
@@ -192,27 +192,22 @@ def _add_sound(
     rows = writer.missing(manifest)
     if len(rows) < len(manifest):
         logging.info("%d segments are in the index already", len(manifest) - len(rows))
-    bad_files = BadFiles()
-    listed = os.path.join(folder, "bad_files.csv")
-    try:
+    with listed_in(folder) as bad_files:
         wanted, seconds = readable(manifest, rows, bad_files)
-        if wanted is None:
-            return
-        progress, waiting = Progress(seconds), []
-        try:
-            for segment in embed.embed(model, wanted, config, bad_files, progress):
-                waiting.append(segment)
-                if len(waiting) == _SEGMENTS_AT_ONCE:
+        if wanted is not None:
+            progress, waiting = Progress(seconds), []
+            try:
+                for segment in embed.embed(model, wanted, config, bad_files, progress):
+                    waiting.append(segment)
+                    if len(waiting) == _SEGMENTS_AT_ONCE:
+                        writer.add(EmbeddingSet.of(wanted, waiting, model, config))
+                        waiting = []
+            finally:
+                progress.close()
+                if waiting:
                     writer.add(EmbeddingSet.of(wanted, waiting, model, config))
-                    waiting = []
-        finally:
-            progress.close()
-            if waiting:
-                writer.add(EmbeddingSet.of(wanted, waiting, model, config))
-    finally:
-        if bad_files.entries:
-            bad_files.write(listed)
-            logging.warning("%d files could not be used, see %s", len(bad_files.entries), listed)
+    if bad_files.entries:
+        logging.warning("%s", bad_files.summary(folder))
 
 
 def _accelerate(writer: Writer, kind: str, recall: float) -> None:

@@ -17,14 +17,17 @@ No TensorFlow here: corpus tools and `--help` start at once.
 import dataclasses
 import functools
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from audio_triplet.data.manifest_csv import checked_frame, listed, read_frame, write_frame
 from audio_triplet.errors import ManifestError
+
+_ROWS_AT_A_TIME = 100_000  # as CSV text; all of two million at once would take gigabytes
 
 
 def key_of(*names: object) -> int:
@@ -115,6 +118,28 @@ class Manifest:
                 if label in column:
                     table[row, column[label]] = True
         return table[codes]
+
+    def fingerprint(self, settings: Mapping[str, object]) -> str:
+        """Digest of the rows, of the sizes of their files, and of what is made of them.
+
+        Args:
+          settings: What shapes it; values that JSON can hold.
+
+        Returns:
+          64 hexadecimal digits. Of files elsewhere (gs://…) only the names count.
+        """
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for first in range(0, len(self.frame), _ROWS_AT_A_TIME):
+            part = self.frame.iloc[first : first + _ROWS_AT_A_TIME]
+            text = part.to_csv(index=False, header=first == 0)
+            digest.update(text.encode("utf-8", "surrogateescape"))
+        for path in self.frame["path"].unique():
+            try:
+                size = os.stat(path).st_size
+            except (OSError, ValueError):
+                size = -1
+            digest.update(f"{size};".encode())
+        return digest.hexdigest()
 
     def select(self, splits: Sequence[str]) -> "Manifest":
         """The rows of the named splits, in their order.

@@ -117,24 +117,28 @@ def shares_from_flags() -> dict[str, float]:
     return shares
 
 
-def open_corpus_from_flags(test_splits: tuple[str, ...] = ()):
+def open_corpus_from_flags(test_splits: tuple[str, ...] = (), decoder: str = "", cache=None):
     """Opens --corpus, preparing it below --output_dir if it is not prepared.
 
     Args:
       test_splits: Splits to test on; empty: what --test_splits says.
+      decoder: What decodes sound files while training instead of preparing them; empty: nothing.
+      cache: Where decoded sound is kept.
     """
     from experiments.lib.corpus import open_corpus
 
     values = flags.FLAGS
-    corpus = open_corpus(
+    return open_corpus(
         values.corpus,
         os.path.join(values.output_dir, "prepared"),
         test_splits or tuple(values.test_splits),
         config_flags.from_flags(PrepareConfig),
         shares_from_flags(),
         values.unlabelled,
+        skip_damaged=values.skip_damaged,
+        decoder=decoder,
+        cache=cache,
     )
-    return dataclasses.replace(corpus, skip_damaged=values.skip_damaged)
 
 
 def check_labelled(corpus):

@@ -18,7 +18,7 @@ from absl import flags
 
 from audio_triplet import locks, storage
 from audio_triplet.commands import config_flags
-from audio_triplet.commands.classify.shared import segment_key, write_bad_files
+from audio_triplet.commands.classify.shared import segment_key
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.errors import UsageError
 
@@ -187,14 +187,11 @@ def few_of(manifest: Manifest, per_class: int, seed: int) -> Manifest:
 
 def _embedded(model: Any, manifest: Manifest, output_dir: str) -> SegmentEmbeddings:
     """Embeds a manifest; bad files go to bad_files.csv."""
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
     from experiments.lib import scored_corpus
 
-    bad_files = BadFiles()
-    try:
+    with listed_in(output_dir) as bad_files:
         return scored_corpus.embed_files(model, manifest, bad_files)
-    finally:
-        write_bad_files(bad_files, output_dir)
 
 
 def _score(checked: Checked | None, classes: Sequence[str]) -> dict | None:
