@@ -130,20 +130,18 @@ def reading(source, batch: int):
     import tensorflow as tf
 
     from audio_triplet.config import TripletConfig
-    from audio_triplet.data import batching
+    from audio_triplet.data import drawing
 
     patches = source.patches()
 
     def draw(first_visit):
-        handles, epochs = patches.visited(0, first_visit + tf.range(batch, dtype=tf.int64))
-        places = batching.draw_places(
-            patches.outline(handles) | {"epoch": epochs},
-            lambda starts: patches.patch_energies(handles, starts),
-            1,
-            TripletConfig(),
-            0,
+        handles, epochs = patches.order.chunks_visited(
+            0, first_visit + tf.range(batch, dtype=tf.int64)
         )
-        return [patches.cut(handles, places["starts"][:, 0, which]) for which in (0, 1)]
+        metadata = patches.chunk_metadata(handles) | {"epoch": epochs}
+        drawable = metadata, lambda starts: patches.patch_energies(handles, starts)
+        drawn = drawing.draw_starts(drawable, 1, TripletConfig(), 0)
+        return [patches.cut(handles, drawn["starts"][:, 0, which]) for which in (0, 1)]
 
     return taking(tf.data.Dataset.range(0, 2**62, batch).map(draw))
 
@@ -154,12 +152,12 @@ def one_by_one(source, batch: int):
 
     from audio_triplet import triplets
     from audio_triplet.config import TripletConfig
-    from audio_triplet.data import batching
+    from audio_triplet.data import drawing
 
     config = TripletConfig()
 
     def draw(piece):
-        drawn = batching.draw_patches(piece | {"epoch": tf.constant(0, tf.int64)}, 1, config, 0)
+        drawn = drawing.draw_patches(piece | {"epoch": tf.constant(0, tf.int64)}, 1, config, 0)
         return {name: tensor[0] for name, tensor in drawn.items()}
 
     def make(number, draws):

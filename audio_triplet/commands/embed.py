@@ -98,10 +98,9 @@ def embed(
       A line or two for the user.
     """
     from audio_triplet.commands.progress import Progress
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
     from audio_triplet.embeddings import folder
 
-    bad_files = BadFiles()
     progress: Progress | None = None
 
     def on_start(summary: Summary, seconds: float) -> None:
@@ -111,27 +110,23 @@ def embed(
         progress = Progress(seconds)
 
     start = time.monotonic()
-    listed = os.path.join(output_dir, "bad_files.csv")
     try:
-        done = folder.embed_to_folder(
-            model,
-            manifest,
-            names,
-            output_dir,
-            config,
-            form=form,
-            overwrite=overwrite,
-            bad_files=bad_files,
-            on_start=on_start,
-            on_progress=lambda seconds: progress(seconds) if progress else None,
-        )
+        with listed_in(output_dir) as bad_files:
+            done = folder.embed_to_folder(
+                model,
+                manifest,
+                names,
+                output_dir,
+                config,
+                form=form,
+                overwrite=overwrite,
+                bad_files=bad_files,
+                on_start=on_start,
+                on_progress=lambda seconds: progress(seconds) if progress else None,
+            )
     finally:
         if progress is not None:
             progress.close()
-        if bad_files.entries:
-            bad_files.write(listed)
-        elif os.path.exists(listed):
-            os.remove(listed)
     minutes = (time.monotonic() - start) / 60
     text = (
         f"{done.embeddings:,} embeddings of {done.files:,} files, {done.seconds / 3600:.2f} h of "
@@ -140,5 +135,5 @@ def embed(
     if done.finished:
         text += f"; {done.finished:,} files were finished before"
     if bad_files.entries:
-        text += f"\n{len(bad_files.entries)} files could not be used, see {listed}"
+        text += f"\n{bad_files.summary(output_dir)}"
     return text

@@ -174,11 +174,10 @@ def _add_sound(
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
     from audio_triplet.commands.progress import Progress
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
     from audio_triplet.search import adding
 
-    bad_files, progress = BadFiles(), None
-    listed = os.path.join(folder, "bad_files.csv")
+    progress: Progress | None = None
 
     def on_start(known: int, seconds: float) -> None:
         nonlocal progress
@@ -188,21 +187,21 @@ def _add_sound(
             progress = Progress(seconds)
 
     try:
-        adding.add_files(
-            writer,
-            model,
-            manifest,
-            config,
-            bad_files,
-            on_start,
-            lambda seconds: progress(seconds) if progress else None,
-        )
+        with listed_in(folder) as bad_files:
+            adding.add_files(
+                writer,
+                model,
+                manifest,
+                config,
+                bad_files,
+                on_start,
+                lambda seconds: progress(seconds) if progress else None,
+            )
     finally:
         if progress is not None:
             progress.close()
-        if bad_files.entries:
-            bad_files.write(listed)
-            logging.warning("%d files could not be used, see %s", len(bad_files.entries), listed)
+    if bad_files.entries:
+        logging.warning("%s", bad_files.summary(folder))
 
 
 def _accelerate(writer: Writer, kind: str, recall: float) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import re
 
 from audio_triplet import storage
-from audio_triplet.config import FrontEndConfig
+from audio_triplet.config import FrontEndConfig, PrepareConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 
@@ -104,6 +104,12 @@ class PreparedInfo:
                 f"{path}: was prepared with another format or front end; prepare it again"
             )
         return info
+
+
+def fingerprint(manifest: Manifest, config: PrepareConfig) -> str:
+    """Digest of everything that shapes the shards: see `Manifest.fingerprint`."""
+    settings = dataclasses.asdict(config) | {"format": FORMAT, "max_bad_share": None}
+    return manifest.fingerprint(settings)
 
 
 def read_manifest(folder: str, name: str | None = None) -> Manifest:

@@ -31,9 +31,9 @@ def lay_out_rows(rows: int) -> dict[str, float]:
     from audio_triplet.audio import AudioInfo
     from audio_triplet.audio import reading as reading_module
     from audio_triplet.config import PrepareConfig
-    from audio_triplet.data import manifest
+    from audio_triplet.data import manifest, prepared
     from data_prep.engine import Engine
-    from data_prep.layout import fingerprint, lay_out, read_layout
+    from data_prep.layout import lay_out, read_layout
 
     taken, begin = {}, time.process_time()
 
@@ -56,7 +56,7 @@ def lay_out_rows(rows: int) -> dict[str, float]:
         found = manifest.Manifest.read(path)
         note("reading and checking it")
         config = PrepareConfig()
-        digest = fingerprint(found, config)
+        digest = prepared.fingerprint(found, config)
         note("fingerprint (one look at each file)")
         output = os.path.join(folder, "out")
         with mock.patch.object(reading_module, "probe", lambda path: info):

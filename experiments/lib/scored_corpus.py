@@ -36,7 +36,7 @@ def embedded_sides():
       The `saved_model.Model`, `protocol.Sides`, names of the corpus' classes, and what a table tells of
       them: model, corpus, test_splits, numbers of segments and of bad_files.
     """
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
     from audio_triplet.data.splits import train_test
     from audio_triplet.embeddings import saved_model
     from experiments.lib import protocol
@@ -45,11 +45,9 @@ def embedded_sides():
     manifest = labelled_manifest(values.corpus)
     model = saved_model.Model(values.model)
     _, test = train_test(manifest, tuple(values.test_splits))
-    bad_files = BadFiles()
-    embeddings = embed_files(model, manifest, bad_files)
+    with listed_in(values.output_dir) as bad_files:
+        embeddings = embed_files(model, manifest, bad_files)
     os.makedirs(values.output_dir, exist_ok=True)
-    if bad_files.entries:
-        bad_files.write(os.path.join(values.output_dir, "bad_files.csv"))
     bad_files.check_share(manifest.frame["path"].nunique(), values.max_bad_share, values.corpus)
     sides = protocol.split_sides(embeddings, test.splits)
     told = {

@@ -18,7 +18,7 @@ from absl import flags
 
 from audio_triplet import locks, storage
 from audio_triplet.commands import config_flags
-from audio_triplet.commands.classify.shared import segment_key, write_bad_files
+from audio_triplet.commands.classify.shared import segment_key
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.errors import UsageError
 
@@ -189,15 +189,14 @@ def _embedded(model: Any, manifest: Manifest, output_dir: str) -> EmbeddingSet:
     """Embeds a manifest; bad files go to bad_files.csv."""
     from tqdm import tqdm
 
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
     from audio_triplet.embeddings import embed
 
-    bad_files = BadFiles()
-    try:
-        with tqdm(total=len(manifest), unit="segment", desc="embedding", disable=None) as bar:
-            return embed.embed_manifest(model, manifest, None, bad_files, bar.update)
-    finally:
-        write_bad_files(bad_files, output_dir)
+    with (
+        listed_in(output_dir) as bad_files,
+        tqdm(total=len(manifest), unit="segment", desc="embedding", disable=None) as bar,
+    ):
+        return embed.embed_manifest(model, manifest, None, bad_files, bar.update)
 
 
 def _score(checked: Checked | None, classes: Sequence[str]) -> dict | None:

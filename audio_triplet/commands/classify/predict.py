@@ -17,7 +17,7 @@ from absl import flags
 
 from audio_triplet import locks, storage
 from audio_triplet.commands import config_flags
-from audio_triplet.commands.classify.shared import load_classifier, scored, write_bad_files
+from audio_triplet.commands.classify.shared import load_classifier, scored
 from audio_triplet.config import EmbedConfig
 
 if TYPE_CHECKING:
@@ -74,12 +74,11 @@ def predict(
     Returns:
       A line for the user.
     """
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
 
     fitted, model = load_classifier(classifier_dir, model_path)
-    bad_files = BadFiles()
     path, rows, files = os.path.join(output_dir, "predictions.csv"), 0, set()
-    with storage.open_replacing(path) as file:
+    with listed_in(output_dir) as bad_files, storage.open_replacing(path) as file:
         writer = csv.writer(file)
         writer.writerow(["path", "start_seconds", "end_seconds", "top_class", *fitted.classes])
         for segment, scores in scored(fitted, model, manifest, config, bad_files):
@@ -100,8 +99,7 @@ def predict(
                 )
             rows += len(scores)
             files.add(source)
-    write_bad_files(bad_files, output_dir)
     text = f"{rows:,} rows for {len(files):,} files: {path}"
     if bad_files.entries:
-        text += f"\n{len(bad_files.entries)} files could not be used, see bad_files.csv beside it"
+        text += f"\n{bad_files.summary(output_dir)}"
     return text

@@ -19,15 +19,6 @@ if TYPE_CHECKING:
     from audio_triplet.embeddings.saved_model import Model
 
 
-def write_bad_files(bad_files: BadFiles, output_dir: str) -> None:
-    """Writes bad_files.csv, or removes an earlier one if every file could be used."""
-    path = os.path.join(output_dir, "bad_files.csv")
-    if bad_files.entries:
-        bad_files.write(path)
-    elif os.path.exists(path):
-        os.remove(path)
-
-
 def load_classifier(classifier_dir: str, model_path: str | None) -> tuple[SoundClassifier, Model]:
     """The classifier and its model.
 

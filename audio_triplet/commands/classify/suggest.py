@@ -21,7 +21,6 @@ from audio_triplet.commands.classify.shared import (
     load_classifier,
     scored,
     segment_key,
-    write_bad_files,
 )
 from audio_triplet.config import EmbedConfig
 from audio_triplet.errors import UsageError
@@ -99,11 +98,10 @@ def suggest(
     import numpy as np
 
     from audio_triplet.classify import suggestions
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
     from audio_triplet.web import classifier_page
 
     fitted, model = load_classifier(classifier_dir, model_path)
-    bad_files = BadFiles()
     known = {tuple(key) for key in fitted.metadata.get("fitted_on", ())}
     is_new = np.array([segment_key(row) not in known for row in manifest.frame.itertuples()])
     if not ignore_labels:
@@ -112,12 +110,12 @@ def suggest(
         raise UsageError(
             f"{manifest.name}: every sound has a label already (--ignore_labels takes them too)"
         )
-    windows = _windows(manifest.take(np.flatnonzero(is_new)), window_seconds, bad_files)
-    found = [
-        (segment.row, patch_scores.mean(axis=0))
-        for segment, patch_scores in scored(fitted, model, windows, EmbedConfig(), bad_files)
-    ]
-    write_bad_files(bad_files, output_dir)
+    with listed_in(output_dir) as bad_files:
+        windows = _windows(manifest.take(np.flatnonzero(is_new)), window_seconds, bad_files)
+        found = [
+            (segment.row, patch_scores.mean(axis=0))
+            for segment, patch_scores in scored(fitted, model, windows, EmbedConfig(), bad_files)
+        ]
     if not found:
         raise UsageError(f"{manifest.name}: not one sound could be read")
     frame = windows.frame.iloc[[row for row, _ in found]]
