@@ -139,10 +139,10 @@ def build(opened: Index, kind: str, recall: float) -> FaissInfo:
     if total < 2 * _RECALL_TOP:
         raise SearchError(f"{opened.folder}: too few vectors ({total}) for FAISS")
     lists = max(1, min(1 << round(np.log2(4 * np.sqrt(total))), total // 39))
-    storage = "Flat" if info.dtype == "float32" else "SQfp16"
+    code = "Flat" if info.dtype == "float32" else "SQfp16"
     name = {
-        "ivf": f"IVF{lists},{storage}",
-        "hnsw": "HNSW32" if storage == "Flat" else "HNSW32_SQfp16",
+        "ivf": f"IVF{lists},{code}",
+        "hnsw": "HNSW32" if code == "Flat" else "HNSW32_SQfp16",
     }[kind]
     built = faiss.index_factory(info.dim, name, faiss.METRIC_INNER_PRODUCT)
     if not built.is_trained:

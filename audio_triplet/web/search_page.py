@@ -85,7 +85,7 @@ def write_page(path: str, found: Found) -> None:
                 **vars(_sound(clips, excerpt, f"number {rank}", hit_span)),
                 score=hit.score,
                 start_seconds=hit.start_seconds,
-                labels=hit.labels.replace(";", ", "),
+                labels=", ".join(hit.labels),
                 start=clock(hit.start_seconds),
                 end=clock(hit.end_seconds),
             )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from audio_triplet.config import (
     EXPLICIT,
+    CacheConfig,
     EncoderConfig,
     PipelineConfig,
     PrepareConfig,
@@ -95,7 +96,7 @@ class ExperimentSettings:
 
         Args:
           test_splits: Splits to test on; empty: `self.test_splits`.
-          decoder: What decodes sound files while training instead of preparing them; empty: nothing.
+          decoder: What decodes sound files while training; empty: they are prepared first.
           cache: Where decoded sound is kept.
 
         Raises:
