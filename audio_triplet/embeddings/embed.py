@@ -13,7 +13,6 @@ held.
 """
 
 import collections
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
@@ -26,33 +25,12 @@ from audio_triplet.data import chunks, sources
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.decoding import Decoder, End, Failure, Patches
-from audio_triplet.embeddings.embedding_set import PATCH_SECONDS, EmbeddingSet, Origin
+from audio_triplet.embeddings.embedding_set import PATCH_SECONDS, Embedded, EmbeddingSet, Origin
 from audio_triplet.embeddings.patch_cutting import RATE, cut_patches
 from audio_triplet.embeddings.representations import Representation
 from audio_triplet.errors import CorpusError
 
 _WAITING_BATCHES = 4
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Embedded:
-    """The embeddings of one segment.
-
-    Attributes:
-      row: Its row in the manifest.
-      vectors: float32[n, dim], of unit norm; n is 1 at segment granularity.
-      start_seconds: float64[n], where in the file each begins.
-      end_seconds: float64[n], where it ends.
-      energy: float32[n], mean linear mel energy per cell; silence has next to none.
-      seconds: Length of the segment's sound.
-    """
-
-    row: int
-    vectors: np.ndarray
-    start_seconds: np.ndarray
-    end_seconds: np.ndarray
-    energy: np.ndarray
-    seconds: float
 
 
 def embed_files(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,11 +16,38 @@ from audio_triplet.config import EmbedConfig, FrontEndConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import ArchiveError
 
-if TYPE_CHECKING:
-    from audio_triplet.embeddings.embed import Embedded
-    from audio_triplet.embeddings.saved_model import Model
-
 PATCH_SECONDS = FrontEndConfig().patch_samples / FrontEndConfig().sample_rate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Embedded:
+    """The embeddings of one segment.
+
+    Attributes:
+      row: Its row in the manifest.
+      vectors: float32[n, dim], of unit norm; n is 1 at segment granularity.
+      start_seconds: float64[n], where in the file each begins.
+      end_seconds: float64[n], where it ends.
+      energy: float32[n], mean linear mel energy per cell; silence has next to none.
+      seconds: Length of the segment's sound.
+    """
+
+    row: int
+    vectors: np.ndarray
+    start_seconds: np.ndarray
+    end_seconds: np.ndarray
+    energy: np.ndarray
+    seconds: float
+
+
+class NamedModel(Protocol):
+    """A model with a name and a digest, such as `saved_model.Model`."""
+
+    path: str
+
+    @property
+    def digest(self) -> str:
+        """A hash of its graph and weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +67,7 @@ class Origin:
     hop_seconds: float
 
     @classmethod
-    def of(cls, model: Model, config: EmbedConfig) -> Origin:
+    def of(cls, model: NamedModel, config: EmbedConfig) -> Origin:
         """A model and how it was used."""
         return cls(
             os.path.abspath(model.path), model.digest, config.granularity, config.hop_seconds

@@ -11,17 +11,19 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
 
 from audio_triplet.errors import SearchError
-from audio_triplet.search.exact import Neighbour
-from audio_triplet.search.index_format import FaissInfo, Part
-
-if TYPE_CHECKING:
-    from audio_triplet.search.index import Index
+from audio_triplet.search.exact import Neighbour, nearest_of_many
+from audio_triplet.search.index_format import (
+    FaissInfo,
+    IndexInfo,
+    Part,
+    sample_vectors,
+    vector_blocks,
+)
 
 # Beyond this many neighbours exact search is as quick, and complete.
 _MAX_WANTED = 8192
@@ -117,11 +119,15 @@ class FaissSearcher:
         ]
 
 
-def build(opened: Index, kind: str, recall: float) -> FaissInfo:
+def build(
+    folder: str, info: IndexInfo, parts: Sequence[Part], kind: str, recall: float
+) -> FaissInfo:
     """Builds a FAISS index of all that an index lists, and measures what it misses.
 
     Args:
-      opened: The index.
+      folder: The index.
+      info: Its content.
+      parts: All its parts.
       kind: `ivf` or `hnsw`, see `index_writer.Writer.accelerate`.
       recall: Share of the exact ten nearest it must find; sets how much it looks at.
 
@@ -134,10 +140,9 @@ def build(opened: Index, kind: str, recall: float) -> FaissInfo:
     """
     faiss = import_faiss()
     start = time.monotonic()
-    info = opened.info
     total = sum(part.vectors for part in info.parts)
     if total < 2 * _RECALL_TOP:
-        raise SearchError(f"{opened.folder}: too few vectors ({total}) for FAISS")
+        raise SearchError(f"{folder}: too few vectors ({total}) for FAISS")
     lists = max(1, min(1 << round(np.log2(4 * np.sqrt(total))), total // 39))
     code = "Flat" if info.dtype == "float32" else "SQfp16"
     name = {
@@ -147,26 +152,26 @@ def build(opened: Index, kind: str, recall: float) -> FaissInfo:
     built = faiss.index_factory(info.dim, name, faiss.METRIC_INNER_PRODUCT)
     if not built.is_trained:
         logging.info("training %s", name)
-        built.train(opened.sample(64 * lists)[1])
+        built.train(sample_vectors(parts, 64 * lists)[1])
     logging.info("filling %s with %d vectors", name, total)
-    for block in opened.blocks():
+    for block in vector_blocks(parts):
         built.add(block)
-    effort, found = _tune(built, opened, recall)
+    effort, found = _tune(built, parts, recall)
     seconds = time.monotonic() - start
     file_name = f"faiss-{secrets.token_hex(6)}.bin"
-    path = os.path.join(opened.folder, file_name)
+    path = os.path.join(folder, file_name)
     with storage.replacing(path) as temporary:
         faiss.write_index(built, temporary)
     names = tuple(part.name for part in info.parts)
     return FaissInfo(file_name, names, name, effort, found, seconds, os.path.getsize(path))
 
 
-def _tune(built, opened: Index, wanted: float) -> tuple[int, float]:
+def _tune(built, parts: Sequence[Part], wanted: float) -> tuple[int, float]:
     """The least effort with which a FAISS index finds enough, and the recall it then has."""
-    numbers, queries = opened.sample(_RECALL_QUERIES)
+    numbers, queries = sample_vectors(parts, _RECALL_QUERIES)
     # Each query is itself in the index: it is left out on both sides.
     top = _RECALL_TOP + 1
-    exact = opened.nearest_exactly(queries, top)
+    exact = nearest_of_many(parts, queries, top)
     truth = [set(row[row != own][:_RECALL_TOP]) for row, own in zip(exact, numbers, strict=True)]
     effort, most = 1, getattr(built, "nlist", 4096)
     while True:

@@ -22,10 +22,14 @@ import numpy as np
 from audio_triplet.data.manifest import key_of
 from audio_triplet.errors import SearchError
 from audio_triplet.search import exact as exact_search
-from audio_triplet.search import index_format
 from audio_triplet.search.exact import Neighbour
 from audio_triplet.search.faiss_search import FaissSearcher
-from audio_triplet.search.index_format import open_parts, other_model
+from audio_triplet.search.index_format import (
+    open_parts,
+    other_model,
+    sample_vectors,
+    vector_blocks,
+)
 
 if TYPE_CHECKING:
     from audio_triplet.embeddings.saved_model import Model
@@ -200,32 +204,10 @@ class Index:
         for found in searcher.nearest(query, top, without):
             yield sorted([*found, *rest], key=lambda near: (-near.score, near.part, near.vector))
 
-    def nearest_exactly(self, queries: np.ndarray, top: int) -> np.ndarray:
-        """Numbers of the nearest vectors, counted over all parts, dropped ones included.
-
-        Args:
-          queries: float32[q, dim], of unit norm.
-          top: How many; at most the vectors there are.
-
-        Returns:
-          int64[q, top], nearest first.
-        """
-        return exact_search.nearest_of_many(self._parts, queries, top)
-
     def sample(self, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors drawn at random: int64[n] numbers over all parts, float32[n, dim]."""
-        first = np.cumsum([0, *(len(part) for part in self._parts)])
-        count = min(count, int(first[-1]))
-        drawn = np.random.default_rng(seed).choice(int(first[-1]), count, replace=False)
-        drawn.sort()
-        vectors = [
-            part.vectors[drawn[(drawn >= low) & (drawn < high)] - low]
-            for part, low, high in zip(self._parts, first[:-1], first[1:], strict=True)
-        ]
-        return drawn, np.concatenate(vectors).astype(np.float32)
+        """Vectors drawn at random, see `index_format.sample_vectors`."""
+        return sample_vectors(self._parts, count, seed)
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All vectors in order, float32[n, dim] at a time."""
-        for part in self._parts:
-            for first in range(0, len(part), index_format.BLOCK):
-                yield part.vectors[first : first + index_format.BLOCK].astype(np.float32)
+        return vector_blocks(self._parts)

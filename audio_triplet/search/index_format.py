@@ -16,7 +16,7 @@ import dataclasses
 import json
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -250,6 +250,37 @@ def open_parts(folder: str) -> tuple[IndexInfo, list[Part]]:
                 raise SearchError(
                     f"{error.filename}: is missing; build the index again with audio-triplet index"
                 ) from error
+
+
+def vector_blocks(parts: Sequence[Part]) -> Iterator[np.ndarray]:
+    """All vectors in order, dropped segments included, float32[n, dim] at a time."""
+    for part in parts:
+        for first in range(0, len(part), BLOCK):
+            yield part.vectors[first : first + BLOCK].astype(np.float32)
+
+
+def sample_vectors(
+    parts: Sequence[Part], count: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors drawn at random, dropped segments included.
+
+    Args:
+      parts: The parts; vectors are numbered over all of them.
+      count: How many, at most.
+      seed: Of the draw.
+
+    Returns:
+      int64[n] their numbers, ascending, and float32[n, dim].
+    """
+    first = np.cumsum([0, *(len(part) for part in parts)])
+    count = min(count, int(first[-1]))
+    drawn = np.random.default_rng(seed).choice(int(first[-1]), count, replace=False)
+    drawn.sort()
+    vectors = [
+        part.vectors[drawn[(drawn >= low) & (drawn < high)] - low]
+        for part, low, high in zip(parts, first[:-1], first[1:], strict=True)
+    ]
+    return drawn, np.concatenate(vectors).astype(np.float32)
 
 
 def other_model(folder: str, info: IndexInfo, name: str, digest: str) -> str:

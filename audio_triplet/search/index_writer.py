@@ -17,7 +17,7 @@ from audio_triplet import locks
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, stamp_of
 from audio_triplet.errors import SearchError
-from audio_triplet.search import faiss_search, index, part_writer
+from audio_triplet.search import faiss_search, part_writer
 from audio_triplet.search.index_format import (
     DTYPES,
     INDEX_FILE,
@@ -295,7 +295,8 @@ class Writer:
         self.commit()
         self._list(dataclasses.replace(self.info, faiss=None))
         self.merge()
-        built = faiss_search.build(index.Index(self.folder), kind, recall)
+        parts = [Part(self.folder, info, self.info.dim) for info in self.info.parts]
+        built = faiss_search.build(self.folder, self.info, parts, kind, recall)
         self._list(dataclasses.replace(self.info, faiss=built))
         self._clear_unlisted()
         return built
