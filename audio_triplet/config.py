@@ -20,6 +20,7 @@ NORMALISATIONS = ("none", "batch")
 LEVELS = ("patch", "segment")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 LABELLINGS = ("auto", "single", "multi")
+STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
 
 OBJECTIVES = ("triplet", "contrastive")
 POOLINGS = ("mean", "time")
