@@ -19,6 +19,7 @@ NORMALISATIONS = ("none", "batch")
 GRANULARITIES = ("patch", "segment")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 LABELLINGS = ("auto", "single", "multi")
+STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
 
 OBJECTIVES = ("triplet", "contrastive")
 POOLINGS = ("mean", "time")
