@@ -39,11 +39,17 @@ class RowTitle:
 # A row that is not here is shown under its own name.
 ROWS = {
     "log_mel": RowTitle("Log mel", "the baseline: no training at all"),
+    "log_mel_stats": RowTitle(
+        "Log mel, mean and deviation", "of each band over time: another baseline"
+    ),
+    "random": RowTitle("Random encoder", "the network as it is before training"),
     "gaussian_noise": RowTitle("Gaussian noise", "a sound and the same with noise", "noise"),
     "translation": RowTitle("Translation", "a sound and the same shifted in time and pitch"),
     "mixing": RowTitle("Example mixing", "a sound and its mixture with another"),
     "proximity": RowTitle("Temporal proximity", "two moments of one recording"),
     "joint": RowTitle("Joint", "all four constraints together, no labels"),
+    "combined": RowTitle("Combined", "proximity pairs, augmented by the other constraints"),
+    "shuffled": RowTitle("Joint, labels shuffled", "a check: this must come out low"),
     "explicit": RowTitle("Explicit labels", "the topline: the same network, taught the classes"),
 }
 
@@ -244,7 +250,8 @@ def _facts(config: Mapping, shown: int, total: int) -> list[tuple[str, str]]:
     facts = []
     for key in [*_FACTS, *(key for key in config if key not in _FACTS)]:
         value = config.get(key)
-        if value is not None and not (isinstance(value, Mapping) and key not in _FACTS):
+        is_nested = isinstance(value, Mapping) and key not in _FACTS
+        if value not in (None, [], "") and not is_nested:
             facts.append((_FACTS.get(key, key), _fact(key, value)))
     if total > shown:
         facts.append(
