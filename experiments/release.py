@@ -185,8 +185,9 @@ def card(name: str, told: dict, manifest, hours: float, scores: dict | None) -> 
         "clean recordings. Speech is poorly told apart, music by its timbre alone. Sound above "
         "7.5 kHz is not heard. "
         + ("" if model.get("normalize_loudness") else LEVEL_MATTERS)
-        + "The network is small, so that it trains on two cores in an hour; on one's own archive a "
-        "model trained there will usually do better.",
+        + "The network is small, so that it trains on two cores in an hour. A model trained on a "
+        "small archive of one's own does worse: from 1.5 hours of sound, 400 steps at width 0.25, "
+        "it had a per-query mAP of 0.35 where debian-sounds has 0.42.",
         "",
     ]
     return "\n".join(lines)
