@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from absl import logging
 
+from audio_triplet import storage
 from audio_triplet.errors import SearchError
 from audio_triplet.search.exact import Neighbour, nearest_of_many
 from audio_triplet.search.index_format import (
