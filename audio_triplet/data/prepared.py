@@ -23,8 +23,8 @@ class SplitInfo:
     Attributes:
       shards: File names.
       recordings: Number of recordings.
-      pieces: Number of records.
-      most_turns: Most pieces of one recording.
+      pieces: Number of records, i.e. of chunks.
+      most_turns: Most chunks of one recording.
       seconds: Seconds of sound.
       shard_bytes: Size of each shard; empty in folders prepared before it was noted.
       shard_recordings: Recordings in each shard; likewise.

@@ -120,7 +120,7 @@ def _parse(record, numbers, labels=False, energies=False) -> dict[str, tf.Tensor
     return tf.io.parse_single_example(record, wanted)
 
 
-# Reading in NumPy, with the place of every chunk in its file.
+# Reading in NumPy, with the offset of every chunk in its file.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

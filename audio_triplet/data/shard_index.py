@@ -283,7 +283,7 @@ class PositionedReader:
         """An open file; of too many, the oldest is let go, and closes when nobody reads it."""
         file = self._open.get(number)
         if file is None:
-            file = open(self._paths[number], "rb", buffering=0)
+            file = open(self._paths[number], "rb", buffering=0)  # noqa: SIM115 (kept open)
             with self._lock:
                 self._open[number] = file
                 if len(self._open) > _OPEN_FILES:

@@ -242,12 +242,12 @@ class ShardPatches(sources.PatchSource):
         """Columns of the shard index at some chunks."""
         return {name: tf.gather(self._columns[name], handles) for name in names}
 
-    def label_ids(self, handle):
+    def label_ids(self, handle) -> tf.Tensor:
         """As `PatchSource.label_ids`."""
         begin, end = tf.unstack(self._gather(["label_begin"], [handle, handle + 1])["label_begin"])
         return self._columns["labels"][begin:end]
 
-    def chunk_metadata(self, handles):
+    def chunk_metadata(self, handles) -> dict[str, tf.Tensor]:
         """As `PatchSource.chunk_metadata`."""
         labels = tf.zeros([tf.size(handles), 0], tf.bool)
         if self.classes:
@@ -255,12 +255,12 @@ class ShardPatches(sources.PatchSource):
             labels = tf.ensure_shape(labels, [*handles.shape, len(self.classes)])
         return self._gather(("frames", "recording", "piece"), handles) | {"labels": labels}
 
-    def patch_energies(self, handles, starts):
+    def patch_energies(self, handles, starts) -> tf.Tensor:
         """As `PatchSource.patch_energies`."""
         energies = tf.numpy_function(self._index.patch_energies, [handles, starts], tf.float32)
         return tf.ensure_shape(energies, starts.shape)
 
-    def cut(self, handles, starts):
+    def cut(self, handles, starts) -> tf.Tensor:
         """As `PatchSource.cut`."""
         patches = tf.numpy_function(self._patches, [handles, starts], tf.float16)
         return tf.cast(

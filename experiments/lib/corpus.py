@@ -20,8 +20,8 @@ from audio_triplet.data.splits import cap, train_test
 from audio_triplet.errors import CorpusError
 from data_prep.preparation import prepare
 
+# As --test_splits: nothing is held out.
 NONE = "none"
-"""As --test_splits: nothing is held out."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -452,3 +452,15 @@ def test_no_tensorflow_is_imported():
     )
     root = pathlib.Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_fingerprint_depends_on_rows_sizes_of_files_and_settings(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"1234")
+    made = _manifest(path=[f"{tmp_path}/a.wav", "gs://bucket/b.wav"])
+    found = made.fingerprint({"rate": 16000, "kind": None})
+    assert len(found) == 64 and found == made.fingerprint({"kind": None, "rate": 16000})
+    assert found != made.fingerprint({"kind": None, "rate": 8000})
+    labelled = Manifest(made.frame.assign(labels="dog"), made.name)
+    assert found != labelled.fingerprint({"rate": 16000, "kind": None})
+    (tmp_path / "a.wav").write_bytes(b"12345")
+    assert found != made.fingerprint({"rate": 16000, "kind": None})
