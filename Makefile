@@ -42,7 +42,7 @@ layers: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/installed-dev
-	if [ -e mkdocs.yml ]; then $(BIN)/mkdocs build --quiet --strict --site-dir build/site; fi
+	if [ -e mkdocs.yml ]; then NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/site; fi
 
 # What pip has not: a browser, in which the pages are tested. Without it those tests are skipped.
 browser:
