@@ -5,10 +5,8 @@ stopped reads it again. TensorFlow is not needed here.
 """
 
 import collections
-import functools
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,9 +18,6 @@ from audio_triplet.data import chunks, prepared
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
-
-if TYPE_CHECKING:
-    from data_prep.engine import Engine
 
 CHUNKS_PER_SHARD = 1024  # about 100 MB when chunks are whole
 WORK_DIR = "in_progress"
@@ -79,8 +74,8 @@ def lay_out(
     folder: str,
     config: PrepareConfig,
     fingerprint: str,
-    requested: dict | None,
-    engine: "Engine",
+    requested: dict | None = None,
+    read_lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] = chunks.read_lengths,
 ) -> dict:
     """Reads the headers, writes what each shard is to hold, manifest.csv, and the layout.
 
@@ -90,7 +85,7 @@ def lay_out(
       config: How.
       fingerprint: As `prepared.fingerprint`.
       requested: What the corpus's adapter asked for, for the summary.
-      engine: Reads the headers.
+      read_lengths: Reads the headers, see `chunks.scan`; it may keep files in `WORK_DIR`.
 
     Returns:
       The layout: what prepared.json and summary.json will say but for the shards' sizes.
@@ -100,7 +95,6 @@ def lay_out(
     """
     storage.make_folder(storage.join(folder, WORK_DIR))
     bad_files = BadFiles()
-    read_lengths = functools.partial(engine.read_lengths, folder, fingerprint)
     table = chunks.scan(manifest, bad_files, read_lengths)
     files = manifest.frame["path"].nunique()
     bad_files.check_share(files, config.max_bad_share, manifest.name)

@@ -8,6 +8,7 @@ pipeline by `data_prep.beam`. The same corpus gives the same bytes, whoever writ
 A run that was stopped goes on where it was: the layout is read again, finished shards are kept.
 """
 
+import functools
 import itertools
 from collections.abc import Iterable
 from importlib import metadata
@@ -114,7 +115,8 @@ def _prepare(
     layout = read_layout(folder, fingerprint)
     locks.clear_leftovers(folder)
     if layout is None:
-        layout = lay_out(manifest, folder, config, fingerprint, requested, engine)
+        read_lengths = functools.partial(engine.read_lengths, folder, fingerprint)
+        layout = lay_out(manifest, folder, config, fingerprint, requested, read_lengths)
         keep_finished_shards(folder)
     with listed_in(folder) as bad_files:
         bad_files.entries.update(layout["bad_files"])

@@ -32,7 +32,6 @@ def lay_out_rows(rows: int) -> dict[str, float]:
     from audio_triplet.audio import reading as reading_module
     from audio_triplet.config import PrepareConfig
     from audio_triplet.data import manifest, prepared
-    from data_prep.engine import Engine
     from data_prep.layout import lay_out, read_layout
 
     taken, begin = {}, time.process_time()
@@ -60,7 +59,7 @@ def lay_out_rows(rows: int) -> dict[str, float]:
         note("fingerprint (one look at each file)")
         output = os.path.join(folder, "out")
         with mock.patch.object(reading_module, "probe", lambda path: info):
-            layout = lay_out(found, output, config, digest, None, Engine())
+            layout = lay_out(found, output, config, digest)
         note("layout of all shards")
         names = [name for split in layout["splits"].values() for name in split["shards"]]
         assert sum(split["pieces"] for split in layout["splits"].values()) == rows
