@@ -34,13 +34,13 @@ class HearModel(tf.Module):
     """
 
     def __init__(self, path: str):
-        """Loads an export.
+        """Loads an export, for "" the released model.
 
         Raises:
-          ExportError: `path` holds none.
+          ExportError: There is none.
         """
         super().__init__(name="audio_triplet")
-        self.export = saved_model.Model(path)
+        self.export = saved_model.Model(path or saved_model.released_model_path())
         self._weights = self.export.variables  # so that `variables` lists them
         self.sample_rate = int(features.DEFAULT.sample_rate)
         self.scene_embedding_size = int(self.export.embedding_size)
@@ -55,7 +55,7 @@ def load_model(model_file_path: str = "") -> HearModel:
     """Loads a model.
 
     Args:
-      model_file_path: Folder of an exported SavedModel.
+      model_file_path: Folder of an exported SavedModel; if empty, the released model.
 
     Returns:
       The model.

@@ -7,10 +7,10 @@ In reading order:
 
     saved_model.py       an encoder as a SavedModel: waveform in, embeddings out; `Model` loads one
     model_files.py       where models lie, and their digests
-    patch_cutting.py     sound, block by block, cut into patches
+    sounds.py            sound block by block, of a file or of an array
+    patch_cutting.py     the same cut into patches
     decoding.py          many files decoded and cut in threads
     embed.py             `embed_files`, `embed_stream`, `embed_shards`: patches to vectors
-    sounds.py            the sound that a user hands over, as a path or as an array
     embedding_set.py     `EmbeddingSet`: vectors, their segments, and what is known of them
     set_files.py         the same in a file: .npz or Parquet
     folder.py            a folder of such files that goes on where it was stopped

@@ -9,7 +9,8 @@ import numpy as np
 
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.patch_cutting import RATE, cut_patches, read_blocks
+from audio_triplet.embeddings.patch_cutting import cut_patches
+from audio_triplet.embeddings.sounds import RATE, read_blocks
 from audio_triplet.errors import AudioError
 
 

@@ -26,8 +26,9 @@ from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.decoding import Decoder, End, Failure, Patches
 from audio_triplet.embeddings.embedding_set import PATCH_SECONDS, Embedded, EmbeddingSet, Origin
-from audio_triplet.embeddings.patch_cutting import RATE, cut_patches
+from audio_triplet.embeddings.patch_cutting import cut_patches
 from audio_triplet.embeddings.representations import Representation
+from audio_triplet.embeddings.sounds import RATE
 from audio_triplet.errors import CorpusError
 
 _WAITING_BATCHES = 4

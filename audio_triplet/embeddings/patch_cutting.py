@@ -1,46 +1,12 @@
-"""Sound, block by block, cut into patches."""
+"""Sound that comes block by block, cut into patches."""
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from audio_triplet import audio, features
+from audio_triplet import features
 
-RATE = features.DEFAULT.sample_rate
-PATCH_SAMPLES = features.DEFAULT.patch_samples
-BLOCK_SECONDS = 10.0
-
-
-def read_blocks(path: audio.AudioPath, start_seconds: float, end_seconds: float):
-    """The sound of a part of a file, block by block, at 16 kHz.
-
-    Args:
-      path: The file.
-      start_seconds: Where the part begins.
-      end_seconds: Where it ends; NaN: with the file.
-
-    Yields:
-      float32[samples], 10 s at most.
-
-    Raises:
-      AudioError: The file cannot be read.
-    """
-    first = round(start_seconds * RATE)
-    left = np.inf if np.isnan(end_seconds) else round((end_seconds - start_seconds) * RATE)
-    block_samples = round(BLOCK_SECONDS * RATE)
-    if first == 0:
-        for block in audio.stream_audio(path, BLOCK_SECONDS):
-            yield block[: int(min(left, len(block)))]
-            left -= len(block)
-            if left <= 0:
-                return
-    while first and left > 0:
-        wanted = int(min(left, block_samples))
-        block = audio.read_piece(path, first / RATE, wanted / RATE)
-        yield block
-        if len(block) < wanted:
-            return
-        first, left = first + wanted, left - wanted
+_PATCH_SAMPLES = features.DEFAULT.patch_samples
 
 
 def cut_patches(
@@ -65,9 +31,9 @@ def cut_patches(
         decoded += len(block)
         skipped = min(skip, len(block))
         rest, skip = np.concatenate([rest, block[skipped:]]), skip - skipped
-        new = max(0, 1 + (len(rest) - PATCH_SAMPLES) // hop)
+        new = max(0, 1 + (len(rest) - _PATCH_SAMPLES) // hop)
         if new:
-            yield *_cut_whole(rest[: (new - 1) * hop + PATCH_SAMPLES], hop, by_mel), decoded
+            yield *_cut_whole(rest[: (new - 1) * hop + _PATCH_SAMPLES], hop, by_mel), decoded
             skip = max(0, new * hop - len(rest))
             rest = rest[new * hop :]
             count += new
@@ -91,4 +57,4 @@ def _cut_whole(waveform: np.ndarray, hop: int, by_mel: bool) -> tuple[np.ndarray
     patches = view(mel, config.patch_frames, axis=0)[:: hop // config.hop_samples]
     patches = patches.transpose(0, 2, 1)  # [n, 96, mels], nothing is copied
     energies = patches.mean(axis=(1, 2))
-    return (patches if by_mel else view(waveform, PATCH_SAMPLES)[::hop]), energies
+    return (patches if by_mel else view(waveform, _PATCH_SAMPLES)[::hop]), energies

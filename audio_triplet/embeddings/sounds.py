@@ -1,4 +1,7 @@
-"""The sound that a user hands over: a file, or an array with its sample rate."""
+"""Sound block by block, mono and at 16 kHz: of a file, or of an array with its sample rate.
+
+No TensorFlow here.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from audio_triplet import audio
 from audio_triplet.audio import resampling
-from audio_triplet.embeddings.patch_cutting import BLOCK_SECONDS, RATE, read_blocks
+from audio_triplet.config import FrontEndConfig
 from audio_triplet.errors import AudioError
+
+RATE = FrontEndConfig().sample_rate
+_BLOCK_SECONDS = 10.0
 
 # The bounds that sound files are held to, see `audio_triplet.audio`.
 _RATES = (1_000, 1_000_000)
@@ -77,6 +84,40 @@ def open_sound(
     return resampling.resampled(_mono_blocks(samples, rate), rate, RATE, "soxr")
 
 
+def read_blocks(
+    path: audio.AudioPath, start_seconds: float, end_seconds: float
+) -> Iterator[np.ndarray]:
+    """The sound of a part of a file, block by block, at 16 kHz.
+
+    Args:
+      path: The file.
+      start_seconds: Where the part begins.
+      end_seconds: Where it ends; NaN: with the file.
+
+    Yields:
+      float32[samples], 10 s at most.
+
+    Raises:
+      AudioError: The file cannot be read.
+    """
+    first = round(start_seconds * RATE)
+    left = np.inf if np.isnan(end_seconds) else round((end_seconds - start_seconds) * RATE)
+    block_samples = round(_BLOCK_SECONDS * RATE)
+    if first == 0:
+        for block in audio.stream_audio(path, _BLOCK_SECONDS):
+            yield block[: int(min(left, len(block)))]
+            left -= len(block)
+            if left <= 0:
+                return
+    while first and left > 0:
+        wanted = int(min(left, block_samples))
+        block = audio.read_piece(path, first / RATE, wanted / RATE)
+        yield block
+        if len(block) < wanted:
+            return
+        first, left = first + wanted, left - wanted
+
+
 def _checked_rate(sample_rate: float | None) -> int:
     if sample_rate is None:
         raise AudioError(
@@ -136,7 +177,7 @@ def _checked_samples(sound: Any) -> np.ndarray:
 
 def _mono_blocks(samples: np.ndarray, rate: int) -> Iterator[np.ndarray]:
     """The mean of the channels, block by block."""
-    block = round(BLOCK_SECONDS * rate)
+    block = round(_BLOCK_SECONDS * rate)
     for first in range(0, samples.shape[1], block):
         part = samples[:, first : first + block]
         yield part[0].astype(np.float32) if len(part) == 1 else part.mean(0).astype(np.float32)

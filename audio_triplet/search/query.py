@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from audio_triplet.config import EmbedConfig, TripletConfig
+from audio_triplet.embeddings import sounds
 from audio_triplet.embeddings.embedding_set import PATCH_SECONDS
 from audio_triplet.errors import AudioError, SearchError
 
@@ -46,7 +47,7 @@ def embed_query(
     Raises:
       AudioError: It cannot be read, holds nothing there, or only silence.
     """
-    from audio_triplet.embeddings import embed, sounds
+    from audio_triplet.embeddings import embed
 
     name = sounds.name_of(sound)
     if end_seconds is not None and np.isnan(end_seconds):

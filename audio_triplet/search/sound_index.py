@@ -17,6 +17,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from audio_triplet.embeddings import sounds
 from audio_triplet.embeddings.model_files import find_model
 from audio_triplet.search.index import Hit, Index
 from audio_triplet.search.index_format import IndexInfo
@@ -199,7 +202,7 @@ class SoundIndex:
             seconds,
         )
 
-    def _embed(self, query: Query):
+    def _embed(self, query: Query) -> np.ndarray:
         return embed_query(
             self.model,
             self.index.info,
@@ -218,14 +221,10 @@ class SoundIndex:
 
 
 def _query_of(sound: Any, sample_rate: float | None) -> Query:
-    from audio_triplet.embeddings import sounds
-
     return Query(sound, sample_rate=None if sounds.is_file(sound) else sample_rate)
 
 
 def _name(query: Query) -> str:
-    from audio_triplet.embeddings import sounds
-
     return sounds.name_of(query.sound)
 
 
