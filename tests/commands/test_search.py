@@ -14,7 +14,7 @@ from absl import flags
 from audio_triplet import models
 from audio_triplet.embeddings import saved_model
 from tests.conftest import RATE, tone
-from tests.web.test_pages import check_page
+from tests.web.page_checks import check_page
 
 ODD = "<script>alert(1)<\n& ü.wav"
 

@@ -18,7 +18,7 @@ from audio_triplet.search.query import Found
 from audio_triplet.training.trainer import SCALARS
 from audio_triplet.web import classifier_page, runs_page, search_page, table_page
 from tests.conftest import tone
-from tests.web.test_pages import write_wav
+from tests.web.page_checks import write_wav
 
 CLASSES = ("bell", "door_knock", "rain")
 PER_CLASS = 6
