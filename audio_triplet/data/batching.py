@@ -54,6 +54,7 @@ def triplet_batches(
     if service:
         _check_service(service, source)
     patches = None if service else source.patches()
+    reader: _SinglePatches | _WholeChunks
     if patches is not None:
         reader = _SinglePatches(patches, triplet_config, config)
     else:

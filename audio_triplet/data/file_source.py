@@ -118,15 +118,16 @@ class FileChunks(ChunkSource):
 
     def _energies(self, segment, position) -> np.ndarray:
         """What `_decode` gives, from the cache if it has it."""
-        name = None
-        if self._cache is not None:
-            extent = map(float, self._extent(int(segment), int(position)))
-            name = self._cache.name(self._paths[segment], *extent, self._resampler)
-        energies = None if name is None else self._cache.get(name)
+        cache = self._cache
+        if cache is None:
+            return self._decode(segment, position)
+        extent = map(float, self._extent(int(segment), int(position)))
+        name = cache.name(self._paths[segment], *extent, self._resampler)
+        energies = None if name is None else cache.get(name)
         if energies is None:
             energies = self._decode(segment, position)
             if name is not None and len(energies):
-                self._cache.put(name, energies)
+                cache.put(name, energies)
         return energies
 
     def _extent(self, segment: int, position: int) -> tuple[float, float]:

@@ -5,6 +5,8 @@ No TensorFlow here, see `audio_triplet.data.chunks`.
 
 import dataclasses
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from audio_triplet import storage
 from audio_triplet.config import FrontEndConfig, PrepareConfig
@@ -37,6 +39,15 @@ class SplitInfo:
     seconds: float
     shard_bytes: tuple[int, ...] = ()
     shard_recordings: tuple[int, ...] = ()
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "SplitInfo":
+        """From JSON, which has no tuples."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in content.items()
+        }
+        return cls(**values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,13 +91,7 @@ class PreparedInfo:
         try:
             content = storage.read_json(path)
             splits = {
-                name: SplitInfo(
-                    **{
-                        key: tuple(value) if isinstance(value, list) else value
-                        for key, value in split.items()
-                    }
-                )
-                for name, split in content.pop("splits").items()
+                name: SplitInfo.from_dict(split) for name, split in content.pop("splits").items()
             }
             bad_files = tuple(map(tuple, content.pop("bad_files")))
             classes = tuple(content.pop("classes"))

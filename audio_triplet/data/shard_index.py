@@ -16,7 +16,7 @@ import os
 import threading
 import zipfile
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import tensorflow as tf
@@ -171,7 +171,7 @@ def _make(files: Sequence[str], stem: str, key: str) -> None:
     storage.save_arrays(table_path, {"key": np.array(key)} | arrays, unique=True)
 
 
-def _read_shard(path: str, energies: BinaryIO) -> dict[str, list[int]]:
+def _read_shard(path: str, energies: IO[bytes]) -> dict[str, list[int]]:
     """Columns of the records of a shard; their patches' energies are appended to a file."""
     columns = {
         name: [] for name in ("offset", "labels", "label_count", *shard_format.STORED_NUMBERS)
@@ -191,7 +191,7 @@ def _patch_means(energies: np.ndarray) -> np.ndarray:
     frames = len(energies)
     of_frame = energies.astype(np.float32).sum(1)
     total = np.concatenate([[0.0], np.cumsum(of_frame, dtype=np.float64)])
-    end = np.minimum(np.arange(_windows(np.array(frames))) + _PATCH, frames)
+    end = np.minimum(np.arange(int(_windows(np.array(frames)))) + _PATCH, frames)
     return ((total[end] - total[: len(end)]) / (_PATCH * MELS)).astype("<f4")
 
 
@@ -258,7 +258,7 @@ class PositionedReader:
         energies = np.empty((len(files), most, MELS), DTYPE)
         if not energies.size:
             return energies
-        content = memoryview(energies).cast("B")
+        content = energies.data.cast("B")
         size = most * FRAME_BYTES
         for row, (file, offset, count) in enumerate(
             zip(files.tolist(), offsets.tolist(), counts.tolist(), strict=True)

@@ -207,7 +207,7 @@ class ClassBars:
     @property
     def better(self) -> int:
         """Classes that are better off than with the baseline."""
-        return sum(bar.score > bar.base for bar in self.bars)
+        return sum(bar.base is not None and bar.score > bar.base for bar in self.bars)
 
 
 def class_bars(
@@ -227,17 +227,21 @@ def class_bars(
     Returns:
       None if there is nothing to compare.
     """
-    shown = [c for c in scores if is_number(scores[c]) and is_number(base.get(c))]
+    shown = [
+        (label, mine, theirs)
+        for label, mine in scores.items()
+        if is_number(mine) and is_number(theirs := base.get(label))
+    ]
     if not shown:
         return None
-    shown.sort(key=lambda c: base[c] - scores[c])
-    scale = max(max(scores[c], base[c]) for c in shown) or 1.0
+    shown.sort(key=lambda row: row[2] - row[1])
+    scale = max(max(mine, theirs) for _, mine, theirs in shown) or 1.0
     return ClassBars(
         title,
         base_title,
         [
-            Bar(c, scores[c], base[c], max(0, scores[c]) / scale, max(0, base[c]) / scale)
-            for c in shown
+            Bar(label, mine, theirs, max(0, mine) / scale, max(0, theirs) / scale)
+            for label, mine, theirs in shown
         ],
         left_out=len(set(scores) | set(base)) - len(shown),
     )

@@ -45,7 +45,7 @@ def write_report(path: str, summary: Mapping, examples, manifest, checked) -> No
     mistakes = _mistakes(examples, manifest, checked.scores, clips) if is_single else None
     sections = {
         "classes": ("Class by class", summary["score"]),
-        "mixups": ("What it takes for what", matrix),
+        "mixups": ("Confusion matrix", matrix),
         "curve": ("What more labels bring", curve),
         "mistakes": ("Mistakes to listen to", mistakes),
         "made": ("How this was made", True),

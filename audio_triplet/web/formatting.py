@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from typing import TypeGuard
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -49,7 +50,7 @@ def percent(value: object) -> str:
     return f"{100 * value:.0f}\u202f%" if is_number(value) else "–"
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether this is a finite figure (and neither None nor a word)."""
     return isinstance(value, (int, float, np.number)) and math.isfinite(value)
 

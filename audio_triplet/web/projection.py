@@ -88,7 +88,7 @@ def to_frame(positions: np.ndarray, height: int) -> np.ndarray:
 
 
 def class_labels(
-    positions: np.ndarray, kinds: Sequence[int], titles: Sequence[str]
+    positions: np.ndarray, kinds: Sequence[int] | np.ndarray, titles: Sequence[str]
 ) -> list[tuple[int, float, float, str]]:
     """Names for the map, where they do not overlap: classes that keep together first.
 

@@ -142,7 +142,7 @@ def answer(segments: Segments, vectors: Mapping[str, np.ndarray]) -> dict[str, A
         return {}
     result = {}
     for representation, values in vectors.items():
-        found, cosine = retrieval.nearest(values, k, segments.groups)
+        found, cosine = retrieval.nearest(values, k, segments.groups.tolist())
         right = np.full(found.shape, np.nan)
         for query, rank in np.ndindex(found.shape):
             if found[query, rank] >= 0:

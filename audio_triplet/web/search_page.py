@@ -111,7 +111,7 @@ def _sound(clips: Clips, excerpt: Excerpt, label: str, span_seconds: float) -> S
 def _facts(found: Found) -> list[tuple[str, str]]:
     info = found.info
     searched = "exact search"
-    if not found.exact:
+    if not found.exact and info.faiss is not None:
         recall = formatting.percent(info.faiss.recall)
         searched = f"{info.faiss.kind}, which finds {recall} of what exact search does"
     return [

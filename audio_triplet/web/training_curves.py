@@ -79,7 +79,7 @@ def metric_line(label: str, style: str, metrics: Metrics, column: str) -> Line:
 
 
 def smooth(
-    steps: Sequence[float], values: Sequence[float], points: int = 150
+    steps: Sequence[float], values: Sequence[float] | np.ndarray, points: int = 150
 ) -> tuple[list[float], list[float]]:
     """A centred moving mean over a fortieth of the run, thinned to about so many points.
 

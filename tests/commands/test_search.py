@@ -15,7 +15,7 @@ from audio_triplet import models
 from audio_triplet.commands import terminal
 from audio_triplet.embeddings import saved_model
 from tests.conftest import RATE, tone
-from tests.web.test_pages import check_page
+from tests.web.page_checks import check_page
 
 ODD = "<script>alert(1)<\n& ü.wav"
 

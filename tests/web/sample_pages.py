@@ -12,13 +12,13 @@ from audio_triplet.classify.cross_validation import Checked
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import RunConfig, TrainingConfig
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.segments import SegmentEmbeddings
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.search.index import Hit
 from audio_triplet.search.query import Found
 from audio_triplet.training.trainer import SCALARS
 from audio_triplet.web import classifier_page, runs_page, search_page, table_page
 from tests.conftest import tone
-from tests.web.test_pages import write_wav
+from tests.web.page_checks import write_wav
 
 CLASSES = ("bell", "door_knock", "rain")
 PER_CLASS = 6
@@ -76,12 +76,12 @@ def _table(path: str, frame: pd.DataFrame) -> None:
     rng = np.random.default_rng(0)
     count = len(frame)
     log_mel, joint = (
-        SegmentEmbeddings(
+        EmbeddingSet(
             manifest=Manifest(frame, "test"),
             row=np.arange(count),
-            patch=rng.standard_normal((count, 6)).astype(np.float32),
-            patch_segment=np.arange(count, dtype=np.int32),
-            patch_energy=np.ones(count, np.float32),
+            vectors=rng.standard_normal((count, 6)).astype(np.float32),
+            segment_index=np.arange(count, dtype=np.int32),
+            energy=np.ones(count, np.float32),
         )
         for _ in range(2)
     )

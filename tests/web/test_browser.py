@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
+from tests.web.page_checks import check_page
 from tests.web.sample_pages import make_pages
-from tests.web.test_pages import check_page
 
 NAMES = ("table", "classifier", "suggestions", "search", "runs")
 PHONE, DESKTOP = 390, 1280
@@ -162,3 +162,12 @@ def test_the_text_of_a_chart_is_no_larger_than_that_around_it(visit):
             "e => e.getBoundingClientRect().height"
         )
         assert 8 < height < 16  # the paragraph's letters are 16 pixels high
+
+
+def test_paper_is_always_light(visit):
+    page = visit("search", scheme="dark")
+    colour = "getComputedStyle(document.body).color"
+    assert page.evaluate(colour) == "rgb(231, 229, 224)"
+    page.emulate_media(media="print")
+    assert page.evaluate(colour) == "rgb(30, 33, 36)"
+    assert page.locator("nav").is_hidden()
