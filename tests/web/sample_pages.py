@@ -14,7 +14,7 @@ from audio_triplet.config import RunConfig, TrainingConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.search.index import Hit
-from audio_triplet.search.query import Found
+from audio_triplet.search.sound_index import Found
 from audio_triplet.training.trainer import SCALARS
 from audio_triplet.web import classifier_page, runs_page, search_page, table_page
 from tests.conftest import tone
@@ -141,7 +141,7 @@ def _suggestions(path: str, frame: pd.DataFrame) -> None:
 def _search(path: str, frame: pd.DataFrame) -> None:
     sounds = frame["path"].tolist()
     hits = [
-        Hit(0.9 - 0.05 * index, sound, 0.0, 0.975, f"r{index}", "bell;door_knock")
+        Hit(0.9 - 0.05 * index, sound, 0.0, 0.975, f"r{index}", ("bell", "door_knock"))
         for index, sound in enumerate(sounds[2:8])
     ]
     info = types.SimpleNamespace(model="models/debian-sounds", model_digest="0123456789abcdef")
