@@ -62,6 +62,18 @@ def _metrics(scale: float) -> list[dict[str, float]]:
     return [{"step": step} | {name: scale / (1 + step) for name in names} for step in range(50)]
 
 
+def _embeddings(frame: pd.DataFrame, dim: int, rng: np.random.Generator) -> EmbeddingSet:
+    """One patch per segment."""
+    count = len(frame)
+    return EmbeddingSet(
+        manifest=Manifest(frame, "test"),
+        row=np.arange(count),
+        vectors=rng.standard_normal((count, dim)).astype(np.float32),
+        segment_index=np.arange(count, dtype=np.int32),
+        energy=np.ones(count, np.float32),
+    )
+
+
 def _table(path: str, frame: pd.DataFrame) -> None:
     per_class = {label: 0.2 + 0.1 * index for index, label in enumerate(CLASSES)}
     scores = ("qbe_map", "cls_map", "query_map", "accuracy", "recovery_qbe", "ratio_qbe")
@@ -74,17 +86,7 @@ def _table(path: str, frame: pd.DataFrame) -> None:
     ]
     config = {"command": "python -m experiments.table1", "run": {"training": {"steps": 300}}}
     rng = np.random.default_rng(0)
-    count = len(frame)
-    log_mel, joint = (
-        EmbeddingSet(
-            manifest=Manifest(frame, "test"),
-            row=np.arange(count),
-            vectors=rng.standard_normal((count, 6)).astype(np.float32),
-            segment_index=np.arange(count, dtype=np.int32),
-            energy=np.ones(count, np.float32),
-        )
-        for _ in range(2)
-    )
+    log_mel, joint = (_embeddings(frame, 6, rng) for _ in range(2))
     runs = {"joint": _metrics(0.3), "gaussian_noise": _metrics(0.1)}
     table_page.write_report(path, {"rows": rows, "config": config}, runs, log_mel, joint, CLASSES)
 
@@ -96,13 +98,7 @@ def _classifier(path: str, frame: pd.DataFrame) -> None:
     checked = Checked(
         scores, np.arange(len(frame)) % 2, 0.8, (0.7, 0.9), np.full(3, 0.8), 0.75, (0.6, 0.9)
     )
-    examples = Examples(
-        rng.standard_normal((len(frame), 4)),
-        np.arange(len(frame)),
-        labels,
-        frame["recording_id"].to_numpy(str),
-        CLASSES,
-    )
+    examples = Examples(_embeddings(frame, 4, rng), labels, CLASSES)
     score = {
         "map": 0.8,
         "map_interval": [0.7, 0.9],
