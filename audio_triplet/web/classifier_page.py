@@ -17,7 +17,7 @@ from audio_triplet.web.charts import (
     line_chart,
     score_bars,
 )
-from audio_triplet.web.clips import Clips, Player
+from audio_triplet.web.clips import Clips, PictureGuide, Player
 from audio_triplet.web.excerpts import EXCERPT_SECONDS, Excerpt, Quality
 from audio_triplet.web.formatting import clean, number
 
@@ -213,7 +213,7 @@ class Mistakes:
 
     total: int
     wrong: int
-    guide: object
+    guide: PictureGuide | None
     shown: list[Mistake]
 
 

@@ -50,13 +50,14 @@ class Player:
     """A button that plays a clip, as the macro `player` draws it.
 
     Attributes:
-      clip: Id of the clip; empty if there is no sound.
+      clip: Id of the clip in the page; empty if there is no sound in it.
       error: Why there is none.
       description: What it is, for those who do not see the picture.
       title: What is shown while it plays.
       seconds: Length of the sound.
       span_seconds: What the width of the picture stands for.
       picture: Data URI of the log mel picture; empty if there is none.
+      url: Where the sound is served, for pages that do not hold it; empty otherwise.
     """
 
     clip: str
@@ -66,6 +67,7 @@ class Player:
     seconds: float
     span_seconds: float
     picture: str
+    url: str = ""
 
     @property
     def shows_length(self) -> bool:

@@ -37,11 +37,11 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, paths):
+def open_page(browser, paths):
     """Opens a page; at the end nothing must have been complained of."""
     contexts, complaints = [], []
 
-    def visit(name: str, width: int = DESKTOP, scheme: str = "light"):
+    def open_page(name: str, width: int = DESKTOP, scheme: str = "light"):
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
         )
@@ -63,7 +63,7 @@ def visit(browser, paths):
         page.goto(pathlib.Path(paths[name]).as_uri())
         return page
 
-    yield visit
+    yield open_page
     for context in contexts:
         context.close()
     assert complaints == []
@@ -76,19 +76,19 @@ def test_every_page_keeps_the_promises_of_pages(paths, name):
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 @pytest.mark.parametrize("name", NAMES)
-def test_pages_fit_their_window(visit, name, width):
-    page = visit(name, width)
+def test_pages_fit_their_window(open_page, name, width):
+    page = open_page(name, width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("h1").is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", NAMES)
-def test_no_serious_violation_of_accessibility(visit, name, scheme):
+def test_no_serious_violation_of_accessibility(open_page, name, scheme):
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
     )
-    found = axe.Axe().run(visit(name, scheme=scheme)).response["violations"]
+    found = axe.Axe().run(open_page(name, scheme=scheme)).response["violations"]
     serious = [
         (violation["id"], violation["help"], [node["html"][:200] for node in violation["nodes"]])
         for violation in found
@@ -98,8 +98,8 @@ def test_no_serious_violation_of_accessibility(visit, name, scheme):
 
 
 @pytest.mark.parametrize("name", ["table", "classifier", "suggestions", "search"])
-def test_sound_plays_and_stops_by_key(visit, name):
-    page = visit(name)
+def test_sound_plays_and_stops_by_key(open_page, name):
+    page = open_page(name)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     player = page.locator("[data-clip]").first
@@ -113,8 +113,24 @@ def test_sound_plays_and_stops_by_key(visit, name):
     assert player.get_attribute("aria-pressed") == "false"
 
 
-def test_the_map_by_key(visit):
-    page = visit("table")
+def test_a_served_sound_plays_too(open_page):
+    page = open_page("search")
+    page.evaluate(
+        """() => {
+          const store = JSON.parse(document.getElementById("clips").textContent);
+          const bytes = Uint8Array.from(atob(store.clips.c0), (char) => char.charCodeAt(0));
+          const button = document.querySelector("[data-clip]");
+          button.dataset.url = URL.createObjectURL(new Blob([bytes], {type: store.type}));
+          delete button.dataset.clip;
+        }"""
+    )
+    page.locator("[data-url]").press("Enter")
+    page.locator("#now").wait_for(state="visible")
+    assert page.locator("[data-url]").get_attribute("aria-pressed") == "true"
+
+
+def test_the_map_by_key(open_page):
+    page = open_page("table")
     page.locator("#chart").focus()
     seen = set()
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "ArrowUp"):
@@ -134,16 +150,16 @@ def test_the_map_by_key(visit):
     assert page.locator("#chart .marks use").first.get_attribute("style") != before
 
 
-def test_classes_by_either_measure(visit):
-    page = visit("table")
+def test_classes_by_either_measure(open_page):
+    page = open_page("table")
     assert page.locator(".p-qbe").is_visible() and page.locator(".p-cls").is_hidden()
     page.locator("#m-qbe").focus()
     page.keyboard.press("ArrowRight")
     assert page.locator(".p-cls").is_visible() and page.locator(".p-qbe").is_hidden()
 
 
-def test_labels_are_saved(visit, tmp_path):
-    page = visit("suggestions")
+def test_labels_are_saved(open_page, tmp_path):
+    page = open_page("suggestions")
     first = page.locator("input[data-row]").first
     first.fill(' bell; "new" one ;')
     assert page.locator("#saved").inner_text() == "1 of 4 are named, not saved yet."
@@ -155,17 +171,17 @@ def test_labels_are_saved(visit, tmp_path):
     assert row["labels"] == 'bell;"new" one' and row["path"].endswith("sound_0.wav")
 
 
-def test_the_text_of_a_chart_is_no_larger_than_that_around_it(visit):
+def test_the_text_of_a_chart_is_no_larger_than_that_around_it(open_page):
     for width in (PHONE, DESKTOP):
-        page = visit("classifier", width)
+        page = open_page("classifier", width)
         height = page.locator("#curve .tick").first.evaluate(
             "e => e.getBoundingClientRect().height"
         )
         assert 8 < height < 16  # the paragraph's letters are 16 pixels high
 
 
-def test_paper_is_always_light(visit):
-    page = visit("search", scheme="dark")
+def test_paper_is_always_light(open_page):
+    page = open_page("search", scheme="dark")
     colour = "getComputedStyle(document.body).color"
     assert page.evaluate(colour) == "rgb(231, 229, 224)"
     page.emulate_media(media="print")

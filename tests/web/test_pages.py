@@ -5,9 +5,9 @@ import os
 import pytest
 
 from audio_triplet.web import pages, templating
-from audio_triplet.web.clips import Clips
+from audio_triplet.web.clips import Clips, Player
 from audio_triplet.web.excerpts import LIGHT, Excerpt
-from tests.web.page_checks import HOSTILE, check_page, tone, write_wav
+from tests.web.page_checks import HOSTILE, Page, check_page, tone, write_wav
 
 
 def template(source):
@@ -88,3 +88,18 @@ def test_hostile_names_in_a_player(tmp_path):
     page = check_page(minimal([clips.player(Excerpt(path), HOSTILE)], clips))
     player = page.all("button", **{"data-clip": None})[0]
     assert player["aria-label"] == f"Play {HOSTILE}, {name}" and not page.all("b")
+
+
+def test_a_served_page_links_to_its_files():
+    source = (
+        "{% block head_policy %}{% endblock %}"
+        '{% block head_styles %}<link rel="stylesheet" href="static/base.css">{% endblock %}'
+        '{% block body_scripts %}<script src="static/player.js"></script>{% endblock %}'
+        '{% from "parts.html" import player %}{% block one %}{{ player(sound) }}{% endblock %}'
+    )
+    sound = Player("", "", "a bell", "bell", 1.0, 1.0, "", url='/sound?path="b&c".wav')
+    content = template(source).render(title="T", sections={"one": "One"}, data={}, sound=sound)
+    assert "<style>" not in content and "Content-Security-Policy" not in content
+    page = Page(content)
+    assert page.all("button")[0]["data-url"] == '/sound?path="b&c".wav'
+    assert page.all("script") == [{"src": "static/player.js"}]

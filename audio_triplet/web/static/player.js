@@ -1,4 +1,5 @@
-// One audio element for all players; sounds become blobs when they are first played.
+// One audio element for all players. A player names a sound of the page (data-clip), which becomes a
+// blob when it is first played, or where one is served (data-url).
 // Other scripts use sounds.play(id, title) and sounds.stop().
 "use strict";
 const sounds = (() => {
@@ -30,7 +31,7 @@ const sounds = (() => {
   }
   function play(id, title, element = null) {
     stop();
-    const source = url(id);
+    const source = element?.dataset.url ?? url(id);
     if (!source) return Promise.resolve(false);
     audio.src = source;
     button = element;
@@ -46,7 +47,7 @@ const sounds = (() => {
   }
   audio.addEventListener("ended", stop);
   document.addEventListener("click", (event) => {
-    const pressed = event.target.closest("[data-clip],[data-stop]");
+    const pressed = event.target.closest("[data-clip],[data-url],[data-stop]");
     if (!pressed) return;
     if (pressed.hasAttribute("data-stop") || pressed === button) stop();
     else play(pressed.dataset.clip, pressed.dataset.title || "", pressed);
