@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 
 import pytest
 
@@ -97,3 +98,13 @@ def test_a_recipe_says_how_it_is_used(name):
     recipe = recipes.load(name)
     made = ExperimentSettings.of_recipe(recipe, "c", "o")
     assert made.run_config(recipe.triplets.constraints, FakeCorpus(), 0).encoder == recipe.encoder
+
+
+def test_the_released_model_is_of_its_recipe():
+    with open("models/debian-sounds/config.json", encoding="utf-8") as file:
+        trained = json.load(file)["training"]
+    fields = {field.name for field in dataclasses.fields(RunConfig)}
+    run = RunConfig.from_dict({name: trained[name] for name in fields & set(trained)})
+    recipe = recipes.load("debian_sounds")
+    assert (run.triplets, run.pipeline) == (recipe.triplets, recipe.pipeline)
+    assert (run.encoder, run.training) == (recipe.encoder, recipe.training)
