@@ -73,7 +73,7 @@ def test_what_may_differ_when_continuing():
         (EncoderConfig, {"embedding_size": 0}),
         (config.PipelineConfig, {"batch_size": 1}),
         (config.ClassifyConfig, {"folds": 1}),
-        (config.EmbedConfig, {"level": "file"}),
+        (config.EmbedConfig, {"granularity": "file"}),
         (config.EmbedConfig, {"hop_seconds": 0.015}),
         (config.CacheConfig, {"cache_gigabytes": -1.0}),
     ],
