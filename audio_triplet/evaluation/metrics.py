@@ -110,7 +110,7 @@ def d_prime(auc):
 def chance_average_precision(targets, items) -> np.ndarray:
     """Mean average precision over all orders of the items, without ties.
 
-    The i-th place holds a target with probability t/n, and before it are (i - 1) (t - 1)/(n - 1)
+    The i-th position holds a target with probability t/n, and before it are (i - 1) (t - 1)/(n - 1)
     others on average; so it is (H + (t - 1)/(n - 1) (n - H)) / n, with H = 1 + 1/2 + … + 1/n.
 
     Args:
@@ -141,7 +141,7 @@ def bootstrap_interval(values, seed: int, level: float = 0.95, repeats: int = 10
     classes a corpus happens to have. It says nothing about training seeds.
 
     Args:
-      values: float[classes], one score a class; NaN entries are left out.
+      values: float[classes], one score per class; NaN entries are left out.
       seed: of the draws.
       level: share of the bootstrap means inside the interval, in (0, 1).
       repeats: number of draws.
@@ -163,7 +163,9 @@ def bootstrap_interval(values, seed: int, level: float = 0.95, repeats: int = 10
     if not values.size:
         return Interval(float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    # How often each class is drawn is all that matters: one multinomial a repeat.
+    # How often each class is drawn is all that matters: one multinomial per repeat. Not
+    # scipy.stats.bootstrap: it would be as many lines, raise on a single class, and draw otherwise,
+    # so that published intervals would move in the fourth digit.
     draws = rng.multinomial(values.size, np.full(values.size, 1 / values.size), size=repeats)
     means = draws @ values / values.size
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -179,7 +181,7 @@ def as_labels(labels, name: str = "labels") -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 2:
         raise ValueError(
-            f"{name} must be bool[n, classes], one column a class; got shape {labels.shape}"
+            f"{name} must be bool[n, classes], one column per class; got shape {labels.shape}"
         )
     if labels.dtype != bool:
         converted = labels.astype(bool)
