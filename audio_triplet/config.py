@@ -397,26 +397,6 @@ class TrainingConfig:
             raise ConfigError(f"memory={self.memory} is negative; 0 remembers nothing")
 
 
-PRESETS = {
-    # The dataclasses' defaults are the paper's; scripts have a higher learning rate.
-    "paper": {"learning_rate": 1e-4},
-    # What the measurements in BUILD_NOTES, "What helps", found best for its cost; label-free.
-    "best": {
-        "constraints": COMBINED,
-        "augment": True,
-        "objective": "contrastive",
-        "normalisation": "batch",
-        "pooling": "time",
-        "input_scaling": True,
-        "batch_size": 128,
-        "learning_rate": 1e-3,
-        "schedule": "cosine",
-        "warmup_steps": 20,
-        "steps": 1000,
-    },
-}
-"""Values of the fields of a `RunConfig`'s parts, by the name of the preset."""
-
 RENAMED = {
     "vary": "augment",
     "vary_alpha": "augment_alpha",

@@ -1,12 +1,12 @@
 """Trains the released encoder, scores it, and writes it to models/ with its card.
 
-    python -m experiments.release --corpus='debian-sounds:DIR?packages=wide' --steps=1600 \
+    python -m experiments.release --corpus='debian-sounds:DIR?packages=wide' \
         --score=esc50:DIR --output_dir=runs/out
 
-Trained with `--preset=best` on all recordings of the corpus, without labels, speech and music
-capped. Then the SavedModel is scored on --score (which it never heard) by the linear probe under
-its official folds and by query by example, and copied to models/NAME with a README.md that says
-all of it. A run that was stopped goes on.
+Trained by experiments/recipes/debian_sounds.py on all recordings of the corpus, without labels,
+speech and music capped. Then the SavedModel is scored on --score (which it never heard) by the
+linear probe under its official folds and by query by example, and copied to models/NAME with a
+README.md that says all of it. A run that was stopped goes on.
 """
 
 import os
@@ -18,15 +18,7 @@ from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
 from experiments.lib import runs, shared_flags
 
-# Speech is 87 % of debian-sounds' recordings and near to one class; uncapped it would be what the
-# embedding learns to tell apart.
-DEFAULTS = {
-    "preset": "best",
-    "test_splits": ["none"],
-    "max_share": ["speech=0.15", "music=0.15"],
-    "width": 0.5,
-}
-
+RECIPE = "debian_sounds"
 
 LEVEL_MATTERS = (
     "Level matters: a classifier fitted at one level loses much where sound is 20 dB quieter, and "
@@ -38,14 +30,12 @@ SCORES = ("probe_accuracy", "probe_map", "query_map", "qbe_map")
 
 def define_flags() -> None:
     """Defines the script's flags."""
-    shared_flags.define_corpus_flags()
-    shared_flags.define_triplets_flag()
-    shared_flags.define_training_flags()
+    shared_flags.define_corpus_flags(recipe=RECIPE)
+    shared_flags.define_triplets_flag(RECIPE)
+    shared_flags.define_training_flags(recipe=RECIPE)
     flags.DEFINE_string("name", "debian-sounds", "Name of the model, a folder in --models_dir.")
     flags.DEFINE_string("models_dir", "models", "Where released models are.")
     flags.DEFINE_string("score", "", "A labelled corpus with folds to score it on.")
-    for name, value in DEFAULTS.items():
-        flags.FLAGS.set_default(name, value)
 
 
 def main(argv):
@@ -67,10 +57,11 @@ def release() -> str:
 
     values = flags.FLAGS
     os.makedirs(values.output_dir, exist_ok=True)
-    corpus = shared_flags.open_corpus_from_flags()
-    config = shared_flags.run_config(shared_flags.chosen_triplets(), corpus, values.seed)
+    settings = shared_flags.settings_from_flags()
+    corpus = settings.open_corpus()
+    config = settings.run_config(settings.triplets.constraints, corpus, values.seed)
     run_dir = os.path.join(values.output_dir, "run")
-    told = runs.train(config, corpus.train, run_dir)
+    told = runs.train(config, corpus.train, run_dir, strategy=settings.build_strategy())
     export_dir = os.path.join(run_dir, "export")
     scores = score(export_dir, values.score) if values.score else None
     info = prepared.PreparedInfo.read(corpus.folder)

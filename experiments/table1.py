@@ -53,14 +53,15 @@ from experiments.lib.table_rows import (
 )
 
 
-def define_flags(required: bool = True) -> None:
+def define_flags(required: bool = True, recipe: str = shared_flags.DEFAULT_RECIPE) -> None:
     """Defines the script's flags.
 
     Args:
       required: Whether corpus and folder must be given.
+      recipe: The script's own recipe.
     """
-    shared_flags.define_corpus_flags(required)
-    shared_flags.define_training_flags(seed=False)
+    shared_flags.define_corpus_flags(required, recipe)
+    shared_flags.define_training_flags(seed=False, recipe=recipe)
     flags.DEFINE_list(
         "rows", list(ROWS), f"Rows of the table, in order; also {', '.join(EXTRA_ROWS)}."
     )

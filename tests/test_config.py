@@ -22,15 +22,6 @@ def test_defaults_are_the_papers():
     assert EncoderConfig().embedding_size == 128
 
 
-def test_presets_name_fields_and_hold_values_that_pass_the_checks():
-    parts = (TripletConfig, config.PipelineConfig, EncoderConfig, TrainingConfig)
-    fields = {f.name: part for part in parts for f in dataclasses.fields(part)}
-    for preset in config.PRESETS.values():
-        for name, value in preset.items():
-            assert getattr(fields[name](**{name: value}), name) == value
-    assert config.PRESETS["paper"]["learning_rate"] == TrainingConfig().learning_rate
-
-
 def test_written_and_read_back(tmp_path):
     run = RunConfig(
         corpus="esc50:x",

@@ -64,7 +64,7 @@ def open_embeddings(corpus, name: str, seed: int, fold: str = ""):
             return models.build(encoder, seed=seed), {}
         run_dir = os.path.join(flags.FLAGS.output_dir, "runs", called)
         config = shared_flags.run_config(name, corpus, seed)
-        train(config, corpus.train, run_dir)
+        train(config, corpus.train, run_dir, strategy=shared_flags.build_strategy())
         return checkpoints.load_encoder(run_dir), {}
 
     return kept_embeddings(corpus, called, origin, representation)[0]
