@@ -6,6 +6,7 @@ together. A class that cannot be scored is NaN, never 0, so that means can leave
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -132,6 +133,22 @@ def mean_over_classes(per_class) -> float:
     per_class = np.asarray(per_class, np.float64)
     scored = per_class[~np.isnan(per_class)]
     return float(scored.mean()) if scored.size else float("nan")
+
+
+def by_class(classes: Sequence[str], values: np.ndarray) -> dict[str, float | None]:
+    """Scores with the names of their classes, as JSON wants them.
+
+    Args:
+      classes: names of the labels.
+      values: float[classes].
+
+    Returns:
+      Class → score, None for NaN (JSON has none).
+    """
+    return {
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(classes, values, strict=True)
+    }
 
 
 def bootstrap_interval(values, seed: int, level: float = 0.95, repeats: int = 10_000) -> Interval:

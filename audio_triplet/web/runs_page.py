@@ -25,6 +25,9 @@ _CURVES = (  # column of metrics.csv, title, how to read it
 )
 _STYLES = ("joint", "translation", "gaussian_noise", "proximity", "mixing", "explicit", "log_mel")
 
+# More than this cannot be told apart on a chart.
+MAX_RUNS = len(_STYLES)
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:

@@ -4,7 +4,7 @@ import numpy as np
 
 from audio_triplet.web import charts, map
 from audio_triplet.web.map import MAP_WIDTH
-from experiments.lib import tables
+from experiments.lib import figures
 
 _MARKERS = "os^D"
 _MOST_POINTS = 3000
@@ -29,7 +29,7 @@ def draw(
     placed = map.layout(vectors, seed)
     height = map.map_height(placed)
     places = map.to_frame(placed, height)
-    plt = tables.pyplot()
+    plt = figures.pyplot()
     figure, axis = plt.subplots(figsize=(9, 9 * height / MAP_WIDTH))
     present = [label for label in range(-1, len(classes)) if np.any(first == label)]
     for label in present:
@@ -60,4 +60,4 @@ def draw(
     axis.set_ylim(height, 0)
     axis.set_axis_off()
     figure.tight_layout(pad=0)
-    tables.save_figure(figure, path)
+    figures.save(figure, path)

@@ -1,4 +1,7 @@
-"""The evaluations of one representation on a corpus: one code path for every row of every table."""
+"""The evaluations of one representation on a corpus: the only way that any table is scored.
+
+In: embeddings of a corpus's segments (`split_sides` parts them). Out: named scores, see `scores`.
+"""
 
 import dataclasses
 
@@ -54,7 +57,7 @@ def score(
     config: ClassifierConfig,
     silence_energy: float | None = None,
 ) -> dict:
-    """All evaluations of the test side (paper.md, Evaluations 1 and 2, and a linear probe).
+    """All evaluations of the test side (the paper, evaluations 1 and 2; and a linear probe).
 
     The classifier and the probe are fitted on the training side; query by example needs none.
 
@@ -101,12 +104,12 @@ def score(
         "roc_auc": _finite(result.roc_auc),
         "d_prime": _finite(result.d_prime),
         "absent": absent,
-        "cls_per_class": per_class(classes, result.per_class),
+        "cls_per_class": metrics.by_class(classes, result.per_class),
         "chance": chance(sides, classes),
     }
     if silence_energy is not None:
-        heard = train.audible_segment(silence_energy), test.audible_segment(silence_energy)
-        audible = retrieval_scores(heard[1], sides, classes) | probe_scores(*heard, sides, classes)
+        loud = train.audible_segment(silence_energy), test.audible_segment(silence_energy)
+        audible = retrieval_scores(loud[1], sides, classes) | probe_scores(*loud, sides, classes)
         audible = {name: value for name, value in audible.items() if "per_class" not in name}
         silent = np.bincount(
             test.patch_segment, test.patch_energy <= silence_energy, len(test.manifest)
@@ -138,8 +141,8 @@ def retrieval_scores(segment: np.ndarray, sides: Sides, classes: tuple[str, ...]
     return {
         "qbe_map": by_pair.mean,
         "query_map": by_query.mean,
-        "qbe_per_class": per_class(classes, by_pair.per_class),
-        "query_per_class": per_class(classes, by_query.per_class),
+        "qbe_per_class": metrics.by_class(classes, by_pair.per_class),
+        "query_per_class": metrics.by_class(classes, by_query.per_class),
     }
 
 
@@ -161,20 +164,30 @@ def probe_scores(
     fitted = probe.fit_probe(
         train_segment, sides.train.manifest.label_matrix(classes), recordings(sides.train)
     )
-    return told_scores(fitted, test_segment, sides, classes)
+    return scores_of_probe(fitted, test_segment, sides, classes)
 
 
-def told_scores(
+def scores_of_probe(
     fitted: probe.Probe, test_segment: np.ndarray, sides: Sides, classes: tuple[str, ...]
 ) -> dict:
-    """What a fitted probe scores on the test side; returns what `probe_scores` does."""
+    """What a fitted probe scores on the test side.
+
+    Args:
+      fitted: The probe.
+      test_segment: float32[segments, dim] of the test side.
+      sides: Gives labels and recordings.
+      classes: Names of the labels.
+
+    Returns:
+      As `probe_scores`.
+    """
     result = classification.evaluate_classifier(
         fitted.predict(test_segment), sides.test.manifest.label_matrix(classes)
     )
     return {
         "probe_map": result.mean,
         "probe_accuracy": result.accuracy,
-        "probe_per_class": per_class(classes, result.per_class),
+        "probe_per_class": metrics.by_class(classes, result.per_class),
         "probe_penalty": fitted.penalty,
     }
 
@@ -211,11 +224,3 @@ def chance(sides: Sides, classes: tuple[str, ...]) -> dict[str, float | None]:
 def recordings(side: SegmentEmbeddings) -> np.ndarray:
     """The recording of each segment."""
     return side.manifest.frame["recording_id"].to_numpy(str)
-
-
-def per_class(classes: tuple[str, ...], values: np.ndarray) -> dict[str, float | None]:
-    """Class → value, None for NaN (JSON has none)."""
-    return {
-        name: None if np.isnan(value) else float(value)
-        for name, value in zip(classes, values, strict=True)
-    }

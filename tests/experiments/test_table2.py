@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 
@@ -5,9 +6,13 @@ import numpy as np
 import pytest
 
 from experiments import table2
-from experiments.lib import table2_rows
-from experiments.lib.scratch_config import ScratchConfig
+from experiments.lib.kept import KeptScores
+from experiments.lib.table2 import cells
+from experiments.lib.table2 import rows as table2_rows
+from experiments.lib.table2.scratch_config import ScratchConfig
+from experiments.lib.table2.table import Table2Options, make_table
 from tests.conftest import flags_given
+from tests.experiments.small import small_settings
 
 
 def cell(name, count, draw, cls_map, accuracy=0.5, seed=None, **more):
@@ -64,27 +69,21 @@ def test_rows_without_scratch_and_with_one_draw():
 
 @pytest.fixture(scope="module")
 def finished(prepared, tmp_path_factory):
-    """A whole table on generated tones: its folder, and its flags."""
+    """A whole table on generated tones: its folder, its settings and options."""
     out = str(tmp_path_factory.mktemp("table2"))
-    arguments = [
-        f"--corpus={prepared}",
-        f"--output_dir={out}",
-        "--labels_per_class=2,1",
-        "--draws=2",
-        "--steps=2",
-        "--batch_size=8",
-        "--width=0.0625",
-        "--rows=joint,scratch",
-        "--scratch_fixed_steps=3",
-        "--scratch_batch_size=8",
-    ]
-    with flags_given(table2.define_flags, arguments):
-        table2.make_table()
-    return out, arguments
+    settings = small_settings(prepared, out, steps=2)
+    options = Table2Options(
+        rows=("joint", "scratch"),
+        labels_per_class=(1, 2),
+        draws=2,
+        scratch=ScratchConfig(fixed_steps=3, batch_size=8),
+    )
+    make_table(settings, options)
+    return out, settings, options
 
 
 def test_contract_of_the_json(finished):
-    out, _ = finished
+    out, _, _ = finished
     with open(os.path.join(out, "table2.json"), encoding="utf-8") as file:
         table = json.load(file)
     assert [(row["name"], row["labels_per_class"]) for row in table["rows"]] == [
@@ -109,8 +108,8 @@ def test_contract_of_the_json(finished):
 
 def test_rows_share_their_clips(finished):
     """A file for every row, number of labels and draw; the same clips in all rows."""
-    out, _ = finished
-    told = {}
+    out, _, _ = finished
+    drawn_for = {}
     for run in ("joint-seed0", "scratch"):
         for count in (1, 2):
             for draw in (0, 1):
@@ -118,11 +117,11 @@ def test_rows_share_their_clips(finished):
                 with open(path, encoding="utf-8") as file:
                     content = json.load(file)
                 assert content["settings"]["draw"] == draw
-                told.setdefault((count, draw), set()).add(tuple(content["scores"]["segments"]))
-    assert all(len(drawn) == 1 for drawn in told.values())
+                drawn_for.setdefault((count, draw), set()).add(tuple(content["scores"]["segments"]))
+    assert all(len(drawn) == 1 for drawn in drawn_for.values())
     for draw in (0, 1):
-        ((one,), (two,)) = told[1, draw], told[2, draw]
-        assert set(one) < set(two)
+        ((fewer,), (more,)) = drawn_for[1, draw], drawn_for[2, draw]
+        assert set(fewer) < set(more)
 
 
 def changes(out, *parts):
@@ -137,15 +136,14 @@ def changes(out, *parts):
 
 def test_a_rerun_keeps_what_is_finished(finished):
     """Nothing is trained or scored again but the one score that is missing."""
-    out, arguments = finished
+    out, settings, options = finished
     missing = os.path.join(out, "few_labels", "scratch", "labels2-draw1.json")
     with open(missing, encoding="utf-8") as file:
         before = json.load(file)["scores"]
     os.remove(missing)
     kept = changes(out, "runs", "few_labels", "embeddings")
     assert len(kept) > 20
-    with flags_given(table2.define_flags, arguments):
-        table2.make_table()
+    make_table(settings, options)
     assert all(os.stat(path).st_mtime_ns == time for path, time in kept.items())
     # A score does not depend on which others were made in the same process.
     with open(missing, encoding="utf-8") as file:
@@ -155,13 +153,12 @@ def test_a_rerun_keeps_what_is_finished(finished):
 
 
 def test_rescore_fits_the_classifiers_again_and_keeps_the_networks(finished):
-    out, arguments = finished
+    out, settings, options = finished
     kept = changes(out, "runs", "few_labels/scratch", "embeddings")
     again = changes(out, "few_labels/joint-seed0")
     with open(os.path.join(out, "table2.json"), encoding="utf-8") as file:
         rows = json.load(file)["rows"]
-    with flags_given(table2.define_flags, [*arguments, "--rescore"]):
-        table = table2.make_table()
+    table = make_table(settings, dataclasses.replace(options, rescore=True))
     assert changes(out, "runs", "few_labels/scratch", "embeddings") == kept
     assert all(os.stat(path).st_mtime_ns > time for path, time in again.items())
     for row, earlier in zip(table["rows"], rows, strict=True):
@@ -170,16 +167,16 @@ def test_rescore_fits_the_classifiers_again_and_keeps_the_networks(finished):
 
 def test_time_left_by_hand():
     """Two of six cells took 10 s: four more take 20 s."""
-    assert table2._seconds_left(10.0, 2, [None] * 6) == 20
+    assert cells.seconds_left(10.0, 2, 6) == 20
 
 
 def test_a_score_of_other_settings_is_not_used(tmp_path):
     path = str(tmp_path / "row" / "labels1-draw0.json")
-    asked = table2._Cell(path, {"scratch": {"steps": 5}, "test_splits": ("a",)}, 1, 0)
+    asked = KeptScores(path, {"scratch": {"steps": 5}, "test_splits": ("a",)})
     assert asked.read() is None
     asked.write({"cls_map": 0.5})
     assert asked.read() == {"cls_map": 0.5}
-    other = table2._Cell(path, {"scratch": {"steps": 6}, "test_splits": ("a",)}, 1, 0)
+    other = KeptScores(path, {"scratch": {"steps": 6}, "test_splits": ("a",)})
     assert other.read() is None
 
 
@@ -203,7 +200,7 @@ def test_wrong_flags_are_one_line(prepared, tmp_path, arguments, message):
 
 def test_drawn_patch_is_a_cut_shifted_in_frequency():
     """Against rolling: every patch is some cut of the clip, moved by some bands, zeros behind."""
-    from experiments.lib import scratch
+    from experiments.lib.table2 import scratch
 
     rng = np.random.default_rng(0)
     clip = rng.uniform(1, 2, (100, 64)).astype(np.float16)
@@ -225,7 +222,7 @@ def test_drawn_patch_is_a_cut_shifted_in_frequency():
 
 
 def test_silent_places_are_drawn_anew():
-    from experiments.lib import scratch
+    from experiments.lib.table2 import scratch
 
     clip = np.zeros((400, 64), np.float16)
     clip[:150] = 1.0
@@ -242,7 +239,7 @@ def test_whole_segments_are_read_from_shards(prepared):
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.data.prepared import MANIFEST_FILE, PreparedInfo
     from audio_triplet.embeddings import segments
-    from experiments.lib import scratch
+    from experiments.lib.table2 import scratch
 
     info = PreparedInfo.read(prepared)
     manifest = Manifest.read(os.path.join(prepared, MANIFEST_FILE), info.source)
@@ -261,7 +258,7 @@ def test_whole_segments_are_read_from_shards(prepared):
 
 def textures(per_class=6):
     """Clips of steady noise, of every fourth frame, and of every fourth band, each of its own."""
-    from experiments.lib import scratch
+    from experiments.lib.table2 import scratch
 
     rng = np.random.default_rng(0)
     energies, numbers = [], []
@@ -281,7 +278,7 @@ def textures(per_class=6):
 @pytest.fixture(scope="module")
 def network():
     from audio_triplet.config import EncoderConfig
-    from experiments.lib import scratch
+    from experiments.lib.table2 import scratch
 
     recipe = ScratchConfig(
         steps=140,

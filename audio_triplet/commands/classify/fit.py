@@ -136,7 +136,7 @@ def _embedded(model, manifest, output_dir: str):
 
 
 def _score(checked, classes) -> dict | None:
-    from experiments.lib import protocol
+    from audio_triplet.evaluation import metrics
 
     if checked is None:
         return None
@@ -146,7 +146,7 @@ def _score(checked, classes) -> dict | None:
         "accuracy": checked.accuracy,
         "accuracy_interval": checked.accuracy_interval,
         "folds": int(checked.fold.max()) + 1,
-        "per_class": protocol.per_class(classes, checked.per_class),
+        "per_class": metrics.by_class(classes, checked.per_class),
     }
 
 
