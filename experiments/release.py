@@ -6,8 +6,11 @@
 Trained by experiments/recipes/debian_sounds.py on all recordings of the corpus, without labels,
 speech and music capped. Then the SavedModel is scored on --score (of which it was trained on no
 sound) by the linear probe under its official folds and by query by example, and copied to
-models/NAME with a README.md that says all of it. A run that was stopped goes on. About an hour on
-two cores, and five minutes for the scores. Vary with every flag of train_embedding.
+models/NAME with a README.md that says all of it. A run that was stopped goes on. Vary with every
+flag of train_embedding.
+
+Claim (models/debian-sounds/README.md): a probe accuracy of 0.757 and 0.359 per query over the five
+folds of ESC-50.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def _conditions(table: dict) -> str:
     )
     return (
         f"Corpus {config['corpus']}, {config['segments']} segments; {sides}; "
-        f"{tables.training_in_words(config['run'], config['topline_learning_rate'])}; "
+        f"{tables.training_in_words(config['run'], config.get('topline_learning_rate'))}; "
         f"seeds {listed(seeds)}"
         + (f" (mean ± standard deviation over {over})" if over else "")
         + "."

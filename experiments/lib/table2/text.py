@@ -79,6 +79,7 @@ def _claim(rows: list[dict]) -> list[str]:
 def _conditions(rows: list[dict], config: dict) -> list[str]:
     """What was drawn, and how it was trained."""
     scratch = config["scratch"]
+    training = tables.training_in_words(config["run"], config.get("topline_learning_rate"))
     draws = len({draw for row in rows for draw in row["draws"]})
     seeds = sorted({seed for row in rows for seed in row["seeds"]})
     lines = [
@@ -88,7 +89,7 @@ def _conditions(rows: list[dict], config: dict) -> list[str]:
         + (f", encoder seeds {listed(seeds)}" if seeds else "")
         + (" (mean ± standard deviation over them)" if draws * max(1, len(seeds)) > 1 else "")
         + ". For one draw all rows have the same clips, and more labels include the fewer.",
-        f"Encoders: {tables.training_in_words(config['run'], config['topline_learning_rate'])}. "
+        f"Encoders: {training}. "
         "From scratch: the same network with a classification layer, batches of "
         f"{scratch['batch_size']} augmented patches, {scratch['fixed_steps']} to "
         f"{scratch['steps']} steps, chosen on held-back recordings, and then all "
