@@ -29,7 +29,7 @@ OUTPUT_DIR = "demo"
 def define_flags() -> None:
     """Defines the script's flags: those of Table 1, none required."""
     table1_flags.define_flags(required=False, recipe=RECIPE, rows=ROWS)
-    flags.set_default(flags.FLAGS["output_dir"], OUTPUT_DIR)
+    flags.FLAGS.set_default("output_dir", OUTPUT_DIR)
 
 
 def main(argv: list[str]) -> None:

@@ -6,18 +6,14 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
-import numpy as np
 from absl import flags
-from tqdm import tqdm
 
 from audio_triplet.corpora import registry
-from audio_triplet.data.bad_files import BadFiles
-from audio_triplet.data.manifest import Manifest
-from audio_triplet.data.manifest_csv import UNUSED
-from audio_triplet.data.splits import split_by_recording, train_test
 from audio_triplet.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.saved_model import Model
     from audio_triplet.embeddings.segments import SegmentEmbeddings
     from experiments.lib.protocol import Sides
@@ -102,6 +98,8 @@ def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
       UsageError: The corpus has no labels.
       CorpusError: It cannot be found or split, or too many of its files cannot be read.
     """
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.splits import train_test
     from audio_triplet.embeddings import saved_model
     from experiments.lib import protocol
 
@@ -134,6 +132,9 @@ def labelled_manifest(spec: str) -> Manifest:
     Raises:
       UsageError: It has no labels.
     """
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.data.splits import split_by_recording
+
     if registry.is_prepared(spec):
         manifest = Manifest.read(os.path.join(os.path.expanduser(spec), "manifest.csv"), spec)
     else:
@@ -154,6 +155,10 @@ def embed_files(model: Model, manifest: Manifest, bad_files: BadFiles) -> Segmen
     Returns:
       The segments that could be read.
     """
+    import numpy as np
+    from tqdm import tqdm
+
+    from audio_triplet.data.manifest_csv import UNUSED
     from audio_triplet.embeddings import embed
     from audio_triplet.embeddings.segments import SegmentEmbeddings
 
