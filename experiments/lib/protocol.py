@@ -1,6 +1,6 @@
 """The evaluations of one representation on a corpus: the only way that any table is scored.
 
-In: embeddings of a corpus's segments (`split_sides` parts them). Out: named scores, see `scores`.
+In: embeddings of a corpus's segments (see `split_sides`). Out: named scores, see `scores`.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ class Sides:
 
 
 def split_sides(embeddings: SegmentEmbeddings, test_splits: tuple[str, ...]) -> Sides:
-    """Parts embeddings of all labelled segments into training and test side by their split.
+    """Splits embeddings of all labelled segments into training and test side.
 
     A segment without labels may belong to any class, so it is no evidence for or against one.
 

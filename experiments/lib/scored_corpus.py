@@ -1,4 +1,4 @@
-"""A labelled corpus embedded from its sound files by a SavedModel, parted into its sides."""
+"""A labelled corpus embedded from its sound files by a SavedModel, split into its sides."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def listed(values: Iterable[object]) -> str:
 
 
 def training_in_words(run: dict, topline_rate: float | None = None) -> str:
-    """How encoders were trained, as tables tell it.
+    """How encoders were trained, as tables say it.
 
     Args:
       run: Of a table's `config`, see `ExperimentSettings.summary`.
