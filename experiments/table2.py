@@ -26,7 +26,7 @@ from absl import flags
 
 from experiments.lib import script, shared_flags
 from experiments.lib.table2.scratch_config import ScratchConfig
-from experiments.lib.table2.table import KNOWN_ROWS, ROWS, Table2Options, make_table
+from experiments.lib.table2.table import ROWS, Table2Options, known_rows, make_table
 from experiments.lib.table2.text import markdown
 
 
@@ -34,7 +34,7 @@ def define_flags() -> None:
     """Defines the script's flags."""
     shared_flags.define_corpus_flags()
     shared_flags.define_training_flags(seed=False)
-    flags.DEFINE_list("rows", list(ROWS), f"Rows, in order; of {', '.join(KNOWN_ROWS)}.")
+    flags.DEFINE_list("rows", list(ROWS), f"Rows, in order; of {', '.join(known_rows())}.")
     flags.DEFINE_list("labels_per_class", ["1", "2", "5", "10", "20"], "Labelled clips per class.")
     flags.DEFINE_integer("draws", 5, "Draws of the labelled clips.", lower_bound=1)
     script.define_rescore_flag()

@@ -24,7 +24,7 @@ def define_flags(kind: type, skip: tuple[str, ...] = (), **overrides) -> None:
     told = _attribute_docs(kind)
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        if field.name in skip:
+        if field.name in skip or field.default is dataclasses.MISSING:  # a mapping has no flag
             continue
         default = overrides.get(field.name, field.default)
         define = {

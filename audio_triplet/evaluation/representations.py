@@ -1,13 +1,15 @@
 """The rows of the tables: for each representation that is compared its key, names and colours.
 
-The one place that knows them: tables, figures, pages and style sheets ask here. A constraint that
-is registered and not named below gets a name from its key, and a colour of its own.
+The one place that knows them: tables, figures, pages and style sheets ask here. A constraint is
+named where it is defined; one that is not listed below has its docstring for an explanation, and a
+colour of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
+from audio_triplet import constraints
 from audio_triplet.config import COMBINED, CONSTRAINTS, EXPLICIT
 
 BASELINE = "log_mel"
@@ -55,6 +57,14 @@ class Representation:
         return f"k-{self.key}"
 
 
+def _of_constraint(
+    key: str, short_name: str, explanation: str, colour: str, dark_colour: str, role: str = ""
+) -> Representation:
+    """The row of a constraint, which is named where it is defined."""
+    name = constraints.get(key).title
+    return Representation(key, name, short_name, explanation, colour, dark_colour, role)
+
+
 _KNOWN = {
     row.key: row
     for row in (
@@ -88,33 +98,29 @@ _KNOWN = {
             "#45494e",
             trained=False,
         ),
-        Representation(
+        _of_constraint(
             "gaussian_noise",
-            "Gaussian noise",
             "noise",
             "a sound and the same with noise",
             "#a8641f",
             "#dd9c58",
         ),
-        Representation(
+        _of_constraint(
             "translation",
-            "T/F translation",
             "translation",
             "a sound and the same shifted in time and pitch",
             "#7357b5",
             "#ab94ea",
         ),
-        Representation(
+        _of_constraint(
             "mixing",
-            "Example mixing",
             "mixing",
             "a sound and its mixture with another",
             "#4c7f2e",
             "#8fc06f",
         ),
-        Representation(
+        _of_constraint(
             "proximity",
-            "Temporal proximity",
             "proximity",
             "two moments of one recording",
             "#b8457a",
@@ -128,9 +134,8 @@ _KNOWN = {
             "#0b6b73",
             "#63c5c8",
         ),
-        Representation(
+        _of_constraint(
             COMBINED,
-            "Combined",
             "combined",
             "all constraints at once in every pair, no labels",
             "#1d5fa8",
@@ -144,9 +149,8 @@ _KNOWN = {
             "#cfd3d6",
             "#53585e",
         ),
-        Representation(
+        _of_constraint(
             EXPLICIT,
-            "Explicit label",
             "explicit",
             "the topline: the same network, taught the classes",
             "#1e2124",
@@ -175,16 +179,23 @@ _MORE_COLOURS = (
 # The rows of the paper's Table 1, in order.
 ROWS = (BASELINE, *CONSTRAINTS, JOINT, EXPLICIT)
 
-# Rows that have to be asked for: another baseline, two that must come out low, and one more.
-EXTRA_ROWS = (STATISTICS, RANDOM, SHUFFLED, COMBINED)
+
+def extra_rows() -> tuple[str, ...]:
+    """Rows that have to be asked for.
+
+    Another baseline, two that must come out low, and the constraints that the paper does not have.
+    """
+    further = (name for name in constraints.names() if name not in ROWS)
+    return (STATISTICS, RANDOM, SHUFFLED, *further)
 
 
 def of(key: str) -> Representation:
-    """The representation of a key."""
+    """The representation of a key of `ROWS`, of `extra_rows()`, or `SCRATCH`."""
     if key in _KNOWN:
         return _KNOWN[key]
-    others = [name for name in CONSTRAINTS if name not in _KNOWN]
-    number = others.index(key) if key in others else 0
-    colour, dark_colour = _MORE_COLOURS[number % len(_MORE_COLOURS)]
-    words = key.replace("_", " ")
-    return Representation(key, words.capitalize(), words, "", colour, dark_colour)
+    constraint = constraints.get(key)
+    number = [name for name in constraints.names() if name not in _KNOWN].index(key)
+    explanation = (constraint.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    return _of_constraint(
+        key, constraint.title.lower(), explanation, *_MORE_COLOURS[number % len(_MORE_COLOURS)]
+    )

@@ -72,7 +72,7 @@ class EmbeddingStore:
         earlier = kept.read_json(f"{path}.json") or {}
         remembered = earlier.pop("made", {})
         there = os.path.exists(path)
-        if there and earlier == kept.as_read(origin):
+        if there and kept.are_same(earlier, origin):
             return self.read(run, corpus), remembered
         if not self.make_missing:
             raise UsageError(

@@ -7,7 +7,8 @@ import json
 import os
 
 from audio_triplet import storage
-from audio_triplet.errors import UsageError
+from audio_triplet.config import EncoderConfig, RunConfig, current_names
+from audio_triplet.errors import ConfigError, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class KeptScores:
           UsageError: The file is damaged.
         """
         earlier = read_json(self.path)
-        if earlier and earlier["settings"] == as_read(self.settings):
+        if earlier and are_same(earlier["settings"], self.settings):
             return earlier["scores"]
         return None
 
@@ -41,6 +42,30 @@ class KeptScores:
 def as_read(settings: dict) -> dict:
     """Settings as they will be read back from JSON (tuples are lists there)."""
     return json.loads(json.dumps(settings))
+
+
+def are_same(earlier: dict, settings: dict) -> bool:
+    """Whether settings that were read are these, as an earlier version may have written them.
+
+    Args:
+      earlier: Read from JSON.
+      settings: As they would be written now.
+    """
+    return _current(earlier) == _current(settings)
+
+
+def _current(settings: dict) -> dict:
+    """Settings with fields by their present names, and the defaults of fields that are new."""
+    settings = as_read(settings)
+    try:
+        if settings.get("run"):
+            settings["run"] = dataclasses.asdict(RunConfig.from_dict(settings["run"]))
+        if "encoder" in settings:
+            encoder = EncoderConfig(**current_names(settings["encoder"]))
+            settings["encoder"] = dataclasses.asdict(encoder)
+    except (TypeError, ConfigError):  # of a version that this one does not know: not the same
+        return settings
+    return as_read(settings)
 
 
 def read_json(path: str) -> dict | None:

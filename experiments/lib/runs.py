@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from audio_triplet.commands import terminal
 from audio_triplet.config import RunConfig
 
 
@@ -32,7 +33,14 @@ def train(
 
     trainer = Trainer(config, strategy or distribution.build_strategy())
     with loop.only_writer(trainer, output_dir):
-        rows = loop.run(trainer, source, output_dir, resume=resume, service=service)
+        rows = loop.run(
+            trainer,
+            source,
+            output_dir,
+            resume=resume,
+            service=service,
+            started=terminal.STARTED,
+        )
         return _export(trainer, source, rows, output_dir)
 
 

@@ -8,11 +8,9 @@ import dataclasses
 
 from absl import flags
 
+from audio_triplet import constraints
 from audio_triplet.commands import config_flags
 from audio_triplet.config import (
-    COMBINED,
-    CONSTRAINTS,
-    EXPLICIT,
     EncoderConfig,
     PipelineConfig,
     PrepareConfig,
@@ -37,7 +35,7 @@ def define_triplets_flag(recipe: str = DEFAULT_RECIPE) -> None:
     flags.DEFINE_enum(
         "triplets",
         recipes.load(recipe).triplets.constraints,
-        ["joint", *CONSTRAINTS, EXPLICIT, COMBINED],
+        ["joint", *constraints.names()],
         "Which triplets to train on.",
     )
 
@@ -121,6 +119,8 @@ def define_training_flags(seed: bool = True, recipe: str = DEFAULT_RECIPE) -> No
         (TrainingConfig, values.training, ("seed",)),
     ):
         config_flags.define_flags(kind, skip, **dataclasses.asdict(part))
+    for kind in _further_constraints():
+        config_flags.define_flags(kind, **values.triplets.constraint_parameters)
 
 
 def settings_from_flags(on_the_fly: bool = False) -> ExperimentSettings:
@@ -146,6 +146,13 @@ def settings_from_flags(on_the_fly: bool = False) -> ExperimentSettings:
         TripletConfig,
         dataclasses.asdict(recipe.triplets),
         constraints=values.triplets if given("triplets") else recipe.triplets.constraints,
+        constraint_parameters=dict(recipe.triplets.constraint_parameters)
+        | {
+            field.name: values[field.name].value
+            for kind in _further_constraints()
+            for field in dataclasses.fields(kind)
+            if given(field.name)
+        },
     )
     return ExperimentSettings(
         corpus=values.corpus,
@@ -167,6 +174,13 @@ def settings_from_flags(on_the_fly: bool = False) -> ExperimentSettings:
             else recipe.topline_learning_rate
         ),
     )
+
+
+def _further_constraints() -> list[type[constraints.Constraint]]:
+    """Constraints whose parameters are not fields of TripletConfig."""
+    known = {field.name for field in dataclasses.fields(TripletConfig)}
+    kinds = map(constraints.get, constraints.names())
+    return [kind for kind in kinds if known.isdisjoint(f.name for f in dataclasses.fields(kind))]
 
 
 def _shares(entries: list[str]) -> dict[str, float]:

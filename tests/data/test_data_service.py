@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from audio_triplet.audio import graph_decoding
+from audio_triplet import triplets
 from audio_triplet.config import EXPLICIT, PipelineConfig, PrepareConfig, TripletConfig
 from audio_triplet.corpora.registry import load_corpus
 from audio_triplet.data import batching, chunks, shard_source
@@ -82,7 +83,7 @@ def test_anchors_and_shares_are_those_of_the_local_pipeline(service, tone_folder
     there = {anchor.tobytes() for batch in served for anchor in batch["anchor"]}
     assert len(here) >= 19 and here <= there  # 20 recordings, one of them silent
     for batch in served:
-        np.testing.assert_array_equal(batch["constraint"], triplet_config.pattern(4))
+        np.testing.assert_array_equal(batch["constraint"], triplets.pattern(triplet_config, 4))
         mixed = batch["negative"] >= 0
         assert (batch["constraint"][mixed] == 2).all()
         assert (batch["recording"][mixed] != batch["recording"][batch["negative"][mixed]]).all()

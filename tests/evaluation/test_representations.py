@@ -1,13 +1,18 @@
 """The rows' names and colours."""
 
+import dataclasses
 import re
 
+from audio_triplet import constraints
 from audio_triplet.config import COMBINED, CONSTRAINTS, EXPLICIT
+from audio_triplet.constraints import base
 from audio_triplet.evaluation import representations
+
+KEYS = (*representations.ROWS, *representations.extra_rows())
 
 
 def test_every_row_is_known_and_told_apart():
-    rows = [representations.of(key) for key in (*representations.ROWS, *representations.EXTRA_ROWS)]
+    rows = [representations.of(key) for key in KEYS]
     assert [row.key for row in rows[:7]] == ["log_mel", *CONSTRAINTS, "joint", EXPLICIT]
     assert rows[-1].key == COMBINED
     for attribute in ("name", "short_name", "colour", "dark_colour", "css_class"):
@@ -26,16 +31,27 @@ def test_labels_name_the_role():
 
 
 def test_what_no_run_is_needed_for():
-    untrained = [
-        key
-        for key in (*representations.ROWS, *representations.EXTRA_ROWS)
-        if not representations.of(key).trained
-    ]
+    untrained = [key for key in KEYS if not representations.of(key).trained]
     assert untrained == ["log_mel", "log_mel_stats", "random"]
     assert not representations.of("log_mel").seeded and representations.of("random").seeded
 
 
-def test_a_new_constraint_is_named_by_its_key():
+def test_a_new_constraint_has_a_row(monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class TimeReversal(constraints.Constraint):
+        """A sound and the same backwards.
+
+        It has no parameters.
+        """
+
+        name = "time_reversal"
+        title = "Time reversal"
+
+    monkeypatch.setattr(base, "_REGISTERED", dict(base._REGISTERED))
+    constraints.register(TimeReversal)
+    assert representations.extra_rows()[-1] == "time_reversal"
     row = representations.of("time_reversal")
     assert (row.name, row.short_name) == ("Time reversal", "time reversal")
-    assert row.trained and row.css_class == "k-time_reversal"
+    assert row.explanation == "A sound and the same backwards"
+    assert row.trained and row.seeded and row.css_class == "k-time_reversal"
+    assert row.colour not in {representations.of(key).colour for key in KEYS}

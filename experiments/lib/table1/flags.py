@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from audio_triplet.evaluation.representations import EXTRA_ROWS, ROWS
+from audio_triplet.evaluation.representations import ROWS, extra_rows
 from experiments.lib import script, shared_flags
 from experiments.lib.table1.table import Table1Options
 
@@ -22,7 +22,7 @@ def define_flags(
     shared_flags.define_corpus_flags(required, recipe)
     shared_flags.define_training_flags(seed=False, recipe=recipe)
     flags.DEFINE_list(
-        "rows", list(rows), f"Rows of the table, in order; also {', '.join(EXTRA_ROWS)}."
+        "rows", list(rows), f"Rows of the table, in order; also {', '.join(extra_rows())}."
     )
     script.define_seeds_flag("Every trained row is trained once for each of these seeds.")
     flags.DEFINE_list(

@@ -13,7 +13,7 @@ from absl import logging
 from audio_triplet.config import TripletConfig
 from audio_triplet.errors import UsageError
 from audio_triplet.evaluation import representations
-from audio_triplet.evaluation.representations import BASELINE, EXTRA_ROWS, JOINT, ROWS, SHUFFLED
+from audio_triplet.evaluation.representations import BASELINE, JOINT, ROWS, SHUFFLED, extra_rows
 from experiments.lib import embeddings, script, tables
 from experiments.lib.kept import KeptScores
 from experiments.lib.settings import ExperimentSettings, check_labelled
@@ -61,7 +61,7 @@ def make_table(settings: ExperimentSettings, options: Table1Options) -> dict:
     Raises:
       UsageError: The rows or the folds are none, or an embedding is missing with `rescore`.
     """
-    script.check_rows(options.rows, (*ROWS, *EXTRA_ROWS))
+    script.check_rows(options.rows, (*ROWS, *extra_rows()))
     making = tables.Making.begin(settings.output_dir)
     corpora = open_folds(settings, options.folds)
     last_fold, corpus = list(corpora.items())[-1]

@@ -17,11 +17,12 @@ from experiments.lib.table2.scratch_config import ScratchConfig
 from experiments.lib.table2.text import markdown
 
 ROWS = (JOINT, BASELINE, EXPLICIT, SCRATCH)
-KNOWN_ROWS = (
-    *representations.ROWS,
-    *(row for row in representations.EXTRA_ROWS if row != SHUFFLED),
-    SCRATCH,
-)
+
+
+def known_rows() -> tuple[str, ...]:
+    """All rows that can be asked for."""
+    extra = (row for row in representations.extra_rows() if row != SHUFFLED)
+    return (*representations.ROWS, *extra, SCRATCH)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ def make_table(settings: ExperimentSettings, options: Table2Options) -> dict:
     Raises:
       UsageError: A row is unknown, or an embedding is missing with `rescore`.
     """
-    script.check_rows(options.rows, KNOWN_ROWS)
+    script.check_rows(options.rows, known_rows())
 
     # Only now, for wrong options should not have to wait for TensorFlow.
     from audio_triplet.evaluation.shallow_network import ClassifierConfig
