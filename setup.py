@@ -25,6 +25,7 @@ INSTALL = [
     "soundfile>=0.13",
     "soxr>=0.5",
     "tqdm>=4.66",
+    "jinja2>=3.1",  # templates of the pages
     "matplotlib>=3.8",
     "pillow>=10",
     "threadpoolctl>=3",
@@ -54,8 +55,11 @@ EXTRAS = {
     "beam": ["apache-beam>=2.60"],
     "dev": [
         "apache-beam>=2.60",
+        # Pages in a browser, and their accessibility; needs a Chromium too.
+        "axe-playwright-python>=0.1.4",
         "faiss-cpu>=1.8",
         "hypothesis>=6.100",
+        "playwright>=1.45",
         "pyarrow>=15",
         "pytest>=8",
         "ruff>=0.6",
@@ -73,6 +77,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["audio_triplet*"]),
+    package_data={"audio_triplet.web": ["templates/*.html", "static/*.css", "static/*.js"]},
     install_requires=INSTALL,
     extras_require=EXTRAS,
     entry_points={

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from audio_triplet.errors import AudioError
-from audio_triplet.web import charts, formatting, pages, pictures
+from audio_triplet.web import charts, colours, formatting, pages, pictures, templating
 from audio_triplet.web.charts import Line
-from audio_triplet.web.clips import LIGHT, Clips, Excerpt, Quality, encode, read
+from audio_triplet.web.clips import Clips
+from audio_triplet.web.excerpts import LIGHT, Excerpt, Quality, encode, read
 
 RATE = 16_000
 HOSTILE = """</script><b onclick="x()">&amp;'\u202e é 犬"""
@@ -60,7 +61,8 @@ class Page(HTMLParser):
             attrs, code = self.scripts[-1]
             self.scripts[-1] = (attrs, code + data)
         elif not self.open or self.open[-1] != "style":
-            self.text.append(data)
+            # As a browser shows it: line breaks and indentation are one space.
+            self.text.append(re.sub(r"[ \n\t]+", " ", data))
 
     def all(self, tag: str | None = None, **wanted) -> list[dict]:
         return [
@@ -114,8 +116,21 @@ def tone(hertz, seconds, amplitude=0.5):
     return amplitude * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE)
 
 
-def minimal(body="<p>x</p>", **keywords):
-    return pages.page("Title", "<p>Lede.</p>", [pages.Section("one", "One", body)], **keywords)
+def template(source):
+    return templating.environment().from_string('{% extends "page.html" %}' + source)
+
+
+def minimal(sounds, clips):
+    """A page with a player for each of the sounds."""
+    body = (
+        '{% from "parts.html" import player %}'
+        "{% block one %}{% for sound in sounds %}{{ player(sound) }}{% endfor %}{% endblock %}"
+    )
+    return pages.page(template(body), "Title", {"one": "One"}, clips=clips, sounds=sounds)
+
+
+def drawn(chart):
+    return templating.macro("charts.html", "line_chart", chart)
 
 
 # --- text ----------------------------------------------------------------------------------------
@@ -211,8 +226,9 @@ def test_a_clip_is_in_the_page_once(tmp_path):
     clips.add([Excerpt(path)], LIGHT)
     assert len(clips) == 2 and len(clips.json()["clips"]) == 2
     assert clips[Excerpt(path)].log_mel is not None  # the first quality stays
-    body = clips.player(Excerpt(path), "a") * 3 + clips.player(Excerpt(path, 0.1, 0.4), "b")
-    page = check_page(minimal(body, clips=clips))
+    sounds = [clips.player(Excerpt(path), "a")] * 3
+    sounds += [clips.player(Excerpt(path, 0.1, 0.4), "b")]
+    page = check_page(minimal(sounds, clips))
     assert len(page.all("button", **{"data-clip": None})) == 4
     assert "a.wav at 0.1 s" in page.all(**{"data-clip": "c1"})[0]["aria-label"]
 
@@ -223,7 +239,7 @@ def test_unreadable_sounds_do_not_stop_a_page(tmp_path):
     clips = Clips()
     clips.add(bad)
     assert len(clips.unreadable) == 2
-    page = check_page(minimal("".join(clips.player(e, "x") for e in bad), clips=clips))
+    page = check_page(minimal([clips.player(excerpt, "x") for excerpt in bad], clips))
     assert not page.all("button", **{"data-clip": None})
     assert "".join(page.text).count("no sound") == 2
 
@@ -233,7 +249,7 @@ def test_hostile_names_in_a_player(tmp_path):
     path = write_wav(tmp_path / name, tone(300, 0.2))
     clips = Clips()
     clips.add([Excerpt(path)])
-    page = check_page(minimal(clips.player(Excerpt(path), HOSTILE), clips=clips))
+    page = check_page(minimal([clips.player(Excerpt(path), HOSTILE)], clips))
     player = page.all("button", **{"data-clip": None})[0]
     assert player["aria-label"] == f"Play {HOSTILE}, {name}" and not page.all("b")
 
@@ -265,7 +281,8 @@ def test_a_sound_shorter_than_a_window_has_a_picture(tmp_path):
     clips = Clips()
     clips.add([Excerpt(path)])
     assert pixels(pictures.picture_uri(clips[Excerpt(path)].log_mel, 0.1)).shape == (64, 5)
-    assert "<figure" in clips.picture_guide(Excerpt(path), "click")
+    guide = clips.picture_guide(Excerpt(path), "click")
+    assert "<figure" in templating.macro("parts.html", "picture_guide", guide)
 
 
 # --- charts --------------------------------------------------------------------------------------
@@ -303,18 +320,17 @@ def test_spread_labels_neither_touch_nor_change_order(wanted):
 def test_lines_leave_out_what_is_not_finite():
     line = Line("loss", "k-joint", [0, 1, 2, 3], [0.1, math.nan, math.inf, 0.2])
     empty = Line("gone", "k-mixing", [0, 1], [math.nan, None])
-    chart = charts.line_chart("Loss", "How to read it.", [line, empty], "step")
-    page = Page(chart)
+    page = Page(drawn(charts.line_chart("Loss", "How to read it.", [line, empty], "step")))
     points = page.all("polyline")
     assert len(points) == 1 and len(points[0]["points"].split()) == 2
     assert page.all("svg")[0]["aria-label"] == "Loss: loss from 0.100 to 0.200"
-    assert "Nothing was logged" in charts.line_chart("Loss", "", [empty], "step")
+    assert "Nothing was logged" in drawn(charts.line_chart("Loss", "", [empty], "step"))
 
 
 def test_a_chart_of_one_point_or_of_a_constant():
     for values in ([3.0], [0.0, 0.0]):
         line = Line("x", "k-joint", list(range(len(values))), values)
-        assert "nan" not in charts.line_chart("T", "", [line], "step")
+        assert "nan" not in drawn(charts.line_chart("T", "", [line], "step"))
 
 
 def luminance(colour):
@@ -324,10 +340,10 @@ def luminance(colour):
 
 
 def test_class_colours_are_seen_on_both_papers_and_differ():
-    colours = [charts.class_colour(index) for index in range(60)]
-    assert len(set(colours)) == 60
+    found = [colours.class_colour(index) for index in range(60)]
+    assert len(set(found)) == 60
     light, dark = luminance("#ffffff"), luminance("#1c1f23")
-    for colour in colours:
+    for colour in found:
         mine = luminance(colour)
         assert (light + 0.05) / (mine + 0.05) >= 2.5 and (mine + 0.05) / (dark + 0.05) >= 2.5
 
@@ -337,23 +353,21 @@ def test_class_colours_are_seen_on_both_papers_and_differ():
 
 def test_a_page_keeps_its_promises():
     content = pages.page(
+        template("{% block lede %}<p>Lede.</p>{% endblock %}{% block one %}<p>x</p>{% endblock %}"),
         HOSTILE,
-        "<p>Lede.</p>",
-        [
-            pages.Section("one", HOSTILE, "<p>x</p>"),
-            pages.Section("empty", "Empty", ""),
-        ],
+        {"one": HOSTILE},
         data={"more": {"label": HOSTILE}},
-        scripts=["let own = 1 < 2;"],
-        style=".x{color:red}",
+        scripts=["map.js"],
+        styles=["map.css"],
     )
     page = check_page(content)
     assert page.json("more") == {"label": HOSTILE}
     assert [a["href"] for a in page.all("a")] == ["#main", "#one"]
-    assert "Empty" not in "".join(page.text) and not page.all("b")
+    assert not page.all("b")
+    assert len(page.scripts) == 4  # two of data, the players' and the one asked for
     assert page.all("html") == [{"lang": "en"}]
     assert page.all("meta", name="viewport")[0]["content"].startswith("width=device-width")
-    assert "prefers-color-scheme:dark" in content and "@media print" in content
+    assert "prefers-color-scheme: dark" in content and "@media print" in content
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path):

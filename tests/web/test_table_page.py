@@ -11,7 +11,7 @@ import pytest
 
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.segments import SegmentEmbeddings
-from audio_triplet.web import map, table_page, training_curves
+from audio_triplet.web import projection, sound_map, table_page, training_curves
 from audio_triplet.web import queries as queries_module
 from audio_triplet.web.queries import choose_queries
 from tests.web.test_pages import HOSTILE, RATE, check_page, tone, write_wav
@@ -280,7 +280,7 @@ def test_class_bars_are_in_order_of_gain(tmp_path, made):
         [row("log_mel", None, math.nan, spread=None, qbe_per_class=None, cls_per_class={})],
         [
             row(name, 0.4, 0.5, seeds=[0, 1, 2], spread={"qbe_map": 0.01, "accuracy": None})
-            for name in table_page._ROWS
+            for name in table_page.ROWS
         ],
     ],
 )
@@ -376,7 +376,7 @@ def test_sound_that_has_gone_leaves_a_page(tmp_path):
 def test_large_test_sides_are_sampled(tmp_path, monkeypatch, made):
     frame, vectors, _ = made
     monkeypatch.setattr(queries_module, "MAX_SEGMENTS", 12)
-    monkeypatch.setattr(map, "MAX_POINTS", 7)
+    monkeypatch.setattr(sound_map, "MAX_POINTS", 7)
     page, _ = write_and_check(tmp_path, frame, vectors["joint"], vectors["log_mel"])
     assert len(page.json("map-data")["kind"]) == 7
     text = "".join(page.text)
@@ -453,11 +453,11 @@ def test_layout_keeps_classes_together_whatever_the_lengths():
     labels = np.repeat(np.arange(3), 20)
     rng = np.random.default_rng(0)
     vectors = 4 * np.eye(3, 16)[labels] + 0.5 * rng.standard_normal((60, 16))
-    placed = map.layout(vectors.astype(np.float32), 3)
+    placed = projection.layout(vectors.astype(np.float32), 3)
     distance = np.linalg.norm(placed[:, None] - placed[None], axis=2) + 1e9 * np.eye(60)
     assert (labels[distance.argmin(axis=1)] == labels).all()
     longer = vectors * 2.0 ** rng.integers(-3, 4, (60, 1))  # exact in floating point
-    np.testing.assert_array_equal(placed, map.layout(longer.astype(np.float32), 3))
+    np.testing.assert_array_equal(placed, projection.layout(longer.astype(np.float32), 3))
     np.testing.assert_allclose(placed.mean(axis=0), 0, atol=1e-6)
 
 
@@ -472,7 +472,7 @@ def test_layout_keeps_classes_together_whatever_the_lengths():
     ],
 )
 def test_layout_of_degenerate_vectors(vectors):
-    placed = map.layout(vectors.astype(np.float32), 0)
+    placed = projection.layout(vectors.astype(np.float32), 0)
     assert placed.shape == (len(vectors), 2) and np.isfinite(placed).all()
 
 
@@ -480,7 +480,7 @@ def test_a_turned_layout_is_turned_back():
     rng = np.random.default_rng(0)
     target = rng.standard_normal((30, 2))
     mirrored = target @ np.array([[0.6, 0.8], [0.8, -0.6]])
-    np.testing.assert_allclose(map.turned_to(mirrored, target), target, atol=1e-9)
+    np.testing.assert_allclose(projection.turned_to(mirrored, target), target, atol=1e-9)
 
 
 def test_map_names_do_not_overlap_and_scattered_classes_have_none():
@@ -490,7 +490,7 @@ def test_map_names_do_not_overlap_and_scattered_classes_have_none():
     places = centres[kinds] + 5 * rng.standard_normal((96, 2))
     places[kinds == 3] = rng.uniform(0, 640, (8, 2)) * [1, 1]
     titles = [f"class number {index}" for index in range(12)]
-    named = map.map_labels(places, kinds, titles)
+    named = projection.class_labels(places, kinds, titles)
     assert 3 not in [kind for kind, *_ in named] and len(named) >= 6
     width = 6.5 * len(titles[0])
     boxes = []
