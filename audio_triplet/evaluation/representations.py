@@ -190,9 +190,17 @@ def extra_rows() -> tuple[str, ...]:
 
 
 def of(key: str) -> Representation:
-    """The representation of a key of `ROWS`, of `extra_rows()`, or `SCRATCH`."""
+    """The representation of a key.
+
+    Args:
+      key: One of `ROWS`, of `extra_rows()`, or `SCRATCH`; a constraint that another version had, or
+        a module that is not imported, is named by its key.
+    """
     if key in _KNOWN:
         return _KNOWN[key]
+    if key not in constraints.names():
+        words = key.replace("_", " ")
+        return Representation(key, words.capitalize(), words, "", *_MORE_COLOURS[0])
     constraint = constraints.get(key)
     number = [name for name in constraints.names() if name not in _KNOWN].index(key)
     explanation = (constraint.__doc__ or "").strip().partition("\n")[0].rstrip(".")

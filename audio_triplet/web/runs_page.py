@@ -34,9 +34,6 @@ _SCORES = (  # key of metrics.json, heading
     ("accuracy", "Accuracy"),
 )
 
-# More than this cannot be told apart on a chart.
-MAX_RUNS = len(_STYLES)
-
 
 @dataclasses.dataclass(frozen=True)
 class Run:

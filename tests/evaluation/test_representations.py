@@ -30,6 +30,11 @@ def test_labels_name_the_role():
     assert representations.of("joint").label == "Joint"
 
 
+def test_a_constraint_of_another_version_is_named_by_its_key():
+    row = representations.of("of_the_future")
+    assert (row.name, row.label, row.explanation) == ("Of the future", "Of the future", "")
+
+
 def test_what_no_run_is_needed_for():
     untrained = [key for key in KEYS if not representations.of(key).trained]
     assert untrained == ["log_mel", "log_mel_stats", "random"]

@@ -11,6 +11,7 @@ import pytest
 
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.segments import SegmentEmbeddings
+from audio_triplet.evaluation import representations
 from audio_triplet.web import projection, sound_map, table_page, training_curves
 from audio_triplet.web import queries as queries_module
 from audio_triplet.web.queries import choose_queries
@@ -280,7 +281,7 @@ def test_class_bars_are_in_order_of_gain(tmp_path, made):
         [row("log_mel", None, math.nan, spread=None, qbe_per_class=None, cls_per_class={})],
         [
             row(name, 0.4, 0.5, seeds=[0, 1, 2], spread={"qbe_map": 0.01, "accuracy": None})
-            for name in table_page.ROWS
+            for name in representations.ROWS
         ],
     ],
 )
