@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 
 from audio_triplet import constraints, storage
+from audio_triplet.checked import Checked, checked
 from audio_triplet.errors import ConfigError
 
 CONFIG_FILE = "config.json"
@@ -20,6 +21,7 @@ NORMALISATIONS = ("none", "batch")
 LEVELS = ("patch", "segment")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 LABELLINGS = ("auto", "single", "multi")
+STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
 
 OBJECTIVES = ("triplet", "contrastive")
 POOLINGS = ("mean", "time")
@@ -34,42 +36,6 @@ EXPLICIT = "explicit"
 
 # All of the paper's constraints at once in every pair, see `audio_triplet.augment` [D].
 COMBINED = "combined"
-
-
-def _checked(default, *, choices=None, least=None, above=None, most=None):
-    """A dataclass field that `_Checked` checks.
-
-    Args:
-      default: Its default.
-      choices: The values it may have; None: any.
-      least: Lower bound.
-      above: Lower bound that it may not have itself.
-      most: Upper bound.
-    """
-    bounds = {"choices": choices, "least": least, "above": above, "most": most}
-    return dataclasses.field(default=default, metadata=bounds)
-
-
-class _Checked:
-    """Checks the fields of a dataclass that are made by `_checked`."""
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            if field.metadata:
-                _check(field.name, getattr(self, field.name), **field.metadata)
-
-
-def _check(name: str, value, choices, least, above, most) -> None:
-    """Raises ConfigError, which names the field, unless the value is allowed; NaN never is."""
-    if choices is not None and value not in choices:
-        raise ConfigError(f"{name}={value!r} is none of {', '.join(choices)}")
-    if least is not None and not value >= least:
-        wrong = f"must be at least {least}" if least else "is negative"
-        raise ConfigError(f"{name}={value} {wrong}")
-    if above is not None and not value > above:
-        raise ConfigError(f"{name}={value} must be {f'above {above}' if above else 'positive'}")
-    if most is not None and not value <= most:
-        raise ConfigError(f"{name}={value} must be at most {most}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +89,7 @@ FRONT_END = FrontEndConfig()
 
 
 @dataclasses.dataclass(frozen=True)
-class EmbedConfig(_Checked):
+class EmbedConfig(Checked):
     """How sound files become embeddings.
 
     Attributes:
@@ -137,11 +103,11 @@ class EmbedConfig(_Checked):
         several times as fast and different in the third decimal; `auto`: that where it is faster.
     """
 
-    level: str = _checked("patch", choices=LEVELS)
+    level: str = checked("patch", choices=LEVELS)
     hop_seconds: float = FRONT_END.patch_seconds
-    batch_size: int = _checked(64, least=1)
-    threads: int = _checked(2, least=1)
-    precision: str = _checked("float32", choices=PRECISIONS)
+    batch_size: int = checked(64, least=1)
+    threads: int = checked(2, least=1)
+    precision: str = checked("float32", choices=PRECISIONS)
 
     def __post_init__(self):
         super().__post_init__()
@@ -159,7 +125,7 @@ class EmbedConfig(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class PrepareConfig(_Checked):
+class PrepareConfig(Checked):
     """How a corpus is prepared.
 
     Attributes:
@@ -169,14 +135,14 @@ class PrepareConfig(_Checked):
       seed: Seed of the order of recordings in the shards.
     """
 
-    num_shards: int = _checked(0, least=0)
-    resampler: str = _checked("soxr", choices=RESAMPLERS)
-    max_bad_share: float = _checked(0.05, least=0, most=1)
+    num_shards: int = checked(0, least=0)
+    resampler: str = checked("soxr", choices=RESAMPLERS)
+    max_bad_share: float = checked(0.05, least=0, most=1)
     seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifyConfig(_Checked):
+class ClassifyConfig(Checked):
     """How a classifier of one's own sounds is fitted.
 
     Attributes:
@@ -188,14 +154,14 @@ class ClassifyConfig(_Checked):
       seed: Seed of the folds, the weights, and of what is drawn for the learning curve.
     """
 
-    hidden_units: int = _checked(0, least=0)
-    labelling: str = _checked("auto", choices=LABELLINGS)
-    folds: int = _checked(5, least=2)
+    hidden_units: int = checked(0, least=0)
+    labelling: str = checked("auto", choices=LABELLINGS)
+    folds: int = checked(5, least=2)
     seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
-class CacheConfig(_Checked):
+class CacheConfig(Checked):
     """Where decoded sound is kept when sound files are trained on without preparing them.
 
     Attributes:
@@ -205,11 +171,11 @@ class CacheConfig(_Checked):
     """
 
     cache_dir: str = ""
-    cache_gigabytes: float = _checked(50.0, least=0)
+    cache_gigabytes: float = checked(50.0, least=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class TripletConfig(_Checked):
+class TripletConfig(Checked):
     """How triplets are made. The defaults are the paper's.
 
     Attributes:
@@ -244,11 +210,11 @@ class TripletConfig(_Checked):
     shares: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     silence_energy: float = 1e-3
     augment: bool = False
-    augment_alpha: float = _checked(0.4, least=0)
-    augment_sigma: float = _checked(0.3, least=0)
-    augment_equaliser: float = _checked(0.5, least=0)
-    augment_gain: float = _checked(0.5, least=0)
-    augment_zoom: float = _checked(0.5, least=0)
+    augment_alpha: float = checked(0.4, least=0)
+    augment_sigma: float = checked(0.3, least=0)
+    augment_equaliser: float = checked(0.5, least=0)
+    augment_gain: float = checked(0.5, least=0)
+    augment_zoom: float = checked(0.5, least=0)
     constraint_parameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
@@ -272,7 +238,7 @@ class TripletConfig(_Checked):
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineConfig(_Checked):
+class PipelineConfig(Checked):
     """How batches are made.
 
     Attributes:
@@ -282,13 +248,13 @@ class PipelineConfig(_Checked):
       seed: Seed of everything that is drawn.
     """
 
-    batch_size: int = _checked(64, least=2)  # a triplet needs a negative
-    batches_per_visit: int = _checked(1, least=1)
+    batch_size: int = checked(64, least=2)  # a triplet needs a negative
+    batches_per_visit: int = checked(1, least=1)
     seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
-class EncoderConfig(_Checked):
+class EncoderConfig(Checked):
     """What `build_encoder` needs to build the same network again.
 
     Attributes:
@@ -304,17 +270,17 @@ class EncoderConfig(_Checked):
         has the same embedding at any loudness [D].
     """
 
-    architecture: str = _checked("vggish", choices=ARCHITECTURES)
-    embedding_size: int = _checked(128, least=1)
-    width: float = _checked(1.0, above=0)
-    normalisation: str = _checked("default", choices=("default", *NORMALISATIONS))
-    pooling: str = _checked("mean", choices=POOLINGS)
+    architecture: str = checked("vggish", choices=ARCHITECTURES)
+    embedding_size: int = checked(128, least=1)
+    width: float = checked(1.0, above=0)
+    normalisation: str = checked("default", choices=("default", *NORMALISATIONS))
+    pooling: str = checked("mean", choices=POOLINGS)
     input_scaling: bool = False
     normalize_loudness: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig(_Checked):
+class TrainingConfig(Checked):
     """How an encoder is trained.
 
     Attributes:
@@ -336,20 +302,20 @@ class TrainingConfig(_Checked):
       log_steps: Steps from one log entry to the next.
     """
 
-    steps: int = _checked(1000, above=0)
-    learning_rate: float = _checked(1e-4, above=0)
-    schedule: str = _checked("constant", choices=SCHEDULES)
+    steps: int = checked(1000, above=0)
+    learning_rate: float = checked(1e-4, above=0)
+    schedule: str = checked("constant", choices=SCHEDULES)
     warmup_steps: int = 0
-    objective: str = _checked("triplet", choices=OBJECTIVES)
-    temperature: float = _checked(0.1, above=0)
-    margin: float = _checked(0.1, above=0)
-    mining: str = _checked("semi_hard", choices=MININGS)
-    memory: int = _checked(0, least=0)
-    precision: str = _checked("auto", choices=PRECISIONS)
+    objective: str = checked("triplet", choices=OBJECTIVES)
+    temperature: float = checked(0.1, above=0)
+    margin: float = checked(0.1, above=0)
+    mining: str = checked("semi_hard", choices=MININGS)
+    memory: int = checked(0, least=0)
+    precision: str = checked("auto", choices=PRECISIONS)
     seed: int = 0
-    checkpoint_minutes: float = _checked(5.0, above=0)
+    checkpoint_minutes: float = checked(5.0, above=0)
     checkpoint_steps: int = 0
-    log_steps: int = _checked(20, above=0)
+    log_steps: int = checked(20, above=0)
 
 
 # Fields by their earlier names, which config.json of older runs and exports still has. The flags

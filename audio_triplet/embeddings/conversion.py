@@ -27,7 +27,7 @@ LEAST_COSINE = {"float32": 0.9999, "float16": 0.999, "int8": 0.98}
 """To the SavedModel's own patch embeddings."""
 
 _LEVEL_OPERATORS = ["EXP", "LOG", "SUB", "MAXIMUM", "MEAN", "DIV", "MUL", "ADD"]
-"""TensorFlow Lite's names of what `models.Level` does; quantised, nothing is left of the sound."""
+"""TensorFlow Lite's names of what `layers.LoudnessNormalization` does; quantised, nothing is left of the sound."""
 
 _OPSET = 17  # of ONNX: the newest that tf2onnx was written for, and old enough for every runtime
 

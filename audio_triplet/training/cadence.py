@@ -1,14 +1,19 @@
 """Which steps of a run are logged and saved, how fast they are, and who asks for a stop."""
 
+from __future__ import annotations
+
 import os
 import signal
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
 from absl import logging
 
 from audio_triplet.config import TrainingConfig
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class Cadence:
@@ -96,7 +101,7 @@ class StopSignals:
       asked: Whether a stop is asked for.
     """
 
-    def __enter__(self) -> "StopSignals":
+    def __enter__(self) -> StopSignals:
         self.asked = False
         self._earlier = {}
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -208,7 +208,7 @@ class Trainer:
         if self.replicas.alone and not self._memory.size:
             return tf.gather(candidates, index)
         # As a product: a gather's sparse gradient does not pass through the collective, and through
-        # the memory's concatenation only by an op of unknown shape, which a TPU has not.
+        # the memory's concatenation only by an op of unknown shape, which a TPU does not have.
         chosen = tf.one_hot(index, tf.shape(candidates)[0], dtype=candidates.dtype)
         return tf.linalg.matmul(chosen, candidates)
 

@@ -11,6 +11,7 @@ from absl import flags
 from audio_triplet import constraints
 from audio_triplet.commands import config_flags
 from audio_triplet.config import (
+    STRATEGIES,
     EncoderConfig,
     PipelineConfig,
     PrepareConfig,
@@ -91,7 +92,7 @@ def define_training_flags(seed: bool = True, recipe: str = DEFAULT_RECIPE) -> No
     flags.DEFINE_enum(
         "strategy",
         "auto",
-        ["auto", "cpu", "mirrored", "multi_worker", "tpu"],
+        STRATEGIES,
         "Where to train: auto takes a TPU if --tpu is set, else all GPUs, else the CPU; "
         "multi_worker: the processes named in TF_CONFIG, which share --output_dir.",
     )
