@@ -1,8 +1,9 @@
 """Charts: what the macros of `templates/charts.html` draw as SVG and as bars.
 
-Drawn by hand rather than by a library, because a page stays one file that works without a network,
-under a policy that allows no `eval`, in the dark and on a phone, with a text for those who do not
-see it. @DECISION@
+[D] By hand rather than by a library: plotly adds 4.8 MB of script to every page, Vega (altair)
+makes functions of text, which the pages' Content-Security-Policy forbids, and matplotlib's SVG is
+three times as large (34 kB a chart) with colours that do not turn dark and no words for a screen
+reader.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from audio_triplet.web.formatting import is_number, number
 # CSS classes of lines that have no colour of their own; the first is drawn the strongest.
 SERIES = tuple(f"series-{index}" for index in range(7))
 
-_WIDTH, _HEIGHT = 320, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, _WIDTH - 74, 8, _HEIGHT - 34
+# Room around the lines for numbers, the labels at the ends of lines, and the axis' name.
+_LEFT, _RIGHT_MARGIN, _TOP, _BOTTOM_MARGIN = 34, 74, 8, 34
 _LABEL_GAP = 13
 
 
@@ -63,32 +64,48 @@ class LineChart:
       title: What is shown.
       note: How to read it.
       x_label: Name of the horizontal axis.
+      width: Of the drawing, in the units of the positions.
+      height: Likewise.
       summary: The lines in words, for those who do not see them.
       curves: The lines.
       x_ticks: (position, number) along the horizontal axis.
       y_ticks: (position, number) along the vertical axis.
-      width: Of the drawing, in the units of the positions.
-      height: Likewise.
-      left: Where the horizontal axis begins.
-      right: Where it ends.
-      bottom: Where it is.
     """
 
     title: str
     note: str
     x_label: str
+    width: int
+    height: int
     summary: str = ""
     curves: Sequence[Curve] = ()
     x_ticks: Sequence[tuple[float, str]] = ()
     y_ticks: Sequence[tuple[float, str]] = ()
-    width: int = _WIDTH
-    height: int = _HEIGHT
-    left: int = _LEFT
-    right: int = _RIGHT
-    bottom: int = _BOTTOM
+
+    @property
+    def left(self) -> int:
+        """Where the horizontal axis begins."""
+        return _LEFT
+
+    @property
+    def right(self) -> int:
+        """Where the horizontal axis ends."""
+        return self.width - _RIGHT_MARGIN
+
+    @property
+    def bottom(self) -> int:
+        """Where the horizontal axis is."""
+        return self.height - _BOTTOM_MARGIN
 
 
-def line_chart(title: str, note: str, lines: Sequence[Line], x_label: str) -> LineChart:
+def line_chart(
+    title: str,
+    note: str,
+    lines: Sequence[Line],
+    x_label: str,
+    width: int = 320,
+    height: int = 210,
+) -> LineChart:
     """A chart of lines from zero, each with its name at its end.
 
     Args:
@@ -96,6 +113,8 @@ def line_chart(title: str, note: str, lines: Sequence[Line], x_label: str) -> Li
       note: How to read it.
       lines: Those without a finite value are left out.
       x_label: Name of the horizontal axis.
+      width: Of the drawing, in pixels at its usual size.
+      height: Likewise.
     """
     series = [
         (
@@ -109,8 +128,9 @@ def line_chart(title: str, note: str, lines: Sequence[Line], x_label: str) -> Li
         for line in lines
     ]
     series = [(line, points) for line, points in series if points]
+    chart = LineChart(title, note, x_label, width, height)
     if not series:
-        return LineChart(title, note, x_label)
+        return chart
     x_values = [x for _, points in series for x, _ in points]
     y_values = [y for _, points in series for _, y in points]
     x_low, x_high = min(x_values), max(x_values)
@@ -118,17 +138,15 @@ def line_chart(title: str, note: str, lines: Sequence[Line], x_label: str) -> Li
     y_low, y_high = y_ticks[0], y_ticks[-1]
 
     def across(x: float) -> float:
-        return _LEFT + (x - x_low) / ((x_high - x_low) or 1) * (_RIGHT - _LEFT)
+        return _LEFT + (x - x_low) / ((x_high - x_low) or 1) * (chart.right - _LEFT)
 
     def down(y: float) -> float:
-        return _BOTTOM - (y - y_low) / ((y_high - y_low) or 1) * (_BOTTOM - _TOP)
+        return chart.bottom - (y - y_low) / ((y_high - y_low) or 1) * (chart.bottom - _TOP)
 
-    label_ys = spread([down(points[-1][1]) for _, points in series], _LABEL_GAP, _TOP, _BOTTOM)
+    label_ys = spread([down(points[-1][1]) for _, points in series], _LABEL_GAP, _TOP, chart.bottom)
     digits = decimals(y_ticks)
-    return LineChart(
-        title,
-        note,
-        x_label,
+    return dataclasses.replace(
+        chart,
         summary="; ".join(
             f"{line.label} from {number(points[0][1])} to {number(points[-1][1])}"
             for line, points in series

@@ -178,6 +178,8 @@ def _learning_curve(summary: Mapping) -> LineChart | None:
         "more labels are worth it.",
         lines,
         "labelled sounds per class",
+        width=380,
+        height=240,
     )
 
 

@@ -221,7 +221,8 @@ def _facts(config: Mapping, shown: int, total: int) -> list[tuple[str, str]]:
     facts = []
     for key in [*_FACTS, *(key for key in config if key not in _FACTS)]:
         value = config.get(key)
-        if value is not None and not (isinstance(value, Mapping) and key not in _FACTS):
+        is_nested = isinstance(value, Mapping) and key not in _FACTS
+        if value not in (None, [], "") and not is_nested:
             facts.append((_FACTS.get(key, key), _fact(key, value)))
     if total > shown:
         facts.append(
