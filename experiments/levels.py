@@ -1,7 +1,6 @@
 """The earlier name of `experiments.loudness`, which results/levels*.md were made by."""
 
-from experiments.lib import script
-from experiments.loudness import define_flags, main
+import runpy
 
 if __name__ == "__main__":
-    script.start(define_flags, main)
+    runpy.run_module("experiments.loudness", run_name="__main__", alter_sys=True)
