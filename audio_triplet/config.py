@@ -6,7 +6,6 @@ is checked when an object is made. Which of flags, recipe and default decides a 
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 
 from audio_triplet import constraints, storage
@@ -18,7 +17,7 @@ MININGS = ("semi_hard", "hardest", "random")
 SCHEDULES = ("constant", "cosine")
 ARCHITECTURES = ("vggish", "resnet50")
 NORMALISATIONS = ("none", "batch")
-LEVELS = ("patch", "segment")
+GRANULARITIES = ("patch", "segment")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 LABELLINGS = ("auto", "single", "multi")
 STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
@@ -93,8 +92,8 @@ class EmbedConfig(Checked):
     """How sound files become embeddings.
 
     Attributes:
-      level: `patch`: an embedding every hop. `segment`: one for each row of a manifest, else for
-        each file: the mean over its patches.
+      granularity: `patch`: an embedding every hop. `segment`: one for each row of a manifest, else
+        for each file: the mean over its patches.
       hop_seconds: From the start of a patch to that of the next, a multiple of 0.01; the default
         sets them side by side.
       batch_size: Patches in a forward pass.
@@ -103,7 +102,7 @@ class EmbedConfig(Checked):
         several times as fast and different in the third decimal; `auto`: that where it is faster.
     """
 
-    level: str = checked("patch", choices=LEVELS)
+    granularity: str = checked("patch", choices=GRANULARITIES)
     hop_seconds: float = FRONT_END.patch_seconds
     batch_size: int = checked(64, least=1)
     threads: int = checked(2, least=1)
@@ -328,6 +327,7 @@ RENAMED = {
     "vary_gain": "augment_gain",
     "vary_zoom": "augment_zoom",
     "input_level": "normalize_loudness",
+    "level": "granularity",
 }
 
 
@@ -371,9 +371,7 @@ class RunConfig:
 
     def write(self, folder: str) -> None:
         """Writes config.json into a folder, whole or not at all."""
-        storage.write_whole(
-            storage.join(folder, CONFIG_FILE), json.dumps(dataclasses.asdict(self), indent=1)
-        )
+        storage.write_json(storage.join(folder, CONFIG_FILE), dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: str) -> "RunConfig":
@@ -384,7 +382,7 @@ class RunConfig:
         """
         path = storage.join(folder, CONFIG_FILE)
         try:
-            return cls.from_dict(json.loads(storage.read_text(path)))
+            return cls.from_dict(storage.read_json(path))
         except FileNotFoundError as error:
             raise ConfigError(f"{path}: missing; is {folder} the folder of a run?") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:

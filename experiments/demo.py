@@ -15,7 +15,7 @@ import os
 from absl import flags
 
 from audio_triplet.config import EXPLICIT
-from audio_triplet.evaluation.representations import BASELINE, JOINT
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT
 from experiments.lib import script, shared_flags
 from experiments.lib.table1 import flags as table1_flags
 from experiments.lib.table1.table import make_table

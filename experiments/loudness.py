@@ -93,21 +93,21 @@ def make_table(settings: ScoringSettings, decibels: Sequence[float]) -> dict:
     embedded = scored_corpus.embed_corpus(settings)
     sides, classes = embedded.sides, embedded.classes
     labels = sides.train.manifest.label_matrix(classes)
-    fitted = probe.fit_probe(sides.train.segment, labels, protocol.recordings(sides.train))
+    fitted = probe.fit_probe(sides.train.segment_means, labels, protocol.recordings(sides.train))
 
     def row(name: str, segment: np.ndarray) -> dict:
         found = protocol.retrieval_scores(segment, sides, classes)
         found |= protocol.scores_of_probe(fitted, segment, sides, classes)
-        cosine = _mean_cosine(segment, sides.test.segment)
+        cosine = _mean_cosine(segment, sides.test.segment_means)
         return {"name": name, **{score: found[score] for score in SCORES}, "cosine": cosine}
 
-    by_change, bad_files = {0.0: sides.test.segment}, BadFiles()
+    by_change, bad_files = {0.0: sides.test.segment_means}, BadFiles()
     for change in decibels:
         louder = _Louder(embedded.model, 10 ** (change / 20))
         again = scored_corpus.embed_files(louder, sides.test.manifest, bad_files)
         if len(again.manifest) != len(sides.test.manifest):
             raise UsageError(f"{settings.corpus}: files went bad while they were read; try again")
-        by_change[change] = again.segment
+        by_change[change] = again.segment_means
     rows = [
         row(f"{change:+g} dB" if change else "as it is", by_change[change])
         for change in sorted(by_change)
@@ -117,7 +117,7 @@ def make_table(settings: ScoringSettings, decibels: Sequence[float]) -> dict:
     rows.append(row(MIXED, mixed))
     table = {"rows": rows, "config": embedded.summary | made_by}
     kept.write_json(os.path.join(settings.output_dir, "loudness.json"), table)
-    storage.write_whole(os.path.join(settings.output_dir, "loudness.md"), markdown(table))
+    storage.write_text(os.path.join(settings.output_dir, "loudness.md"), markdown(table))
     return table
 
 

@@ -20,6 +20,7 @@ import shutil
 
 from absl import flags
 
+from audio_triplet import storage
 from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
 from experiments.lib import model_card, runs, script, shared_flags
@@ -79,13 +80,9 @@ def release(settings: ExperimentSettings, seed: int, model_dir: str, scored_on: 
     hours = sum(info.splits[split].seconds for split in corpus.train_splits) / 3600
     name = os.path.basename(model_dir)
     text = model_card.card(name, metadata, corpus.manifest, hours, scores)
-    temporary = f"{model_dir}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(export_dir, temporary)
-    with open(os.path.join(temporary, "README.md"), "w", encoding="utf-8") as file:
-        file.write(text)
-    shutil.rmtree(model_dir, ignore_errors=True)
-    os.replace(temporary, model_dir)
+    with storage.replacing(model_dir) as temporary:
+        shutil.copytree(export_dir, temporary)
+        storage.write_text(os.path.join(temporary, "README.md"), text)
     return model_dir
 
 
@@ -120,7 +117,7 @@ def score(model_dir: str, spec: str) -> dict:
     each = []
     for fold in folds:
         sides = protocol.split_sides(embeddings, (fold,))
-        train, test = sides.train.segment, sides.test.segment
+        train, test = sides.train.segment_means, sides.test.segment_means
         found = protocol.retrieval_scores(test, sides, manifest.classes)
         found |= protocol.probe_scores(train, test, sides, manifest.classes)
         each.append({name: found[name] for name in SCORES})

@@ -89,7 +89,6 @@ def train(
       What config.json of the export says under `training`.
     """
     from audio_triplet import distribution, storage
-    from experiments.lib.corpus import open_files
 
     distribution.check_paths(
         settings.strategy,
@@ -104,21 +103,9 @@ def train(
     if distribution.workers(strategy) > 1:
         _check_several_workers(settings.corpus, decoder, service)
     storage.make_folder(settings.output_dir)
-    if decoder:
-        corpus, source = open_files(
-            settings.corpus,
-            settings.test_splits,
-            settings.prepare,
-            settings.max_share,
-            decoder,
-            settings.unlabelled,
-            cache,
-        )
-    else:
-        corpus = settings.open_corpus()
-        source = corpus.train
+    corpus = settings.open_corpus(decoder=decoder, cache=cache)
     config = settings.run_config(settings.triplets.constraints, corpus, seed)
-    metadata = runs.train(config, source, settings.output_dir, resume, strategy, service)
+    metadata = runs.train(config, corpus.train, settings.output_dir, resume, strategy, service)
     return metadata["training"]
 
 

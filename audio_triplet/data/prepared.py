@@ -4,11 +4,10 @@ No TensorFlow here, see `audio_triplet.data.chunks`.
 """
 
 import dataclasses
-import json
 import re
 
 from audio_triplet import storage
-from audio_triplet.config import FrontEndConfig
+from audio_triplet.config import FrontEndConfig, PrepareConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 
@@ -24,8 +23,8 @@ class SplitInfo:
     Attributes:
       shards: File names.
       recordings: Number of recordings.
-      pieces: Number of records.
-      most_turns: Most pieces of one recording.
+      pieces: Number of records, i.e. of chunks.
+      most_turns: Most chunks of one recording.
       seconds: Seconds of sound.
       shard_bytes: Size of each shard; empty in folders prepared before it was noted.
       shard_recordings: Recordings in each shard; likewise.
@@ -68,10 +67,7 @@ class PreparedInfo:
 
     def write(self, folder: str) -> None:
         """Writes prepared.json, whole or not at all. It is written last: it says «finished»."""
-        path = storage.join(folder, INFO_FILE)
-        storage.write_whole(
-            path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
-        )
+        storage.write_json(storage.join(folder, INFO_FILE), dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: str) -> "PreparedInfo":
@@ -82,7 +78,7 @@ class PreparedInfo:
         """
         path = storage.join(folder, INFO_FILE)
         try:
-            content = json.loads(storage.read_text(path))
+            content = storage.read_json(path)
             splits = {
                 name: SplitInfo(
                     **{
@@ -108,6 +104,12 @@ class PreparedInfo:
                 f"{path}: was prepared with another format or front end; prepare it again"
             )
         return info
+
+
+def fingerprint(manifest: Manifest, config: PrepareConfig) -> str:
+    """Digest of everything that shapes the shards: see `Manifest.fingerprint`."""
+    settings = dataclasses.asdict(config) | {"format": FORMAT, "max_bad_share": None}
+    return manifest.fingerprint(settings)
 
 
 def read_manifest(folder: str, name: str | None = None) -> Manifest:

@@ -17,5 +17,5 @@ In reading order:
 * `grouped_splits`: parting segments for validation without parting a recording.
 * `few_labels`: drawing the labelled clips of Table 2.
 * `recovery`: how much of the topline's gain over the baseline a score recovers.
-* `representations`: the rows that are compared: their keys, names and colours.
+* `table_rows`: the rows of the tables: their keys, names and colours.
 """

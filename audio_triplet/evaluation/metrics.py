@@ -89,7 +89,7 @@ def roc_auc_per_class(labels, scores) -> np.ndarray:
     return result
 
 
-def d_prime(auc):
+def d_prime(auc) -> float | np.ndarray:
     """Sensitivity d' = sqrt(2) Phi^-1(AUC): the distance of two unit normals with that AUC.
 
     Args:

@@ -6,6 +6,8 @@ of small classifiers: rebuilding and compiling a model each time would cost more
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
@@ -54,7 +56,7 @@ class Fit:
             bias = np.log(frequency / (1 - frequency))
         sizes = [dim, *([config.hidden_units] if config.hidden_units else []), classes]
         self._weights = []
-        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for fan_in, fan_out in itertools.pairwise(sizes):
             limit = np.sqrt(6 / (fan_in + fan_out))  # Glorot
             kernel = self._rng.uniform(-limit, limit, (fan_in, fan_out))
             self._weights += [tf.constant(kernel, tf.float32), tf.zeros([fan_out])]

@@ -94,5 +94,5 @@ def write(path: str, content: str) -> None:
     Raises:
       UnicodeEncodeError: There is half of a surrogate pair in it.
     """
-    content.encode("utf-8")  # `write_whole` would let through what browsers do not read
-    storage.write_whole(path, content)
+    with storage.open_replacing(path) as file:
+        file.write(content)

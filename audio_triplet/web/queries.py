@@ -104,7 +104,7 @@ def sample_segments(
         groups=frame["recording_id"].to_numpy(str),
         excerpts=[Excerpt.of_row(row) for row in frame.itertuples()],
     )
-    return segments, {"joint": joint.segment[keep], "log_mel": log_mel.segment[keep]}
+    return segments, {"joint": joint.segment_means[keep], "log_mel": log_mel.segment_means[keep]}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

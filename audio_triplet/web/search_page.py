@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from audio_triplet import storage
 from audio_triplet.provenance import command
-from audio_triplet.search.query import Found
 from audio_triplet.search.results import clock
+from audio_triplet.search.sound_index import Found
 from audio_triplet.web import formatting, pages
 from audio_triplet.web.clips import Clips, Player
 from audio_triplet.web.excerpts import Excerpt, Quality
@@ -85,7 +85,7 @@ def write_page(path: str, found: Found) -> None:
                 **vars(_sound(clips, excerpt, f"number {rank}", hit_span)),
                 score=hit.score,
                 start_seconds=hit.start_seconds,
-                labels=hit.labels.replace(";", ", "),
+                labels=", ".join(hit.labels),
                 start=clock(hit.start_seconds),
                 end=clock(hit.end_seconds),
             )

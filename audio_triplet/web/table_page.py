@@ -12,8 +12,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
-from audio_triplet.evaluation import representations
-from audio_triplet.evaluation.representations import BASELINE, JOINT, Representation
+from audio_triplet.evaluation import table_rows
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT, TableRow
 from audio_triplet.web import pages
 from audio_triplet.web.charts import ClassBars, class_bars
 from audio_triplet.web.clips import Clips
@@ -39,7 +39,7 @@ def write_report(
       path: The HTML file.
       table: The content of table1.json. Rows and figures may be missing, or None.
       runs: Row → the rows of that run's metrics.csv (`training.read_metrics`).
-      log_mel: `SegmentEmbeddings` of the test side, the baseline's.
+      log_mel: `EmbeddingSet` of the test side, the baseline's.
       joint: The same segments' joint embedding.
       classes: Names of the labels.
       seed: Of samples, of ties between queries, and of the map.
@@ -56,9 +56,7 @@ def write_report(
     examples = query_examples(segments, answers, clips, seed)
     mixed_up = mix_ups(segments, answers, clips)
     drawn = sound_map(segments, vectors, clips, seed)
-    shown_rows = [
-        representations.of(name) for name in dict.fromkeys((JOINT, BASELINE, *rows, *runs))
-    ]
+    shown_rows = [table_rows.of(name) for name in dict.fromkeys((JOINT, BASELINE, *rows, *runs))]
     short = {row.key: row.short_name for row in shown_rows}
     charts, panels = training_charts(runs, short), _class_panels(rows)
     sections = {
@@ -172,7 +170,7 @@ class ScoreRow:
       cells: By `_COLUMNS`.
     """
 
-    row: Representation
+    row: TableRow
     cells: list[ScoreCell]
 
 
@@ -186,7 +184,7 @@ def _score_row(row: Mapping, rows: Mapping[str, Mapping]) -> ScoreRow:
             gauge = max(0.0, value / top) if is_number(value) else 0.0
         deviation = spread.get(key) if is_number(value) and is_number(spread.get(key)) else None
         cells.append(ScoreCell(label, value, key in _SHARES, deviation, gauge))
-    return ScoreRow(representations.of(row["name"]), cells)
+    return ScoreRow(table_rows.of(row["name"]), cells)
 
 
 def _class_panels(rows: Mapping[str, Mapping]) -> list[tuple[str, str, ClassBars]]:

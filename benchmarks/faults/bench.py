@@ -1,7 +1,6 @@
 """The bench: its folders, its trials, its table."""
 
 import dataclasses
-import json
 import os
 import random
 import shutil
@@ -23,13 +22,13 @@ class Trial:
     Attributes:
       count: How many.
       problems: What broke the promise; empty if nothing did.
-      told: Something worth counting, e.g. how a file was taken.
+      outcome: Something worth counting, e.g. whether a file was read or refused.
       commit: What was tried.
     """
 
     count: int
     problems: tuple[str, ...] = ()
-    told: str = ""
+    outcome: str = ""
     commit: str = ""
 
 
@@ -99,7 +98,7 @@ class Bench:
                     tone = np.sin(2 * np.pi * hertz * (1 + 0.02 * number) * time_axis)
                     name = os.path.join(folder, label, f"{number}.flac")
                     soundfile.write(name, 0.3 * tone + 0.02 * noise, 16_000)
-            storage.write_whole(os.path.join(folder, "done"), "")
+            storage.write_text(os.path.join(folder, "done"), "")
         return folder
 
     def drawn(self, part: str, number: int) -> tuple[random.Random, str, str, str, float]:
@@ -116,13 +115,12 @@ class Bench:
         from audio_triplet.provenance import commit
 
         folder = f"reference-{commit()}"
-        out, told = self.path(folder, name), self.path(folder, f"{name}.json")
-        if not os.path.exists(told):
+        out, seconds = self.path(folder, name), self.path(folder, f"{name}.json")
+        if not os.path.exists(seconds):
             shutil.rmtree(out, ignore_errors=True)
             begin = time.monotonic()
             command = self.start(JOBS[name], out, f"{folder}/{name}.log")
             if command.wait():
                 raise UsageError(f"{name}: fails undisturbed; see {command.log}")
-            storage.write_whole(told, json.dumps(time.monotonic() - begin))
-        with open(told, encoding="utf-8") as file:
-            return out, json.load(file)
+            storage.write_json(seconds, time.monotonic() - begin)
+        return out, storage.read_json(seconds)

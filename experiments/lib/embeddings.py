@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from audio_triplet.errors import UsageError
-from audio_triplet.evaluation import representations
-from audio_triplet.evaluation.representations import BASELINE, JOINT, RANDOM, SHUFFLED
+from audio_triplet.evaluation import table_rows
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT, RANDOM, SHUFFLED
 from experiments.lib import kept
 from experiments.lib.settings import ExperimentSettings
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.segments import Representation, SegmentEmbeddings
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
+    from audio_triplet.embeddings.representations import Representation
     from experiments.lib.corpus import Corpus
 
 
@@ -39,11 +40,11 @@ class EmbeddingStore:
         """Where the embeddings of a run are."""
         return os.path.join(self.folder, f"{run}.npz")
 
-    def read(self, run: str, corpus: Corpus) -> SegmentEmbeddings:
+    def read(self, run: str, corpus: Corpus) -> EmbeddingSet:
         """Embeddings that are there."""
-        from audio_triplet.embeddings.segments import SegmentEmbeddings
+        from audio_triplet.embeddings import set_files
 
-        return SegmentEmbeddings.load(self.path(run), corpus.manifest)
+        return set_files.load_for_corpus(self.path(run), corpus.manifest)
 
     def get(
         self,
@@ -51,7 +52,7 @@ class EmbeddingStore:
         corpus: Corpus,
         origin: dict,
         make: Callable[[], tuple[Representation, dict]],
-    ) -> tuple[SegmentEmbeddings, dict]:
+    ) -> tuple[EmbeddingSet, dict]:
         """Embeddings as kept, or made now and kept.
 
         Args:
@@ -66,7 +67,7 @@ class EmbeddingStore:
         Raises:
           UsageError: They are not there, and nothing is to be made.
         """
-        from audio_triplet.embeddings import segments
+        from audio_triplet.embeddings import embed, set_files
 
         path = self.path(run)
         earlier = kept.read_json(f"{path}.json") or {}
@@ -80,32 +81,32 @@ class EmbeddingStore:
                 "was made with, or leave out --rescore to make it"
             )
         representation, remembered = make()
-        embeddings = segments.embed(corpus.everything, corpus.manifest, representation)
+        embeddings = embed.embed_shards(corpus.everything, corpus.manifest, representation)
         os.makedirs(self.folder, exist_ok=True)
-        embeddings.save(path)
+        set_files.save_for_corpus(embeddings, path)
         kept.write_json(f"{path}.json", origin | ({"made": remembered} if remembered else {}))
         return embeddings, remembered
 
 
 def run_name(row: str, seed: int, fold: str = "") -> str:
     """Name of a row's run in the files below the experiment's folder."""
-    parts = [row, fold, f"seed{seed}" if representations.of(row).seeded else ""]
+    parts = [row, fold, f"seed{seed}" if table_rows.of(row).seeded else ""]
     return "-".join(part for part in parts if part)
 
 
 def embedded_as(row: str, seed: int, fold: str = "") -> str:
     """Name of the run that a row's embeddings are of."""
     # What is not trained is the same for every fold.
-    fold = fold if representations.of(row).trained else ""
+    fold = fold if table_rows.of(row).trained else ""
     return run_name(JOINT if row == SHUFFLED else row, seed, fold)
 
 
 def origin(settings: ExperimentSettings, corpus: Corpus, row: str, seed: int) -> dict:
     """What a row's embeddings depend on: its run (None for the untrained) and the corpus."""
-    if not representations.of(row).seeded:
+    if not table_rows.of(row).seeded:
         return {"run": None, "corpus": corpus.fingerprint}
     config = dataclasses.asdict(settings.run_config(_triplets(row), corpus, seed))
-    if not representations.of(row).trained:
+    if not table_rows.of(row).trained:
         return {
             "run": None,
             "encoder": config["encoder"],
@@ -127,7 +128,7 @@ def of_row(
     seed: int,
     fold: str = "",
     rescore: bool = False,
-) -> SegmentEmbeddings:
+) -> EmbeddingSet:
     """A row's embeddings of all segments, as kept by an earlier run, or trained and made now.
 
     Args:
@@ -142,17 +143,19 @@ def of_row(
       UsageError: They are not there, and nothing is to be made.
     """
     from audio_triplet import models
-    from audio_triplet.embeddings import segments
+    from audio_triplet.embeddings import representations
     from audio_triplet.training import checkpoints
     from experiments.lib import runs
 
     run = embedded_as(row, seed, fold)
 
     def make() -> tuple[Representation, dict]:
-        if not representations.of(row).seeded:
-            return (segments.flat if row == BASELINE else segments.band_statistics), {}
+        if not table_rows.of(row).seeded:
+            return (
+                representations.flat if row == BASELINE else representations.band_statistics
+            ), {}
         config = settings.run_config(_triplets(row), corpus, seed)
-        if not representations.of(row).trained:
+        if not table_rows.of(row).trained:
             return models.build(config.encoder, seed=seed), {}
         run_dir = os.path.join(settings.output_dir, "runs", run)
         runs.train(config, corpus.train, run_dir, strategy=settings.build_strategy())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from audio_triplet.evaluation import representations
+from audio_triplet import storage
+from audio_triplet.evaluation import table_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,11 +61,11 @@ def legend_above(figure: Figure, axis: Axes, columns: int, inches: float, **more
 
 def colour(row: str) -> str:
     """The colour of a table's row."""
-    return representations.of(row).colour
+    return table_rows.of(row).colour
 
 
 def save(figure: Figure, path: str) -> None:
     """Writes a figure as PNG, whole or not at all, and closes it."""
-    figure.savefig(f"{path}.tmp", dpi=150, format="png")
+    with storage.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
     pyplot().close(figure)
-    os.replace(f"{path}.tmp", path)

@@ -77,8 +77,7 @@ def read_json(path: str) -> dict | None:
     if not os.path.exists(path):
         return None
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return storage.read_json(path)
     except ValueError as error:
         raise UsageError(f"{path}: is damaged ({error}); delete it") from error
 
@@ -86,4 +85,4 @@ def read_json(path: str) -> dict | None:
 def write_json(path: str, content: dict) -> None:
     """Writes a JSON file, whole or not at all, and its folder if need be."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    storage.write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
+    storage.write_json(path, content)

@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.segments import SegmentEmbeddings
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.evaluation import classification, metrics, probe, retrieval
 from audio_triplet.evaluation.shallow_network import ClassifierConfig
 
@@ -18,11 +18,11 @@ from audio_triplet.evaluation.shallow_network import ClassifierConfig
 class Sides:
     """The same representation of the training and the test segments."""
 
-    train: SegmentEmbeddings
-    test: SegmentEmbeddings
+    train: EmbeddingSet
+    test: EmbeddingSet
 
 
-def split_sides(embeddings: SegmentEmbeddings, test_splits: tuple[str, ...]) -> Sides:
+def split_sides(embeddings: EmbeddingSet, test_splits: tuple[str, ...]) -> Sides:
     """Splits embeddings of all labelled segments into training and test side.
 
     A segment without labels may belong to any class, so it is no evidence for or against one.
@@ -43,7 +43,7 @@ def shuffle_labels(sides: Sides, seed: int) -> Sides:
     """The sides with the labels permuted among the segments of each: nothing is left to find."""
     rng = np.random.default_rng([seed, 2])
 
-    def shuffled(side: SegmentEmbeddings) -> SegmentEmbeddings:
+    def shuffled(side: EmbeddingSet) -> EmbeddingSet:
         frame = side.manifest.frame
         frame = frame.assign(labels=rng.permutation(frame["labels"].to_numpy(str)))
         return dataclasses.replace(side, manifest=Manifest(frame, side.manifest.name))
@@ -77,18 +77,18 @@ def score(
       test segments that have a silent patch.
     """
     train, test = sides.train, sides.test
-    segments = train.segment, test.segment
+    segments = train.segment_means, test.segment_means
     labels = test.manifest.label_matrix(classes)
     found = retrieval_scores(segments[1], sides, classes)
     found |= probe_scores(*segments, sides, classes)
     classifier = classification.fit_classifier(
-        train.patch,
-        train.patch_segment,
+        train.vectors,
+        train.segment_index,
         train.manifest.label_matrix(classes),
         segment_groups=recordings(train),
         config=config,
     )
-    scores = classifier.predict_segments(test.patch, test.patch_segment, len(test.manifest))
+    scores = classifier.predict_segments(test.vectors, test.segment_index, len(test.manifest))
     result = classification.evaluate_classifier(scores, labels)
     absent = [classes[number] for number in result.left_out]
     if absent:
@@ -108,12 +108,13 @@ def score(
         "chance": chance(sides, classes),
     }
     if silence_energy is not None:
-        loud = train.audible_segment(silence_energy), test.audible_segment(silence_energy)
+        loud = (
+            train.audible_segment_means(silence_energy),
+            test.audible_segment_means(silence_energy),
+        )
         audible = retrieval_scores(loud[1], sides, classes) | probe_scores(*loud, sides, classes)
         audible = {name: value for name, value in audible.items() if "per_class" not in name}
-        silent = np.bincount(
-            test.patch_segment, test.patch_energy <= silence_energy, len(test.manifest)
-        )
+        silent = np.bincount(test.segment_index, test.energy <= silence_energy, len(test.manifest))
         found["audible"] = audible | {"silent_share": float(np.mean(silent > 0))}
     return found
 
@@ -221,6 +222,6 @@ def chance(sides: Sides, classes: tuple[str, ...]) -> dict[str, float | None]:
     }
 
 
-def recordings(side: SegmentEmbeddings) -> np.ndarray:
+def recordings(side: EmbeddingSet) -> np.ndarray:
     """The recording of each segment."""
-    return side.manifest.frame["recording_id"].to_numpy(str)
+    return side.recording_ids

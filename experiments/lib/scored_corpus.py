@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from audio_triplet.corpora import registry
-from audio_triplet.errors import CorpusError, UsageError
+from audio_triplet.errors import UsageError
 
 if TYPE_CHECKING:
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
     from audio_triplet.embeddings.saved_model import Model
-    from audio_triplet.embeddings.segments import SegmentEmbeddings
     from experiments.lib.protocol import Sides
 
 
@@ -98,7 +98,7 @@ def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
       UsageError: The corpus has no labels.
       CorpusError: It cannot be found or split, or too many of its files cannot be read.
     """
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
     from audio_triplet.data.splits import train_test
     from audio_triplet.embeddings import saved_model
     from experiments.lib import protocol
@@ -106,11 +106,8 @@ def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
     manifest = labelled_manifest(settings.corpus)
     model = saved_model.Model(settings.model)
     _, test = train_test(manifest, settings.test_splits)
-    bad_files = BadFiles()
-    embeddings = embed_files(model, manifest, bad_files)
-    os.makedirs(settings.output_dir, exist_ok=True)
-    if bad_files.entries:
-        bad_files.write(os.path.join(settings.output_dir, "bad_files.csv"))
+    with listed_in(settings.output_dir) as bad_files:
+        embeddings = embed_files(model, manifest, bad_files)
     bad_files.check_share(manifest.frame["path"].nunique(), settings.max_bad_share, settings.corpus)
     sides = protocol.split_sides(embeddings, test.splits)
     summary = {
@@ -144,7 +141,7 @@ def labelled_manifest(spec: str) -> Manifest:
     return manifest
 
 
-def embed_files(model: Model, manifest: Manifest, bad_files: BadFiles) -> SegmentEmbeddings:
+def embed_files(model: Model, manifest: Manifest, bad_files: BadFiles) -> EmbeddingSet:
     """Embeds every segment of a manifest by a SavedModel.
 
     Args:
@@ -160,24 +157,7 @@ def embed_files(model: Model, manifest: Manifest, bad_files: BadFiles) -> Segmen
 
     from audio_triplet.data.manifest_csv import UNUSED
     from audio_triplet.embeddings import embed
-    from audio_triplet.embeddings.segments import SegmentEmbeddings
 
     wanted = np.flatnonzero((manifest.frame["split"] != UNUSED).to_numpy())
-    found = []
     with tqdm(total=len(wanted), unit="segment", desc="embedding", disable=None) as bar:
-        for segment in embed.embed(model, manifest.take(wanted), bad_files=bad_files):
-            found.append(segment)
-            bar.update()
-    if not found:
-        raise CorpusError(f"{manifest.name}: not one segment could be read")
-    found.sort(key=lambda segment: segment.row)
-    row = wanted[[segment.row for segment in found]]
-    return SegmentEmbeddings(
-        manifest=manifest.take(row),
-        row=row,
-        patch=np.concatenate([segment.vectors for segment in found]),
-        patch_segment=np.repeat(
-            np.arange(len(found), dtype=np.int32), [len(segment.vectors) for segment in found]
-        ),
-        patch_energy=np.concatenate([segment.energy for segment in found]),
-    )
+        return embed.embed_manifest(model, manifest.take(wanted), None, bad_files, bar.update)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from audio_triplet.config import (
     EXPLICIT,
+    CacheConfig,
     EncoderConfig,
     PipelineConfig,
     PrepareConfig,
@@ -85,26 +86,35 @@ class ExperimentSettings:
         """
         return cls(corpus, output_dir, **recipe.settings() | values)
 
-    def open_corpus(self, test_splits: tuple[str, ...] = ()) -> Corpus:
+    def open_corpus(
+        self,
+        test_splits: tuple[str, ...] = (),
+        decoder: str = "",
+        cache: CacheConfig | None = None,
+    ) -> Corpus:
         """Opens the corpus, preparing it below `output_dir` if it is not prepared.
 
         Args:
           test_splits: Splits to test on; empty: `self.test_splits`.
+          decoder: What decodes sound files while training; empty: they are prepared first.
+          cache: Where decoded sound is kept.
 
         Raises:
           CorpusError: It cannot be found, prepared or split.
         """
         from experiments.lib.corpus import open_corpus
 
-        corpus = open_corpus(
+        return open_corpus(
             self.corpus,
             os.path.join(self.output_dir, "prepared"),
             test_splits or self.test_splits,
             self.prepare,
             self.max_share,
             self.unlabelled,
+            skip_damaged=self.skip_damaged,
+            decoder=decoder,
+            cache=cache,
         )
-        return dataclasses.replace(corpus, skip_damaged=self.skip_damaged)
 
     def run_config(self, constraints: str, corpus: Corpus, seed: int) -> RunConfig:
         """The configuration of one run.

@@ -68,7 +68,7 @@ def write(path: str, table: dict, markdown: str, draw: Callable[[dict, str], Non
       draw: Draws the table into a PNG file of the given name.
     """
     kept.write_json(f"{path}.json", table)
-    storage.write_whole(f"{path}.md", markdown)
+    storage.write_text(f"{path}.md", markdown)
     draw(table, f"{path}.png")
 
 

@@ -43,7 +43,9 @@ def files_of(tone_folder, in_graph=graph_decoding.load):
 
 
 def served_visits(source, service, count):
-    visits = source.visits(3, 0, dealt=True).map(lambda piece: (piece["recording"], piece["epoch"]))
+    visits = source.visits(3, 0, distributed=True).map(
+        lambda piece: (piece["recording"], piece["epoch"])
+    )
     served = visits.apply(tf.data.experimental.service.distribute(DYNAMIC, service))
     return [(int(r), int(e)) for r, e in served.take(count).as_numpy_iterator()]
 
@@ -58,7 +60,7 @@ def test_every_recording_is_visited_once_an_epoch_by_one_worker(
     local = {int(piece["recording"]) for piece in source.in_order().as_numpy_iterator()}
     epochs = 12
     visits = served_visits(source, service, epochs * source.recordings)
-    assert len(set(visits)) == len(visits)  # no visit was dealt out twice
+    assert len(set(visits)) == len(visits)  # no visit was given to two workers
     assert {recording for recording, _ in visits} == local
     # Workers run ahead of each other; what is behind all of them is complete.
     for epoch in range(2):

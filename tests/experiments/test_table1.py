@@ -245,7 +245,7 @@ def test_shuffled_labels_stay_on_their_side(finished):
     for side, before in ((mixed.train, sides.train), (mixed.test, sides.test)):
         old, new = (part.manifest.frame["labels"].tolist() for part in (before, side))
         assert sorted(old) == sorted(new)
-        np.testing.assert_array_equal(side.patch, before.patch)
+        np.testing.assert_array_equal(side.vectors, before.vectors)
     assert mixed.train.manifest.frame["labels"].tolist() != (
         sides.train.manifest.frame["labels"].tolist()
     )

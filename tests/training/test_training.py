@@ -19,7 +19,7 @@ from audio_triplet.config import (
     TripletConfig,
 )
 from audio_triplet.data import shard_source
-from audio_triplet.embeddings.segments import embed
+from audio_triplet.embeddings.embed import embed_shards
 from audio_triplet.errors import ConfigError, CorpusError, TrainingError
 from audio_triplet.training import checkpoints, loop, metrics_log
 from audio_triplet.training.metrics_log import METRICS_FILE, MetricsLog
@@ -64,9 +64,10 @@ def test_loss_falls_and_the_embedding_separates_the_classes(prepared, tmp_path):
     trainer, rows = run(config_of(60), prepared, tmp_path)
     assert np.mean(losses(rows)[-10:]) < 0.6 * np.mean(losses(rows)[:10])
     source = shard_source.ShardChunks(prepared)
-    embeddings = embed(source, source.manifest, trainer.encoder)
+    embeddings = embed_shards(source, source.manifest, trainer.encoder)
     label = embeddings.manifest.frame["labels"].to_numpy()
-    unit = embeddings.segment / np.linalg.norm(embeddings.segment, axis=1, keepdims=True)
+    means = embeddings.segment_means
+    unit = means / np.linalg.norm(means, axis=1, keepdims=True)
     cosine = unit @ unit.T
     same = (label[:, None] == label[None, :]) & ~np.eye(len(label), dtype=bool)
     assert cosine[same].mean() > cosine[label[:, None] != label[None, :]].mean() + 0.03

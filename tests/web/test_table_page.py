@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.segments import SegmentEmbeddings
-from audio_triplet.evaluation import representations
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
+from audio_triplet.evaluation import table_rows
 from audio_triplet.web import projection, sound_map, table_page, training_curves
 from audio_triplet.web import queries as queries_module
 from audio_triplet.web.queries import choose_queries
@@ -24,12 +24,12 @@ PER_CLASS = 6
 def embeddings(frame, vectors):
     """One patch a segment."""
     count = len(frame)
-    return SegmentEmbeddings(
+    return EmbeddingSet(
         manifest=Manifest(frame, "test"),
         row=np.arange(count),
-        patch=np.asarray(vectors, np.float32),
-        patch_segment=np.arange(count, dtype=np.int32),
-        patch_energy=np.ones(count, np.float32),
+        vectors=np.asarray(vectors, np.float32),
+        segment_index=np.arange(count, dtype=np.int32),
+        energy=np.ones(count, np.float32),
     )
 
 
@@ -281,7 +281,7 @@ def test_class_bars_are_in_order_of_gain(tmp_path, made):
         [row("log_mel", None, math.nan, spread=None, qbe_per_class=None, cls_per_class={})],
         [
             row(name, 0.4, 0.5, seeds=[0, 1, 2], spread={"qbe_map": 0.01, "accuracy": None})
-            for name in representations.ROWS
+            for name in table_rows.ROWS
         ],
     ],
 )

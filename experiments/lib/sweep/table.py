@@ -23,7 +23,7 @@ from experiments.lib.sweep.rows import rows_of
 from experiments.lib.sweep.text import markdown
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.segments import Representation
+    from audio_triplet.embeddings.representations import Representation
     from experiments.lib.corpus import Corpus
 
 
@@ -120,7 +120,7 @@ def _score(
         run, corpus, origin, lambda: _train(settings, corpus, config, run)
     )
     sides = protocol.split_sides(everything, corpus.test_splits)
-    train, test = sides.train.segment, sides.test.segment
+    train, test = sides.train.segment_means, sides.test.segment_means
     scores = protocol.retrieval_scores(test, sides, corpus.manifest.classes)
     scores |= protocol.probe_scores(train, test, sides, corpus.manifest.classes)
     scores |= cost | {"seconds": round(time.monotonic() - started, 1)}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from audio_triplet.evaluation import representations
-from audio_triplet.evaluation.representations import BASELINE, JOINT
+from audio_triplet.evaluation import table_rows
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT
 from experiments.lib import figures
 from experiments.lib.scores import PER_CLASS, TITLES
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.segments import SegmentEmbeddings
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
 
 # With more classes than this only those with the largest gains and losses are drawn [D].
 MAX_CLASSES = 60
@@ -50,7 +50,7 @@ def draw(table: dict, path: str) -> None:
             axis.axvline(table["chance"][score], color=figures.INK, lw=0.8, ls=":")
         axis.set_title(TITLES[score], fontsize=11)
         axis.set_xlim(0, 1.18 * max([*values, 1e-3]))
-        labels = [representations.of(row["name"]).label for row in rows]
+        labels = [table_rows.of(row["name"]).label for row in rows]
         axis.set_yticks(range(len(rows)), labels)
         figures.bare(axis)
     axes[0].invert_yaxis()
@@ -95,7 +95,7 @@ def draw_classes(table: dict, path: str) -> None:
                 positions,
                 s=16,
                 color=figures.colour(row),
-                label=representations.of(row).short_name,
+                label=table_rows.of(row).short_name,
                 zorder=3,
             )
         axis.set_title(f"{TITLES[score]}: {better} classes better", fontsize=10)
@@ -107,7 +107,7 @@ def draw_classes(table: dict, path: str) -> None:
     figures.save(figure, path)
 
 
-def draw_map(joint: SegmentEmbeddings, classes: tuple[str, ...], path: str, seed: int) -> None:
+def draw_map(joint: EmbeddingSet, classes: tuple[str, ...], path: str, seed: int) -> None:
     """Draws the joint embedding in the plane.
 
     Args:
@@ -120,4 +120,4 @@ def draw_map(joint: SegmentEmbeddings, classes: tuple[str, ...], path: str, seed
     from experiments.lib import map_figure
 
     first = queries.first_class(joint.manifest.label_matrix(classes))
-    map_figure.draw(joint.segment, first, classes, path, seed)
+    map_figure.draw(joint.segment_means, first, classes, path, seed)

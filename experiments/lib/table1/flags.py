@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from audio_triplet.evaluation.representations import ROWS, extra_rows
+from audio_triplet.evaluation.table_rows import ROWS, extra_rows
 from experiments.lib import script, shared_flags
 from experiments.lib.table1.table import Table1Options
 

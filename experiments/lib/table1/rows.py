@@ -4,7 +4,7 @@ import math
 
 from audio_triplet.config import EXPLICIT
 from audio_triplet.evaluation import recovery
-from audio_triplet.evaluation.representations import BASELINE, JOINT
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT
 from experiments.lib.scores import PER_CLASS, SCORES
 from experiments.lib.statistics import deviation, mean
 

@@ -12,8 +12,8 @@ from absl import logging
 
 from audio_triplet.config import TripletConfig
 from audio_triplet.errors import UsageError
-from audio_triplet.evaluation import representations
-from audio_triplet.evaluation.representations import BASELINE, JOINT, ROWS, SHUFFLED, extra_rows
+from audio_triplet.evaluation import table_rows
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT, ROWS, SHUFFLED, extra_rows
 from experiments.lib import embeddings, script, tables
 from experiments.lib.kept import KeptScores
 from experiments.lib.settings import ExperimentSettings, check_labelled
@@ -22,7 +22,7 @@ from experiments.lib.table1.rows import Trial, chance_of, differences, rows_of
 from experiments.lib.table1.text import markdown
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.segments import SegmentEmbeddings
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
     from experiments.lib.corpus import Corpus
 
 
@@ -73,7 +73,7 @@ def make_table(settings: ExperimentSettings, options: Table1Options) -> dict:
         row: {
             (fold, seed): _score_row(settings, side, row, seed, fold, options.rescore)
             for fold, side in corpora.items()
-            for seed in (options.seeds if representations.of(row).seeded else options.seeds[:1])
+            for seed in (options.seeds if table_rows.of(row).seeded else options.seeds[:1])
         }
         for row in options.rows
     }
@@ -135,7 +135,7 @@ def _score_row(
     from audio_triplet.evaluation.shallow_network import ClassifierConfig
     from experiments.lib import protocol
 
-    classifier = ClassifierConfig(seed=seed if representations.of(row).seeded else 0)
+    classifier = ClassifierConfig(seed=seed if table_rows.of(row).seeded else 0)
     silence_energy = TripletConfig().silence_energy if row in (BASELINE, JOINT) else None
     run = embeddings.run_name(row, seed, fold)
     scores_of_run = KeptScores(
@@ -172,7 +172,7 @@ def _score_row(
     return scores
 
 
-def _test_side(settings: ExperimentSettings, corpus: Corpus, run: str) -> SegmentEmbeddings:
+def _test_side(settings: ExperimentSettings, corpus: Corpus, run: str) -> EmbeddingSet:
     """The embeddings of the test segments, as kept for a run."""
     from experiments.lib import protocol
 
@@ -184,7 +184,7 @@ def _write_report(
     settings: ExperimentSettings,
     corpus: Corpus,
     table: dict,
-    joint: SegmentEmbeddings,
+    joint: EmbeddingSet,
     fold: str,
     seed: int,
 ) -> None:
@@ -197,7 +197,7 @@ def _write_report(
             os.path.join(settings.output_dir, "runs", embeddings.run_name(row["name"], seed, fold))
         )
         for row in table["rows"]
-        if representations.of(row["name"]).trained and row["name"] != SHUFFLED
+        if table_rows.of(row["name"]).trained and row["name"] != SHUFFLED
     }
     table_page.write_report(
         os.path.join(settings.output_dir, "report.html"),

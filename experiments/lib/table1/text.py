@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from audio_triplet.evaluation import representations
+from audio_triplet.evaluation import table_rows
 from experiments.lib import tables
 from experiments.lib.scores import PER_CLASS, TITLES
 from experiments.lib.tables import cell, line, listed
@@ -59,7 +59,7 @@ def _row(row: dict) -> str:
     def score(name: str) -> str:
         return cell(row[name], row["spread"][name])
 
-    cells = [representations.of(row["name"]).label]
+    cells = [table_rows.of(row["name"]).label]
     for short in ("qbe", "cls"):
         cells += [
             score(f"{short}_map"),
@@ -89,7 +89,7 @@ def _intervals(table: dict) -> list[str]:
     )
     for row in table["rows"]:
         cells = [between(row["interval"][score]) for score in PER_CLASS]
-        lines.append(line(representations.of(row["name"]).label, *cells))
+        lines.append(line(table_rows.of(row["name"]).label, *cells))
     if table["differences"]:
         cells = [difference(table["differences"][score]) for score in PER_CLASS]
         lines.append(line("Joint less log mel", *cells))
@@ -107,7 +107,7 @@ def _silence(rows: Sequence[dict]) -> list[str]:
     if not rows:
         return []
     changes = [
-        f"{representations.of(row['name']).label} from {cell(row['query_map'])} to "
+        f"{table_rows.of(row['name']).label} from {cell(row['query_map'])} to "
         f"{cell(row['audible']['query_map'])} per query and from {probe(row)} to "
         f"{probe(row['audible'])} by the probe"
         for row in rows

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from audio_triplet.evaluation import representations
+from audio_triplet.evaluation import table_rows
 from experiments.lib import embeddings
 from experiments.lib.settings import ExperimentSettings
 from experiments.lib.table2.cells import (
@@ -60,13 +60,15 @@ def score(
             drawn, summary = draw_labelled(sides.train.manifest, classes, cell)
             train, test = sides.train.select(drawn), sides.test
             classifier = classification.fit_classifier(
-                train.patch,
-                train.patch_segment,
+                train.vectors,
+                train.segment_index,
                 train.manifest.label_matrix(classes),
                 segment_groups=protocol.recordings(train),
                 config=ClassifierConfig(seed=cell.draw),
             )
-            scores = classifier.predict_segments(test.patch, test.patch_segment, len(test.manifest))
+            scores = classifier.predict_segments(
+                test.vectors, test.segment_index, len(test.manifest)
+            )
             return (
                 summary
                 | evaluate(scores, test.manifest, classes)
@@ -80,5 +82,5 @@ def score(
         "classifier": dataclasses.asdict(ClassifierConfig()) | {"seed": "draw"}
     }
     cells = cells_of(settings.output_dir, run, corpus, labels_per_class, draws, origin)
-    seed_of_row = seed if representations.of(row).seeded else None
+    seed_of_row = seed if table_rows.of(row).seeded else None
     return fill(cells, row, run, seed_of_row, scorer, again=rescore)

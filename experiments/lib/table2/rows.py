@@ -1,6 +1,6 @@
 """Scores of all draws as the rows of Table 2."""
 
-from audio_triplet.evaluation.representations import SCRATCH
+from audio_triplet.evaluation.table_rows import SCRATCH
 from experiments.lib.statistics import deviation, mean
 
 SCORES = ("cls_map", "accuracy")

@@ -17,7 +17,7 @@ import tensorflow as tf
 from audio_triplet import features, models, triplets
 from audio_triplet.config import EncoderConfig
 from audio_triplet.data import sources
-from audio_triplet.embeddings import segments
+from audio_triplet.embeddings.embedding_set import mean_by_segment
 from audio_triplet.evaluation import grouped_splits, metrics
 from experiments.lib.table2.scratch_config import ScratchConfig
 
@@ -189,7 +189,7 @@ class FromScratch:
             self._scores(tf.constant(log_mel[start : start + _PREDICT_BATCH], tf.float32)).numpy()
             for start in range(0, len(log_mel), _PREDICT_BATCH)
         ]
-        return segments.mean_by_segment(np.concatenate(scores), patch_segment, num_segments)
+        return mean_by_segment(np.concatenate(scores), patch_segment, num_segments)
 
     def _train(self, clips: Clips, seed: int, most: int):
         """Trains from new weights for `most` steps; yields the number of steps after each."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from audio_triplet.evaluation.representations import BASELINE, SCRATCH
+from audio_triplet.evaluation.table_rows import BASELINE, SCRATCH
 from experiments.lib import embeddings
 from experiments.lib.settings import ExperimentSettings
 from experiments.lib.table2.cells import (
@@ -63,7 +63,7 @@ def score(
         energies = scratch.read_energies(corpus.train, train.row[ever_drawn])
         single = bool((labels.sum(axis=1) == 1).all())
         network = scratch.FromScratch(settings.encoder, len(classes), single, recipe)
-        patches = test.patch.reshape(len(test.patch), -1, scratch.MELS)
+        patches = test.vectors.reshape(len(test.vectors), -1, scratch.MELS)
 
         def score_cell(cell: Cell) -> dict:
             drawn, summary = draws[cell.kept.path]
@@ -71,7 +71,7 @@ def score(
                 [energies[row] for row in train.row[drawn]], labels[drawn], recordings[drawn]
             )
             network.fit(clips, seed=cell.draw)
-            scores = network.predict_segments(patches, test.patch_segment, len(test.manifest))
+            scores = network.predict_segments(patches, test.segment_index, len(test.manifest))
             return (
                 summary
                 | evaluate(scores, test.manifest, classes)

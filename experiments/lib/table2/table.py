@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 
 from audio_triplet.config import EXPLICIT
-from audio_triplet.evaluation import representations
-from audio_triplet.evaluation.representations import BASELINE, JOINT, SCRATCH, SHUFFLED
+from audio_triplet.evaluation import table_rows
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT, SCRATCH, SHUFFLED
 from experiments.lib import script, tables
 from experiments.lib.settings import ExperimentSettings, check_labelled
 from experiments.lib.table2 import figure
@@ -21,8 +21,8 @@ ROWS = (JOINT, BASELINE, EXPLICIT, SCRATCH)
 
 def known_rows() -> tuple[str, ...]:
     """All rows that can be asked for."""
-    extra = (row for row in representations.extra_rows() if row != SHUFFLED)
-    return (*representations.ROWS, *extra, SCRATCH)
+    extra = (row for row in table_rows.extra_rows() if row != SHUFFLED)
+    return (*table_rows.ROWS, *extra, SCRATCH)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,7 @@ def make_table(settings: ExperimentSettings, options: Table2Options) -> dict:
                 settings, corpus, labels, draws, options.scratch, options.rescore
             )
             continue
-        for seed in options.seeds if representations.of(row).seeded else options.seeds[:1]:
+        for seed in options.seeds if table_rows.of(row).seeded else options.seeds[:1]:
             cells += embedding_cells.score(
                 settings, corpus, row, seed, labels, draws, options.rescore
             )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from audio_triplet.config import EXPLICIT
-from audio_triplet.evaluation import representations
-from audio_triplet.evaluation.representations import SCRATCH
+from audio_triplet.evaluation import table_rows
+from audio_triplet.evaluation.table_rows import SCRATCH
 from experiments.lib import tables
 from experiments.lib.table2.rows import SCORES, doubling
 from experiments.lib.tables import cell, line, listed
@@ -15,8 +15,8 @@ TITLES = {"cls_map": "classification mAP", "accuracy": "accuracy"}
 def label(row: str) -> str:
     """The name of a row: here the topline is an upper bound and no competitor."""
     if row == EXPLICIT:
-        return f"{representations.of(row).name} (saw all labels)"
-    return representations.of(row).label
+        return f"{table_rows.of(row).name} (saw all labels)"
+    return table_rows.of(row).label
 
 
 def markdown(table: dict) -> str:

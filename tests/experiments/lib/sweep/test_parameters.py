@@ -22,7 +22,8 @@ def test_every_value_makes_a_valid_run_and_differs_from_the_others():
 def test_the_baseline_is_made_only_once():
     """The paper's values are the base's own: each parameter shares its run, under any name."""
     plan = sweep.plan(RunConfig(), ["noise_sigma", "shares", "architecture"])
-    assert list(plan)[0] == "base" and "noise_sigma=0.5" not in plan and "noise_sigma=1" in plan
+    assert next(iter(plan)) == "base"
+    assert "noise_sigma=0.5" not in plan and "noise_sigma=1" in plan
     assert "shares=equal" not in plan and "shares=no mixing" in plan
     # "default" is no normalisation for vggish.
     assert "architecture=vggish, no norm" not in plan

@@ -45,17 +45,17 @@ def test_whole_segments_are_read_from_shards(prepared):
     from audio_triplet.data import shard_source
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.data.prepared import MANIFEST_FILE, PreparedInfo
-    from audio_triplet.embeddings import segments
+    from audio_triplet.embeddings import embed, representations
 
     info = PreparedInfo.read(prepared)
     manifest = Manifest.read(os.path.join(prepared, MANIFEST_FILE), info.source)
     source = shard_source.ShardChunks(prepared, manifest.splits)
-    flat = segments.embed(source, manifest, segments.flat)
+    flat = embed.embed_shards(source, manifest, representations.flat)
     rows = flat.row[::2]
     energies = scratch.read_energies(source, rows)
     assert sorted(energies) == sorted(rows.tolist())
     for place, row in zip(range(0, len(flat.row), 2), rows, strict=True):
-        patches = flat.patch[flat.patch_segment == place].reshape(-1, 96, 64)
+        patches = flat.vectors[flat.segment_index == place].reshape(-1, 96, 64)
         whole = energies[row].astype(np.float32)
         assert len(whole) >= 96 and len(whole) // 96 == len(patches)
         cut = whole[: 96 * len(patches)].reshape(-1, 96, 64)

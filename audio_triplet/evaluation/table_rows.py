@@ -21,7 +21,7 @@ SCRATCH = "scratch"
 
 
 @dataclasses.dataclass(frozen=True)
-class Representation:
+class TableRow:
     """What a row of a table is of.
 
     Attributes:
@@ -59,16 +59,16 @@ class Representation:
 
 def _of_constraint(
     key: str, short_name: str, explanation: str, colour: str, dark_colour: str, role: str = ""
-) -> Representation:
+) -> TableRow:
     """The row of a constraint, which is named where it is defined."""
     name = constraints.get(key).title
-    return Representation(key, name, short_name, explanation, colour, dark_colour, role)
+    return TableRow(key, name, short_name, explanation, colour, dark_colour, role)
 
 
 _KNOWN = {
     row.key: row
     for row in (
-        Representation(
+        TableRow(
             BASELINE,
             "Log mel",
             "log mel",
@@ -79,7 +79,7 @@ _KNOWN = {
             trained=False,
             seeded=False,
         ),
-        Representation(
+        TableRow(
             STATISTICS,
             "Log mel, mean and deviation",
             "log mel statistics",
@@ -89,7 +89,7 @@ _KNOWN = {
             trained=False,
             seeded=False,
         ),
-        Representation(
+        TableRow(
             RANDOM,
             "Random encoder",
             "random",
@@ -126,7 +126,7 @@ _KNOWN = {
             "#b8457a",
             "#ec86b2",
         ),
-        Representation(
+        TableRow(
             JOINT,
             "Joint",
             "joint",
@@ -141,7 +141,7 @@ _KNOWN = {
             "#1d5fa8",
             "#78aee8",
         ),
-        Representation(
+        TableRow(
             SHUFFLED,
             "Joint, labels shuffled",
             "shuffled",
@@ -157,7 +157,7 @@ _KNOWN = {
             "#e7e5e0",
             role="topline",
         ),
-        Representation(
+        TableRow(
             SCRATCH,
             "Network from scratch",
             "from scratch",
@@ -189,7 +189,7 @@ def extra_rows() -> tuple[str, ...]:
     return (STATISTICS, RANDOM, SHUFFLED, *further)
 
 
-def of(key: str) -> Representation:
+def of(key: str) -> TableRow:
     """The representation of a key.
 
     Args:
@@ -200,7 +200,7 @@ def of(key: str) -> Representation:
         return _KNOWN[key]
     if key not in constraints.names():
         words = key.replace("_", " ")
-        return Representation(key, words.capitalize(), words, "", *_MORE_COLOURS[0])
+        return TableRow(key, words.capitalize(), words, "", *_MORE_COLOURS[0])
     constraint = constraints.get(key)
     number = [name for name in constraints.names() if name not in _KNOWN].index(key)
     explanation = (constraint.__doc__ or "").strip().partition("\n")[0].rstrip(".")
