@@ -78,7 +78,7 @@ def evaluate_classifier(scores, labels) -> ClassificationResult:
         accuracy=accuracy,
         roc_auc=auc,
         roc_auc_per_class=auc_per_class,
-        d_prime=metrics.d_prime(auc),
+        d_prime=float(metrics.d_prime(auc)),
     )
 
 
@@ -122,15 +122,17 @@ def fit_classifier(
         raise ValueError(f"{len(labels)} rows of labels but {len(groups)} groups")
 
     held_out = grouped_splits.hold_out(labels, groups, config.validation_fraction, config.seed)
-    curve, best = [], None
+    curve: list[float] = []
     rounds = config.fixed_rounds
     if held_out.any():
         choices = [dataclasses.replace(config, weight_decay=decay) for decay in weight_decays]
-        for choice in choices or [config]:
-            found = _held_out_curve(embeddings, segment, labels, held_out, choice)
-            if best is None or max(found[choice.criterion]) > max(best[choice.criterion]):
-                config, best = choice, found
-        rounds, curve = int(np.argmax(best[config.criterion])) + 1, best["map"]
+        tried = [
+            (_held_out_curve(embeddings, segment, labels, held_out, choice), choice)
+            for choice in choices or [config]
+        ]
+        criterion = config.criterion
+        best, config = max(tried, key=lambda found: max(found[0][criterion]))  # the first of equals
+        rounds, curve = int(np.argmax(best[criterion])) + 1, best["map"]
 
     fit = Fit(embeddings, segment, labels, config)
     for _ in range(rounds):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent import futures
 
 import numpy as np
@@ -122,6 +122,7 @@ def query_by_example_map(
 
     def evaluate(column: int) -> tuple[float, int, int]:
         inside = labels[:, column]
+        others: Iterable[np.ndarray]
         if max_pairs is None:
             targets = target_scores(cosines, same_group, inside)
             others = non_target_scores(cosines, same_group, inside)
