@@ -12,7 +12,7 @@ class Explicit(base.Constraint):
     """A patch with the same label, which `data.batching` draws; negatives lack that label."""
 
     name: ClassVar[str] = "explicit"
-    title: ClassVar[str] = "Explicit label (topline)"
+    title: ClassVar[str] = "Explicit label"
     needs_neighbour: ClassVar[bool] = True
     needs_label: ClassVar[bool] = True
     in_joint: ClassVar[bool] = False

@@ -12,6 +12,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
+from audio_triplet.evaluation import table_rows
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT, TableRow
 from audio_triplet.web import pages
 from audio_triplet.web.charts import ClassBars, class_bars
 from audio_triplet.web.clips import Clips
@@ -19,39 +21,6 @@ from audio_triplet.web.formatting import is_number
 from audio_triplet.web.queries import answer, mix_ups, query_examples, sample_segments
 from audio_triplet.web.sound_map import sound_map
 from audio_triplet.web.training_curves import Metrics, training_charts
-
-
-@dataclasses.dataclass(frozen=True)
-class RowTitle:
-    """What a row of the table is called.
-
-    Attributes:
-      title: Its name.
-      description: What its network learned from.
-      short: Its name at the end of a curve.
-    """
-
-    title: str
-    description: str
-    short: str = ""
-
-
-# A row that is not here is shown under its own name.
-ROWS = {
-    "log_mel": RowTitle("Log mel", "the baseline: no training at all"),
-    "log_mel_stats": RowTitle(
-        "Log mel, mean and deviation", "of each band over time: another baseline"
-    ),
-    "random": RowTitle("Random encoder", "the network as it is before training"),
-    "gaussian_noise": RowTitle("Gaussian noise", "a sound and the same with noise", "noise"),
-    "translation": RowTitle("Translation", "a sound and the same shifted in time and pitch"),
-    "mixing": RowTitle("Example mixing", "a sound and its mixture with another"),
-    "proximity": RowTitle("Temporal proximity", "two moments of one recording"),
-    "joint": RowTitle("Joint", "all four constraints together, no labels"),
-    "combined": RowTitle("Combined", "proximity pairs, augmented by the other constraints"),
-    "shuffled": RowTitle("Joint, labels shuffled", "a check: this must come out low"),
-    "explicit": RowTitle("Explicit labels", "the topline: the same network, taught the classes"),
-}
 
 
 def write_report(
@@ -87,7 +56,8 @@ def write_report(
     examples = query_examples(segments, answers, clips, seed)
     mixed_up = mix_ups(segments, answers, clips)
     drawn = sound_map(segments, vectors, clips, seed)
-    short = {name: row.short for name, row in ROWS.items() if row.short}
+    shown_rows = [table_rows.of(name) for name in dict.fromkeys((JOINT, BASELINE, *rows, *runs))]
+    short = {row.key: row.short_name for row in shown_rows}
     charts, panels = training_charts(runs, short), _class_panels(rows)
     sections = {
         "scores": ("Scores", rows),
@@ -106,6 +76,7 @@ def write_report(
         data={"map-data": drawn.data},
         styles=("charts.css", "table_report.css", "map.css"),
         scripts=("map.js",),
+        colours=[row for row in shown_rows if row.key.isidentifier()],
         findings=_findings(rows),
         rows=[_score_row(row, rows) for row in rows.values()],
         seeds=max((len(row.get("seeds") or [0]) for row in rows.values()), default=1),
@@ -195,13 +166,11 @@ class ScoreRow:
     """A row of the table.
 
     Attributes:
-      name: Its key.
-      title: Its name and description.
+      row: Its key, name and explanation.
       cells: By `_COLUMNS`.
     """
 
-    name: str
-    title: RowTitle
+    row: TableRow
     cells: list[ScoreCell]
 
 
@@ -215,7 +184,7 @@ def _score_row(row: Mapping, rows: Mapping[str, Mapping]) -> ScoreRow:
             gauge = max(0.0, value / top) if is_number(value) else 0.0
         deviation = spread.get(key) if is_number(value) and is_number(spread.get(key)) else None
         cells.append(ScoreCell(label, value, key in _SHARES, deviation, gauge))
-    return ScoreRow(row["name"], ROWS.get(row["name"], RowTitle(row["name"], "")), cells)
+    return ScoreRow(table_rows.of(row["name"]), cells)
 
 
 def _class_panels(rows: Mapping[str, Mapping]) -> list[tuple[str, str, ClassBars]]:

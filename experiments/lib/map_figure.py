@@ -5,7 +5,7 @@ import numpy as np
 from audio_triplet.web import projection
 from audio_triplet.web.colours import UNLABELLED, class_colour
 from audio_triplet.web.formatting import spaced
-from experiments.lib import tables
+from experiments.lib import figures
 
 _MARKERS = "os^D"
 _MAX_POINTS = 3000
@@ -30,7 +30,7 @@ def draw(
     positions = projection.layout(vectors, seed)
     height = projection.frame_height(positions)
     positions = projection.to_frame(positions, height)
-    plt = tables.pyplot()
+    plt = figures.pyplot()
     figure, axis = plt.subplots(figsize=(9, 9 * height / projection.WIDTH))
     present = [label for label in range(-1, len(classes)) if np.any(first == label)]
     for label in present:
@@ -61,4 +61,4 @@ def draw(
     axis.set_ylim(height, 0)
     axis.set_axis_off()
     figure.tight_layout(pad=0)
-    tables.save_figure(figure, path)
+    figures.save(figure, path)

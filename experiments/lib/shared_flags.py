@@ -22,15 +22,7 @@ from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
 from data_prep.prepare import define_preparing_flags
 from experiments import recipes
-from experiments.lib.settings import ExperimentSettings, check_labelled
-
-__all__ = [
-    "check_labelled",
-    "define_corpus_flags",
-    "define_training_flags",
-    "define_triplets_flag",
-    "settings_from_flags",
-]
+from experiments.lib.settings import ExperimentSettings
 
 DEFAULT_RECIPE = "short"
 
@@ -202,31 +194,3 @@ def _shares(entries: list[str]) -> dict[str, float]:
         except ValueError as error:
             raise UsageError(f"--max_share={entry}: write kind=share, as speech=0.1") from error
     return shares
-
-
-# For scripts that do not yet take settings as an argument; to be removed with their last use.
-
-
-def open_corpus_from_flags(test_splits: tuple[str, ...] = ()):
-    """`ExperimentSettings.open_corpus` of the flags."""
-    return settings_from_flags().open_corpus(test_splits)
-
-
-def run_config(constraints: str, corpus, seed: int):
-    """`ExperimentSettings.run_config` of the flags."""
-    return settings_from_flags().run_config(constraints, corpus, seed)
-
-
-def told(config) -> dict:
-    """`ExperimentSettings.summary` of the flags."""
-    return settings_from_flags().summary(config)
-
-
-def chosen_triplets() -> str:
-    """Which triplets the flags ask for."""
-    return settings_from_flags().triplets.constraints
-
-
-def build_strategy():
-    """`ExperimentSettings.build_strategy` of the flags."""
-    return settings_from_flags().build_strategy()

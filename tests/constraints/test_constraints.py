@@ -168,12 +168,14 @@ import json, sys
 import tests.constraints.spectral_tilt
 from absl import flags
 from experiments import table1, train_embedding
-from experiments.lib import shared_flags, table_rows
+from audio_triplet.evaluation import table_rows
+from experiments.lib import shared_flags
 train_embedding.define_flags()
 flags.FLAGS(["x", "--corpus=c", "--output_dir=o", "--triplets=spectral_tilt", "--tilt_sigma=2"])
 made = shared_flags.settings_from_flags().triplets
 print(json.dumps([made.constraints, dict(made.constraint_parameters),
-                  table_rows.NAMES["spectral_tilt"], "spectral_tilt" in table_rows.EXTRA_ROWS,
+                  table_rows.of("spectral_tilt").name,
+                  "spectral_tilt" in table_rows.extra_rows(),
                   flags.FLAGS["tilt_sigma"].help, "tensorflow" in sys.modules]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

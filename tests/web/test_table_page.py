@@ -11,6 +11,7 @@ import pytest
 
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
+from audio_triplet.evaluation import table_rows
 from audio_triplet.web import queries as queries_module
 from audio_triplet.web import sound_map, table_page
 from tests.web.page_checks import HOSTILE, RATE, check_page, tone, write_wav
@@ -279,7 +280,7 @@ def test_class_bars_are_in_order_of_gain(tmp_path, made):
         [row("log_mel", None, math.nan, spread=None, qbe_per_class=None, cls_per_class={})],
         [
             row(name, 0.4, 0.5, seeds=[0, 1, 2], spread={"qbe_map": 0.01, "accuracy": None})
-            for name in table_page.ROWS
+            for name in table_rows.ROWS
         ],
     ],
 )

@@ -201,6 +201,8 @@ def _embedded(model: Any, manifest: Manifest, output_dir: str) -> EmbeddingSet:
 
 def _score(checked: Checked | None, classes: Sequence[str]) -> dict | None:
     """A cross-validated score, as scores.json has it; None if there is none."""
+    from audio_triplet.evaluation import metrics
+
     if checked is None:
         return None
     return {
@@ -209,10 +211,7 @@ def _score(checked: Checked | None, classes: Sequence[str]) -> dict | None:
         "accuracy": checked.accuracy,
         "accuracy_interval": checked.accuracy_interval,
         "folds": int(checked.fold.max()) + 1,
-        "per_class": {
-            name: None if value != value else float(value)  # JSON has no NaN
-            for name, value in zip(classes, checked.per_class, strict=True)
-        },
+        "per_class": metrics.by_class(classes, checked.per_class),
     }
 
 

@@ -14,7 +14,7 @@ class ScratchConfig:
         falls to zero over them as a cosine.
       fixed_steps: Steps where there are too few recordings to hold any back, and the fewest
         where there are enough.
-      batch_size: Patches a step.
+      batch_size: Patches per step.
       learning_rate: AdamW's at the start.
       weight_decay: Decoupled, in units of the learning rate; kernels only.
       dropout: Rate before the classification layer.

@@ -1,16 +1,16 @@
 """Scores of all draws as the rows of Table 2."""
 
-from experiments.lib import tables
+from audio_triplet.evaluation.table_rows import SCRATCH
+from experiments.lib.statistics import deviation, mean
 
-SCRATCH = "scratch"
 SCORES = ("cls_map", "accuracy")
 
 
 def rows_of(cells: list[dict]) -> list[dict]:
-    """Rows of the table: one a representation and number of labels.
+    """Rows of the table: one per representation and number of labels.
 
     Args:
-      cells: Scores of single draws, see `_fill`.
+      cells: Scores of single draws, see `cells.fill`.
 
     Returns:
       The `rows` of table2.json, by name and number of labels. Scores are means over draws (and
@@ -27,13 +27,11 @@ def rows_of(cells: list[dict]) -> list[dict]:
         row = {
             "name": name,
             "labels_per_class": count,
-            **{score: tables.mean([cell[score] for cell in group]) for score in SCORES},
-            "spread": {
-                score: tables.deviation([cell[score] for cell in group]) for score in SCORES
-            },
+            **{score: mean([cell[score] for cell in group]) for score in SCORES},
+            "spread": {score: deviation([cell[score] for cell in group]) for score in SCORES},
             "draws": sorted({cell["draw"] for cell in group}),
             "seeds": sorted({cell["seed"] for cell in group if cell["seed"] is not None}),
-            "clips": tables.mean([cell["clips"] for cell in group]),
+            "clips": mean([cell["clips"] for cell in group]),
             "short_classes": group[0]["short_classes"],
             "repeated_classes": group[0]["repeated_classes"],
             "held_back": all(cell["held_back"] for cell in group),
@@ -46,8 +44,7 @@ def rows_of(cells: list[dict]) -> list[dict]:
                 for cell in group
             ],
             "cls_per_class": {
-                label: tables.mean([cell["cls_per_class"][label] for cell in group])
-                for label in classes
+                label: mean([cell["cls_per_class"][label] for cell in group]) for label in classes
             },
             "seconds": round(sum(cell["seconds"] for cell in group), 1),
         }

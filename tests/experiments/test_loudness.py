@@ -7,9 +7,10 @@ import soundfile
 from audio_triplet import audio
 from audio_triplet.data.manifest import key_of
 from audio_triplet.errors import UsageError
-from experiments import evaluate, levels
+from experiments import evaluate, loudness
 from experiments.lib import scored_corpus
-from tests.conftest import RATE, flags_given, tone
+from experiments.lib.scored_corpus import ScoringSettings
+from tests.conftest import RATE, tone
 
 
 @pytest.fixture(scope="module")
@@ -25,20 +26,13 @@ def changing(tmp_path_factory):
     return str(root)
 
 
-def scored(small_model, changing, out, *more):
-    arguments = [
-        f"--model={small_model.path}",
-        f"--corpus=folders:{changing}",
-        f"--output_dir={out}",
-        *more,
-    ]
-    with flags_given(levels.define_flags, arguments):
-        return levels.make_table()
+def settings_of(small_model, changing, out):
+    return ScoringSettings(small_model.path, f"folders:{changing}", str(out))
 
 
-def test_levels_are_those_of_scaled_sound(small_model, changing, tmp_path):
-    table = scored(small_model, changing, tmp_path, "--decibels=-30,6")
-    assert json.loads((tmp_path / "levels.json").read_text()) == table
+def test_rows_are_those_of_scaled_sound(small_model, changing, tmp_path):
+    table = loudness.make_table(settings_of(small_model, changing, tmp_path), (-30.0, 6.0))
+    assert json.loads((tmp_path / "loudness.json").read_text()) == table
     rows = {row["name"]: row for row in table["rows"]}
     assert list(rows) == ["-30 dB", "as it is", "+6 dB", "mixed"]
     assert rows["as it is"]["cosine"] == pytest.approx(1, abs=1e-6)
@@ -55,29 +49,28 @@ def test_levels_are_those_of_scaled_sound(small_model, changing, tmp_path):
         assert rows[name]["cosine"] == pytest.approx(np.mean(cosines), abs=1e-4)
     drawn = [(0, -30, 6)[key_of(name, "mixed") % 3] for name in test["recording_id"]]
     cosines = [
-        embedded(path, level) @ embedded(path, 0)
-        for path, level in zip(test["path"], drawn, strict=True)
+        embedded(path, decibel) @ embedded(path, 0)
+        for path, decibel in zip(test["path"], drawn, strict=True)
     ]
     assert rows["mixed"]["cosine"] == pytest.approx(np.mean(cosines), abs=1e-4)
-    text = (tmp_path / "levels.md").read_text()
+    text = (tmp_path / "loudness.md").read_text()
     assert f"| -30 dB | {rows['-30 dB']['probe_accuracy']:.3f} |" in text
 
 
 def test_as_it_is_scores_what_evaluate_does(small_model, changing, tmp_path):
-    rows = scored(small_model, changing, tmp_path, "--decibels=3")["rows"]
-    arguments = [
-        f"--model={small_model.path}",
-        f"--corpus=folders:{changing}",
-        f"--output_dir={tmp_path}",
-    ]
-    with flags_given(evaluate.define_flags, arguments):
-        metrics = evaluate.evaluate()
+    settings = settings_of(small_model, changing, tmp_path)
+    rows = loudness.make_table(settings, (3.0,))["rows"]
+    metrics = evaluate.evaluate(settings)
     as_it_is = next(row for row in rows if row["name"] == "as it is")
-    for score in levels.SCORES:
+    for score in loudness.SCORES:
         assert as_it_is[score] == pytest.approx(metrics[score], abs=1e-6)
 
 
 @pytest.mark.parametrize("decibels", ["loud", "0,3", "3,3", "inf"])
-def test_levels_must_be_numbers_named_once(small_model, changing, tmp_path, decibels):
+def test_changes_must_be_numbers_named_once(decibels):
     with pytest.raises(UsageError, match="--decibels"):
-        scored(small_model, changing, tmp_path, f"--decibels={decibels}")
+        loudness.changes_of_loudness(decibels.split(","))
+
+
+def test_changes_in_the_order_given():
+    assert loudness.changes_of_loudness(["-20", "6.5"]) == (-20, 6.5)

@@ -3,8 +3,13 @@
 import math
 
 from audio_triplet.config import EXPLICIT
-from experiments.lib import tables
-from experiments.lib.table_rows import BASELINE, PER_CLASS, SCORES, Trial
+from audio_triplet.evaluation import recovery
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT
+from experiments.lib.scores import PER_CLASS, SCORES
+from experiments.lib.statistics import deviation, mean
+
+# What a row is scored for once: the fold tested on ("" without folds), and a seed.
+Trial = tuple[str, int]
 
 
 def rows_of(scores: dict[str, dict[Trial, dict]]) -> list[dict]:
@@ -19,10 +24,8 @@ def rows_of(scores: dict[str, dict[Trial, dict]]) -> list[dict]:
       scores; recovery and ratio are None without baseline or topline in the table, recovery also
       where the topline is not above the baseline.
     """
-    from audio_triplet.evaluation import recovery
-
     means = {
-        name: {score: tables.mean([one[score] for one in by_trial.values()]) for score in SCORES}
+        name: {score: mean(trial[score] for trial in by_trial.values()) for score in SCORES}
         for name, by_trial in scores.items()
     }
     rows = []
@@ -30,11 +33,11 @@ def rows_of(scores: dict[str, dict[Trial, dict]]) -> list[dict]:
         row = {"name": name, **means[name], "seeds": sorted({seed for _, seed in by_trial})}
         row["folds"] = [fold for fold in dict.fromkeys(fold for fold, _ in by_trial) if fold]
         row["spread"] = {
-            score: tables.deviation([one[score] for one in by_trial.values()]) for score in SCORES
+            score: deviation(trial[score] for trial in by_trial.values()) for score in SCORES
         }
         row["interval"] = {}
         for score, key in PER_CLASS.items():
-            row[key] = per_class_mean(by_trial, key)
+            row[key] = _per_class_mean(by_trial, key)
             row["interval"][score] = _interval(row[key].values())
         for short, score in (("qbe", "qbe_map"), ("cls", "cls_map")):
             bottom = means.get(BASELINE, {}).get(score, math.nan)
@@ -44,22 +47,22 @@ def rows_of(scores: dict[str, dict[Trial, dict]]) -> list[dict]:
             gap = recovery.recovery(mine, bottom, top) if top > bottom else math.nan
             row[f"recovery_{short}"] = _number(gap)
             row[f"ratio_{short}"] = _number(recovery.ratio(mine, top))
-        heard = [one["audible"] for one in by_trial.values() if one.get("audible")]
-        if heard:
-            row["audible"] = {key: tables.mean([one[key] for one in heard]) for key in heard[0]}
+        audible = [trial["audible"] for trial in by_trial.values() if trial.get("audible")]
+        if audible:
+            row["audible"] = {key: mean(trial[key] for trial in audible) for key in audible[0]}
         row["each"] = [
-            {"fold": fold, "seed": seed} | {score: one[score] for score in SCORES}
-            for (fold, seed), one in by_trial.items()
+            {"fold": fold, "seed": seed} | {score: trial[score] for score in SCORES}
+            for (fold, seed), trial in by_trial.items()
         ]
-        row["seconds"] = sum(one.get("seconds", 0) for one in by_trial.values())
+        row["seconds"] = sum(trial.get("seconds", 0) for trial in by_trial.values())
         rows.append(row)
     return rows
 
 
-def per_class_mean(by_trial: dict[Trial, dict], key: str) -> dict[str, float | None]:
+def _per_class_mean(by_trial: dict[Trial, dict], key: str) -> dict[str, float | None]:
     """Class → mean of its scores over folds and seeds, None where there is none."""
     classes = next(iter(by_trial.values()))[key]
-    return {label: tables.mean([one[key][label] for one in by_trial.values()]) for label in classes}
+    return {label: mean(trial[key][label] for trial in by_trial.values()) for label in classes}
 
 
 def differences(scores: dict[str, dict[Trial, dict]]) -> dict[str, dict]:
@@ -72,14 +75,14 @@ def differences(scores: dict[str, dict[Trial, dict]]) -> dict[str, dict]:
       Score → `mean` of the classes' differences, its bootstrap `interval` over classes, and how
       many of the `classes` are `better` with joint; empty without both rows.
     """
-    if not {BASELINE, "joint"} <= set(scores):
+    if not {BASELINE, JOINT} <= set(scores):
         return {}
     found = {}
     for score, key in PER_CLASS.items():
-        base, mine = (per_class_mean(scores[name], key) for name in (BASELINE, "joint"))
+        base, mine = (_per_class_mean(scores[name], key) for name in (BASELINE, JOINT))
         gains = [mine[c] - base[c] for c in mine if None not in (mine[c], base[c])]
         found[score] = {
-            "mean": tables.mean(gains),
+            "mean": mean(gains),
             "interval": _interval(gains),
             "classes": len(gains),
             "better": sum(gain > 0 for gain in gains),
@@ -89,8 +92,8 @@ def differences(scores: dict[str, dict[Trial, dict]]) -> dict[str, dict]:
 
 def chance_of(scores: dict[str, dict[Trial, dict]]) -> dict[str, float | None]:
     """Score → mean of the folds' chance levels."""
-    told = [one["chance"] for by_trial in scores.values() for one in by_trial.values()]
-    return {score: tables.mean([one[score] for one in told]) for score in SCORES}
+    by_trial = [trial["chance"] for trials in scores.values() for trial in trials.values()]
+    return {score: mean(chance[score] for chance in by_trial) for score in SCORES}
 
 
 def _interval(values) -> list[float] | None:

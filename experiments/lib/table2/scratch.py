@@ -1,9 +1,9 @@
 """The network of limited supervision that has only the labelled clips: trained from scratch.
 
 It is the encoder's own body with a classification layer on its pooled map, on the same front end.
-The recipe is meant to be fair to it: patches are cut at random places of the clips, shifted in
+The recipe is meant to be fair to it: patches are cut at random positions of the clips, shifted in
 frequency, mixed with others and their labels, and made noisy by the package's own operations; the
-number of steps is chosen on held-back recordings where there are five or more a class, and then
+number of steps is chosen on held-back recordings where there are five or more per class, and then
 all labelled clips are trained on for that long, as for the classifiers on embeddings.
 """
 
@@ -18,8 +18,8 @@ from audio_triplet import features, models, triplets
 from audio_triplet.config import EncoderConfig
 from audio_triplet.data import sources
 from audio_triplet.embeddings.embedding_set import mean_by_segment
-from audio_triplet.evaluation import classification, metrics
-from experiments.lib.scratch_config import ScratchConfig
+from audio_triplet.evaluation import grouped_splits, metrics
+from experiments.lib.table2.scratch_config import ScratchConfig
 
 _FRAMES, MELS = features.DEFAULT.patch_frames, features.DEFAULT.mel_bands
 _TRIES = 8
@@ -33,7 +33,7 @@ class Clips:
     Attributes:
       energies: float16[frames, mels] of each clip, linear, at least one patch long.
       labels: bool[clips, classes].
-      recordings: One hashable a clip.
+      recordings: One hashable per clip.
     """
 
     energies: Sequence[np.ndarray]
@@ -41,12 +41,12 @@ class Clips:
     recordings: Sequence[Hashable]
 
     def select(self, keep: np.ndarray) -> "Clips":
-        """The clips at the given places, int[n] or bool[clips]."""
-        places = np.arange(len(self.energies))[keep]
+        """The clips at the given indices, int[n] or bool[clips]."""
+        chosen = np.arange(len(self.energies))[keep]
         return Clips(
-            [self.energies[place] for place in places],
-            self.labels[places],
-            [self.recordings[place] for place in places],
+            [self.energies[index] for index in chosen],
+            self.labels[chosen],
+            [self.recordings[index] for index in chosen],
         )
 
 
@@ -54,22 +54,22 @@ def read_energies(source: sources.ChunkSource, rows: np.ndarray) -> dict[int, np
     """Whole segments as mel energies.
 
     Args:
-      source: Pieces.
+      source: The corpus's chunks.
       rows: int[n], the manifest's rows of the segments wanted.
 
     Returns:
-      Row → float16[frames, mels], its pieces joined in time, zero-padded to one patch at least.
+      Row → float16[frames, mels], its chunks joined in time, zero-padded to one patch at least.
       Segments that could not be read are not in it.
     """
     wanted = tf.constant(np.unique(rows), tf.int64)
     found: dict[int, dict[int, np.ndarray]] = {}
-    chosen = source.in_order().filter(lambda piece: tf.reduce_any(wanted == piece["segment"]))
-    for piece in chosen.prefetch(2):
-        frames = int(piece["frames"])
+    chosen = source.in_order().filter(lambda chunk: tf.reduce_any(wanted == chunk["segment"]))
+    for chunk in chosen.prefetch(2):
+        frames = int(chunk["frames"])
         if frames:
-            energies = np.minimum(piece["mel_energies"][:frames], np.finfo(np.float16).max)
-            of_segment = found.setdefault(int(piece["segment"]), {})
-            of_segment[int(piece["position"])] = energies.astype(np.float16)
+            energies = np.minimum(chunk["mel_energies"][:frames], np.finfo(np.float16).max)
+            of_segment = found.setdefault(int(chunk["segment"]), {})
+            of_segment[int(chunk["position"])] = energies.astype(np.float16)
     result = {}
     for row, parts in found.items():
         whole = np.concatenate([parts[position] for position in sorted(parts)])
@@ -81,10 +81,10 @@ def read_energies(source: sources.ChunkSource, rows: np.ndarray) -> dict[int, np
 def draw_patch(
     energies: np.ndarray, rng: np.random.Generator, max_mel_shift: int, silence_energy: float
 ) -> np.ndarray:
-    """One training patch: a random place in time, a random shift in frequency.
+    """One training patch: a random cut in time, a random shift in frequency.
 
     Cutting the patch out of the whole clip is a translation in time without the seam of a
-    circular one. A silent place is drawn anew, a few times.
+    circular one. A silent cut is drawn anew, a few times.
 
     Args:
       energies: float[frames, mels] of a clip.
@@ -126,7 +126,7 @@ class FromScratch:
         Args:
           encoder: The encoder whose body it is.
           classes: Number of classes.
-          single_label: Whether each clip has exactly one: softmax, else a sigmoid a class.
+          single_label: Whether each clip has exactly one: softmax, else a sigmoid per class.
           config: The recipe.
         """
         self.steps, self.validation_map = 0, ()
@@ -148,7 +148,7 @@ class FromScratch:
           seed: Of the initial weights and of all that is drawn.
         """
         config, steps, curve = self._config, self._config.fixed_steps, []
-        held_back = classification.hold_out(
+        held_back = grouped_splits.hold_out(
             clips.labels, clips.recordings, config.validation_fraction, seed
         )
         if held_back.any():
@@ -244,7 +244,7 @@ class FromScratch:
           energies: float32[batch, 96, mels], linear.
           targets: float32[batch, classes].
           share: float32[batch], of the patch itself in its mixture, 0.5 … 1.
-          partner: int32[batch], place in the batch of what is mixed in.
+          partner: int32[batch], index in the batch of what is mixed in.
           seed: int32[2].
         """
         config = self._config
