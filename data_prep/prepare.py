@@ -87,7 +87,7 @@ def choose_engine(name: str, beam_flags: list[str]):
 
 def main(argv):
     """Runs the command."""
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("prepare"):
         from data_prep.preparation import prepare
 

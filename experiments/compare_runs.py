@@ -25,7 +25,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Runs the command."""
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("compare_runs"):
         path = compare(argv[1:], flags.FLAGS.output_dir)
     print(path)

@@ -88,7 +88,7 @@ class Service:
 def main(argv):
     """Runs the command."""
     del argv
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("data_service"):
         values = flags.FLAGS
         stop = threading.Event()

@@ -28,7 +28,7 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("evaluate"):
         metrics = evaluate(scored_corpus.settings_from_flags(), flags.FLAGS.seed)
     print(

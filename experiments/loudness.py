@@ -45,7 +45,7 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("loudness"):
         decibels = changes_of_loudness(flags.FLAGS.decibels)
         table = make_table(scored_corpus.settings_from_flags(), decibels)

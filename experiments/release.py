@@ -43,7 +43,7 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     values = flags.FLAGS
     with terminal.clear_errors("release"):
         path = release(

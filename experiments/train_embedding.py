@@ -47,7 +47,7 @@ def define_flags() -> None:
 def main(argv):
     """Runs the command."""
     del argv
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("train_embedding"):
         values = flags.FLAGS
         settings = shared_flags.settings_from_flags(on_the_fly=values.on_the_fly)

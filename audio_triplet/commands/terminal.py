@@ -42,10 +42,6 @@ def set_up_logging() -> None:
         handler.addFilter(_is_not_chatter)
 
 
-# The name before; scripts use it until all of them are changed.
-quiet_tensorflow = set_up_logging
-
-
 def _is_not_chatter(record: stdlib_logging.LogRecord) -> bool:
     """Whether a log line is a warning, or not TensorFlow's."""
     inside_tensorflow = f"{os.sep}tensorflow{os.sep}" in record.pathname

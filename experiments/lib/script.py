@@ -40,7 +40,7 @@ def make_table(
       make: Trains and scores what is missing, writes the table and returns its content.
       markdown: That content as Markdown.
     """
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors(program), locks.exclusive(output_dir):
         table = make()
     print(markdown(table))

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from audio_triplet.audio import graph_decoding
 from audio_triplet import triplets
+from audio_triplet.audio import graph_decoding
 from audio_triplet.config import EXPLICIT, PipelineConfig, PrepareConfig, TripletConfig
 from audio_triplet.corpora.registry import load_corpus
 from audio_triplet.data import batching, chunks, shard_source
