@@ -47,7 +47,7 @@ def mel_weights() -> np.ndarray:
     return weights
 
 
-def hertz_to_mel(hertz):
+def hertz_to_mel(hertz) -> np.ndarray:
     """HTK mel scale: 1127 · ln(1 + f / 700)."""
     return 1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0)
 

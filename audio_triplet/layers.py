@@ -20,13 +20,13 @@ class LoudnessNormalization(keras.Layer):
         super().__init__(**kwargs)
         self.offset, self.target, self.floor = offset, target, floor
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         """float32[batch, frames, mels] log mel → the same shape."""
         energies = tf.maximum(tf.exp(inputs) - self.offset, 0.0)
         mean = tf.reduce_mean(energies, axis=[1, 2], keepdims=True)
         return tf.math.log(energies * (self.target / tf.maximum(mean, self.floor)) + self.offset)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Keras configuration of the layer."""
         own = {"offset": self.offset, "target": self.target, "floor": self.floor}
         return super().get_config() | own
@@ -36,7 +36,7 @@ class LoudnessNormalization(keras.Layer):
 class BandScaling(keras.Layer):
     """Subtracts an offset from each mel band and multiplies it by a scale; neither is trained."""
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Makes offset and scale, each float32[mels]."""
         for name, initial in (("offset", "zeros"), ("scale", "ones")):
             setattr(
@@ -53,7 +53,7 @@ class BandScaling(keras.Layer):
                 ),
             )
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         """float32[batch, frames, mels] → the same shape."""
         return (inputs - self.offset) * self.scale
 
@@ -62,7 +62,7 @@ class BandScaling(keras.Layer):
 class TimePooling(keras.Layer):
     """Mean and maximum over time, of every frequency and channel."""
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         """float32[batch, time, frequency, channels] → [batch, 2 · frequency · channels]."""
         both = tf.concat([tf.reduce_mean(inputs, 1), tf.reduce_max(inputs, 1)], axis=-1)
         return tf.reshape(both, [-1, both.shape[1] * both.shape[2]])
@@ -72,7 +72,7 @@ class TimePooling(keras.Layer):
 class UnitNorm(keras.Layer):
     """Divides each vector by its L2 norm; the zero vector stays zero, with a finite gradient."""
 
-    def call(self, inputs):
+    def call(self, inputs) -> keras.KerasTensor:
         """float32[batch, dim] → float32[batch, dim]."""
         return tf.math.l2_normalize(inputs, axis=-1)
 
@@ -89,7 +89,7 @@ class FusedBatchNormalization(keras.Layer):
         super().__init__(**kwargs)
         self.momentum, self.epsilon = momentum, epsilon
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         """Makes scale, offset and the two moving statistics, each float32[channels]."""
 
         def weight(name, initial, trainable):
@@ -108,7 +108,7 @@ class FusedBatchNormalization(keras.Layer):
         self.moving_mean = weight("moving_mean", "zeros", False)
         self.moving_variance = weight("moving_variance", "ones", False)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> keras.KerasTensor:
         """Same shape and dtype as `inputs`, [batch, height, width, channels]."""
         scale, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         if not training:
@@ -129,6 +129,6 @@ class FusedBatchNormalization(keras.Layer):
             moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
         return outputs
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Keras configuration of the layer."""
         return super().get_config() | {"momentum": self.momentum, "epsilon": self.epsilon}

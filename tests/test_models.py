@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ def by_formula(architecture: str, width: float) -> int:
     c = lambda channels: round(channels * width)  # noqa: E731
     if architecture == "vggish":
         stack = [1, c(64), c(128), c(256), c(256), c(512), c(512)]
-        convolutions = sum(9 * a * b + b for a, b in zip(stack, stack[1:], strict=False))
+        convolutions = sum(9 * a * b + b for a, b in itertools.pairwise(stack))
         return convolutions + c(512) * 128 + 128
     count = 49 * c(64) + 2 * c(64)  # no bias; scale and offset
     before = c(64)

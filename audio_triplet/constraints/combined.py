@@ -17,7 +17,7 @@ class Combined(base.Constraint):
     in_joint: ClassVar[bool] = False
     augments: ClassVar[bool] = True
 
-    def make(self, anchors, seed):
+    def make(self, anchors, seed) -> base.Made:
         """See the base class."""
         import tensorflow as tf
 

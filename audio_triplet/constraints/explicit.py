@@ -17,7 +17,7 @@ class Explicit(base.Constraint):
     needs_label: ClassVar[bool] = True
     in_joint: ClassVar[bool] = False
 
-    def make(self, anchors, seed):
+    def make(self, anchors, seed) -> base.Made:
         """See the base class."""
         del seed
         return base.neighbours(anchors)

@@ -26,11 +26,11 @@ class GaussianNoise(base.Constraint):
 
     noise_sigma: float = 0.5
 
-    def positive(self, energies, seed):
+    def positive(self, energies, seed) -> tf.Tensor:
         """See the base class."""
         return gaussian_noise(energies, seed, self.noise_sigma)
 
-    def seed(self, batch_seed):
+    def seed(self, batch_seed) -> tf.Tensor:
         """See the base class."""
         return base.third_of_seed(batch_seed, 0)
 

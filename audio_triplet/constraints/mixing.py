@@ -25,7 +25,7 @@ class Mixing(base.Constraint):
 
     mixing_alpha: float = 0.25
 
-    def make(self, anchors, seed):
+    def make(self, anchors, seed) -> base.Made:
         """See the base class."""
         import tensorflow as tf
 
@@ -34,7 +34,7 @@ class Mixing(base.Constraint):
         other = tf.gather(batch["anchor"], partner)
         return base.Made(mix(anchors.energies, other, self.mixing_alpha), partner, found)
 
-    def seed(self, batch_seed):
+    def seed(self, batch_seed) -> tf.Tensor:
         """See the base class."""
         return base.third_of_seed(batch_seed, 2)
 

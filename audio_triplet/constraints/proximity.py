@@ -21,7 +21,7 @@ class Proximity(base.Constraint):
 
     max_seconds_apart: float = 10.0
 
-    def make(self, anchors, seed):
+    def make(self, anchors, seed) -> base.Made:
         """See the base class."""
         del seed  # the neighbour was drawn with the anchor
         return base.neighbours(anchors)

@@ -25,11 +25,11 @@ class Translation(base.Constraint):
 
     max_mel_shift: int = 10
 
-    def positive(self, energies, seed):
+    def positive(self, energies, seed) -> tf.Tensor:
         """See the base class."""
         return translate(energies, seed, self.max_mel_shift)
 
-    def seed(self, batch_seed):
+    def seed(self, batch_seed) -> tf.Tensor:
         """See the base class."""
         return base.third_of_seed(batch_seed, 1)
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 import numpy as np
 from absl import logging
@@ -33,7 +34,7 @@ _RECALL_QUERIES = 200
 _RECALL_TOP = 10
 
 
-def import_faiss():
+def import_faiss() -> ModuleType:
     """The module faiss.
 
     Raises:

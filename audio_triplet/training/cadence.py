@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
@@ -63,7 +63,7 @@ class Stretch:
         self._waited = 0.0
         self._began = time.monotonic()
 
-    def next(self, batches: Iterator):
+    def next(self, batches: Iterator) -> Any:
         """The next batch; the wait for it is counted."""
         before = time.monotonic()
         batch = next(batches)

@@ -3,6 +3,8 @@
 With one replica and one process everything here returns its argument.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from audio_triplet import distribution
@@ -59,7 +61,7 @@ class Replicas:
 
 
 @tf.custom_gradient
-def placed(value: tf.Tensor):
+def placed(value: tf.Tensor) -> tuple[tf.Tensor, Callable]:
     """The same value and gradient, each on the replica's device.
 
     With one device per worker, the collectives send where a tensor's device says, and reject one

@@ -22,7 +22,9 @@ SCALARS = (
 )
 
 
-def learning_rate(config: TrainingConfig):
+def learning_rate(
+    config: TrainingConfig,
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """A Keras learning rate: a number, or a schedule over the optimizer's steps."""
     if config.schedule == "constant" and not config.warmup_steps:
         return config.learning_rate

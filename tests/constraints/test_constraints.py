@@ -1,7 +1,6 @@
 """What every registered constraint keeps, the fifth of CONTRIBUTING among them."""
 
 import dataclasses
-import glob
 import json
 import subprocess
 import sys
@@ -139,7 +138,7 @@ def test_a_fifth_is_trained_on_and_shown_in_tensorboard(prepared, tmp_path):
     rows = loop.run(trainer, source, str(tmp_path), progress=False)
     assert RunConfig.read(str(tmp_path)) == config
     assert "loss/spectral_tilt" not in rows[0]  # the columns of metrics.csv stay
-    events = b"".join(open(path, "rb").read() for path in glob.glob(f"{tmp_path}/tensorboard/*"))
+    events = b"".join(path.read_bytes() for path in (tmp_path / "tensorboard").glob("*"))
     for name in JOINT:
         assert f"loss/{name}".encode() in events
 

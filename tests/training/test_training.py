@@ -135,7 +135,7 @@ def test_first_contrastive_loss_by_hand(prepared, tmp_path):
     from audio_triplet.data import batching
 
     config = combined(1)
-    trainer, rows = run(config, prepared, tmp_path)
+    _, rows = run(config, prepared, tmp_path)
     fresh = Trainer(config, distribution.build_strategy("cpu"))
     source = shard_source.ShardChunks(prepared, ("train",))
     batches = batching.triplet_batches(source, config.triplets, config.pipeline)
@@ -217,7 +217,7 @@ def test_explicit_negatives_lack_the_label(prepared):
 def test_resumed_run_equals_an_undisturbed_one(prepared, tmp_path):
     _, whole = run(config_of(8), prepared, tmp_path / "whole")
     run(config_of(4), prepared, tmp_path / "parts")
-    trainer, parts = run(config_of(8), prepared, tmp_path / "parts")
+    _, parts = run(config_of(8), prepared, tmp_path / "parts")
     assert [row["step"] for row in parts] == list(range(8))
     np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-6)
     again, rows = run(config_of(8), prepared, tmp_path / "parts")  # nothing left to do

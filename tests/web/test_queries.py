@@ -1,5 +1,7 @@
 """Which queries are shown."""
 
+import itertools
+
 import numpy as np
 
 from audio_triplet.web.queries import choose_queries
@@ -25,7 +27,7 @@ def test_queries_by_hand():
     assert chosen["helps"][0] == 0 and chosen["helps"][1] in (2, 6)
     assert chosen["fails"][0] == (5 if chosen["helps"][1] == 2 else 3)
     assert chosen["fails"][1] == (5 if chosen["helps"][1] == 6 else 3)
-    everything = sum(chosen.values(), [])
+    everything = [*itertools.chain.from_iterable(chosen.values())]
     assert len(everything) == len(set(everything)) == 6 and 7 not in everything
 
 
