@@ -1,8 +1,21 @@
 """Package definition; the only place that names dependencies."""
 
+import os
+import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (ROOT / "audio_triplet/__init__.py").read_text(), re.MULTILINE
+)[1]
+
+# The released model; in a clone it is below models/, in a wheel it lies inside the package, where
+# `audio_triplet.embeddings.saved_model.released_model_path` finds it.
+RELEASED = "debian-sounds"
 
 INSTALL = [
     # tensorflow-io 0.37.1, the newest, has working native ops under TensorFlow 2.16 and 2.17
@@ -25,11 +38,15 @@ INSTALL = [
     "soundfile>=0.13",
     "soxr>=0.5",
     "tqdm>=4.66",
+    "jinja2>=3.1",  # templates of the pages
     "matplotlib>=3.8",
     "pillow>=10",
     "threadpoolctl>=3",
     "tensorboard>=2.16",
 ]
+
+# The documentation as a site. mkdocs 2 does without plugins.
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings-python>=1.12"]
 
 EXTRAS = {
     # onnx 1.19 needs a newer ml-dtypes than TensorFlow 2.17 takes.
@@ -52,28 +69,68 @@ EXTRAS = {
     "search": ["faiss-cpu>=1.8"],  # for indices beyond a million vectors
     # Preparing on all cores or on a cluster.
     "beam": ["apache-beam>=2.60"],
+    "docs": DOCS,
     "dev": [
+        *DOCS,
         "apache-beam>=2.60",
+        # Pages in a browser, and their accessibility; needs a Chromium too, see `make browser`.
+        "axe-playwright-python>=0.1.4",
+        "playwright>=1.45",
         "faiss-cpu>=1.8",
         "hypothesis>=6.100",
+        "import-linter>=2.6",
+        "mypy>=1.13",
+        # The notebooks are executed in the tests.
+        "ipykernel>=6.29",
+        "nbclient>=0.10",
         "pyarrow>=15",
         "pytest>=8",
-        "ruff>=0.6",
+        "pytest-xdist>=3.6",
+        "ruff>=0.9",
+        # Builds the wheel in a test. TensorBoard still needs pkg_resources, gone from 82 on.
+        "setuptools>=70.1,<82",
     ],
 }
 
+
+class BuildWithModel(build_py):
+    """Puts the released model into the package that is built; the repository has it once."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            for source, target in self._model_files():
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                shutil.copyfile(source, target)
+
+    def get_outputs(self, include_bytecode=True):
+        return [
+            *super().get_outputs(include_bytecode),
+            *(target for _, target in self._model_files()),
+        ]
+
+    def _model_files(self):
+        """(file in the clone, file in what is built) of the released model."""
+        folder = ROOT / "models" / RELEASED
+        target = os.path.join(self.build_lib, "audio_triplet", "released", RELEASED)
+        return [
+            (str(path), os.path.join(target, str(path.relative_to(folder))))
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        ]
+
+
 setup(
     name="audio_triplet",
-    version="0.1.0",
+    version=VERSION,
     description="Unsupervised semantic audio representations from triplets (Jansen et al. 2018)",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8")
-    if Path(__file__).with_name("README.md").exists()
-    else "",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["audio_triplet*"]),
-    package_data={"audio_triplet.corpora.debian_sounds": ["*.csv"]},
+    packages=find_packages(include=["audio_triplet", "audio_triplet.*"]),
+    package_data={"": ["py.typed", "**/*.csv", "**/*.html", "**/*.css", "**/*.js"]},
+    cmdclass={"build_py": BuildWithModel},
     install_requires=INSTALL,
     extras_require=EXTRAS,
     entry_points={

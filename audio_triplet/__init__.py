@@ -1,8 +1,21 @@
 """Unsupervised semantic audio representations from triplets (Jansen et al., ICASSP 2018).
 
-Sub-modules, in the order data flows through them: `manifest`, `audio`, `features`, `pieces`,
-`triplets`, `pipeline`, `models`, `mining`, `losses`, `training`, `embedding`, `export`,
-`evaluation`. Importing the package itself imports neither TensorFlow nor any of them.
+For a script or a notebook, see `audio_triplet.library`:
+
+    model = audio_triplet.load()
+    found = model.embed("bark.wav")
+    index = audio_triplet.open_index("archive.index")
+    hits = index.find("bark.wav", top=10)
+
+Rooms, in the order that data flows through them: `audio` (files to waveforms), `features` (log
+mel), `data` and `corpora` (what there is, in batches), `triplets`, `augment`, `mining`, `losses`,
+`models` (what is learned), `training`, `embeddings` (a trained model, and vectors by it),
+`evaluation`, `search`, `classify` (what they are for), `web` and `commands` (pages and command
+line). Importing the package itself imports neither TensorFlow nor any of them.
 """
 
+from audio_triplet.library import build_index, load, open_index
+
 __version__ = "0.1.0"
+
+__all__ = ["build_index", "load", "open_index"]

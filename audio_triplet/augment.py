@@ -1,4 +1,4 @@
-"""Varied patches: the paper's constraints all at once, and a few more of their kind [D].
+"""Augmented patches: the paper's constraints all at once, and a few more of their kind [D].
 
 In `joint` each triplet shows one constraint. Here both patches of a pair are mixed with another
 sound, noised, equalised, amplified, and shifted and stretched in time and frequency, each by an
@@ -13,11 +13,12 @@ import tensorflow as tf
 from audio_triplet import features, triplets
 from audio_triplet.config import TripletConfig
 
+# Points of the equaliser's curve.
 _POINTS = 6
 
 
 def augment_pairs(batch: dict, seed, config: TripletConfig) -> dict:
-    """Varies both patches of every pair, with sounds of other recordings of the batch mixed in.
+    """Augments both patches of every pair, with sounds of other recordings of the batch mixed in.
 
     Args:
       batch: What `triplets.make_triplets` returns.
@@ -42,7 +43,7 @@ def augment_pairs(batch: dict, seed, config: TripletConfig) -> dict:
 
 
 def augment(mel_energies, other, seed, config: TripletConfig) -> tf.Tensor:
-    """Varies each patch of a batch by the amounts `config.augment_…`.
+    """Augments each patch of a batch by the amounts `config.augment_…`.
 
     Args:
       mel_energies: float32[batch, frames, mels], linear.
@@ -90,7 +91,7 @@ def amplify(mel_energies, seed, sigma: float) -> tf.Tensor:
 
 
 def zoom(mel_energies, seed, most: float) -> tf.Tensor:
-    """Looks at each patch through a window of random place and size, in time and in frequency.
+    """Looks at each patch through a window of random position and size, in time and in frequency.
 
     A window smaller than the patch enlarges a part of it; a larger one reduces it, with silence
     around. Interpolation is linear, on the log mel.
@@ -122,7 +123,7 @@ def zoom(mel_energies, seed, most: float) -> tf.Tensor:
 
 
 def _interpolation(begin, size, points) -> tf.Tensor:
-    """Weights of `points` places, evenly spread over windows, between `points` given values.
+    """Weights of `points` positions, evenly spread over windows, between `points` given values.
 
     Args:
       begin: float32[batch], where the window begins, in parts of the whole.
@@ -130,10 +131,10 @@ def _interpolation(begin, size, points) -> tf.Tensor:
       points: Number of values.
 
     Returns:
-      float32[batch, points, points]; a row is zero where the place is outside of the values.
+      float32[batch, points, points]; a row is zero where the position is outside of the values.
     """
     values = tf.range(tf.cast(points, tf.float32))
-    places = begin[:, None] * values[-1] + size[:, None] * values[None, :]  # [batch, points]
-    weights = tf.maximum(0.0, 1.0 - tf.abs(places[:, :, None] - values[None, None, :]))
-    inside = (places >= 0.0) & (places <= values[-1])
+    at = begin[:, None] * values[-1] + size[:, None] * values[None, :]  # [batch, points]
+    weights = tf.maximum(0.0, 1.0 - tf.abs(at[:, :, None] - values[None, None, :]))
+    inside = (at >= 0.0) & (at <= values[-1])
     return tf.where(inside[:, :, None], weights, 0.0)

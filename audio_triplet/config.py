@@ -1,13 +1,15 @@
 """All configuration: frozen dataclasses, one tree for a training run, written beside it.
 
-No TensorFlow here: scripts read their flags into these before they import it.
+Defaults are the paper's where it has a value. What a field may hold stands beside its default and
+is checked when an object is made. Which of flags, recipe and default decides a value, see
+`experiments.recipes`. No TensorFlow here: flags are read before it is imported.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
-import numpy as np
-
-from audio_triplet import storage
+from audio_triplet import constraints, storage
+from audio_triplet.checked import Checked, checked
 from audio_triplet.errors import ConfigError
 
 CONFIG_FILE = "config.json"
@@ -15,21 +17,24 @@ MININGS = ("semi_hard", "hardest", "random")
 SCHEDULES = ("constant", "cosine")
 ARCHITECTURES = ("vggish", "resnet50")
 NORMALISATIONS = ("none", "batch")
-LEVELS = ("patch", "segment")
+GRANULARITIES = ("patch", "segment")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 LABELLINGS = ("auto", "single", "multi")
-
-CONSTRAINTS = ("gaussian_noise", "translation", "mixing", "proximity")
-"""Class-agnostic constraints, in the order of their ids in a batch."""
-
-EXPLICIT = "explicit"
-"""The supervised topline; its id is `len(CONSTRAINTS)`."""
-
-COMBINED = "combined"
-"""All constraints at once in every pair, see `audio_triplet.augment`; its id is one more [D]."""
+STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
 
 OBJECTIVES = ("triplet", "contrastive")
 POOLINGS = ("mean", "time")
+RESAMPLERS = ("soxr", "resampy")
+
+# The paper's constraints, in the order of their ids in a batch. All there are:
+# `audio_triplet.constraints.names()`.
+CONSTRAINTS = ("gaussian_noise", "translation", "mixing", "proximity")
+
+# The supervised topline.
+EXPLICIT = "explicit"
+
+# All of the paper's constraints at once in every pair, see `audio_triplet.augment` [D].
+COMBINED = "combined"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,13 +83,17 @@ class FrontEndConfig:
         return max(0, 1 + (samples - self.window_samples) // self.hop_samples)
 
 
+# The one front end: changing it makes every trained model and prepared shard worthless.
+FRONT_END = FrontEndConfig()
+
+
 @dataclasses.dataclass(frozen=True)
-class EmbedConfig:
+class EmbedConfig(Checked):
     """How sound files become embeddings.
 
     Attributes:
-      level: `patch`: an embedding every hop. `segment`: one for each row of a manifest, else for
-        each file: the mean over its patches.
+      granularity: `patch`: an embedding every hop. `segment`: one for each row of a manifest, else
+        for each file: the mean over its patches.
       hop_seconds: From the start of a patch to that of the next, a multiple of 0.01; the default
         sets them side by side.
       batch_size: Patches in a forward pass.
@@ -93,35 +102,29 @@ class EmbedConfig:
         several times as fast and different in the third decimal; `auto`: that where it is faster.
     """
 
-    level: str = "patch"
-    hop_seconds: float = FrontEndConfig().patch_seconds
-    batch_size: int = 64
-    threads: int = 2
-    precision: str = "float32"
+    granularity: str = checked("patch", choices=GRANULARITIES)
+    hop_seconds: float = FRONT_END.patch_seconds
+    batch_size: int = checked(64, least=1)
+    threads: int = checked(2, least=1)
+    precision: str = checked("float32", choices=PRECISIONS)
 
     def __post_init__(self):
-        if self.level not in LEVELS:
-            raise ConfigError(f"level={self.level!r} is none of {', '.join(LEVELS)}")
-        if self.precision not in PRECISIONS:
-            raise ConfigError(f"precision={self.precision!r} is none of {', '.join(PRECISIONS)}")
-        hops = self.hop_seconds / FrontEndConfig().hop_seconds
+        super().__post_init__()
+        hops = self.hop_seconds / FRONT_END.hop_seconds
         if not 0.5 < hops < 1e6 or abs(hops - round(hops)) > 1e-6:
             raise ConfigError(
                 f"hop_seconds={self.hop_seconds} must be a multiple of "
-                f"{FrontEndConfig().hop_seconds}, and positive"
+                f"{FRONT_END.hop_seconds}, and positive"
             )
-        if self.batch_size < 1 or self.threads < 1:
-            raise ConfigError("batch_size and threads must be at least 1")
 
     @property
     def hop_samples(self) -> int:
         """The hop in samples."""
-        config = FrontEndConfig()
-        return round(self.hop_seconds / config.hop_seconds) * config.hop_samples
+        return round(self.hop_seconds / FRONT_END.hop_seconds) * FRONT_END.hop_samples
 
 
 @dataclasses.dataclass(frozen=True)
-class PrepareConfig:
+class PrepareConfig(Checked):
     """How a corpus is prepared.
 
     Attributes:
@@ -131,20 +134,14 @@ class PrepareConfig:
       seed: Seed of the order of recordings in the shards.
     """
 
-    num_shards: int = 0
-    resampler: str = "soxr"
-    max_bad_share: float = 0.05
+    num_shards: int = checked(0, least=0)
+    resampler: str = checked("soxr", choices=RESAMPLERS)
+    max_bad_share: float = checked(0.05, least=0, most=1)
     seed: int = 0
-
-    def __post_init__(self):
-        if self.resampler not in ("soxr", "resampy"):
-            raise ConfigError(f"resampler={self.resampler!r} is neither soxr nor resampy")
-        if not 0 <= self.max_bad_share <= 1 or self.num_shards < 0:
-            raise ConfigError("max_bad_share must lie in 0 … 1, and num_shards not be negative")
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifyConfig:
+class ClassifyConfig(Checked):
     """How a classifier of one's own sounds is fitted.
 
     Attributes:
@@ -156,20 +153,14 @@ class ClassifyConfig:
       seed: Seed of the folds, the weights, and of what is drawn for the learning curve.
     """
 
-    hidden_units: int = 0
-    labelling: str = "auto"
-    folds: int = 5
+    hidden_units: int = checked(0, least=0)
+    labelling: str = checked("auto", choices=LABELLINGS)
+    folds: int = checked(5, least=2)
     seed: int = 0
-
-    def __post_init__(self):
-        if self.labelling not in LABELLINGS:
-            raise ConfigError(f"labelling={self.labelling!r} is none of {', '.join(LABELLINGS)}")
-        if self.hidden_units < 0 or self.folds < 2:
-            raise ConfigError("hidden_units must not be negative, and folds be at least 2")
 
 
 @dataclasses.dataclass(frozen=True)
-class CacheConfig:
+class CacheConfig(Checked):
     """Where decoded sound is kept when sound files are trained on without preparing them.
 
     Attributes:
@@ -179,30 +170,26 @@ class CacheConfig:
     """
 
     cache_dir: str = ""
-    cache_gigabytes: float = 50.0
-
-    def __post_init__(self):
-        if self.cache_gigabytes < 0:
-            raise ConfigError(f"cache_gigabytes={self.cache_gigabytes} must not be negative")
+    cache_gigabytes: float = checked(50.0, least=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class TripletConfig:
+class TripletConfig(Checked):
     """How triplets are made. The defaults are the paper's.
 
     Attributes:
-      constraints: `joint`, one of `CONSTRAINTS`, `explicit`, or `combined`: every pair is two
-        patches of one recording less than Δt apart (the same one where there is no other), each
-        mixed, noised, equalised, amplified and shifted by the amounts below [D].
+      constraints: `joint`, or one of `audio_triplet.constraints.names()`.
       noise_sigma: σ of the Gaussian noise constraint.
       max_mel_shift: S, the largest shift in frequency in mel bands.
       mixing_alpha: α, energy of the mixed-in example relative to the anchor's.
       max_seconds_apart: Δt, bound on the distance in time of a temporal proximity pair.
-      shares: Weights of the constraints in `joint`, in the order of `CONSTRAINTS`.
+      shares: Weights of the constraints in `joint`, in the order of `constraints.joint_names()`,
+        the paper's four first; those that it does not reach are no part of it.
       silence_energy: A patch whose mean mel energy per cell is not above this is silent: it is
         drawn neither as an anchor nor as a proximity positive [D]. A hundredth of it is lost
         beside the front end's log offset of 0.01.
-      augment: Whether both patches of every pair are augmented as in `combined`, which always is [D].
+      augment: Whether both patches of every pair are augmented as in `combined`, where they
+        always are [D].
       augment_alpha: Most energy of the example mixed in, relative to the patch's own.
       augment_sigma: Most σ of the noise; each patch gets an amount of its own.
       augment_equaliser: Standard deviation of the equaliser's gain at each of six points over the
@@ -210,6 +197,8 @@ class TripletConfig:
       augment_gain: Standard deviation of the gain over all bands, in nepers.
       augment_zoom: Most enlargement in time and in frequency, as a natural logarithm; reduction is
         half as much. What is reduced is shifted at random and silence is around it.
+      constraint_parameters: Parameters of constraints beyond the paper's, by name; those that are
+        not here have the default of their constraint.
     """
 
     constraints: str = "joint"
@@ -220,59 +209,35 @@ class TripletConfig:
     shares: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     silence_energy: float = 1e-3
     augment: bool = False
-    augment_alpha: float = 0.4
-    augment_sigma: float = 0.3
-    augment_equaliser: float = 0.5
-    augment_gain: float = 0.5
-    augment_zoom: float = 0.5
+    augment_alpha: float = checked(0.4, least=0)
+    augment_sigma: float = checked(0.3, least=0)
+    augment_equaliser: float = checked(0.5, least=0)
+    augment_gain: float = checked(0.5, least=0)
+    augment_zoom: float = checked(0.5, least=0)
+    constraint_parameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        known = ("joint", *CONSTRAINTS, EXPLICIT, COMBINED)
+        super().__post_init__()
+        known = ("joint", *constraints.names())
         if self.constraints not in known:
             raise ConfigError(
                 f"constraints={self.constraints!r} is unknown; choose from {', '.join(known)}"
             )
-        if len(self.shares) != len(CONSTRAINTS) or min(self.shares) < 0 or sum(self.shares) == 0:
-            raise ConfigError(f"shares needs {len(CONSTRAINTS)} weights >= 0, got {self.shares}")
-        for name in ("alpha", "sigma", "equaliser", "gain", "zoom"):
-            if getattr(self, f"augment_{name}") < 0:
-                raise ConfigError(f"augment_{name}={getattr(self, f'augment_{name}')} is negative")
+        fewest, most = len(CONSTRAINTS), len(constraints.joint_names())
+        if not fewest <= len(self.shares) <= most or min(self.shares) < 0 or sum(self.shares) == 0:
+            count = fewest if fewest == most else f"{fewest} to {most}"
+            raise ConfigError(f"shares needs {count} weights >= 0, got {self.shares}")
 
     @property
     def augmented(self) -> bool:
         """Whether both patches of every pair are augmented."""
-        return self.augment or self.constraints == COMBINED
-
-    def pattern(self, batch_size: int) -> np.ndarray:
-        """Which constraint each place of a batch gets.
-
-        Shares are as equal as `shares` asks (largest remainder), and interleaved, so that a batch
-        split over replicas gives each its part of every constraint.
-
-        Args:
-          batch_size: Triplets in a (global) batch.
-
-        Returns:
-          int32[batch_size] of places in (*CONSTRAINTS, EXPLICIT, COMBINED).
-        """
-        if self.constraints != "joint":
-            kind = (*CONSTRAINTS, EXPLICIT, COMBINED).index(self.constraints)
-            return np.full(batch_size, kind, np.int32)
-        exact = np.asarray(self.shares) / sum(self.shares) * batch_size
-        counts = np.floor(exact).astype(int)
-        for index in np.argsort(counts - exact, kind="stable")[: batch_size - counts.sum()]:
-            counts[index] += 1
-        # The n-th of `count` places of a constraint belongs at (n + 1/2) / count of the batch.
-        places = [
-            ((place + 0.5) / count, constraint)
-            for constraint, count in enumerate(counts)
-            for place in range(count)
-        ]
-        return np.array([constraint for _, constraint in sorted(places)], np.int32)
+        return self.augment or (
+            self.constraints != "joint" and constraints.get(self.constraints).augments
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineConfig:
+class PipelineConfig(Checked):
     """How batches are made.
 
     Attributes:
@@ -282,20 +247,13 @@ class PipelineConfig:
       seed: Seed of everything that is drawn.
     """
 
-    batch_size: int = 64
-    batches_per_visit: int = 1
+    batch_size: int = checked(64, least=2)  # a triplet needs a negative
+    batches_per_visit: int = checked(1, least=1)
     seed: int = 0
-
-    def __post_init__(self):
-        if self.batch_size < 2 or self.batches_per_visit < 1:
-            raise ConfigError(
-                f"batch_size={self.batch_size} must be at least 2 (a triplet needs a negative) and "
-                f"batches_per_visit={self.batches_per_visit} at least 1"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(Checked):
     """What `build_encoder` needs to build the same network again.
 
     Attributes:
@@ -307,38 +265,21 @@ class EncoderConfig:
         maximum over time beside each other, each frequency kept apart [D].
       input_scaling: Whether each mel band is brought to mean 0 and deviation 1, as estimated on
         the unlabelled training audio before the first step [D].
-      normalize_loudness: Whether each patch is brought to one mean energy first, so that sound is heard
-        alike at any level [D].
+      normalize_loudness: Whether each patch is brought to one mean energy first, so that a sound
+        has the same embedding at any loudness [D].
     """
 
-    architecture: str = "vggish"
-    embedding_size: int = 128
-    width: float = 1.0
-    normalisation: str = "default"
-    pooling: str = "mean"
+    architecture: str = checked("vggish", choices=ARCHITECTURES)
+    embedding_size: int = checked(128, least=1)
+    width: float = checked(1.0, above=0)
+    normalisation: str = checked("default", choices=("default", *NORMALISATIONS))
+    pooling: str = checked("mean", choices=POOLINGS)
     input_scaling: bool = False
     normalize_loudness: bool = False
 
-    def __post_init__(self):
-        if self.architecture not in ARCHITECTURES:
-            raise ConfigError(
-                f"architecture={self.architecture!r} is none of {', '.join(ARCHITECTURES)}"
-            )
-        if self.normalisation not in ("default", *NORMALISATIONS):
-            raise ConfigError(
-                f"normalisation={self.normalisation!r} is none of default, "
-                f"{', '.join(NORMALISATIONS)}"
-            )
-        if self.pooling not in POOLINGS:
-            raise ConfigError(f"pooling={self.pooling!r} is none of {', '.join(POOLINGS)}")
-        if self.embedding_size < 1 or self.width <= 0:
-            raise ConfigError(
-                f"embedding_size={self.embedding_size} and width={self.width} must be positive"
-            )
-
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Checked):
     """How an encoder is trained.
 
     Attributes:
@@ -360,62 +301,24 @@ class TrainingConfig:
       log_steps: Steps from one log entry to the next.
     """
 
-    steps: int = 1000
-    learning_rate: float = 1e-4
-    schedule: str = "constant"
+    steps: int = checked(1000, above=0)
+    learning_rate: float = checked(1e-4, above=0)
+    schedule: str = checked("constant", choices=SCHEDULES)
     warmup_steps: int = 0
-    objective: str = "triplet"
-    temperature: float = 0.1
-    margin: float = 0.1
-    mining: str = "semi_hard"
-    memory: int = 0
-    precision: str = "auto"
+    objective: str = checked("triplet", choices=OBJECTIVES)
+    temperature: float = checked(0.1, above=0)
+    margin: float = checked(0.1, above=0)
+    mining: str = checked("semi_hard", choices=MININGS)
+    memory: int = checked(0, least=0)
+    precision: str = checked("auto", choices=PRECISIONS)
     seed: int = 0
-    checkpoint_minutes: float = 5.0
+    checkpoint_minutes: float = checked(5.0, above=0)
     checkpoint_steps: int = 0
-    log_steps: int = 20
-
-    def __post_init__(self):
-        if self.mining not in MININGS:
-            raise ConfigError(f"mining={self.mining!r} is none of {', '.join(MININGS)}")
-        if self.schedule not in SCHEDULES:
-            raise ConfigError(f"schedule={self.schedule!r} is none of {', '.join(SCHEDULES)}")
-        if self.objective not in OBJECTIVES:
-            raise ConfigError(f"objective={self.objective!r} is none of {', '.join(OBJECTIVES)}")
-        for name in (
-            "steps",
-            "learning_rate",
-            "temperature",
-            "margin",
-            "log_steps",
-            "checkpoint_minutes",
-        ):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name}={getattr(self, name)} must be positive")
-        if self.memory < 0:
-            raise ConfigError(f"memory={self.memory} is negative; 0 remembers nothing")
+    log_steps: int = checked(20, above=0)
 
 
-PRESETS = {
-    # The dataclasses' defaults are the paper's; scripts have a higher learning rate.
-    "paper": {"learning_rate": 1e-4},
-    # What the measurements in BUILD_NOTES, "What helps", found best for its cost; label-free.
-    "best": {
-        "constraints": COMBINED,
-        "augment": True,
-        "objective": "contrastive",
-        "normalisation": "batch",
-        "pooling": "time",
-        "input_scaling": True,
-        "batch_size": 128,
-        "learning_rate": 1e-3,
-        "schedule": "cosine",
-        "warmup_steps": 20,
-        "steps": 1000,
-    },
-}
-"""Values of the fields of a `RunConfig`'s parts, by the name of the preset."""
-
+# Fields by their earlier names, which config.json of older runs and exports still has. The flags
+# keep them as aliases.
 RENAMED = {
     "vary": "augment",
     "vary_alpha": "augment_alpha",
@@ -424,11 +327,8 @@ RENAMED = {
     "vary_gain": "augment_gain",
     "vary_zoom": "augment_zoom",
     "input_level": "normalize_loudness",
+    "level": "granularity",
 }
-"""Fields by their earlier names, which config.json of older runs and exports still has.
-
-The flags keep the earlier names as aliases.
-"""
 
 
 def current_names(values: dict) -> dict:
@@ -447,7 +347,7 @@ class RunConfig:
     Attributes:
       corpus: What `--corpus` said, or the prepared folder.
       corpus_fingerprint: Digest of the corpus, so that a run is not continued on another one.
-      splits: Splits trained on.
+      splits: The splits trained on.
       triplets: Constraints.
       pipeline: Batches and seed.
       encoder: Network.
@@ -491,27 +391,17 @@ class RunConfig:
     @classmethod
     def from_dict(cls, content: dict) -> "RunConfig":
         """The inverse of `dataclasses.asdict`, after a round trip through JSON."""
-
-        def part(kind, values):
-            values = current_names(values)
-            return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-        nested = {
+        parts = {
             "triplets": TripletConfig,
             "pipeline": PipelineConfig,
             "encoder": EncoderConfig,
             "training": TrainingConfig,
         }
-        return cls(
-            **{
-                name: part(nested[name], value)
-                if name in nested
-                else tuple(value)
-                if isinstance(value, list)
-                else value
-                for name, value in content.items()
-            }
-        )
+        values = _with_tuples(content)
+        for name, kind in parts.items():
+            if name in values:
+                values[name] = kind(**_with_tuples(current_names(values[name])))
+        return cls(**values)
 
     def check_continues(self, earlier: "RunConfig", folder: str) -> None:
         """Raises ConfigError unless a run of `earlier` can be continued with this configuration."""
@@ -532,6 +422,11 @@ class RunConfig:
                 f"{folder}: holds a run with another configuration: {'; '.join(differing)}; "
                 "choose another --output_dir, or --noresume to replace it"
             )
+
+
+def _with_tuples(values: Mapping[str, object]) -> dict:
+    """The same with tuples for lists, which JSON has for both."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
 def _flat(config, prefix: str = "") -> dict:

@@ -1,4 +1,4 @@
-"""The only place that turns flags into a tf.distribute strategy and a numerical precision."""
+"""The only place that turns names into a tf.distribute strategy and a numerical precision."""
 
 import json
 import os
@@ -7,10 +7,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 from absl import logging
 
-from audio_triplet.config import PRECISIONS
+from audio_triplet.config import PRECISIONS, STRATEGIES
 from audio_triplet.errors import ConfigError
-
-STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
 
 
 def build_strategy(name: str = "auto", tpu: str = "") -> tf.distribute.Strategy:
@@ -90,7 +88,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def check_paths(name: str, tpu: str, paths: Mapping[str, str]) -> None:
-    """Refuses paths that a TPU cannot read, before anything is done.
+    """Checks that a TPU can read all paths, before anything is done.
 
     On a TPU VM (`--tpu=local`) the input pipeline runs on that machine and reads its disks. A TPU
     that is named runs it on its own hosts, which see Google Cloud Storage and nothing of ours.
@@ -166,11 +164,11 @@ def fast_bfloat16(vendor: str, flags: frozenset[str]) -> bool:
 
 
 def cpu_vendor_and_flags() -> tuple[str, frozenset[str]]:
-    """Vendor and instruction set flags of this machine's CPU; empty where they are not told."""
+    """Vendor and instruction set flags of this machine's CPU; empty where they are unknown."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             lines = [line.partition(":") for line in file.read().splitlines()]
     except OSError:
         return "", frozenset()
-    told = {name.strip(): value.strip() for name, _, value in reversed(lines)}  # the first CPU's
-    return told.get("vendor_id", ""), frozenset(told.get("flags", "").split())
+    cpu = {name.strip(): value.strip() for name, _, value in reversed(lines)}  # the first one
+    return cpu.get("vendor_id", ""), frozenset(cpu.get("flags", "").split())

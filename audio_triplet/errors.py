@@ -1,7 +1,8 @@
 """Errors whose message a user can act on: one base class, and a class for each kind.
 
 The message is one line, `WHAT: reason; fix`. Commands print that line alone and exit with 1. Any
-other exception is a defect of ours and keeps its traceback; see `audio_triplet.commands.terminal`.
+other exception is a defect of ours and keeps its traceback, but for the file system's own errors;
+see `audio_triplet.commands.terminal`.
 """
 
 
@@ -30,7 +31,7 @@ class AudioError(AudioTripletError, ValueError):
 
 
 class CorpusError(AudioTripletError, ValueError):
-    """A corpus that cannot be used; the message names the place and the fix."""
+    """A corpus that cannot be used; the message names it and the fix."""
 
 
 class ManifestError(CorpusError):
@@ -50,7 +51,7 @@ class SearchError(CorpusError):
 
 
 class FewLabelsError(AudioTripletError, ValueError):
-    """Labelled clips that cannot be drawn; the message says why."""
+    """Labelled sounds that cannot be drawn; the message says why."""
 
 
 class ConfigError(AudioTripletError, ValueError):

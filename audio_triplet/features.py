@@ -1,6 +1,6 @@
 """The front end: waveform → mel energies → log mel → patches.
 
-Numerically the front end of the authors' VGGish (paper.md, Input [D: follow VGGish]): frames of
+Numerically the front end of the authors' VGGish [D] (docs/method.md, the input): frames of
 400 samples (25 ms) every 160 (10 ms), periodic Hann window, 512-point FFT, *magnitude* spectrum,
 64 triangular bands on the HTK mel scale from 125 to 7500 Hz, log(mel + 0.01). The constraints of
 the paper act on the linear energies, so the logarithm is a step of its own.
@@ -8,6 +8,8 @@ the paper act on the linear energies, so the logarithm is a step of its own.
 Mel energies are computed twice over: by `mel_energies` in a graph, for exports, accelerators and
 batches, and by `mel_energies_numpy` where Python runs, which on a CPU is the faster for one
 waveform. They agree within 1e-4 in log mel.
+
+There is one front end, `DEFAULT`: every trained model, shard and index is made by it.
 """
 
 import functools
@@ -17,29 +19,24 @@ import scipy.fft
 import scipy.sparse
 import tensorflow as tf
 
-from audio_triplet.config import FrontEndConfig
+from audio_triplet.config import FRONT_END as DEFAULT
 
-DEFAULT = FrontEndConfig()
-
+# Frames that `mel_energies_numpy` computes at a time: what it needs for them fits the L2 cache.
 _BLOCK_FRAMES = 128
-"""Frames that `mel_energies_numpy` computes at a time: what it needs for them fits the L2 cache."""
 
+# Keeps the gradient of the square root finite in silence.
 _LEAST_POWER = 1e-30
-"""Keeps the gradient of the square root finite in silence."""
 
 
-def mel_weights(config: FrontEndConfig = DEFAULT) -> np.ndarray:
+def mel_weights() -> np.ndarray:
     """Triangular mel filters from the HTK formula, triangles linear in mel.
-
-    Args:
-      config: Front end parameters.
 
     Returns:
       float64[fft_length // 2 + 1, mel_bands]. The row of 0 Hz is zero, as in VGGish.
     """
-    bins_hz = np.linspace(0.0, config.sample_rate / 2, config.fft_length // 2 + 1)
+    bins_hz = np.linspace(0.0, DEFAULT.sample_rate / 2, DEFAULT.fft_length // 2 + 1)
     edges = np.linspace(
-        hertz_to_mel(config.mel_min_hz), hertz_to_mel(config.mel_max_hz), config.mel_bands + 2
+        hertz_to_mel(DEFAULT.mel_min_hz), hertz_to_mel(DEFAULT.mel_max_hz), DEFAULT.mel_bands + 2
     )
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     mel = hertz_to_mel(bins_hz)[:, None]  # [bins, 1]
@@ -50,76 +47,73 @@ def mel_weights(config: FrontEndConfig = DEFAULT) -> np.ndarray:
     return weights
 
 
-def hertz_to_mel(hertz):
+def hertz_to_mel(hertz) -> np.ndarray:
     """HTK mel scale: 1127 · ln(1 + f / 700)."""
     return 1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0)
 
 
-def mel_energies(waveform, config: FrontEndConfig = DEFAULT) -> tf.Tensor:
+def mel_energies(waveform) -> tf.Tensor:
     """Linear mel energies of every whole window.
 
     Args:
-      waveform: float32[..., samples] at `config.sample_rate`.
-      config: Front end parameters.
+      waveform: float32[..., samples] at 16 kHz.
 
     Returns:
       float32[..., frames, mels], non-negative. `frames` is 0 when there are fewer samples than
       one window; `patches` pads that to one patch of silence.
     """
     waveform = tf.convert_to_tensor(waveform, tf.float32)
-    frames = _windowed_frames(waveform, config)  # [..., frames, fft_length]
+    frames = _windowed_frames(waveform)  # [..., frames, fft_length]
     spectrum = tf.signal.rfft(frames)  # [..., frames, bins]
     # Not tf.abs: its protection from overflow costs as much as the transform.
     power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
     magnitude = tf.sqrt(power + _LEAST_POWER)
-    weights = tf.constant(mel_weights(config), tf.float32)
+    weights = tf.constant(mel_weights(), tf.float32)
     return tf.linalg.matmul(magnitude, weights)  # [..., frames, mels]
 
 
-def mel_energies_numpy(waveform: np.ndarray, config: FrontEndConfig = DEFAULT) -> np.ndarray:
+def mel_energies_numpy(waveform: np.ndarray) -> np.ndarray:
     """The same by NumPy and SciPy, on one thread, for where Python runs.
 
     Args:
-      waveform: float32[samples] at `config.sample_rate`.
-      config: Front end parameters.
+      waveform: float32[samples] at 16 kHz.
 
     Returns:
       float32[frames, mels].
     """
     waveform = np.asarray(waveform, np.float32)
-    frames = config.frames(len(waveform))
-    energies = np.empty((frames, config.mel_bands), np.float32)
+    frames = DEFAULT.frames(len(waveform))
+    energies = np.empty((frames, DEFAULT.mel_bands), np.float32)
     if not frames:
         return energies
-    windows = np.lib.stride_tricks.sliding_window_view(waveform, config.window_samples)
-    windows = windows[:: config.hop_samples]  # [frames, window_samples], nothing is copied
-    window = _window(config)
-    first_bin, weights = _sparse_mel_weights(config)
+    windows = np.lib.stride_tricks.sliding_window_view(waveform, DEFAULT.window_samples)
+    windows = windows[:: DEFAULT.hop_samples]  # [frames, window_samples], nothing is copied
+    window = _window()
+    first_bin, weights = _sparse_mel_weights()
     bins = slice(first_bin, first_bin + weights.shape[1])
-    block = np.zeros((_BLOCK_FRAMES, config.fft_length), np.float32)
+    block = np.zeros((_BLOCK_FRAMES, DEFAULT.fft_length), np.float32)
     for begin in range(0, frames, _BLOCK_FRAMES):
         part = windows[begin : begin + _BLOCK_FRAMES]
         count = len(part)
-        np.multiply(part, window, out=block[:count, : config.window_samples])
+        np.multiply(part, window, out=block[:count, : DEFAULT.window_samples])
         magnitude = np.abs(scipy.fft.rfft(block[:count])[:, bins])  # [frames, bins]
         energies[begin : begin + count] = (weights @ np.ascontiguousarray(magnitude.T)).T
     return energies
 
 
-def log_mel(mel_energies, config: FrontEndConfig = DEFAULT) -> tf.Tensor:
+def log_mel(mel_energies) -> tf.Tensor:
     """Stabilised logarithm, log(mel + 0.01): what the encoder sees.
 
     Args:
       mel_energies: float32 of any shape, non-negative.
-      config: Front end parameters.
 
     Returns:
       float32 of the same shape, never below log(0.01) = -4.6.
     """
-    return tf.math.log(tf.convert_to_tensor(mel_energies, tf.float32) + config.log_offset)
+    return tf.math.log(tf.convert_to_tensor(mel_energies, tf.float32) + DEFAULT.log_offset)
 
 
-def patches(mel, hop_frames: int = 96, config: FrontEndConfig = DEFAULT) -> tf.Tensor:
+def patches(mel, hop_frames: int = 96) -> tf.Tensor:
     """Cuts frames into patches.
 
     Only whole patches are kept; an input shorter than one patch is padded with zeros at its end,
@@ -129,7 +123,6 @@ def patches(mel, hop_frames: int = 96, config: FrontEndConfig = DEFAULT) -> tf.T
     Args:
       mel: float[..., frames, mels].
       hop_frames: Frames from one patch to the next; 96 means no overlap.
-      config: Front end parameters.
 
     Returns:
       Same dtype, [..., patches, patch_frames, mels].
@@ -137,19 +130,19 @@ def patches(mel, hop_frames: int = 96, config: FrontEndConfig = DEFAULT) -> tf.T
     if isinstance(hop_frames, int) and hop_frames < 1:
         raise ValueError(f"hop_frames must be at least 1, not {hop_frames}")
     mel = tf.convert_to_tensor(mel)
-    missing = tf.maximum(0, config.patch_frames - tf.shape(mel)[-2])
+    missing = tf.maximum(0, DEFAULT.patch_frames - tf.shape(mel)[-2])
     leading = [[0, 0]] * (mel.shape.rank - 2)
     mel = tf.pad(mel, [*leading, [0, missing], [0, 0]])
-    return tf.signal.frame(mel, config.patch_frames, hop_frames, axis=-2)
+    return tf.signal.frame(mel, DEFAULT.patch_frames, hop_frames, axis=-2)
 
 
-def _windowed_frames(waveform: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
+def _windowed_frames(waveform: tf.Tensor) -> tf.Tensor:
     """Windowed frames, zero-padded for the transform: [..., samples] → [..., frames, fft_length].
 
     Put together from rows of a hop each: `tf.signal.frame` gathers sample by sample, which costs
     more than the transform.
     """
-    hop, window = config.hop_samples, config.window_samples
+    hop, window = DEFAULT.hop_samples, DEFAULT.window_samples
     samples, static = tf.shape(waveform)[-1], waveform.shape[-1]
     count = tf.maximum(0, 1 + (samples - window) // hop)
     rows_of_frame = -(-window // hop)
@@ -158,35 +151,35 @@ def _windowed_frames(waveform: tf.Tensor, config: FrontEndConfig) -> tf.Tensor:
     unpadded = [[0, 0]] * (waveform.shape.rank - 1)
     waveform = tf.pad(waveform, [*unpadded, [0, tf.maximum(0, rows * hop - samples)]])
     waveform = tf.reshape(waveform[..., : rows * hop], tf.concat([leading, [rows, hop]], 0))
-    hann = _window(config)
+    hann = _window()
     parts = []
     for number in range(rows_of_frame):
         part = hann[number * hop : (number + 1) * hop]
         parts.append(waveform[..., number : number + count, : len(part)] * part)
-    parts.append(tf.zeros(tf.concat([leading, [count, config.fft_length - window]], 0)))
+    parts.append(tf.zeros(tf.concat([leading, [count, DEFAULT.fft_length - window]], 0)))
     frames = tf.concat(parts, axis=-1)
-    count = None if static is None else config.frames(static)
-    frames.set_shape([*waveform.shape[:-2], count, config.fft_length])
+    count = None if static is None else DEFAULT.frames(static)
+    frames.set_shape([*waveform.shape[:-2], count, DEFAULT.fft_length])
     return frames
 
 
 @functools.cache
-def _window(config: FrontEndConfig) -> np.ndarray:
+def _window() -> np.ndarray:
     """Periodic Hann window: float32[window_samples], read-only."""
-    place = np.arange(config.window_samples) / config.window_samples
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * place)).astype(np.float32)
+    phase = np.arange(DEFAULT.window_samples) / DEFAULT.window_samples
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * phase)).astype(np.float32)
     window.setflags(write=False)
     return window
 
 
 @functools.cache
-def _sparse_mel_weights(config: FrontEndConfig) -> tuple[int, scipy.sparse.csr_array]:
-    """The first bin that any band hears, and float32[mels, bins heard].
+def _sparse_mel_weights() -> tuple[int, scipy.sparse.csr_array]:
+    """The first bin that is in any band, and float32[mels, bins in a band].
 
     A bin is in two bands at most. And BLAS would use threads of its own, for products far too
     small for them, in each of the pipeline's threads.
     """
-    weights = mel_weights(config)
-    heard = np.flatnonzero(weights.any(axis=1))
-    weights = weights[heard[0] : heard[-1] + 1].T.astype(np.float32)
-    return int(heard[0]), scipy.sparse.csr_array(weights)
+    weights = mel_weights()
+    used = np.flatnonzero(weights.any(axis=1))
+    weights = weights[used[0] : used[-1] + 1].T.astype(np.float32)
+    return int(used[0]), scipy.sparse.csr_array(weights)

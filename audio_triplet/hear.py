@@ -18,8 +18,8 @@ import tensorflow as tf
 from audio_triplet import features
 from audio_triplet.embeddings import saved_model
 
+# Time between timestamp embeddings.
 HOP_MILLISECONDS = 50
-"""Time between timestamp embeddings."""
 
 _PATCHES_AT_ONCE = 128
 
@@ -34,13 +34,13 @@ class HearModel(tf.Module):
     """
 
     def __init__(self, path: str):
-        """Loads an export.
+        """Loads an export, for "" the released model.
 
         Raises:
-          ExportError: `path` holds none.
+          ExportError: There is none.
         """
         super().__init__(name="audio_triplet")
-        self.export = saved_model.Model(path)
+        self.export = saved_model.Model(path or saved_model.released_model_path())
         self._weights = self.export.variables  # so that `variables` lists them
         self.sample_rate = int(features.DEFAULT.sample_rate)
         self.scene_embedding_size = int(self.export.embedding_size)
@@ -55,7 +55,7 @@ def load_model(model_file_path: str = "") -> HearModel:
     """Loads a model.
 
     Args:
-      model_file_path: Folder of an exported SavedModel.
+      model_file_path: Folder of an exported SavedModel; if empty, the released model.
 
     Returns:
       The model.
@@ -105,7 +105,7 @@ def get_timestamp_embeddings(
 
 
 def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
-    """One embedding a sound.
+    """One embedding per sound.
 
     Args:
       audio: float[sounds, samples], 16 kHz, within ±1.
@@ -130,10 +130,11 @@ def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
 def _blocks(
     audio: np.ndarray, model: HearModel, count: int, hop_frames: int
 ) -> Iterator[Iterator[tf.Tensor]]:
-    """Embeds the first `count` patches of every sound, so many at once as memory bears.
+    """Embeds the first `count` patches of every sound, as many at once as memory allows.
 
     Yields:
-      For some sounds at a time: their patches' embeddings in turn, float32[some, patches, dim].
+      For some sounds at a time: their patches' embeddings, part by part,
+      float32[some, patches, dim].
     """
     config = features.DEFAULT
     across = min(count, _PATCHES_AT_ONCE)

@@ -1,4 +1,4 @@
-"""The triplet loss (paper.md, Objective), and a contrastive one beside it [D]."""
+"""The triplet loss (docs/method.md, the objective), and a contrastive one [D]."""
 
 import tensorflow as tf
 

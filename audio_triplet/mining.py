@@ -1,14 +1,14 @@
-"""Semi-hard negative mining (paper.md, Objective).
+"""Semi-hard negative mining (docs/method.md, the objective).
 
-A choice needs the distances from one anchor to all candidates, but those of other anchors not:
-above `_TILE` pairs the anchors are taken in turns, so that memory stays that of one tile however
+A choice needs the distances from one anchor to all candidates, and none of other anchors: above
+`_TILE` pairs the anchors are taken tile by tile, so that memory stays that of one tile however
 large the batch is.
 """
 
 import tensorflow as tf
 
+# Most pairs whose distances are held at the same time: 8 MB, and a few times that in between.
 _TILE = 2**21
-"""Most pairs whose distances are held at the same time: 8 MB, and a few times that in between."""
 
 
 def squared_distances(anchor, candidates) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Encoders: log mel patch → unit vector (paper.md, Model).
+"""Encoders: log mel patch → unit vector (docs/method.md, the model).
 
 | architecture | parameters (embedding 128) | forward cost of one patch |
 |---|---|---|
@@ -6,16 +6,26 @@
 | `vggish`, width 0.5 | 1,158,400 | 0.4 GFLOP |
 | `vggish`, width 0.25 | 298,176 | 0.1 GFLOP |
 | `resnet50`, width 1 | 23,764,032 + 53,120 moving statistics | 3.9 GFLOP |
+
+`build_encoder` makes a Keras model for training, with layers of `audio_triplet.layers` where
+Keras' own are slow or lack a finite gradient; `plain` makes the same of Keras' layers alone.
 """
 
 import dataclasses
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from audio_triplet import features
-from audio_triplet.config import EncoderConfig, FrontEndConfig
+from audio_triplet.config import FRONT_END, EncoderConfig
+from audio_triplet.layers import (
+    BandScaling,
+    FusedBatchNormalization,
+    LoudnessNormalization,
+    TimePooling,
+    UnitNorm,
+)
 
 _SCALING = "scaling"
 
@@ -31,7 +41,6 @@ def build_encoder(
     normalize_loudness: bool = False,
     precision: str = "float32",
     seed: int = 0,
-    front_end: FrontEndConfig = features.DEFAULT,
 ) -> keras.Model:
     """Builds an encoder.
 
@@ -48,11 +57,11 @@ def build_encoder(
       pooling: `mean` over time and frequency, or `time`: mean and maximum over time beside each
         other, each frequency kept apart, so that the linear layer sees where a sound lies.
       input_scaling: Whether the network begins by scaling each band, see `scale_input`.
-      normalize_loudness: Whether before that each patch is brought to one level, see `Level`.
+      normalize_loudness: Whether before that each patch is brought to one loudness, see
+        `LoudnessNormalization`.
       precision: Keras dtype policy of the layers, `float32` or `mixed_bfloat16`. Pooling over the
         last map, the linear layer and the normalisation are float32 in either.
       seed: Seed of the initial weights.
-      front_end: Gives the shape of a patch.
 
     Returns:
       A Keras model, [batch, 96, 64] log mel → [batch, embedding_size], unit norm, float32.
@@ -60,8 +69,7 @@ def build_encoder(
     Raises:
       ConfigError: An argument is none of those named above.
     """
-    # Refuses what is wrong.
-    EncoderConfig(
+    EncoderConfig(  # raises ConfigError
         architecture,
         embedding_size,
         width,
@@ -73,13 +81,13 @@ def build_encoder(
     if normalisation == "default":
         normalisation = "batch" if architecture == "resnet50" else "none"
     block = _Blocks(width, normalisation, precision, keras.random.SeedGenerator(seed))
-    inputs = keras.Input([front_end.patch_frames, front_end.mel_bands], name="log_mel")
+    inputs = keras.Input([FRONT_END.patch_frames, FRONT_END.mel_bands], name="log_mel")
     x = inputs
     if normalize_loudness:
-        x = Level(front_end.log_offset, dtype="float32", name="level")(x)
+        x = LoudnessNormalization(FRONT_END.log_offset, dtype="float32", name="level")(x)
     if input_scaling:
         x = BandScaling(dtype="float32", name=_SCALING)(x)
-    x = layers.Reshape([front_end.patch_frames, front_end.mel_bands, 1], dtype=precision)(x)
+    x = layers.Reshape([FRONT_END.patch_frames, FRONT_END.mel_bands, 1], dtype=precision)(x)
     # [batch, 96, 64, 1]
     x = _vggish(x, block) if architecture == "vggish" else _resnet50(x, block)
     if pooling == "time":
@@ -115,6 +123,55 @@ def scale_input(encoder: keras.Model, log_mel) -> None:
     layer.offset.assign(mean)
     # A band that never changes says nothing: it is not blown up.
     layer.scale.assign(1.0 / tf.maximum(tf.sqrt(variance), 0.1))
+
+
+def plain(encoder: keras.Model) -> keras.Model:
+    """The same encoder of Keras' own layers: saved as `.keras`, it needs Keras alone to be loaded.
+
+    Outputs agree within rounding. Trained on, it is slower with batch normalisation, see
+    `layers.FusedBatchNormalization`.
+
+    Args:
+      encoder: From `build_encoder`, with or without training.
+
+    Returns:
+      A Keras model with weights of its own.
+    """
+    copy = keras.models.clone_model(encoder, clone_function=_plain_layer)
+    for layer in encoder.layers:
+        if layer.weights and not isinstance(layer, BandScaling):
+            copy.get_layer(layer.name).set_weights(layer.get_weights())
+    return copy
+
+
+def _plain_layer(layer: keras.Layer) -> keras.Layer:
+    """A layer of Keras' own, or a model of some, that does the same; without weights."""
+    name = layer.name
+    if isinstance(layer, FusedBatchNormalization):
+        return layers.BatchNormalization(
+            momentum=layer.momentum, epsilon=layer.epsilon, dtype=layer.dtype_policy, name=name
+        )
+    if isinstance(layer, BandScaling):
+        variance = np.asarray(layer.scale) ** -2.0
+        return layers.Normalization(
+            mean=np.asarray(layer.offset).tolist(), variance=variance.tolist(), name=name
+        )
+    if isinstance(layer, UnitNorm):
+        return layers.UnitNormalization(name=name)
+    if isinstance(layer, TimePooling):
+        inputs = keras.Input(layer.input.shape[1:])
+        time = inputs.shape[1]
+        mean = layers.AveragePooling2D((time, 1))(inputs)  # [batch, 1, frequency, channels]
+        most = layers.MaxPooling2D((time, 1))(inputs)
+        pooled = layers.Flatten()(layers.Concatenate()([mean, most]))
+        return keras.Model(inputs, pooled, name=name)
+    if isinstance(layer, LoudnessNormalization):
+        inputs = keras.Input(layer.input.shape[1:])
+        energies = keras.ops.relu(keras.ops.exp(inputs) - layer.offset)
+        mean = keras.ops.mean(energies, axis=[1, 2], keepdims=True)
+        scaled = energies * (layer.target / keras.ops.maximum(mean, layer.floor))
+        return keras.Model(inputs, keras.ops.log(scaled + layer.offset), name=name)
+    return layer.__class__.from_config(layer.get_config())
 
 
 def _vggish(x, block: "_Blocks"):
@@ -183,129 +240,3 @@ class _Blocks:
         if activation:
             x = layers.ReLU(dtype=self.precision, name=f"{name}_relu")(x)
         return x
-
-
-@keras.saving.register_keras_serializable("audio_triplet")
-class Level(layers.Layer):
-    """Brings each patch to one mean energy a cell: a louder or quieter copy is the same after it.
-
-    The logarithm is undone, so that its offset does not move with the level. A patch quieter than
-    `floor` is raised by as much as one at it and no more: silence stays silence.
-    """
-
-    def __init__(self, offset: float, target: float = 1.0, floor: float = 1e-4, **kwargs):
-        super().__init__(**kwargs)
-        self.offset, self.target, self.floor = offset, target, floor
-
-    def call(self, inputs):
-        """float32[batch, frames, mels] log mel → the same shape."""
-        energies = tf.maximum(tf.exp(inputs) - self.offset, 0.0)
-        mean = tf.reduce_mean(energies, axis=[1, 2], keepdims=True)
-        return tf.math.log(energies * (self.target / tf.maximum(mean, self.floor)) + self.offset)
-
-    def get_config(self):
-        """Keras configuration of the layer."""
-        own = {"offset": self.offset, "target": self.target, "floor": self.floor}
-        return super().get_config() | own
-
-
-@keras.saving.register_keras_serializable("audio_triplet")
-class BandScaling(layers.Layer):
-    """Subtracts an offset from each mel band and multiplies it by a scale; neither is trained."""
-
-    def build(self, input_shape):
-        """Makes offset and scale, each float32[mels]."""
-        for name, initial in (("offset", "zeros"), ("scale", "ones")):
-            setattr(
-                self,
-                name,
-                self.add_weight(
-                    name=name,
-                    shape=[input_shape[-1]],
-                    initializer=initial,
-                    trainable=False,
-                    dtype="float32",
-                    autocast=False,
-                    aggregation="mean",
-                ),
-            )
-
-    def call(self, inputs):
-        """float32[batch, frames, mels] → the same shape."""
-        return (inputs - self.offset) * self.scale
-
-
-@keras.saving.register_keras_serializable("audio_triplet")
-class TimePooling(layers.Layer):
-    """Mean and maximum over time, of every frequency and channel."""
-
-    def call(self, inputs):
-        """float32[batch, time, frequency, channels] → [batch, 2 · frequency · channels]."""
-        both = tf.concat([tf.reduce_mean(inputs, 1), tf.reduce_max(inputs, 1)], axis=-1)
-        return tf.reshape(both, [-1, both.shape[1] * both.shape[2]])
-
-
-@keras.saving.register_keras_serializable("audio_triplet")
-class UnitNorm(layers.Layer):
-    """Divides each vector by its L2 norm; the zero vector stays zero, with a finite gradient."""
-
-    def call(self, inputs):
-        """float32[batch, dim] → float32[batch, dim]."""
-        return tf.math.l2_normalize(inputs, axis=-1)
-
-
-@keras.saving.register_keras_serializable("audio_triplet")
-class FusedBatchNormalization(layers.Layer):
-    """Batch normalisation over [batch, height, width] by TensorFlow's fused kernel.
-
-    Keras 3's own layer is a chain of unfused ops, which on a CPU costs more than the convolution
-    before it. Statistics are those of one replica; the moving ones are averaged over replicas.
-    """
-
-    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs):
-        super().__init__(**kwargs)
-        self.momentum, self.epsilon = momentum, epsilon
-
-    def build(self, input_shape):
-        """Makes scale, offset and the two moving statistics, each float32[channels]."""
-
-        def weight(name, initial, trainable):
-            return self.add_weight(
-                name=name,
-                shape=[input_shape[-1]],
-                initializer=initial,
-                trainable=trainable,
-                dtype="float32",
-                autocast=False,
-                aggregation="mean",
-            )
-
-        self.gamma = weight("gamma", "ones", True)
-        self.beta = weight("beta", "zeros", True)
-        self.moving_mean = weight("moving_mean", "zeros", False)
-        self.moving_variance = weight("moving_variance", "ones", False)
-
-    def call(self, inputs, training=False):
-        """Same shape and dtype as `inputs`, [batch, height, width, channels]."""
-        scale, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        if not training:
-            outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
-                inputs,
-                scale,
-                offset,
-                tf.convert_to_tensor(self.moving_mean),
-                tf.convert_to_tensor(self.moving_variance),
-                self.epsilon,
-                is_training=False,
-            )
-            return outputs
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, scale, offset, epsilon=self.epsilon, is_training=True
-        )
-        for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + new * (1.0 - self.momentum))
-        return outputs
-
-    def get_config(self):
-        """Keras configuration of the layer."""
-        return super().get_config() | {"momentum": self.momentum, "epsilon": self.epsilon}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import metadata
 
+# Of these the versions are noted.
 _PACKAGES = (
     "audio_triplet",
     "tensorflow",
@@ -34,14 +35,22 @@ def provenance() -> dict:
 
 def command() -> str:
     """The command line of this process, as it would be typed."""
-    return shlex.join(["python", *sys.orig_argv[1:]])
+    arguments = sys.orig_argv[1:]
+    if arguments and os.path.basename(arguments[0]) == "audio-triplet":  # as it was installed
+        return shlex.join(["audio-triplet", *arguments[1:]])
+    return shlex.join(["python", *arguments])
 
 
 def commit() -> str:
-    """The checkout's commit, with `+changes` if files differ from it; `unknown` outside of git."""
-    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    """The clone's commit, with `+changes` if files differ from it; `unknown` if there is no clone.
 
-    def git(*arguments):
+    An installed package is in none, though the environment it is installed in may be.
+    """
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not os.path.exists(os.path.join(folder, ".git")):
+        return "unknown"
+
+    def git(*arguments: str) -> str:
         done = subprocess.run(
             ["git", "-C", folder, *arguments], capture_output=True, text=True, check=True
         )
@@ -62,9 +71,9 @@ def machine() -> str:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             lines = file.read().split("\n")
         model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-        known = next(line for line in lines if line.startswith("flags")).split()
-        shown = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-        flags = " ".join(name for name in shown if name in known)
+        all_flags = next(line for line in lines if line.startswith("flags")).split()
+        telling = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+        flags = " ".join(name for name in telling if name in all_flags)
     except (OSError, StopIteration, IndexError):
         pass
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -1,4 +1,4 @@
-"""Embedding an archive: sound files in, embeddings on disk, hours of sound a minute.
+"""Embedding an archive: sound files in, embeddings on disk, hours of sound per minute.
 
     python -m benchmarks.embedding --corpus=esc50:DIR
 
@@ -46,8 +46,8 @@ def _rate_table(folder: str) -> harness.Table:
     paths = harness.write_sounds(os.path.join(folder, "flac"), sounds, _FILE_RATE, "flac")
     encoder = models.build_encoder("vggish", width=_WIDTH.value)
     model = os.path.join(folder, "model")
-    told = {"architecture": "vggish", "width": _WIDTH.value}
-    saved_model.export(encoder, model, {"model": told})
+    settings = {"architecture": "vggish", "width": _WIDTH.value}
+    saved_model.export(encoder, model, {"model": settings})
     calls = {
         name: functools.partial(
             _ours(model, precision), os.path.dirname(paths[0]), os.path.join(folder, precision)

@@ -3,7 +3,7 @@
     python -m benchmarks.evaluation                      # 20,000 segments, 527 classes
     python -m benchmarks.evaluation --segments=2000 --classes=50
 
-The labels are drawn like AudioSet's evaluation set: two or three a segment, the largest class
+The labels are drawn like AudioSet's evaluation set: two or three per segment, the largest class
 (music, speech) on 30 % of all segments and most near the smallest, 59 in 20,000. The embeddings
 are noisy class centres, so that scores are neither perfect nor chance. Query by example counts
 every pair; a brute-force twin over scikit-learn, and growth, are shown at sizes it can bear. Goals:

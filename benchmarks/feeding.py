@@ -1,4 +1,4 @@
-"""Feeding: triplets a second into a consumer that does nothing, from shards and from sound files.
+"""Feeding: triplets per second into a consumer that does nothing, from shards and from sound files.
 
     python -m benchmarks.feeding
 
@@ -35,7 +35,7 @@ def feeding(folder: str) -> harness.Table:
     calls["records parsed and cut one by one"] = one_by_one(source, _BATCH)
     taken = harness.interleaved(calls, harness.repeats())
     table.compare(taken, _BATCHES * _BATCH, "triplets/s", "joint")
-    table.goal("joint triplets a second", _BATCHES * _BATCH / taken["joint"].median, 20000)
+    table.goal("joint triplets per second", _BATCHES * _BATCH / taken["joint"].median, 20000)
     table.goal(
         "making the four kinds, times the cost of reading them",
         taken["reading"].times_as_fast_as(taken["joint"]) - 1,
@@ -130,20 +130,18 @@ def reading(source, batch: int):
     import tensorflow as tf
 
     from audio_triplet.config import TripletConfig
-    from audio_triplet.data import batching
+    from audio_triplet.data import drawing
 
     patches = source.patches()
 
     def draw(first_visit):
-        handles, epochs = patches.visited(0, first_visit + tf.range(batch, dtype=tf.int64))
-        places = batching.draw_places(
-            patches.outline(handles) | {"epoch": epochs},
-            lambda starts: patches.patch_energies(handles, starts),
-            1,
-            TripletConfig(),
-            0,
+        handles, epochs = patches.order.chunks_visited(
+            0, first_visit + tf.range(batch, dtype=tf.int64)
         )
-        return [patches.cut(handles, places["starts"][:, 0, which]) for which in (0, 1)]
+        metadata = patches.chunk_metadata(handles) | {"epoch": epochs}
+        drawable = metadata, lambda starts: patches.patch_energies(handles, starts)
+        drawn = drawing.draw_starts(drawable, 1, TripletConfig(), 0)
+        return [patches.cut(handles, drawn["starts"][:, 0, which]) for which in (0, 1)]
 
     return taking(tf.data.Dataset.range(0, 2**62, batch).map(draw))
 
@@ -154,12 +152,12 @@ def one_by_one(source, batch: int):
 
     from audio_triplet import triplets
     from audio_triplet.config import TripletConfig
-    from audio_triplet.data import batching
+    from audio_triplet.data import drawing
 
     config = TripletConfig()
 
-    def draw(piece):
-        drawn = batching.draw_patches(piece | {"epoch": tf.constant(0, tf.int64)}, 1, config, 0)
+    def draw(chunk):
+        drawn = drawing.draw_patches(chunk | {"epoch": tf.constant(0, tf.int64)}, 1, config, 0)
         return {name: tensor[0] for name, tensor in drawn.items()}
 
     def make(number, draws):
@@ -170,20 +168,20 @@ def one_by_one(source, batch: int):
 
 
 def open_shards(folder: str, recordings: int, frames: int):
-    """Pieces of generated energies, prepared once."""
+    """Chunks of generated energies, prepared once."""
     import numpy as np
     import tensorflow as tf
 
     from audio_triplet.data import prepared, shard_format, shard_source
     from audio_triplet.data.manifest import key_of
 
-    place = os.path.join(folder, f"{recordings}x{frames}")
-    if not os.path.exists(place):
-        os.makedirs(place)
+    path = os.path.join(folder, f"{recordings}x{frames}")
+    if not os.path.exists(path):
+        os.makedirs(path)
         random = np.random.default_rng(0)
         stock = np.exp(random.normal(-1, 1.5, (4000 + frames, 64))).astype(np.float32)
         name = prepared.shard_name("train", 0, 1)
-        with tf.io.TFRecordWriter(os.path.join(place, name)) as writer:
+        with tf.io.TFRecordWriter(os.path.join(path, name)) as writer:
             for number in range(recordings):
                 begin = random.integers(4000)
                 writer.write(
@@ -204,8 +202,8 @@ def open_shards(folder: str, recordings: int, frames: int):
         seconds = recordings * frames / 100
         split = prepared.SplitInfo((name,), recordings, recordings, 1, seconds)
         info = prepared.PreparedInfo("generated", "", tuple("abcdefghij"), {"train": split})
-        info.write(place)
-    return shard_source.ShardChunks(place)
+        info.write(path)
+    return shard_source.ShardChunks(path)
 
 
 if __name__ == "__main__":

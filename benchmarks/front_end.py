@@ -178,7 +178,7 @@ def measure() -> list[harness.Table]:
 
 
 def _growth(found: dict) -> harness.Table:
-    table = harness.Table("Growth of the front end", "time for a second of sound, one core")
+    table = harness.Table("Growth of the front end", "time per second of sound, one core")
     sound = np.concatenate(harness.sounds(8, 10.0, _RATE))
     shapes = [(1, 10), (1, 20), (1, 40), (1, 80), (2, 10), (4, 10), (8, 10)]
     calls = {
@@ -190,7 +190,7 @@ def _growth(found: dict) -> harness.Table:
     }
     for (way, count, seconds), taken in harness.interleaved(calls, harness.repeats()).items():
         name = f"{way.split(' (')[0]}, {count} × {seconds} s"
-        table.add(name, taken.median / count / seconds * 1e6, "µs a second")
+        table.add(name, taken.median / count / seconds * 1e6, "µs per second")
     return table
 
 

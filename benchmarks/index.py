@@ -1,11 +1,11 @@
-"""Searching a million embeddings, and making them: exact, by FAISS, and hours of sound a minute.
+"""Searching a million embeddings, and making them: exact, by FAISS, and hours of sound per minute.
 
     python -m benchmarks.index
 
 An index of 1,000,000 × 128 generated vectors: top ten by exact search on memory-mapped float32 and
 float16, beside NumPy's plain product and FAISS's flat index, then by FAISS's inverted lists, with
 recall, build time and memory. The vectors are like those of a trained encoder in what makes
-approximate search easy or hard: sounds of decaying variance per dimension, each heard twenty times
+approximate search easy or hard: sounds of decaying variance per dimension, each there twenty times
 with differences. Goals: 150 ms exact on two cores; 5 ms at a recall of 0.95.
 
 Embedding: ten hours of sound in files of five seconds, by a quarter-width encoder with random
@@ -44,7 +44,7 @@ def build(folder: str, dtype: str) -> None:
     import pandas as pd
 
     from audio_triplet.data.manifest import Manifest
-    from audio_triplet.embeddings.embedding_set import EmbeddingSet
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
     from audio_triplet.search import index_writer
 
     with index_writer.Writer(folder, **_WHOSE, dtype=dtype) as writer:
@@ -56,16 +56,13 @@ def build(folder: str, dtype: str) -> None:
             writer.add(
                 EmbeddingSet(
                     Manifest(pd.DataFrame({"path": paths})),
-                    np.zeros((files, 2), np.int64),
                     vectors(rows, part),
                     np.repeat(np.arange(files, dtype=np.int32), _EACH),
-                    start,
-                    start + 0.975,
                     np.ones(rows, np.float32),
-                    _WHOSE["model"],
-                    _WHOSE["model_digest"],
-                    "patch",
-                    0.96,
+                    start_seconds=start,
+                    end_seconds=start + 0.975,
+                    stamp=np.zeros((files, 2), np.int64),
+                    origin=Origin(_WHOSE["model"], _WHOSE["model_digest"], "patch", 0.96),
                 )
             )
 
@@ -84,7 +81,7 @@ def accelerate(folder: str, kind: str) -> dict:
 
 
 def queries(folder: str, count: int = 64) -> np.ndarray:
-    """float32[count, 128]: sounds of the index, heard with another difference."""
+    """float32[count, 128]: sounds of the index, with another difference."""
     from audio_triplet.search import index
 
     _, found = index.Index(folder).sample(count, seed=1)
@@ -99,27 +96,27 @@ def search_table(folder: str) -> harness.Table:
 
     table = harness.Table("Search", f"top 10 of {_VECTORS:,} × {_DIM}, files in the page cache")
     folders = {dtype: os.path.join(folder, dtype) for dtype in DTYPES}
-    for dtype, place in folders.items():
-        build(place, dtype)
+    for dtype, path in folders.items():
+        build(path, dtype)
     asked = queries(folders["float32"])
-    opened = {dtype: index.Index(place) for dtype, place in folders.items()}
+    opened = {dtype: index.Index(path) for dtype, path in folders.items()}
     plain = np.concatenate(list(opened["float32"].blocks()))
-    turn = iter(range(10**9))
+    number = iter(range(10**9))
 
-    def one(call):
-        return lambda: call(asked[next(turn) % len(asked)])
+    def timed(call):
+        return lambda: call(asked[next(number) % len(asked)])
 
     calls = {
-        "exact, float32": one(lambda query: opened["float32"].search(query, 10)),
-        "exact, float16": one(lambda query: opened["float16"].search(query, 10)),
-        "NumPy, product and argsort": one(lambda query: np.argsort(-(plain @ query))[:10]),
+        "exact, float32": timed(lambda query: opened["float32"].search(query, 10)),
+        "exact, float16": timed(lambda query: opened["float16"].search(query, 10)),
+        "NumPy, product and argsort": timed(lambda query: np.argsort(-(plain @ query))[:10]),
     }
     if not harness.absent("faiss"):
         import faiss
 
         flat = faiss.IndexFlatIP(_DIM)
         flat.add(plain)
-        calls["FAISS, flat"] = one(lambda query: flat.search(query[None], 10))
+        calls["FAISS, flat"] = timed(lambda query: flat.search(query[None], 10))
     taken = harness.interleaved(calls, 4 * harness.repeats(), warm_up=2)
     _add_times(table, taken, "exact, float32")
     table.goal(
@@ -128,33 +125,33 @@ def search_table(folder: str) -> harness.Table:
     if harness.absent("faiss"):
         table.skip_absent("faiss-cpu")
         return table
-    told, peak = harness.in_child(
+    built, peak = harness.in_child(
         "benchmarks.index:accelerate", folder=folders["float32"], kind="ivf"
     )
     found, exact = index.Index(folders["float32"]), opened["float32"]
     taken = harness.interleaved(
         {
-            told["kind"]: one(lambda query: found.search(query, 10)),
-            "exact": one(lambda query: exact.search(query, 10)),  # opened before there was FAISS
+            built["kind"]: timed(lambda query: found.search(query, 10)),
+            "exact": timed(lambda query: exact.search(query, 10)),  # opened before there was FAISS
         },
         20 * harness.repeats(),
         warm_up=5,
     )
-    milliseconds = 1000 * taken[told["kind"]].median
+    milliseconds = 1000 * taken[built["kind"]].median
     table.add(
-        told["kind"],
+        built["kind"],
         milliseconds,
         "ms",
         more={
-            "recall@10": told["recall"],
-            "build s": told["build_seconds"],
+            "recall@10": built["recall"],
+            "build s": built["build_seconds"],
             "peak GB": peak,
-            "file GB": told["bytes"] / 1e9,
-            "× as fast as exact": taken[told["kind"]].times_as_fast_as(taken["exact"]),
+            "file GB": built["bytes"] / 1e9,
+            "× as fast as exact": taken[built["kind"]].times_as_fast_as(taken["exact"]),
         },
     )
-    table.goal(f"{told['kind']}: recall@10", told["recall"], 0.95)
-    table.goal(f"{told['kind']}: milliseconds", milliseconds, 5, at_most=True)
+    table.goal(f"{built['kind']}: recall@10", built["recall"], 0.95)
+    table.goal(f"{built['kind']}: milliseconds", milliseconds, 5, at_most=True)
     return table
 
 
@@ -185,12 +182,12 @@ def embed_recording(model: str, path: str) -> float:
 
     loaded = saved_model.Model(model)
     begin = time.perf_counter()
-    [found] = embed.embed(loaded, Manifest(pd.DataFrame({"path": [path]})))
+    [found] = embed.embed_files(loaded, Manifest(pd.DataFrame({"path": [path]})))
     return found.seconds / (time.perf_counter() - begin)
 
 
 def embed_table(folder: str) -> harness.Table:
-    """Hours of sound a minute, and memory."""
+    """Hours of sound per minute, and memory."""
     import pandas as pd
 
     from audio_triplet import audio
@@ -212,13 +209,17 @@ def embed_table(folder: str) -> harness.Table:
 
     taken = harness.interleaved(
         {
-            "audio_triplet.embeddings.embed": lambda: list(embed.embed(model, manifest)),
+            "audio_triplet.embeddings.embed_files": lambda: list(
+                embed.embed_files(model, manifest)
+            ),
             "one call of the model a file": a_call_a_file,
         },
         harness.repeats(),
     )
     hours = _FILES * _FILE_SECONDS / 3600
-    table.compare(taken, work=60 * hours, unit="hours/min", ours="audio_triplet.embeddings.embed")
+    table.compare(
+        taken, work=60 * hours, unit="hours/min", ours="audio_triplet.embeddings.embed_files"
+    )
     peaks = {}
     minute = np.concatenate(sounds)[: 60 * 44_100]
     for hours in (1, 10):

@@ -50,7 +50,7 @@ def measure() -> list[harness.Table]:
                 more={"seconds": answer["seconds"], "ns a pair": answer["seconds"] * 1e9 / size**2},
             )
     same = [answers[name, 4096]["checks"] for name in _WAYS]
-    apart = max(abs(one - other) / abs(other) for one, other in zip(*same, strict=True))
+    apart = max(abs(mine - theirs) / abs(theirs) for mine, theirs in zip(*same, strict=True))
     memory.goal("tiled at 16,384 candidates, GB", answers["tiled", 16384]["gigabytes"], 1.0, True)
     memory.goal("loss and gradient apart from all at once, relative", apart, 1e-5, True)
     return [speed, memory]

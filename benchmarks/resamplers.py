@@ -3,7 +3,7 @@
     python -m benchmarks.resamplers --corpus=folders:PATH
     python -m benchmarks.resamplers     # generated sounds instead
 
-Speed: seconds of 44.1 kHz audio a second, one core. Faults, from 44.1 to 16 kHz: what is left of
+Speed: seconds of 44.1 kHz audio per second, one core. Faults, from 44.1 to 16 kHz: what is left of
 the tone above 8 kHz of which most is left, the gain error of tones up to 7 kHz, and the gain at
 7.5 kHz, where the highest mel band ends. Consequence: the difference in log mel from soxr HQ over
 all cells of the sounds, soxr VHQ being the yardstick.

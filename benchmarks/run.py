@@ -81,8 +81,8 @@ def run_stage(stage: str) -> list[harness.Table]:
         if subprocess.run(command, check=False).returncode:
             raise UsageError(f"stage {stage} failed; --only= names the stages to run")
         with open(os.path.join(folder, f"{stage}.json"), encoding="utf-8") as file:
-            told = json.load(file)["parts"][stage]
-            tables = [harness.Table.from_dict(table) for table in told["tables"]]
+            content = json.load(file)["parts"][stage]
+            tables = [harness.Table.from_dict(table) for table in content["tables"]]
     harness.progress(f"{stage}: {time.monotonic() - begin:.0f} s")
     return tables
 

@@ -10,7 +10,7 @@ float32 matrix product of 2048 × 2048. Goals: 1.3 times PyTorch's best for vggi
 
 Then bfloat16 beside float32 in batches of 64 triplets. Goal on a CPU with AMX: 3 times as fast.
 
-Then the loop from prepared shards and from sound files: patches a second beside the rate on data
+Then the loop from prepared shards and from sound files: patches per second beside the rate on data
 in memory. Goals for vggish of full width: at least 97 % of it from shards, 90 % from 16 kHz FLAC.
 """
 
@@ -176,11 +176,11 @@ def training_flops(encoder) -> int:
     import keras
 
     total = 0
-    for place, layer in enumerate(layer for layer in encoder.layers if hasattr(layer, "kernel")):
+    for number, layer in enumerate(layer for layer in encoder.layers if hasattr(layer, "kernel")):
         positions = 1
         if isinstance(layer, keras.layers.Conv2D):
             positions = math.prod(layer.output.shape[1:3])
-        total += (2 if place == 0 else 3) * 2 * math.prod(layer.kernel.shape) * positions
+        total += (2 if number == 0 else 3) * 2 * math.prod(layer.kernel.shape) * positions
     return total
 
 
@@ -201,7 +201,7 @@ def _peak_gigaflops() -> float:
 
 
 def _sources(folder: str) -> dict:
-    """Name → (source of pieces, batches made from a visit)."""
+    """Name → (source of chunks, batches made of a visit)."""
     from audio_triplet.config import PrepareConfig
     from audio_triplet.corpora import registry
     from audio_triplet.data import chunks, shard_source
@@ -220,7 +220,7 @@ def _sources(folder: str) -> dict:
     return {
         "from prepared shards": (shard_source.ShardChunks(prepared), 1),
         "from 16 kHz FLAC": (from_files, 1),
-        "from 16 kHz FLAC, 4 batches a visit": (from_files, 4),
+        "from 16 kHz FLAC, 4 batches per visit": (from_files, 4),
     }
 
 

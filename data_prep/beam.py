@@ -27,14 +27,14 @@ from apache_beam.options.pipeline_options import (
 from audio_triplet import storage
 from audio_triplet.data import chunks
 from audio_triplet.errors import UsageError
-from data_prep import engine, layout
+from data_prep import engine
 from data_prep.layout import WORK_DIR
 from data_prep.write_shards import is_finished, write_shard
 
+# So many headers take longer to read in one process than workers take to start [D].
 FILES_WORTH_A_PIPELINE = 50_000
-"""So many headers take longer to read in one process than workers take to start [D]."""
 
-_FILES_A_NAME = 1000
+_FILES_PER_LIST = 1000
 _LOCAL = ("", "DirectRunner", "FnApiRunner")
 # Beam's DirectRunner may fetch another engine (Prism) from the network; this is its own one.
 _LOCAL_ENGINE = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
@@ -110,7 +110,7 @@ def options_from(arguments: Sequence[str]) -> PipelineOptions:
         options.view_as(StandardOptions).runner = _LOCAL_ENGINE
         direct = options.view_as(DirectOptions)
         if not any(argument.startswith("--direct_num_workers") for argument in arguments):
-            direct.direct_num_workers = layout.cores()
+            direct.direct_num_workers = engine.cores()
         if not any(argument.startswith("--direct_running_mode") for argument in arguments):
             direct.direct_running_mode = "multi_processing"
     return options
@@ -132,22 +132,22 @@ class Engine(engine.Engine):
             _ = (
                 pipeline
                 | "names" >> beam.Create(list(names))
-                | "deal out" >> beam.Reshuffle()
+                | "distribute" >> beam.Reshuffle()
                 | step >> beam.ParDo(work)
             )
 
-    def read_lengths(self, folder, digest, paths):
+    def read_lengths(self, folder, fingerprint, paths):
         """By the workers, if there are so many files that it is worth starting them."""
         if len(paths) < FILES_WORTH_A_PIPELINE:
-            return super().read_lengths(folder, digest, paths)
+            return super().read_lengths(folder, fingerprint, paths)
         folder = storage.join(_absolute(folder), WORK_DIR)
-        # The digest, because an earlier run of another corpus may have been killed here.
+        # The fingerprint, because an earlier run of another corpus may have been killed here.
         names = [
-            f"headers-{digest[:12]}-{number:05d}"
-            for number in range(-(-len(paths) // _FILES_A_NAME))
+            f"headers-{fingerprint[:12]}-{number:05d}"
+            for number in range(-(-len(paths) // _FILES_PER_LIST))
         ]
         for number, name in enumerate(names):
-            part = paths[number * _FILES_A_NAME : (number + 1) * _FILES_A_NAME]
+            part = paths[number * _FILES_PER_LIST : (number + 1) * _FILES_PER_LIST]
             storage.write_json(storage.join(folder, f"{name}.json"), list(part), indent=None)
         self._run("read headers", names, ReadHeaders(folder))
         return itertools.chain.from_iterable(

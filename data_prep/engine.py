@@ -1,29 +1,29 @@
-"""Where sound is prepared: in threads of this process, or by a subclass elsewhere."""
+"""Who reads the headers and writes the shards: threads of this process, or a subclass elsewhere."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from audio_triplet.data import chunks
-from data_prep.layout import cores
 from data_prep.write_shards import write_shard
 
 
 class Engine:
-    """Where sound is read: here, in threads of this process; sub-classes do it elsewhere."""
+    """Reads and writes here, in threads of this process; sub-classes do it elsewhere."""
 
     def read_lengths(
-        self, folder: str, digest: str, paths: Sequence[str]
+        self, folder: str, fingerprint: str, paths: Sequence[str]
     ) -> Iterable[tuple[float, str]]:
         """Reads the header of every file.
 
         Args:
           folder: The folder to be prepared, with its `WORK_DIR`.
-          digest: Of what is prepared, the files' sizes included.
+          fingerprint: Of what is prepared.
           paths: The files.
 
         Returns:
           What `chunks.read_length` returns for each, in their order.
         """
-        del folder, digest
+        del folder, fingerprint
         return chunks.read_lengths(paths)
 
     def write_shards(
@@ -37,10 +37,15 @@ class Engine:
 
         Args:
           folder: The folder to be prepared.
-          todo: File name of each shard → its number of pieces.
+          todo: File name of each shard → its number of chunks.
           resampler: `soxr` or `resampy`.
-          advance: To be called with the number of pieces done since the last call.
+          advance: To be called with the number of chunks done since the last call.
         """
         for name in todo:
             write_shard(folder, name, resampler, threads=cores(), advance=advance)
             yield name
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -1,6 +1,6 @@
 """Sound files → TFRecord shards of mel energies, written whole or not at all.
 
-Two steps. `prepare` reads the headers and lays out the work: one small JSON file a shard, in
+Two steps. `prepare` reads the headers and lays out the work: one small JSON file per shard, in
 `in_progress/`. Then `write_shard` makes each shard from its file alone, in any order and any
 number of processes or machines at a time: threads of this process by default, workers of a Beam
 pipeline by `data_prep.beam`. The same corpus gives the same bytes, whoever writes them.
@@ -8,7 +8,9 @@ pipeline by `data_prep.beam`. The same corpus gives the same bytes, whoever writ
 A run that was stopped goes on where it was: the layout is read again, finished shards are kept.
 """
 
+import functools
 import itertools
+from collections.abc import Iterable
 from importlib import metadata
 
 from absl import logging
@@ -17,24 +19,22 @@ from tqdm import tqdm
 from audio_triplet import locks, storage
 from audio_triplet.config import PrepareConfig
 from audio_triplet.data import prepared
-from audio_triplet.data.bad_files import BadFiles
+from audio_triplet.data.bad_files import BadFiles, listed_in
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.data.manifest_csv import UNUSED
 from audio_triplet.data.splits import split_by_recording
 from data_prep.engine import Engine
 from data_prep.layout import (
     WORK_DIR,
-    fingerprint,
+    check_same,
+    keep_finished_shards,
     lay_out,
     read_layout,
-    refuse_other,
-    take_over,
     work_path,
 )
 from data_prep.write_shards import is_finished
 
 SUMMARY_FILE = "summary.json"
-BAD_FILES = "bad_files.csv"
 
 
 def prepare(
@@ -65,20 +65,26 @@ def prepare(
     requested = manifest.frame.attrs.get("requested")
     manifest = split_by_recording(manifest)  # only segments that have no split
     manifest = manifest.select([split for split in manifest.splits if split != UNUSED])
-    digest = fingerprint(manifest, config)
+    fingerprint = prepared.fingerprint(manifest, config)
     storage.check_readable(output_dir)
-    if (info := _found(output_dir, digest)) is None:
+    if (info := _found(output_dir, fingerprint)) is None:
         storage.make_folder(output_dir)
         with locks.exclusive(output_dir):
             # Who held the lock before may have finished meanwhile.
-            if (info := _found(output_dir, digest)) is None:
-                info = _write(
-                    manifest, output_dir, config, digest, requested, progress, engine or Engine()
+            if (info := _found(output_dir, fingerprint)) is None:
+                info = _prepare(
+                    manifest,
+                    output_dir,
+                    config,
+                    fingerprint,
+                    requested,
+                    progress,
+                    engine or Engine(),
                 )
     return info
 
 
-def _found(folder: str, digest: str) -> prepared.PreparedInfo | None:
+def _found(folder: str, fingerprint: str) -> prepared.PreparedInfo | None:
     """What a finished folder says; None if there is something to do.
 
     Raises:
@@ -87,7 +93,7 @@ def _found(folder: str, digest: str) -> prepared.PreparedInfo | None:
     if not storage.exists(storage.join(folder, prepared.INFO_FILE)):
         return None
     info = prepared.PreparedInfo.read(folder)
-    refuse_other(folder, info.fingerprint, digest)
+    check_same(folder, info.fingerprint, fingerprint)
     there = storage.names_in(folder)
     if not all(name in there for split in info.splits.values() for name in split.shards):
         return None
@@ -96,46 +102,28 @@ def _found(folder: str, digest: str) -> prepared.PreparedInfo | None:
     return info
 
 
-def _write(
-    manifest, output_dir, config, digest, requested, progress, engine
+def _prepare(
+    manifest: Manifest,
+    folder: str,
+    config: PrepareConfig,
+    fingerprint: str,
+    requested: dict | None,
+    progress: bool,
+    engine: Engine,
 ) -> prepared.PreparedInfo:
-    layout = read_layout(output_dir, digest)
-    locks.clear_leftovers(output_dir)
+    """Lays out what is not laid out, writes what is not written, and says that it is finished."""
+    layout = read_layout(folder, fingerprint)
+    locks.clear_leftovers(folder)
     if layout is None:
-        layout = lay_out(manifest, output_dir, config, digest, requested, engine)
-        take_over(output_dir)
-    splits, bad_files = layout["splits"], BadFiles()
-    bad_files.entries.update(layout["bad_files"])
-    counts = dict(
-        zip(
-            itertools.chain.from_iterable(split["shards"] for split in splits.values()),
-            itertools.chain.from_iterable(split["shard_pieces"] for split in splits.values()),
-            strict=True,
-        )
-    )
-    todo = {name: count for name, count in counts.items() if not is_finished(output_dir, name)}
-    bar = tqdm(
-        total=sum(counts.values()),
-        initial=sum(counts.values()) - sum(todo.values()),
-        unit="piece",
-        desc="preparing",
-        disable=None if progress else True,  # None: off where there is no terminal
-    )
-    results = {}
-
-    def collect(names):
-        for name in names:
-            results[name] = storage.read_json(work_path(output_dir, name, "done"))
-            bad_files.entries.update(results[name]["bad_files"])
-            bad_files.write(storage.join(output_dir, BAD_FILES))
-            bad_files.check_share(layout["files"], config.max_bad_share, layout["source"])
-
-    with bar:
-        collect(name for name in counts if name not in todo)
-        collect(engine.write_shards(output_dir, todo, config.resampler, bar.update))
+        read_lengths = functools.partial(engine.read_lengths, folder, fingerprint)
+        layout = lay_out(manifest, folder, config, fingerprint, requested, read_lengths)
+        keep_finished_shards(folder)
+    with listed_in(folder) as bad_files:
+        bad_files.entries.update(layout["bad_files"])
+        shard_bytes = _write_shards(layout, folder, config, progress, engine, bad_files)
     info = prepared.PreparedInfo(
         source=layout["source"],
-        fingerprint=digest,
+        fingerprint=fingerprint,
         classes=tuple(layout["classes"]),
         splits={
             name: prepared.SplitInfo(
@@ -144,28 +132,68 @@ def _write(
                 pieces=split["pieces"],
                 most_turns=split["most_turns"],
                 seconds=split["seconds"],
-                shard_bytes=tuple(results[shard]["bytes"] for shard in split["shards"]),
+                shard_bytes=tuple(shard_bytes[shard] for shard in split["shards"]),
                 shard_recordings=tuple(split["shard_recordings"]),
             )
-            for name, split in splits.items()
+            for name, split in layout["splits"].items()
         },
         bad_files=tuple(sorted(bad_files.entries.items())),
         versions={name: metadata.version(name) for name in ("numpy", "soundfile", "soxr")},
     )
     summary = _summary(layout, info)
-    storage.write_json(storage.join(output_dir, SUMMARY_FILE), summary)
-    info.write(output_dir)
-    storage.remove_folder(storage.join(output_dir, WORK_DIR))
+    storage.write_json(storage.join(folder, SUMMARY_FILE), summary)
+    info.write(folder)
+    storage.remove_folder(storage.join(folder, WORK_DIR))
     logging.info(
-        "prepared %d segments, %d pieces, %.2f h of %s into %s; %d bad files",
+        "prepared %d segments, %d chunks, %.2f h of %s into %s; %d bad files",
         summary["segments"],
         summary["pieces"],
         summary["hours"],
         info.source,
-        output_dir,
+        folder,
         len(info.bad_files),
     )
     return info
+
+
+def _write_shards(
+    layout: dict,
+    folder: str,
+    config: PrepareConfig,
+    progress: bool,
+    engine: Engine,
+    bad_files: BadFiles,
+) -> dict[str, int]:
+    """Writes the shards that are not finished: file name → bytes of all.
+
+    Raises:
+      CorpusError: Too many files turned out to be bad.
+    """
+    splits = layout["splits"].values()
+    names = itertools.chain.from_iterable(split["shards"] for split in splits)
+    counts = itertools.chain.from_iterable(split["shard_pieces"] for split in splits)
+    chunks = dict(zip(names, counts, strict=True))
+    todo = {name: count for name, count in chunks.items() if not is_finished(folder, name)}
+    bar = tqdm(
+        total=sum(chunks.values()),
+        initial=sum(chunks.values()) - sum(todo.values()),
+        unit="chunk",
+        desc="preparing",
+        disable=None if progress else True,  # None: off where there is no terminal
+    )
+    shard_bytes = {}
+
+    def collect(names: Iterable[str]) -> None:
+        for name in names:
+            report = storage.read_json(work_path(folder, name, "done"))
+            shard_bytes[name] = report["bytes"]
+            bad_files.entries.update(report["bad_files"])
+            bad_files.check_share(layout["files"], config.max_bad_share, layout["source"])
+
+    with bar:
+        collect(name for name in chunks if name not in todo)
+        collect(engine.write_shards(folder, todo, config.resampler, bar.update))
+    return shard_bytes
 
 
 def _summary(layout: dict, info: prepared.PreparedInfo) -> dict:

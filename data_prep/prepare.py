@@ -87,7 +87,7 @@ def choose_engine(name: str, beam_flags: list[str]):
 
 def main(argv):
     """Runs the command."""
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("prepare"):
         from data_prep.preparation import prepare
 
@@ -101,7 +101,7 @@ def main(argv):
         )
     for name, split in info.splits.items():
         print(
-            f"{name}: {split.recordings} recordings, {split.pieces} pieces, "
+            f"{name}: {split.recordings} recordings, {split.pieces} chunks, "
             f"{split.seconds / 3600:.2f} h in {len(split.shards)} shards"
         )
     print(f"counts, hours and totals of classes: {values.output_dir}/summary.json")

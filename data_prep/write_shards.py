@@ -1,15 +1,15 @@
 """One shard, from its layout alone: the same bytes whoever makes it."""
 
-from collections.abc import Callable
+import collections
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 
 import numpy as np
 
 from audio_triplet import audio, storage
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.errors import AudioError
-from data_prep.layout import in_order, work_path
-
-# --- writing shards -----------------------------------------------------------------------------
+from data_prep.layout import work_path
 
 
 def is_finished(folder: str, name: str) -> bool:
@@ -26,7 +26,7 @@ def write_shard(
     *,
     threads: int = 1,
     unique: bool = False,
-    advance: Callable[[int], object] = lambda pieces_done: None,
+    advance: Callable[[int], object] = lambda chunks_done: None,
 ) -> None:
     """Makes one shard from its layout, unless it is finished; the bytes depend on that alone.
 
@@ -34,9 +34,9 @@ def write_shard(
       folder: The folder that is prepared.
       name: File name of the shard.
       resampler: `soxr` or `resampy`.
-      threads: Pieces decoded at the same time.
+      threads: Chunks decoded at the same time.
       unique: Several workers may make this shard at the same time.
-      advance: Called with 1 after each piece.
+      advance: Called with 1 after each chunk.
     """
     if is_finished(folder, name):
         return
@@ -59,16 +59,31 @@ def write_shard(
         except AudioError as error:
             bad_files.add(path, error.reason)
             waveform = np.zeros(0, np.float32)
-        piece = {key: work[key][index] for key in ("recording", "piece", "segment", "position")}
+        chunk = {key: work[key][index] for key in ("recording", "piece", "segment", "position")}
         energies = file_source.chunk_energies_numpy(waveform)
-        piece |= {"mel_energies": energies, "frames": len(energies), "labels": labels}
-        return shard_format.encode(piece, work["turn"][index], work["turns"][index])
+        chunk |= {"mel_energies": energies, "frames": len(energies), "labels": labels}
+        return shard_format.encode(chunk, work["turn"][index], work["turns"][index])
 
     path = storage.join(folder, name)
     with storage.replacing(path, unique=unique, direct=True) as temporary:
         with tf.io.TFRecordWriter(temporary) as writer:
-            for made in in_order(record, range(len(work["file"])), threads):
+            for made in _in_order(record, range(len(work["file"])), threads):
                 writer.write(made)
                 advance(1)
         report = {"bytes": storage.size(temporary), "bad_files": bad_files.entries}
         storage.write_json(work_path(folder, name, "done"), report, indent=None)
+
+
+def _in_order(function: Callable, items: Sequence, threads: int) -> Iterator:
+    """`map` in so many threads, only a few items ahead of the one that is taken."""
+    if threads == 1:
+        yield from map(function, items)
+        return
+    waiting = collections.deque()
+    with futures.ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 4 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

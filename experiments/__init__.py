@@ -1,1 +1,17 @@
-"""Scripts, one per experiment of the paper. Flags live here and nowhere below."""
+"""The experiments: a script each. What they share is in `lib`, values of runs in `recipes`.
+
+| script | what of the paper | writes |
+|---|---|---|
+| `train_embedding` | the method: one encoder, as one row of Table 1 | export/, a SavedModel |
+| `table1` | Table 1: query by example and classification, each constraint | table1.* |
+| `table2` | Table 2: few labels, and the network from scratch | table2.* |
+| `sweep` | the values that the paper names, one at a time | sweep.* |
+| `evaluate` | evaluations 1 and 2 of any SavedModel | metrics.json |
+| `loudness` | none: how far a model depends on loudness | loudness.* |
+| `release` | none: the released model and its card | models/NAME/ |
+| `compare_runs` | none: training runs side by side | compare.html |
+| `demo` | Table 1 on a small corpus, as `make demo` does it | demo/report.html |
+| `data_service` | none: batches made on other machines | nothing |
+
+No script imports another, and `audio_triplet` imports nothing from here.
+"""

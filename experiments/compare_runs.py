@@ -4,18 +4,18 @@
 
 Each folder is one that train_embedding wrote. Where experiments.evaluate has scored the run's
 export into a folder, name that too, as runs/a=scores/a; runs that were scored are compared class by
-class with the first. Written: compare.html.
+class with the first. Seconds. Written to --output_dir: compare.html.
 """
 
 import os
-import sys
 
 from absl import flags
 
 from audio_triplet import locks
 from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
-from audio_triplet.web.runs_page import _STYLES, load_runs, write_page
+from audio_triplet.web import runs_page
+from experiments.lib import script
 
 
 def define_flags() -> None:
@@ -23,25 +23,37 @@ def define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Folder for compare.html.", required=True)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Runs the command."""
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("compare_runs"):
-        if len(argv) < 2:
-            raise UsageError("name the folders of at least one run")
-        if len(argv) - 1 > len(_STYLES):
-            raise UsageError(f"at most {len(_STYLES)} runs can be told apart on a chart")
-        runs = load_runs(argv[1:])
-        with locks.exclusive(flags.FLAGS.output_dir):
-            path = os.path.join(flags.FLAGS.output_dir, "compare.html")
-            write_page(path, runs)
-        print(path)
+        path = compare(argv[1:], flags.FLAGS.output_dir)
+    print(path)
 
 
-def run() -> None:
-    """Entry point of the command."""
-    terminal.start(__name__, define_flags, main)
+def compare(runs: list[str], output_dir: str) -> str:
+    """Writes the page.
+
+    Args:
+      runs: Folders of runs, each RUN or RUN=SCORES.
+      output_dir: Where compare.html is to be.
+
+    Returns:
+      Its path.
+
+    Raises:
+      UsageError: There are no runs, or more than a chart can tell apart.
+    """
+    if not runs:
+        raise UsageError("name the folders of at least one run")
+    if len(runs) > runs_page.MAX_RUNS:
+        raise UsageError(f"at most {runs_page.MAX_RUNS} runs can be told apart on a chart")
+    loaded = runs_page.load_runs(runs)
+    with locks.exclusive(output_dir):
+        path = os.path.join(output_dir, "compare.html")
+        runs_page.write_page(path, loaded)
+    return path
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    script.start(define_flags, main)

@@ -10,7 +10,7 @@ shards under the same paths):
     python -m experiments.data_service --port=5050 --workers=0
     python -m experiments.data_service --dispatcher=HOST:5050 --address=THIS_HOST --port=5051
 
-Python functions do not travel to workers: train from prepared shards, or from sound files with
+Workers run no Python functions: train from prepared shards, or from sound files with
 `--on_the_fly --decoder=in_graph`. Ends at Ctrl-C or SIGTERM. The connection is neither encrypted
 nor authenticated: keep it inside a network you trust.
 """
@@ -33,7 +33,7 @@ def define_flags() -> None:
         "work_dir",
         "",
         "Folder of the dispatcher's journal (gs://… too): with it, a dispatcher "
-        "that is started again goes on.",
+        "that is started again continues.",
     )
 
 
@@ -70,10 +70,12 @@ class Service:
             self._servers.append(service.DispatchServer(config))
             self.target = self._servers[0].target
             ports = [0] * workers
-        where = self.target.split("://")[1]
-        for one in ports:
+        dispatcher_address = self.target.split("://")[1]
+        for own_port in ports:
             config = service.WorkerConfig(
-                where, worker_address=f"{address}:{one or '%port%'}", port=one
+                dispatcher_address,
+                worker_address=f"{address}:{own_port or '%port%'}",
+                port=own_port,
             )
             self._servers.append(service.WorkerServer(config))
 
@@ -86,12 +88,12 @@ class Service:
 def main(argv):
     """Runs the command."""
     del argv
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("data_service"):
         values = flags.FLAGS
-        asked = threading.Event()
+        stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: asked.set())
+            signal.signal(number, lambda *_: stop.set())
         service = Service(
             values.port, values.workers, values.dispatcher, values.address, values.work_dir
         )
@@ -99,7 +101,7 @@ def main(argv):
             print(f"worker of {service.target}", flush=True)
         else:
             print(f"{service.target} with {values.workers} workers", flush=True)
-        while not asked.wait(3600):
+        while not stop.wait(3600):
             logging.info("still serving %s", service.target)
         service.stop()
 

@@ -1,43 +1,52 @@
 """The whole path on real recordings, in one command: `make demo`.
 
+    python -m experiments.demo
+
 Downloads recorded sounds from Debian packages, trains an embedding on them without labels and one
 with labels, scores both beside log mel, exports a SavedModel, and writes a page to look at and to
-listen to, demo/report.html. It is `experiments.table1` with other defaults: a small corpus, a
-quarter of the encoder's width, few steps. 15 to 20 minutes on two cores.
+listen to, demo/report.html. It is Table 1 with other values, those of experiments/recipes/demo.py:
+a small corpus, a quarter of the encoder's width, few steps. 15 to 20 minutes on two cores. Vary
+with every flag of `experiments.table1`.
 """
 
+import dataclasses
 import os
 
-from absl import app, flags
+from absl import flags
 
-from experiments import table1
+from audio_triplet.config import EXPLICIT
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT
+from experiments.lib import script, shared_flags
+from experiments.lib.table1 import flags as table1_flags
+from experiments.lib.table1.table import make_table
+from experiments.lib.table1.text import markdown
 
-DEFAULTS = {
-    "rows": ["log_mel", "joint", "explicit"],
-    # Speech and music have methods and collections of their own; the paper is about the rest.
-    "max_share": ["speech=0", "music=0"],
-    "width": 0.25,
-    "steps": 300,
-    "output_dir": "demo",
-}
-
-
-def run() -> None:
-    """Entry point of the command."""
-    table1.define_flags(required=False)
-    for name, value in DEFAULTS.items():
-        flags.FLAGS.set_default(name, value)
-    app.run(main)
+RECIPE = "demo"
+ROWS = (BASELINE, JOINT, EXPLICIT)
+OUTPUT_DIR = "demo"
 
 
-def main(argv):
+def define_flags() -> None:
+    """Defines the script's flags: those of Table 1, none required."""
+    table1_flags.define_flags(required=False, recipe=RECIPE, rows=ROWS)
+    flags.FLAGS.set_default("output_dir", OUTPUT_DIR)
+
+
+def main(argv: list[str]) -> None:
     """Runs the command."""
-    values = flags.FLAGS
-    if values.corpus is None:
-        values.corpus = f"debian-sounds:{os.path.join(values.output_dir, 'debian_sounds')}"
-    table1.main(argv)
-    print(f"now open {os.path.join(values.output_dir, 'report.html')}")
+    del argv
+    output_dir = flags.FLAGS.output_dir
+
+    def make() -> dict:
+        settings = shared_flags.settings_from_flags()
+        if settings.corpus is None:
+            corpus = f"debian-sounds:{os.path.join(output_dir, 'debian_sounds')}"
+            settings = dataclasses.replace(settings, corpus=corpus)
+        return make_table(settings, table1_flags.options_from_flags())
+
+    script.make_table("demo", output_dir, make, markdown)
+    print(f"now open {os.path.join(output_dir, 'report.html')}")
 
 
 if __name__ == "__main__":
-    run()
+    script.start(define_flags, main)

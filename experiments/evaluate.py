@@ -2,30 +2,35 @@
 
     python -m experiments.evaluate --model=runs/mine/export --corpus=esc50:DIR --output_dir=scores
 
-The model hears the sound files themselves; it needs not have been trained on this corpus. Written
-to --output_dir: metrics.json.
+Claim: the scores of Table 1, for any model of ours. The released model has a probe accuracy of
+0.762 and 0.355 per query on ESC-50's fold 5 (results/levels.md), of which it was trained on no
+sound.
+
+The model is given the sound files themselves; it needs not have been trained on this corpus. Vary
+with --test_splits. Written to --output_dir: metrics.json.
 """
 
 import os
 
-from absl import app, flags
+from absl import flags
 
 from audio_triplet.commands import terminal
-from experiments.lib.scored_corpus import define_scored_flags, embedded_sides
+from experiments.lib import kept, scored_corpus, script
+from experiments.lib.scored_corpus import ScoringSettings
 
 
 def define_flags() -> None:
     """Defines the script's flags."""
-    define_scored_flags("metrics.json")
+    scored_corpus.define_flags("metrics.json")
     flags.DEFINE_integer("seed", 0, "Seed of the classifier.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("evaluate"):
-        metrics = evaluate()
+        metrics = evaluate(scored_corpus.settings_from_flags(), flags.FLAGS.seed)
     print(
         f"query by example mAP {metrics['qbe_map']:.4f}, per-query mAP {metrics['query_map']:.4f}, "
         f"classification mAP {metrics['cls_map']:.4f}"
@@ -37,31 +42,26 @@ def main(argv):
     )
 
 
-def evaluate() -> dict:
+def evaluate(settings: ScoringSettings, seed: int = 0) -> dict:
     """Embeds both sides of the corpus, scores, and writes metrics.json.
 
+    Args:
+      settings: Which model, on which corpus.
+      seed: Of the classifier.
+
     Returns:
-      Its content.
+      The content of metrics.json: what `protocol.score` returns, and what it is of.
     """
-    from audio_triplet import storage
     from audio_triplet.evaluation.shallow_network import ClassifierConfig
     from audio_triplet.provenance import provenance
     from experiments.lib import protocol
 
-    values = flags.FLAGS
-    _, sides, classes, told = embedded_sides()
-    scores = protocol.score(sides, classes, ClassifierConfig(seed=values.seed))
-    metrics = scores | told | provenance()
-    path = os.path.join(values.output_dir, "metrics.json")
-    storage.write_json(path, metrics)
+    embedded = scored_corpus.embed_corpus(settings)
+    scores = protocol.score(embedded.sides, embedded.classes, ClassifierConfig(seed=seed))
+    metrics = scores | embedded.summary | provenance()
+    kept.write_json(os.path.join(settings.output_dir, "metrics.json"), metrics)
     return metrics
 
 
-def run() -> None:
-    """Entry point of the command."""
-    define_flags()
-    app.run(main)
-
-
 if __name__ == "__main__":
-    run()
+    script.start(define_flags, main)

@@ -5,37 +5,24 @@ One row of the paper's Table 1 is one value of --triplets. On one's own folder o
     python -m experiments.train_embedding --corpus=folders:DIR --output_dir=runs/mine
 
 Run the same command again to continue a run that was stopped. The export is in
-OUTPUT_DIR/export; `tf.saved_model.load` needs nothing else of this package.
+OUTPUT_DIR/export; `tf.saved_model.load` needs nothing else of this package. Values come from
+--recipe and the flags that are given, see experiments/recipes.
 """
-
-import dataclasses
 
 from absl import app, flags
 
 from audio_triplet.commands import config_flags, terminal
-from audio_triplet.config import (
-    CacheConfig,
-    PrepareConfig,
-)
+from audio_triplet.config import CacheConfig
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
-from experiments.lib.runs import train
-from experiments.lib.shared_flags import (
-    build_strategy,
-    chosen_triplets,
-    define_corpus_flags,
-    define_training_flags,
-    define_triplets_flag,
-    open_corpus_from_flags,
-    run_config,
-    shares_from_flags,
-)
+from experiments.lib import runs, shared_flags
+from experiments.lib.settings import ExperimentSettings
 
 
 def define_flags() -> None:
     """Defines the script's flags."""
-    define_corpus_flags()
-    define_triplets_flag()
+    shared_flags.define_corpus_flags()
+    shared_flags.define_triplets_flag()
     flags.DEFINE_boolean(
         "on_the_fly", False, "Decode sound files while training instead of preparing shards first."
     )
@@ -54,70 +41,86 @@ def define_flags() -> None:
     )
     config_flags.define_flags(CacheConfig)
     flags.DEFINE_boolean("resume", True, "Continue the run in --output_dir; else replace it.")
-    define_training_flags()
-
-
-def _refuse_for_several_workers() -> None:
-    """Refuses what each worker would do by itself, and differently."""
-    if not flags.FLAGS.on_the_fly and not registry.is_prepared(flags.FLAGS.corpus):
-        raise UsageError(
-            f"--corpus={flags.FLAGS.corpus}: prepare it first, once, for all workers (python -m "
-            "data_prep.prepare), and give the folder of shards"
-        )
-    if flags.FLAGS.data_service:
-        raise UsageError(
-            "--data_service gives every worker other batches, of which no global batch can be "
-            "made; with --strategy=multi_worker let the workers read the shards themselves"
-        )
+    shared_flags.define_training_flags()
 
 
 def main(argv):
     """Runs the command."""
     del argv
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     with terminal.clear_errors("train_embedding"):
-        from audio_triplet import distribution, storage
-        from audio_triplet.data.file_source import FileChunks
-        from experiments.lib.corpus import open_files
-
         values = flags.FLAGS
-        distribution.check_paths(
-            values.strategy, values.tpu, {"corpus": values.corpus, "output_dir": values.output_dir}
-        )
-        for path in (values.corpus, values.output_dir):
-            storage.check_readable(path)
-        cache = config_flags.from_flags(CacheConfig)
-        if cache.cache_dir and not (values.on_the_fly and values.decoder == "libsndfile"):
-            raise UsageError("--cache_dir is for --on_the_fly with --decoder=libsndfile")
-        strategy = build_strategy()
-        if distribution.workers(strategy) > 1:
-            _refuse_for_several_workers()
-        storage.make_folder(values.output_dir)
-        if values.on_the_fly:
-            corpus, source = open_files(
-                values.corpus,
-                tuple(values.test_splits),
-                config_flags.from_flags(PrepareConfig),
-                shares_from_flags(),
-                values.decoder,
-                values.unlabelled,
-                cache,
-            )
-        else:
-            corpus = open_corpus_from_flags()
-            source = corpus.train
-        config = run_config(chosen_triplets(), corpus, values.seed)
-        if isinstance(source, FileChunks) and config.pipeline.batches_per_visit == 1:
-            # Several batches from one visit: decoding must not hold up training.
-            several = dataclasses.replace(config.pipeline, batches_per_visit=4)
-            config = dataclasses.replace(config, pipeline=several)
-        told = train(
-            config, source, values.output_dir, values.resume, strategy, values.data_service
+        settings = shared_flags.settings_from_flags(on_the_fly=values.on_the_fly)
+        summary = train(
+            settings,
+            values.seed,
+            decoder=values.decoder if values.on_the_fly else "",
+            cache=config_flags.from_flags(CacheConfig),
+            service=values.data_service,
+            resume=values.resume,
         )
     print(
-        f"trained {told['training']['steps_done']} steps on {source.recordings} recordings, "
-        f"loss {told['training']['final_loss']:.4f}\nSavedModel: {values.output_dir}/export"
+        f"trained {summary['steps_done']} steps on {summary['recordings']} recordings, "
+        f"loss {summary['final_loss']:.4f}\nSavedModel: {settings.output_dir}/export"
     )
+
+
+def train(
+    settings: ExperimentSettings,
+    seed: int,
+    *,
+    decoder: str = "",
+    cache: CacheConfig | None = None,
+    service: str = "",
+    resume: bool = True,
+) -> dict:
+    """Trains an encoder and exports it.
+
+    Args:
+      settings: Corpus, folder and values.
+      seed: Seed of the run.
+      decoder: What decodes sound files while training, `libsndfile` or `in_graph`; empty: shards
+        are prepared first and read.
+      cache: Where decoded sound is kept.
+      service: A tf.data service that makes the batches.
+      resume: Whether to continue the run that is there.
+
+    Returns:
+      What config.json of the export says under `training`.
+    """
+    from audio_triplet import distribution, storage
+
+    distribution.check_paths(
+        settings.strategy,
+        settings.tpu,
+        {"corpus": settings.corpus, "output_dir": settings.output_dir},
+    )
+    for path in (settings.corpus, settings.output_dir):
+        storage.check_readable(path)
+    if cache and cache.cache_dir and decoder != "libsndfile":
+        raise UsageError("--cache_dir is for --on_the_fly with --decoder=libsndfile")
+    strategy = settings.build_strategy()
+    if distribution.workers(strategy) > 1:
+        _check_several_workers(settings.corpus, decoder, service)
+    storage.make_folder(settings.output_dir)
+    corpus = settings.open_corpus(decoder=decoder, cache=cache)
+    config = settings.run_config(settings.triplets.constraints, corpus, seed)
+    metadata = runs.train(config, corpus.train, settings.output_dir, resume, strategy, service)
+    return metadata["training"]
+
+
+def _check_several_workers(corpus: str, decoder: str, service: str) -> None:
+    """Raises UsageError for what each worker would do by itself, and differently."""
+    if not decoder and not registry.is_prepared(corpus):
+        raise UsageError(
+            f"--corpus={corpus}: prepare it first, once, for all workers (python -m "
+            "data_prep.prepare), and give the folder of shards"
+        )
+    if service:
+        raise UsageError(
+            "--data_service gives every worker other batches, of which no global batch can be "
+            "made; with --strategy=multi_worker let the workers read the shards themselves"
+        )
 
 
 def run() -> None:

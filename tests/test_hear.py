@@ -77,6 +77,7 @@ def test_wrong_input(model):
         hear.get_timestamp_embeddings(np.zeros((1, 100), "f4"), model, 25)
     with pytest.raises(ExportError):
         hear.load_model("/nowhere")
+    assert hear.load_model().scene_embedding_size == 128  # the released one
 
 
 def test_the_published_validator_accepts_it(model):

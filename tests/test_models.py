@@ -1,9 +1,11 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from audio_triplet import features, models
+from audio_triplet import features, layers, models
 
 
 def patches(batch=3, seed=0):
@@ -15,7 +17,7 @@ def by_formula(architecture: str, width: float) -> int:
     c = lambda channels: round(channels * width)  # noqa: E731
     if architecture == "vggish":
         stack = [1, c(64), c(128), c(256), c(256), c(512), c(512)]
-        convolutions = sum(9 * a * b + b for a, b in zip(stack, stack[1:], strict=False))
+        convolutions = sum(9 * a * b + b for a, b in itertools.pairwise(stack))
         return convolutions + c(512) * 128 + 128
     count = 49 * c(64) + 2 * c(64)  # no bias; scale and offset
     before = c(64)
@@ -109,7 +111,7 @@ def test_bfloat16_is_close_to_float32():
 
 def test_fused_batch_normalization_equals_keras():
     random = np.random.default_rng(0)
-    ours = models.FusedBatchNormalization()
+    ours = layers.FusedBatchNormalization()
     theirs = keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3)
     for _ in range(3):
         x = random.normal(2, 3, size=(4, 5, 6, 7)).astype("f4")
@@ -124,7 +126,7 @@ def test_fused_batch_normalization_equals_keras():
 
 
 def test_zero_vector_has_finite_gradient():
-    layer = models.UnitNorm()
+    layer = layers.UnitNorm()
     x = tf.Variable(tf.zeros([2, 4]))
     with tf.GradientTape() as tape:
         y = tf.reduce_sum(layer(x))
@@ -157,7 +159,7 @@ def test_scaled_input_has_mean_0_and_deviation_1_in_each_band():
 
 def test_time_pooling_by_formula():
     x = np.random.default_rng(0).normal(size=[3, 6, 4, 5]).astype("f4")
-    pooled = models.TimePooling()(x).numpy().reshape(3, 4, 10)
+    pooled = layers.TimePooling()(x).numpy().reshape(3, 4, 10)
     np.testing.assert_allclose(pooled[..., :5], x.mean(axis=1), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(pooled[..., 5:], x.max(axis=1))
     encoder = models.build_encoder(width=0.125, pooling="time")
@@ -165,7 +167,7 @@ def test_time_pooling_by_formula():
     np.testing.assert_allclose(np.linalg.norm(encoder(np.ones([2, 96, 64])), axis=1), 1, rtol=1e-5)
 
 
-def test_level_says_nothing_after_the_level_is_taken_out():
+def test_loudness_says_nothing_after_it_is_taken_out():
     random = np.random.default_rng(0)
     energies = random.gamma(0.5, size=[5, 96, 64]).astype("f4")
     loud, quiet = energies * 30, energies * 0.01
@@ -185,8 +187,8 @@ def test_level_says_nothing_after_the_level_is_taken_out():
     assert not np.allclose(plain(features.log_mel(loud)), plain(features.log_mel(quiet)), atol=0.02)
 
 
-def test_silence_stays_silence_and_absurd_levels_stay_finite():
-    layer = models.Level(0.01)
+def test_silence_stays_silence_and_absurd_loudness_stay_finite():
+    layer = layers.LoudnessNormalization(0.01)
     silence = layer(features.log_mel(np.zeros([1, 96, 64], "f4")))
     np.testing.assert_allclose(silence, np.log(0.01), atol=1e-2)
     hum = layer(features.log_mel(np.full([1, 96, 64], 1e-6, "f4"))).numpy()

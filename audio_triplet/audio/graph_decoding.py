@@ -46,7 +46,7 @@ def tensorflow_io_works() -> bool:
             decoded = tfio.audio.decode_flac(stream.getvalue(), dtype=tf.int16)
         works = bool(np.array_equal(decoded.numpy()[:, 0], samples))
         reason = "" if works else "its decoder returns other samples"
-    except Exception as error:  # noqa: BLE001  whatever a mismatched native library may raise
+    except Exception as error:  # whatever a mismatched native library may raise
         works, reason = False, f"{type(error).__name__}: {str(error).splitlines()[0]}"
     if not works:
         logging.warning(

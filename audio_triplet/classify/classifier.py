@@ -1,13 +1,7 @@
-"""A classifier of one's own sounds, from a few labels, on the embeddings of an export.
+"""Fitting a classifier on labelled segments, and keeping it in a folder.
 
-    examples = Examples.of(embeddings)          # segments that have a label
-    checked = cross_validate(examples, config)  # what it is worth on recordings it has not heard
-    fitted = fit(examples, config)
-    SoundClassifier(examples.classes, fitted.classifier, model.digest).save(folder)
-
-How much it is regularised is chosen on recordings held out of what it is trained on, inside each
-fold too, so the cross-validated score has seen nothing of what it scores. A class with one
-recording can be learned, but not checked: it is left out of the score, and named.
+How much it is regularised is chosen on recordings held out of what it is trained on. A class with
+one recording can be learned, but not checked.
 """
 
 from __future__ import annotations
@@ -15,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import threadpoolctl
@@ -22,17 +17,19 @@ import threadpoolctl
 from audio_triplet import storage
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
-from audio_triplet.embeddings.segments import mean_by_segment
 from audio_triplet.errors import ClassifierError
 from audio_triplet.evaluation import classification, probe
 from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfig
 
-WEIGHT_DECAYS = (0.01, 0.1, 1.0)
-"""Of the hidden layer, tried on the held-out recordings [D]."""
+if TYPE_CHECKING:
+    from audio_triplet.embeddings.saved_model import Model
 
+# Of the hidden layer, tried on the held-out recordings [D].
+WEIGHT_DECAYS = (0.01, 0.1, 1.0)
+
+# Inverse strengths of the linear probe's penalty, tried likewise [D].
 PENALTY = 0.1
 PENALTIES = (0.01, PENALTY, 1.0)
-"""Inverse strengths of the linear probe's penalty, tried likewise [D]."""
 
 _FILE = "sounds.json"
 
@@ -71,14 +68,14 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
         criterion="loss",
         loss="softmax" if single else "sigmoid",
     )
-    # The probe makes a softmax of whatever has one class a segment.
+    # The probe makes a softmax of whatever has one class per segment.
     if not config.hidden_units and single == (examples.labels.sum(axis=1) == 1).all():
         return _fit_linear(examples, settings, choose)
     fitted = classification.fit_classifier(
         examples.vectors,
-        examples.segment,
+        examples.segment_index,
         examples.labels,
-        examples.groups,
+        examples.groups.tolist(),
         settings,
         WEIGHT_DECAYS if choose else (),
     )
@@ -89,9 +86,9 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
 def _fit_linear(examples: Examples, settings: ClassifierConfig, choose: bool) -> Fitted:
     # The matrices are small: a second thread would wait more than it works.
     with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # few labels a class: so it is meant
+        warnings.simplefilter("ignore", UserWarning)  # few labels per class are intended
         found = probe.fit_probe(
-            mean_by_segment(examples.vectors, examples.segment, len(examples)),
+            examples.embeddings.segment_means,
             examples.labels,
             examples.groups.tolist(),
             probe.ProbeConfig(PENALTIES if choose else (PENALTY,), seed=settings.seed),
@@ -104,10 +101,10 @@ def _fit_linear(examples: Examples, settings: ClassifierConfig, choose: bool) ->
 
 
 def predict(fitted: Fitted, examples: Examples) -> np.ndarray:
-    return fitted.classifier.predict_segments(examples.vectors, examples.segment, len(examples))
-
-
-# --- on disk -------------------------------------------------------------------------------------
+    """Scores of the examples: float32[segments, classes]."""
+    return fitted.classifier.predict_segments(
+        examples.vectors, examples.segment_index, len(examples)
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,29 +115,29 @@ class SoundClassifier:
       classes: Names of the labels.
       classifier: Maps embeddings to scores.
       model_digest: `saved_model.Model.digest` of the model whose embeddings it was fitted on.
-      told: What else is known: how it was fitted, on what, what it scored.
+      metadata: What else is known: how it was fitted, on what, what it scored.
     """
 
     classes: tuple[str, ...]
     classifier: Classifier
     model_digest: str
-    told: dict = dataclasses.field(default_factory=dict)
+    metadata: dict = dataclasses.field(default_factory=dict)
 
-    def check_model(self, model) -> None:
+    def check_model(self, model: Model) -> None:
         """Refuses the embeddings of another model.
 
         Raises:
-          ClassifierError: `model` (an `saved_model.Model`) is not the one it was fitted on.
+          ClassifierError: `model` is not the one it was fitted on.
         """
         if model.digest != self.model_digest:
             raise ClassifierError(
                 f"{model.path}: is not the model that the classifier was fitted on "
-                f"({self.told.get('model', 'unknown')}); give that one, or fit again"
+                f"({self.metadata.get('model', 'unknown')}); give that one, or fit again"
             )
 
     def save(self, folder: str) -> None:
-        """Writes it into a folder of its own, whole or not at all; no pickle is in it."""
-        content = {"classes": self.classes, "model_digest": self.model_digest} | self.told
+        """Writes it into a folder of its own, whole or not at all, without a pickle."""
+        content = {"classes": self.classes, "model_digest": self.model_digest} | self.metadata
         with storage.replacing(folder) as temporary:
             self.classifier.save(temporary)
             storage.write_json(os.path.join(temporary, _FILE), content)
@@ -154,8 +151,8 @@ class SoundClassifier:
         """
         path = os.path.join(folder, _FILE)
         try:
-            told = storage.read_json(path)
-            classes, digest = tuple(told.pop("classes")), told.pop("model_digest")
+            content = storage.read_json(path)
+            classes, digest = tuple(content.pop("classes")), content.pop("model_digest")
             fitted = Classifier.load(folder)
             if len(fitted.weights[-1]) != len(classes):
                 raise ValueError("classes and weights differ in number")
@@ -165,4 +162,4 @@ class SoundClassifier:
             ) from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise ClassifierError(f"{path}: is damaged ({error}); fit again") from error
-        return cls(classes, fitted, digest, told)
+        return cls(classes, fitted, digest, content)

@@ -1,27 +1,28 @@
-"""What a classifier is worth on recordings it has not heard, with an interval."""
+"""What a classifier is worth on recordings that it was not fitted on, with an interval.
+
+The strength of its penalty is chosen inside each fold too, so that the score has seen nothing of
+what it scores. A class with one recording is left out of the score.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from audio_triplet.classify.average_precision import draw_recordings, mean_interval
 from audio_triplet.classify.classifier import fit, predict
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.evaluation import few_labels, metrics
 from audio_triplet.evaluation.metrics import Interval
 
-_BOOTSTRAP_REPEATS = 500
-
-
-# --- what it is worth ----------------------------------------------------------------------------
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Checked:
-    """Scores of segments by classifiers that have not heard their recordings.
+    """Scores of segments by classifiers that were not fitted on their recordings.
 
     Attributes:
       scores: float32[segments, classes], NaN where a class had no example to learn from.
@@ -56,15 +57,27 @@ def cross_validate(
       The scores; None if no class has two recordings.
     """
     fold = assign_folds(examples.labels, examples.groups, config.folds, config.seed)
+    scores = _scores(examples, fold, lambda train: train, config, choose)
+    return _checked(examples, scores, fold, config)
+
+
+def _scores(
+    examples: Examples,
+    fold: np.ndarray,
+    pick: Callable[[Examples], Examples],
+    config: ClassifyConfig,
+    choose: bool,
+) -> np.ndarray:
+    """Scores of each fold by a classifier fitted on what `pick` takes of the others."""
     scores = np.full(examples.labels.shape, np.nan, np.float32)
     for number in range(fold.max() + 1):
         inside = fold == number
-        train = examples.select(~inside)
+        train = pick(examples.select(~inside))
         learned = train.labels.any(axis=0)
         if learned.sum() >= 2:
             found = predict(fit(train, config, choose), examples.select(inside))
             scores[inside] = np.where(learned, found, np.nan)
-    return _checked(examples, scores, fold, config)
+    return scores
 
 
 def _checked(
@@ -81,7 +94,7 @@ def _checked(
     if np.isnan(per_class).all():
         return None
     _, codes = np.unique(examples.groups, return_inverse=True)
-    drawn = _draw_recordings(codes.max() + 1, config.seed)[:, codes]
+    drawn = draw_recordings(codes.max() + 1, config.seed)[:, codes]
     accuracy = accuracy_interval = None
     if examples.is_single(config):
         # A sound of a class that was not there to be learned cannot come out right.
@@ -96,14 +109,16 @@ def _checked(
         scores,
         fold,
         metrics.mean_over_classes(per_class),
-        _map_interval(labels, scores, per_class, drawn),
+        mean_interval(labels, scores, per_class, drawn),
         per_class,
         accuracy,
         accuracy_interval,
     )
 
 
-def assign_folds(labels: np.ndarray, groups: Sequence, folds: int, seed: int) -> np.ndarray:
+def assign_folds(
+    labels: np.ndarray, groups: Sequence | np.ndarray, folds: int, seed: int
+) -> np.ndarray:
     """Divides recordings into folds so that every class is in as many of them as can be.
 
     Classes take turns, the rarest first; each of its recordings goes where the class, and then
@@ -111,7 +126,7 @@ def assign_folds(labels: np.ndarray, groups: Sequence, folds: int, seed: int) ->
 
     Args:
       labels: bool[segments, classes].
-      groups: One hashable a segment, its recording.
+      groups: A hashable per segment, its recording.
       folds: How many; fewer if there are fewer recordings.
       seed: Of the order of recordings.
 
@@ -136,71 +151,12 @@ def assign_folds(labels: np.ndarray, groups: Sequence, folds: int, seed: int) ->
     return fold_of[codes]
 
 
-def _draw_recordings(recordings: int, seed: int) -> np.ndarray:
-    """int[repeats, recordings]: how often each is in a bootstrap sample."""
-    rng = np.random.default_rng([seed, 3])
-    share = np.full(recordings, 1 / recordings)
-    return rng.multinomial(recordings, share, size=_BOOTSTRAP_REPEATS)
-
-
-def _map_interval(
-    labels: np.ndarray, scores: np.ndarray, per_class: np.ndarray, drawn: np.ndarray
-) -> Interval:
-    """95 % of the mean average precisions of samples of recordings, around the one observed.
-
-    A recording drawn twice ties with itself, which lifts average precision; that is taken off.
-
-    Args:
-      labels: bool[segments, classes].
-      scores: float[segments, classes].
-      per_class: float[classes], NaN for those to leave out.
-      drawn: int[repeats, segments], how often each segment is in a sample.
-    """
-    found = np.full((len(drawn), labels.shape[1]), np.nan)
-    for column in np.flatnonzero(~np.isnan(per_class)):
-        known = np.flatnonzero(~np.isnan(scores[:, column]))
-        found[:, column] = weighted_average_precision(
-            labels[known, column], scores[known, column], drawn[:, known]
-        )
-    scored = ~np.isnan(found)
-    means = np.nansum(found, axis=1)[scored.any(axis=1)] / scored.sum(axis=1)[scored.any(axis=1)]
-    lifted = means.mean() - metrics.mean_over_classes(per_class)
-    return Interval(*np.clip(np.quantile(means, [0.025, 0.975]) - lifted, 0, 1).tolist())
-
-
-def weighted_average_precision(
-    targets: np.ndarray, scores: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Average precision of a ranking in which each item counts as often as its weight says.
-
-    Args:
-      targets: bool[n].
-      scores: float[n]; ties enter the ranking together.
-      weights: number[repeats, n].
-
-    Returns:
-      float64[repeats], NaN where no target has weight.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ordered = -scores[order]
-    last = np.searchsorted(ordered, ordered, side="right") - 1  # of each one's tie
-    weights = weights[:, order].astype(np.float64)
-    gains = weights * targets[order]
-    hits, total = np.cumsum(gains, axis=1)[:, last], np.cumsum(weights, axis=1)[:, last]
-    precision = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
-    positives = gains.sum(axis=1)
-    result = np.full(len(weights), np.nan)
-    some = positives > 0
-    result[some] = (gains * precision).sum(axis=1)[some] / positives[some]
-    return result
-
-
 @dataclasses.dataclass(frozen=True)
 class CurvePoint:
     """A point of a learning curve.
 
     Attributes:
-      per_class: Labelled segments a class.
+      per_class: Labelled segments per class.
       means: Mean average precision with each draw of them.
     """
 
@@ -219,7 +175,7 @@ def learning_curve(
     Args:
       examples: Segments of at least two classes.
       config: How.
-      counts: Labelled segments a class; those beyond what the classes have are left out.
+      counts: Labelled segments per class; those beyond what the classes have are left out.
       draws: Repeats, each with labelled segments of its own.
 
     Returns:
@@ -231,21 +187,20 @@ def learning_curve(
     for count in (count for count in counts if count < most):
         means = []
         for draw in range(draws):
-            scores = np.full(examples.labels.shape, np.nan, np.float32)
-            for number in range(fold.max() + 1):
-                inside = fold == number
-                train = examples.select(~inside)
-                few = few_labels.draw(train.labels, train.groups, count, config.seed + draw)
-                keep = np.zeros(len(train), bool)
-                keep[few.segments] = True
-                train = train.select(keep)
-                learned = train.labels.any(axis=0)
-                if learned.sum() >= 2:
-                    found = predict(fit(train, config, False), examples.select(inside))
-                    scores[inside] = np.where(learned, found, np.nan)
+            few = functools.partial(_draw, per_class=count, seed=config.seed + draw)
+            scores = _scores(examples, fold, few, config, choose=False)
             checked = _checked(examples, scores, fold, config)
             if checked is not None:
                 means.append(checked.mean)
         if means:
             points.append(CurvePoint(count, tuple(means)))
     return points
+
+
+def _draw(examples: Examples, per_class: int, seed: int) -> Examples:
+    """A few examples of each class."""
+    keep = np.zeros(len(examples), bool)
+    keep[few_labels.draw(examples.labels, examples.groups.tolist(), per_class, seed).segments] = (
+        True
+    )
+    return examples.select(keep)

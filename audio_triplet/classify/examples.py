@@ -8,10 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from audio_triplet.config import ClassifyConfig
-from audio_triplet.embeddings.segments import SegmentEmbeddings
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.errors import ClassifierError
-
-# --- what is learned from ------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -19,21 +17,17 @@ class Examples:
     """Labelled segments.
 
     Attributes:
-      vectors: float32[patches, dim].
-      segment: int[patches], the segment of each.
+      embeddings: Their embeddings.
       labels: bool[segments, classes].
-      groups: str[segments], recordings.
       classes: Names of the labels.
     """
 
-    vectors: np.ndarray
-    segment: np.ndarray
+    embeddings: EmbeddingSet
     labels: np.ndarray
-    groups: np.ndarray
     classes: tuple[str, ...]
 
     @classmethod
-    def of(cls, embeddings: SegmentEmbeddings, classes: Sequence[str] | None = None) -> Examples:
+    def of(cls, embeddings: EmbeddingSet, classes: Sequence[str] | None = None) -> Examples:
         """The segments that have a label. One without is not taken for a counterexample.
 
         Args:
@@ -41,7 +35,7 @@ class Examples:
           classes: Names of the labels, in order; all that occur if None.
 
         Raises:
-          ClassifierError: Fewer than two classes: there is nothing to tell apart.
+          ClassifierError: Fewer than two classes: there is nothing to distinguish.
         """
         labelled = (embeddings.manifest.frame["labels"] != "").to_numpy()
         if not labelled.any():
@@ -53,36 +47,38 @@ class Examples:
         classes = tuple(classes or chosen.manifest.classes)
         if len(classes) < 2:
             raise ClassifierError(
-                f"{embeddings.manifest.name}: {classes[0]!r} is the only class; label some other "
-                "sounds too, as `other` for instance, for it to be told from"
+                f"{embeddings.manifest.name}: {classes[0]!r} is the only class; label other sounds "
+                "too, as `other` for instance, so that there is something to distinguish it from"
             )
-        return cls(
-            chosen.patch,
-            chosen.patch_segment,
-            chosen.manifest.label_matrix(classes),
-            chosen.manifest.frame["recording_id"].to_numpy(str),
-            classes,
-        )
+        return cls(chosen, chosen.manifest.label_matrix(classes), classes)
 
     def __len__(self) -> int:
         """Number of segments."""
         return len(self.labels)
 
+    @property
+    def vectors(self) -> np.ndarray:
+        """float32[patches, dim]."""
+        return self.embeddings.vectors
+
+    @property
+    def segment_index(self) -> np.ndarray:
+        """int32[patches], the segment of each."""
+        return self.embeddings.segment_index
+
+    @property
+    def groups(self) -> np.ndarray:
+        """str[segments], recordings."""
+        return self.embeddings.recording_ids
+
     def select(self, keep: np.ndarray) -> Examples:
         """The segments where bool[segments] `keep` is true."""
-        number = np.cumsum(keep) - 1
-        of_patch = keep[self.segment]
-        return Examples(
-            self.vectors[of_patch],
-            number[self.segment[of_patch]],
-            self.labels[keep],
-            self.groups[keep],
-            self.classes,
-        )
+        return Examples(self.embeddings.select(keep), self.labels[keep], self.classes)
 
     def recordings(self) -> np.ndarray:
         """int[classes]: how many recordings each class has."""
-        return np.array([len(set(self.groups[column])) for column in self.labels.T])
+        groups = self.groups
+        return np.array([len(set(groups[column])) for column in self.labels.T])
 
     def is_single(self, config: ClassifyConfig) -> bool:
         """Whether each segment is of exactly one class.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
-
-# --- what to label next --------------------------------------------------------------------------
 
 
 def margins(scores: np.ndarray) -> np.ndarray:
@@ -30,15 +28,17 @@ def suggest(scores: np.ndarray, groups: Sequence, count: int) -> np.ndarray:
 
     Args:
       scores: float[segments, classes].
-      groups: One hashable a segment, its recording.
+      groups: A hashable per segment, its recording.
       count: How many, at most.
 
     Returns:
       int[count or fewer].
     """
     order = np.argsort(margins(scores), kind="stable")
-    turns, seen = np.zeros(len(order), int), {}
-    for place, segment in enumerate(order):
-        turns[place] = seen.get(groups[segment], 0)
-        seen[groups[segment]] = turns[place] + 1
-    return order[np.argsort(turns, kind="stable")][:count]
+    # How many segments of the same recording are less sure.
+    before = np.zeros(len(order), int)
+    seen: dict[Hashable, int] = {}
+    for rank, segment in enumerate(order):
+        before[rank] = seen.get(groups[segment], 0)
+        seen[groups[segment]] = before[rank] + 1
+    return order[np.argsort(before, kind="stable")][:count]

@@ -1,30 +1,39 @@
-"""Frozen dataclasses as absl flags."""
+"""Frozen dataclasses of `audio_triplet.config` as absl flags."""
 
 import dataclasses
 import re
 import typing
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
 
 from audio_triplet.config import RENAMED
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def define_flags(kind: type, skip: tuple[str, ...] = (), **overrides) -> None:
+T = TypeVar("T", bound="DataclassInstance")
+
+# Flags defined here on behalf of a script are the script's: its --help lists them.
+flags.disclaim_key_flags()
+
+
+def define_flags(kind: type, skip: tuple[str, ...] = (), **overrides: Any) -> None:
     """Defines a flag for every field of a configuration dataclass.
 
     The flag's help is the field's entry under `Attributes` in the class docstring, so the two
-    cannot differ.
+    cannot differ. Earlier names of a field (`config.RENAMED`) are aliases of its flag.
 
     Args:
       kind: The dataclass.
       skip: Fields without a flag.
       **overrides: Defaults that differ from the dataclass's.
     """
-    told = _attribute_docs(kind)
+    descriptions = _attribute_docs(kind)
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
-        if field.name in skip:
+        if field.name in skip or field.default is dataclasses.MISSING:  # a mapping has no flag
             continue
         default = overrides.get(field.name, field.default)
         define = {
@@ -36,13 +45,13 @@ def define_flags(kind: type, skip: tuple[str, ...] = (), **overrides) -> None:
         if define is None:  # tuples of numbers or names
             default = [str(value) for value in default]
             define = flags.DEFINE_list
-        define(field.name, default, told[field.name])
+        define(field.name, default, descriptions[field.name])
         for earlier, current in RENAMED.items():
             if current == field.name:
                 flags.DEFINE_alias(earlier, current)
 
 
-def from_flags(kind: type, preset: Mapping[str, object] | None = None, **overrides):
+def from_flags(kind: type[T], preset: Mapping[str, object] | None = None, **overrides: Any) -> T:
     """Builds the dataclass from the flags that `define_flags` defined.
 
     Precedence: overrides, flags given on the command line, the preset, the flags' defaults.

@@ -1,32 +1,41 @@
-"""Embeds sound files by a SavedModel: files, folders or a manifest in, vectors out.
+"""Embeds sound files: files, folders or a manifest in, vectors out.
 
-    audio-triplet embed PATH/TO/SOUND --model=runs/mine/export --output_dir=embeddings
+    audio-triplet embed PATH/TO/SOUND --output_dir=embeddings
 
 writes PATH/TO/SOUND/a/b.wav's embeddings to embeddings/a/b.wav.npz: `embeddings` float32[n, dim],
-an embedding every --hop_seconds, their centres `timestamps` in seconds, and where from. With
+an embedding every --hop_seconds, their centres `timestamps` in seconds, and what they are of. With
 --form=npz or parquet all go into one set. Stopped and run again it goes on where it was; files
-that cannot be read are listed in bad_files.csv. Also: audio-triplet embed.
+that cannot be read are listed in bad_files.csv.
 """
 
+from __future__ import annotations
+
 import os
-import sys
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from audio_triplet import locks
-from audio_triplet.commands import config_flags, inputs, terminal
-from audio_triplet.commands.progress import Progress
+from audio_triplet.commands import config_flags
 from audio_triplet.config import EmbedConfig
 from audio_triplet.errors import UsageError
+
+if TYPE_CHECKING:
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.folder import Summary
+    from audio_triplet.embeddings.saved_model import Model
 
 FORMS = ("files", "npz", "parquet")
 
 
 def define_flags() -> None:
-    """Defines the script's flags."""
-    flags.DEFINE_string("model", None, "Folder of a SavedModel.", required=True)
+    """Defines the verb's flags."""
     flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
+    flags.DEFINE_string(
+        "model", None, "Folder of a SavedModel; by default the released model is taken."
+    )
     flags.DEFINE_enum(
         "form",
         "files",
@@ -41,86 +50,90 @@ def define_flags() -> None:
     config_flags.define_flags(EmbedConfig)
 
 
-def main(argv):
-    """Runs the command."""
+def main(argv: Sequence[str]) -> None:
+    """Runs the verb."""
+    from audio_triplet.commands import inputs
+
     values = flags.FLAGS
-    terminal.quiet_tensorflow()
-    with terminal.clear_errors("audio-triplet embed"):
-        config = config_flags.from_flags(EmbedConfig)
-        manifest, names = inputs.load_inputs(argv[1:])
-        with locks.exclusive(values.output_dir):
-            locks.clear_leftovers(values.output_dir)
-            print(embed(config, manifest, names, values))
+    config = config_flags.from_flags(EmbedConfig)
+    manifest, names = inputs.load_inputs(argv[1:])
+    with locks.exclusive(values.output_dir):
+        locks.clear_leftovers(values.output_dir)
+        is_begun = os.path.exists(os.path.join(values.output_dir, "embeddings.json"))
+        if is_begun and not values.resume and not values.overwrite:
+            raise UsageError(
+                f"{values.output_dir}: holds embeddings; choose another --output_dir, --resume or "
+                "--overwrite"
+            )
+        from audio_triplet.embeddings import model_files, saved_model
+
+        path = values.model or model_files.released_model_path()
+        model = saved_model.Model(path, config.precision)
+        print(
+            embed(model, manifest, names, values.output_dir, config, values.form, values.overwrite)
+        )
 
 
-def embed(config: EmbedConfig, manifest, names: list[str], values) -> str:
-    """Embeds, and says what was done.
+def embed(
+    model: Model,
+    manifest: Manifest,
+    names: list[str],
+    output_dir: str,
+    config: EmbedConfig,
+    form: str = "files",
+    overwrite: bool = False,
+) -> str:
+    """Embeds into a folder, and says what was done.
 
     Args:
-      config: How.
-      manifest: What.
+      model: What embeds.
+      manifest: The sound.
       names: As for `folder.embed_to_folder`.
-      values: The flags.
+      output_dir: The folder; unreadable files are listed in its bad_files.csv.
+      config: How.
+      form: One of `FORMS`.
+      overwrite: Embed again what is finished.
 
     Returns:
       A line or two for the user.
     """
-    there = os.path.exists(os.path.join(values.output_dir, "embeddings.json"))
-    if there and not values.resume and not values.overwrite:
-        raise UsageError(
-            f"{values.output_dir}: holds embeddings; choose another --output_dir, --resume or "
-            "--overwrite"
-        )
-    from audio_triplet.data.bad_files import BadFiles
-    from audio_triplet.embeddings import folder, saved_model
+    from audio_triplet.commands.progress import Progress
+    from audio_triplet.data.bad_files import listed_in
+    from audio_triplet.embeddings import folder
 
-    model = saved_model.Model(values.model, config.precision)
-    bad_files, progress = BadFiles(), None
+    progress: Progress | None = None
 
-    def begin(summary, seconds):
+    def on_start(summary: Summary, seconds: float) -> None:
         nonlocal progress
         if summary.finished:
             logging.info("%d files are finished already", summary.finished)
         progress = Progress(seconds)
 
     start = time.monotonic()
-    listed = os.path.join(values.output_dir, "bad_files.csv")
     try:
-        done = folder.embed_to_folder(
-            model,
-            manifest,
-            names,
-            values.output_dir,
-            config,
-            form=values.form,
-            overwrite=values.overwrite,
-            bad_files=bad_files,
-            begin=begin,
-            heard=lambda seconds: progress(seconds),
-        )
+        with listed_in(output_dir) as bad_files:
+            done = folder.embed_to_folder(
+                model,
+                manifest,
+                names,
+                output_dir,
+                config,
+                form=form,
+                overwrite=overwrite,
+                bad_files=bad_files,
+                on_start=on_start,
+                on_progress=lambda seconds: progress(seconds) if progress else None,
+            )
     finally:
         if progress is not None:
             progress.close()
-        if bad_files.entries:
-            bad_files.write(listed)
-        elif os.path.exists(listed):
-            os.remove(listed)
     minutes = (time.monotonic() - start) / 60
-    told = (
+    text = (
         f"{done.embeddings:,} embeddings of {done.files:,} files, {done.seconds / 3600:.2f} h of "
         f"sound, in {minutes:.1f} min ({done.seconds / 3600 / minutes:.2f} h/min)"
     )
     if done.finished:
-        told += f"; {done.finished:,} files were finished before"
+        text += f"; {done.finished:,} files were finished before"
     if bad_files.entries:
-        told += f"\n{len(bad_files.entries)} files could not be used, see {listed}"
-    return told
-
-
-def run() -> None:
-    """Entry point of the command."""
-    terminal.start(__name__, define_flags, main)
-
-
-if __name__ == "__main__":
-    sys.exit(run())
+        text += f"\n{bad_files.summary(output_dir)}"
+    return text

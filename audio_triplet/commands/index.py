@@ -1,38 +1,46 @@
-"""Builds, extends and inspects an index of sound, to be searched by audio-triplet search.
+"""Builds, extends and inspects an index of sound, to be searched by `audio-triplet search`.
 
-    audio-triplet index PATH/TO/SOUND --index=archive.index --model=runs/mine/export
+    audio-triplet index PATH/TO/SOUND --index=archive.index
     audio-triplet index --index=archive.index
 
 The first embeds the sound and adds it; run again it adds what is new and what has changed.
---embeddings adds what audio-triplet embed wrote. The second says what the index holds. Adding may
+--embeddings adds what `audio-triplet embed` wrote. The second says what the index holds. Adding may
 be stopped at any time: what was added stays, and the same command goes on. An index belongs to
-one model and refuses the vectors of another. Also: audio-triplet index.
+one model and does not take the vectors of another.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import os
-import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
-from audio_triplet.commands import config_flags, inputs, terminal
-from audio_triplet.commands.progress import Progress
+from audio_triplet.commands import config_flags
 from audio_triplet.config import EmbedConfig, TripletConfig
-from audio_triplet.errors import SearchError, UsageError
-from audio_triplet.search import index, index_writer
+from audio_triplet.errors import SearchError
 from audio_triplet.search.index_format import DTYPES, FAISS_FROM, INDEX_FILE, KINDS, IndexInfo
 
-_SEGMENTS_AT_ONCE = 64
+if TYPE_CHECKING:
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
+    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.search.index_writer import Writer
 
 
 def define_flags() -> None:
-    """Defines the script's flags."""
+    """Defines the verb's flags."""
     flags.DEFINE_string("index", None, "Folder of the index.", required=True)
     flags.DEFINE_string(
-        "model", None, "Folder of a SavedModel; by default the one that the index was begun with."
+        "model",
+        None,
+        "Folder of a SavedModel; by default the one that the index was begun with, or, for a new "
+        "index, the released model.",
     )
     flags.DEFINE_list(
-        "embeddings", [], "Also add these: files or folders that audio-triplet embed wrote."
+        "embeddings", [], "Also add these: files or folders that `audio-triplet embed` wrote."
     )
     flags.DEFINE_enum("dtype", "float32", DTYPES, "Of a new index's vectors.")
     flags.DEFINE_float(
@@ -51,160 +59,189 @@ def define_flags() -> None:
     config_flags.define_flags(EmbedConfig)
 
 
-def main(argv):
-    """Runs the command."""
+def main(argv: Sequence[str]) -> None:
+    """Runs the verb."""
     values = flags.FLAGS
-    terminal.quiet_tensorflow()
-    with terminal.clear_errors("audio-triplet index"):
-        begun = os.path.exists(os.path.join(values.index, INDEX_FILE))
-        info = IndexInfo.read(values.index) if begun else None
-        if argv[1:] or values.embeddings or values.faiss in KINDS:
-            add(argv[1:], info, values)
-        print(describe(values.index))
+    begun = os.path.exists(os.path.join(values.index, INDEX_FILE))
+    info = IndexInfo.read(values.index) if begun else None
+    if argv[1:] or values.embeddings or values.faiss in KINDS:
+        known = {"granularity": info.granularity, "hop_seconds": info.hop_seconds} if info else {}
+        add(
+            values.index,
+            info,
+            argv[1:],
+            values.embeddings,
+            config_flags.from_flags(EmbedConfig, preset=known),
+            model_path=values.model,
+            dtype=values.dtype,
+            silence_energy=values.silence_energy,
+            faiss=values.faiss,
+            recall=values.recall,
+        )
+    print(describe(values.index))
 
 
-def add(arguments: list[str], info: IndexInfo | None, values) -> None:
+def add(
+    folder: str,
+    info: IndexInfo | None,
+    sounds: Sequence[str],
+    embeddings: Sequence[str],
+    config: EmbedConfig,
+    *,
+    model_path: str | None,
+    dtype: str,
+    silence_energy: float,
+    faiss: str,
+    recall: float,
+) -> None:
     """Adds sound files and sets of embeddings, and builds a FAISS index if that is due.
 
     Args:
-      arguments: Files, folders, manifests.
-      info: What there is already.
-      values: The flags.
+      folder: The index.
+      info: What it holds already; None for a new one.
+      sounds: Files, folders, manifests.
+      embeddings: Files or folders of embeddings.
+      config: How sound is embedded.
+      model_path: Folder of a SavedModel; None for the index's own or the released one.
+      dtype: Of a new index's vectors.
+      silence_energy: Mean mel energy per cell up to which sound is left out.
+      faiss: Kind of FAISS index; `auto`, `none` or one of `KINDS`.
+      recall: Share of the ten nearest that it must find.
     """
-    manifest = inputs.load_inputs(arguments)[0] if arguments else None
-    known = {"level": info.level, "hop_seconds": info.hop_seconds} if info else {}
-    config = config_flags.from_flags(EmbedConfig, preset=known)
-    sets, model = [], None
-    if arguments or values.embeddings:
-        from audio_triplet.embeddings import saved_model
-        from audio_triplet.embeddings.embedding_set import EmbeddingSet
+    from audio_triplet.search import index_writer
 
-        sets = [EmbeddingSet.load(path) for path in values.embeddings]
-        if arguments or values.model:
-            model = saved_model.Model(_model_path(info, values), config.precision)
-    if model is not None:
-        whose = {"model": model.path, "model_digest": model.digest, "dim": model.embedding_size}
-    elif info is not None:
-        whose = {"model": info.model, "model_digest": info.model_digest, "dim": info.dim}
-    elif sets:
-        one = sets[0]
-        whose = {
-            "model": one.model,
-            "model_digest": one.model_digest,
-            "dim": one.vectors.shape[1],
-        }
-        config = dataclasses.replace(config, level=one.level, hop_seconds=one.hop_seconds)
-    else:
-        raise SearchError(f"{values.index}: holds no index, and nothing is named to add")
+    manifest, sets, model = None, [], None
+    if sounds:
+        from audio_triplet.commands import inputs
+
+        manifest = inputs.load_inputs(sounds)[0]
+    if sounds or embeddings:
+        from audio_triplet.embeddings import saved_model, set_files
+
+        sets = [set_files.load_set(path) for path in embeddings]
+        if sounds or model_path:
+            model = saved_model.Model(_model_path(info, folder, model_path), config.precision)
+    origin = sets[0].origin if sets else None
+    if model is None and info is None and origin:  # a new index of vectors that are there already
+        config = dataclasses.replace(
+            config, granularity=origin.granularity, hop_seconds=origin.hop_seconds
+        )
     with index_writer.Writer(
-        values.index,
-        **whose,
-        level=config.level,
+        folder,
+        **_owner(model, info, sets[0] if sets else None, folder),
+        granularity=config.granularity,
         hop_seconds=config.hop_seconds,
-        dtype=info.dtype if info else values.dtype,
-        silence_energy=values.silence_energy,
+        dtype=info.dtype if info else dtype,
+        silence_energy=silence_energy,
     ) as writer:
-        for one in sets:
-            logging.info("%s: %d vectors added", one.manifest.name, writer.add(one))
-        if manifest is not None:
-            _add_sound(writer, model, manifest, config, values.index)
+        for embedding_set in sets:
+            added = writer.add(embedding_set)
+            logging.info("%s: %d vectors added", embedding_set.manifest.name, added)
+        if manifest is not None and model is not None:
+            _add_sound(writer, model, manifest, config, folder)
         if writer.silent:
             logging.info("%d silent vectors were left out", writer.silent)
         writer.commit()
         if writer.replaced:
             logging.info("%d segments of changed files were replaced", writer.replaced)
-        _accelerate(writer, values)
+        _accelerate(writer, faiss, recall)
 
 
-def _model_path(info: IndexInfo | None, values) -> str:
-    if values.model:
-        return values.model
+def _owner(
+    model: Model | None, info: IndexInfo | None, vectors: EmbeddingSet | None, folder: str
+) -> dict:
+    """The model that an index belongs to: the one given, the index's own, or the vectors'."""
+    if model is not None:
+        return {"model": model.path, "model_digest": model.digest, "dim": model.embedding_size}
+    if info is not None:
+        return {"model": info.model, "model_digest": info.model_digest, "dim": info.dim}
+    if vectors is not None and vectors.origin is not None:
+        origin, dim = vectors.origin, vectors.vectors.shape[1]
+        return {"model": origin.model, "model_digest": origin.model_digest, "dim": dim}
+    raise SearchError(f"{folder}: holds no index, and nothing is named to add")
+
+
+def _model_path(info: IndexInfo | None, folder: str, given: str | None) -> str:
+    from audio_triplet.embeddings import model_files
+
     if info is None:
-        raise UsageError("name the model that is to hear the sound: --model=SAVEDMODEL")
-    if not os.path.isdir(info.model):
-        raise UsageError(
-            f"{values.index}: its model is no longer at {info.model}; say where: --model=SAVEDMODEL"
-        )
-    return info.model
+        return given or model_files.released_model_path()
+    return model_files.find_model(given, info.model, info.model_digest, folder)
 
 
 def _add_sound(
-    writer: index_writer.Writer, model, manifest, config: EmbedConfig, folder: str
+    writer: Writer, model: Model, manifest: Manifest, config: EmbedConfig, folder: str
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
-    from audio_triplet.data.bad_files import BadFiles
-    from audio_triplet.embeddings import embed
-    from audio_triplet.embeddings.embedding_set import EmbeddingSet
-    from audio_triplet.embeddings.folder import readable
+    from audio_triplet.commands.progress import Progress
+    from audio_triplet.data.bad_files import listed_in
+    from audio_triplet.search import adding
 
-    rows = writer.missing(manifest)
-    if len(rows) < len(manifest):
-        logging.info("%d segments are in the index already", len(manifest) - len(rows))
-    bad_files = BadFiles()
-    listed = os.path.join(folder, "bad_files.csv")
+    progress: Progress | None = None
+
+    def on_start(known: int, seconds: float) -> None:
+        nonlocal progress
+        if known:
+            logging.info("%d segments are in the index already", known)
+        if seconds:
+            progress = Progress(seconds)
+
     try:
-        wanted, seconds = readable(manifest, rows, bad_files)
-        if wanted is None:
-            return
-        progress, found = Progress(seconds), []
-        try:
-            for one in embed.embed(model, wanted, config, bad_files, progress):
-                found.append(one)
-                if len(found) == _SEGMENTS_AT_ONCE:
-                    writer.add(EmbeddingSet.of(wanted, found, model, config))
-                    found = []
-        finally:
-            progress.close()
-            if found:
-                writer.add(EmbeddingSet.of(wanted, found, model, config))
+        with listed_in(folder) as bad_files:
+            adding.add_files(
+                writer,
+                model,
+                manifest,
+                config,
+                bad_files,
+                on_start,
+                lambda seconds: progress(seconds) if progress else None,
+            )
     finally:
-        if bad_files.entries:
-            bad_files.write(listed)
-            logging.warning("%d files could not be used, see %s", len(bad_files.entries), listed)
+        if progress is not None:
+            progress.close()
+    if bad_files.entries:
+        logging.warning("%s", bad_files.summary(folder))
 
 
-def _accelerate(writer: index_writer.Writer, values) -> None:
+def _accelerate(writer: Writer, kind: str, recall: float) -> None:
     """Builds the FAISS index that is asked for, or that the number of vectors asks for."""
     total = sum(part.vectors for part in writer.info.parts)
-    kind = values.faiss
     if kind == "auto":
-        due = total >= FAISS_FROM and writer.uncovered > total / 10
-        kind = "ivf" if due else "none"
+        is_due = total >= FAISS_FROM and writer.uncovered > total / 10
+        kind = "ivf" if is_due else "none"
     if kind != "none":
-        told = writer.accelerate(kind, values.recall)
-        logging.info("%s built in %.0f s", told.kind, told.build_seconds)
+        built = writer.accelerate(kind, recall)
+        logging.info("%s built in %.0f s", built.kind, built.build_seconds)
 
 
 def describe(folder: str) -> str:
     """What an index holds, in a few lines."""
+    from audio_triplet.search import index
+
     found = index.Index(folder)
     info = found.info
+    granularity = (
+        f"a patch every {info.hop_seconds:g} s"
+        if info.granularity == "patch"
+        else "one per segment"
+    )
     lines = [
         f"{folder}: {len(found):,} vectors of {found.segments:,} segments, {found.files:,} files, "
         f"{found.bytes / 1e6:,.1f} MB",
         f"  model    {info.model} ({info.model_digest[:12]})",
-        f"  vectors  {info.dtype}[{info.dim}], "
-        + (f"a patch every {info.hop_seconds:g} s" if info.level == "patch" else "one a segment"),
+        f"  vectors  {info.dtype}[{info.dim}], {granularity}",
         f"  parts    {len(info.parts)}",
     ]
-    if info.faiss:
-        told = info.faiss
-        covered = sum(part.vectors for part in info.parts if part.name in told.parts)
-        effort = "nprobe" if told.kind.startswith("IVF") else "efSearch"
+    faiss = info.faiss
+    if faiss:
+        covered = sum(part.vectors for part in info.parts if part.name in faiss.parts)
+        effort = "nprobe" if faiss.kind.startswith("IVF") else "efSearch"
         lines.append(
-            f"  faiss    {told.kind} of {covered:,} vectors, {effort} {told.effort}: "
-            f"recall@10 {told.recall:.3f} of exact search; {told.bytes / 1e6:,.1f} MB, built in "
-            f"{told.build_seconds:.0f} s"
+            f"  faiss    {faiss.kind} of {covered:,} vectors, {effort} {faiss.effort}: "
+            f"recall@10 {faiss.recall:.3f} of exact search; {faiss.bytes / 1e6:,.1f} MB, built in "
+            f"{faiss.build_seconds:.0f} s"
         )
     else:
         lines.append("  search   exact")
     return "\n".join(lines)
-
-
-def run() -> None:
-    """Entry point of the command."""
-    terminal.start(__name__, define_flags, main)
-
-
-if __name__ == "__main__":
-    sys.exit(run())

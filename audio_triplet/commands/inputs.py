@@ -41,18 +41,17 @@ def load_inputs(arguments: Sequence[str]) -> tuple[Manifest, list[str]]:
         frame, root = _load(argument)
         frames.append(frame)
         names += [os.path.relpath(path, root) for path in frame["path"]]
-    frame = frames[0]
-    if len(frames) > 1:
-        # Splits of different corpora mean different things.
-        frame = pd.concat([one.assign(split="") for one in frames], ignore_index=True)
-        first = ~frame.duplicated(["path", "start_seconds", "end_seconds"])
-        frame = frame[first]
-        names = [name for name, keep in zip(names, first, strict=True) if keep]
-    return Manifest(frame, arguments[0] if len(arguments) == 1 else "the inputs"), names
+    if len(frames) == 1:
+        return Manifest(frames[0], arguments[0]), names
+    # Splits of different corpora mean different things.
+    together = pd.concat([frame.assign(split="") for frame in frames], ignore_index=True)
+    is_first = ~together.duplicated(["path", "start_seconds", "end_seconds"])
+    names = [name for name, keep in zip(names, is_first, strict=True) if keep]
+    return Manifest(together[is_first], "the inputs"), names
 
 
 def _load(argument: str) -> tuple[pd.DataFrame, str]:
-    """One argument's rows and the folder that their names are told from."""
+    """One argument's rows, and the folder below which its files have their names."""
     try:
         argument.encode("utf-8")
     except UnicodeEncodeError:
@@ -73,5 +72,5 @@ def _load(argument: str) -> tuple[pd.DataFrame, str]:
         frame = Manifest.read(path, argument).frame
     else:
         raise UsageError(f"{argument}: no such file or folder. {FORMS}")
-    tidy = [os.path.abspath(path) for path in frame["path"]]
-    return frame, os.path.commonpath([os.path.dirname(path) for path in tidy])
+    absolute = [os.path.abspath(path) for path in frame["path"]]
+    return frame, os.path.commonpath([os.path.dirname(path) for path in absolute])

@@ -1,41 +1,70 @@
 """`audio-triplet VERB`: one command, with a verb for each thing that a user does."""
 
-import importlib
 import sys
 
-VERBS = {
-    "embed": "sound files → embeddings, as .npz or Parquet",
-    "index": "sound files → an index to search in",
-    "search": "a sound → the most similar moments of an index",
-    "classify": "a few labels → a classifier; its predictions; what to label next",
-    "deploy": "a SavedModel → TensorFlow Lite, ONNX and the TensorBoard projector",
-}
+from audio_triplet.commands import verbs
+from audio_triplet.commands.verbs import Verb, VerbGroup
 
-_USAGE = "usage: audio-triplet VERB [arguments] [--flags]"
+PROGRAM = "audio-triplet"
 
-
-def usage() -> str:
-    """The help text: every verb with a line."""
-    width = max(map(len, VERBS))
-    lines = [f"  {verb:{width}}  {what}" for verb, what in VERBS.items()]
-    return "\n".join([_USAGE, "", *lines, "", "audio-triplet VERB --help explains one of them."])
+COMMAND = VerbGroup(
+    summary="Embeds, searches and classifies sound.",
+    verbs={
+        "embed": Verb(
+            "audio_triplet.commands.embed",
+            "sound files → embeddings, as .npz or Parquet",
+            "SOUND...",
+        ),
+        "index": Verb(
+            "audio_triplet.commands.index",
+            "sound files → an index to search in",
+            "[SOUND...]",
+        ),
+        "search": Verb(
+            "audio_triplet.commands.search",
+            "a sound → the most similar moments of an index",
+            "QUERY...",
+        ),
+        "classify": VerbGroup(
+            package="audio_triplet.commands.classify",
+            summary="a few labels → a classifier; its predictions; what to label next",
+            verbs={
+                "fit": Verb(
+                    "audio_triplet.commands.classify.fit",
+                    "labelled sound → a classifier, and what it is worth",
+                    "LABELLED...",
+                ),
+                "predict": Verb(
+                    "audio_triplet.commands.classify.predict",
+                    "a classifier, sound → a score for each class",
+                    "SOUND...",
+                ),
+                "suggest": Verb(
+                    "audio_triplet.commands.classify.suggest",
+                    "a classifier, sound → what to label next",
+                    "SOUND...",
+                ),
+            },
+        ),
+        "deploy": Verb(
+            "audio_triplet.commands.deploy",
+            "a SavedModel → TensorFlow Lite, ONNX and the TensorBoard projector",
+        ),
+    },
+)
 
 
 def run() -> None:
-    """Entry point of the command: runs the verb's own module with the rest of the arguments."""
-    verb = sys.argv[1] if len(sys.argv) > 1 else ""
-    if verb in ("", "help", "--help", "-h", "-help", "--helpfull"):
-        print(usage(), file=sys.stdout if verb else sys.stderr)
-        raise SystemExit(0 if verb else 1)
-    if verb == "--version":
+    """Entry point of the command."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--version"]:
         import audio_triplet
 
-        print(f"audio-triplet {audio_triplet.__version__}")
+        print(f"{PROGRAM} {audio_triplet.__version__}")
         return
-    if verb not in VERBS:
-        raise SystemExit(f"audio-triplet: {verb}: no such verb; choose from {', '.join(VERBS)}")
-    sys.argv = [f"audio-triplet {verb}", *sys.argv[2:]]
-    importlib.import_module(f"audio_triplet.commands.{verb}").run()
+    if arguments[:1] == ["--helpfull"]:
+        arguments[0] = "--help"
+    verbs.run(PROGRAM, COMMAND, arguments)
 
 
 if __name__ == "__main__":

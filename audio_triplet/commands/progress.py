@@ -1,4 +1,4 @@
-"""How far a long job over sound is: hours done, hours a minute, time left."""
+"""How far a long job over sound is: hours done, hours per minute, time left."""
 
 import time
 
@@ -7,16 +7,22 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Hours done, hours a minute and time left: a bar on a terminal, else a line now and then.
+    """Hours done, hours per minute and time left: a bar on a terminal, else a line now and then.
 
     Attributes:
       seconds: Of sound that are done.
     """
 
-    def __init__(self, total_seconds: float, every_seconds: float = 30.0):
+    def __init__(self, total_seconds: float, log_every_seconds: float = 30.0):
+        """Begins with nothing done.
+
+        Args:
+          total_seconds: Of sound.
+          log_every_seconds: From one line to the next, where there is no terminal.
+        """
         self.seconds, self._total = 0.0, total_seconds
-        self._every, self._told = every_seconds, time.monotonic()
-        self._start = self._told
+        self._log_every = log_every_seconds
+        self._start = self._logged_at = time.monotonic()
         self._bar = tqdm(
             total=round(total_seconds / 3600, 4),
             disable=None,
@@ -25,25 +31,25 @@ class Progress:
         )
 
     def __call__(self, seconds: float) -> None:
-        """Takes notice of more seconds of sound."""
+        """Counts more seconds of sound."""
         self.seconds += seconds
-        self._bar.set_postfix_str(f"{self.hours_a_minute:.2f} h/min", refresh=False)
+        self._bar.set_postfix_str(f"{self.hours_per_minute:.2f} h/min", refresh=False)
         self._bar.update(seconds / 3600)
         now = time.monotonic()
-        if self._bar.disable and now - self._told > self._every:
-            self._told = now
+        if self._bar.disable and now - self._logged_at > self._log_every:
+            self._logged_at = now
             left = (self._total - self.seconds) / max(self.seconds, 1e-9) * (now - self._start)
             logging.info(
                 "%.2f of %.2f h, %.2f h/min, %.0f s left",
                 self.seconds / 3600,
                 self._total / 3600,
-                self.hours_a_minute,
+                self.hours_per_minute,
                 left,
             )
 
     @property
-    def hours_a_minute(self) -> float:
-        """Hours of sound a minute."""
+    def hours_per_minute(self) -> float:
+        """Hours of sound per minute."""
         return self.seconds / 60 / max(time.monotonic() - self._start, 1e-9)
 
     def close(self) -> None:

@@ -4,27 +4,24 @@
     audio-triplet search walk.wav --start=12.5 --end=14 --index=archive.index --page=found.html
     audio-triplet search a.wav b.wav --not=rain.wav --index=archive.index --json
 
-Several queries are averaged, and what is like a --not is put back. The index need not hold the
-queries; if it does, their own recordings are left out of the answer (--noexclude_own lists them
-too). Printed is a table, or JSON with --json; --page writes an HTML file with players and log mel
-pictures, which needs neither network nor the sound files. Scores are cosines: 1 is the same
-direction. Also: audio-triplet search.
+Several queries are averaged, and what is like a --not goes down in the list. The index need not
+hold the queries; if it does, their own recordings are left out of the answer (--noexclude_own lists
+them too). Printed is a table, or JSON with --json; --page writes an HTML file with players and log
+mel pictures, which needs neither network nor the sound files. Scores are cosines: 1 is the same
+direction.
 """
 
-import os
-import sys
-import time
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 from absl import flags, logging
 
-from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
-from audio_triplet.search.query import Found, embed_query
-from audio_triplet.search.results import as_json, as_table
 
 
 def define_flags() -> None:
-    """Defines the script's flags."""
+    """Defines the verb's flags."""
     flags.DEFINE_string("index", None, "Folder that audio-triplet index made.", required=True)
     flags.DEFINE_integer("top", 10, "How many to find.", lower_bound=1, upper_bound=100_000)
     flags.DEFINE_float("start", None, "Second at which the query begins in its file.", 0.0)
@@ -38,83 +35,33 @@ def define_flags() -> None:
     flags.DEFINE_string("page", None, "HTML file to write, to look at and to listen to.")
 
 
-def main(argv):
-    """Runs the command."""
+def main(argv: Sequence[str]) -> None:
+    """Runs the verb."""
+    from audio_triplet.search.results import as_json, as_table
+
     values = flags.FLAGS
-    terminal.quiet_tensorflow()
-    with terminal.clear_errors("audio-triplet search"):
-        found = search(argv[1:], values)
-        if values.page:
-            from audio_triplet.web import search_page
-
-            search_page.write_page(values.page, found)
-            logging.info("page: %s", values.page)
-        print(as_json(found) if values.json else as_table(found))
-
-
-def search(arguments: list[str], values) -> Found:
-    """Embeds the queries and searches.
-
-    Args:
-      arguments: The query files.
-      values: The flags.
-
-    Returns:
-      The answer.
-    """
-    if not arguments:
+    paths = argv[1:]
+    if not paths:
         raise UsageError("name the sound to look for: audio-triplet search QUERY.wav --index=…")
-    if len(arguments) > 1 and (values.start is not None or values.end is not None):
+    if len(paths) > 1 and (values.start is not None or values.end is not None):
         raise UsageError("--start and --end are of one query; with several, cut them before")
     start = values.start or 0.0
     end = float("nan") if values.end is None else values.end
     if end <= start:
         raise UsageError(f"--end={end:g} is not after --start={start:g}")
-    from audio_triplet.embeddings import saved_model
-    from audio_triplet.search import index
+    from audio_triplet.search.sound_index import Query, SoundIndex
 
-    opened = index.Index(values.index)
-    model = saved_model.Model(_model_path(opened, values))
-    opened.check_model(model)
-    queries = [(path, start, end) for path in arguments]
-    unlike = list(values["not"].value)
-    vector = index.combine(
-        [embed_query(model, opened.info, *query) for query in queries],
-        [embed_query(model, opened.info, path, 0.0, float("nan")) for path in unlike],
+    found = SoundIndex(values.index, values.model).ask(
+        [Query(path, start, end) for path in paths],
+        [Query(path) for path in values["not"].value],
+        values.top,
+        exclude_own=values.exclude_own,
+        per_recording=values.per_recording,
+        exact=values.exact,
     )
-    without: set[int] = set()
-    if values.exclude_own:
-        without.update(*(opened.recordings_of(path) for path in arguments))
-    begin = time.perf_counter()
-    hits = opened.search(
-        vector, values.top, without=without, per_recording=values.per_recording, exact=values.exact
-    )
-    exact = values.exact or opened.info.faiss is None
-    return Found(
-        queries,
-        unlike,
-        hits,
-        values.index,
-        opened.info,
-        len(opened),
-        exact,
-        time.perf_counter() - begin,
-    )
+    if values.page:
+        from audio_triplet.web import search_page
 
-
-def _model_path(opened, values) -> str:
-    path = values.model or opened.info.model
-    if not values.model and not os.path.isdir(path):
-        raise UsageError(
-            f"{opened.folder}: its model is not at {path}; say where it is: --model=SAVEDMODEL"
-        )
-    return path
-
-
-def run() -> None:
-    """Entry point of the command."""
-    terminal.start(__name__, define_flags, main)
-
-
-if __name__ == "__main__":
-    sys.exit(run())
+        search_page.write_page(values.page, found)
+        logging.info("page: %s", values.page)
+    print(as_json(found) if values.json else as_table(found))

@@ -1,23 +1,28 @@
-"""The list of sound files that could not be used."""
+"""The sound files that could not be used, and their list `bad_files.csv`."""
 
+import contextlib
 import csv
 import io
 import threading
+from collections.abc import Iterator
 
 from absl import logging
 
 from audio_triplet import storage
 from audio_triplet.errors import CorpusError
 
+BAD_FILES = "bad_files.csv"
+
 
 class BadFiles:
-    """The list of files that could not be used: thread-safe, each file once.
+    """Files that could not be used: thread-safe, each file once.
 
     Attributes:
       entries: path → reason.
     """
 
     def __init__(self):
+        """None yet."""
         self.entries: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -38,6 +43,10 @@ class BadFiles:
             writer.writerows(sorted(self.entries.items()))
         storage.write_text(path, text.getvalue())
 
+    def summary(self, folder: str) -> str:
+        """A line for users: how many there are, and where `listed_in` lists them."""
+        return f"{len(self.entries)} files could not be used, see {storage.join(folder, BAD_FILES)}"
+
     def check_share(self, files: int, max_share: float, name: str) -> None:
         """Stops before any work is lost: too many bad files are a mistake, not bad luck.
 
@@ -46,8 +55,34 @@ class BadFiles:
         """
         bad = len(self.entries)
         if bad > max_share * files:
-            first = next(iter(self.entries.items()))
+            path, reason = next(iter(self.entries.items()))
             raise CorpusError(
                 f"{name}: {bad} of {files} files cannot be used, more than "
-                f"{max_share:.0%} (--max_bad_share); the first: {first[0]}: {first[1]}"
+                f"{max_share:.0%} (--max_bad_share); the first: {path}: {reason}"
             )
+
+
+@contextlib.contextmanager
+def listed_in(folder: str, bad_files: BadFiles | None = None) -> Iterator[BadFiles]:
+    """Lists the files that turn out to be bad while the block runs.
+
+    When it ends, by an error too, bad_files.csv is written into the folder, which is made if need
+    be; or that of an earlier run is removed, if every file could be used.
+
+    Args:
+      folder: Local or remote.
+      bad_files: What is known to be bad already, and is added to; nothing if None.
+
+    Yields:
+      Where bad files are to be noted.
+    """
+    bad_files = BadFiles() if bad_files is None else bad_files
+    try:
+        yield bad_files
+    finally:
+        path = storage.join(folder, BAD_FILES)
+        if bad_files.entries:
+            storage.make_folder(folder)
+            bad_files.write(path)
+        elif storage.exists(path):
+            storage.remove(path)

@@ -1,160 +1,24 @@
-"""From pieces to batches of triplets, by tf.data.
+"""From chunks to batches of triplets, by tf.data.
 
     visits → draws of patches → patches → triplets → training step
 
 Every batch is a pure function of the seed and the step's number, so training resumes at any step.
-Prepared shards are read patch by patch, whole batches at a time; sound files piece by piece, since
-all of a piece must be decoded for one patch of it. The triplets are the same either way. Energies
-stay linear up to the training step, which takes the logarithm on the device.
+A batch is made one way from patches that are read in one of two: single patches where the source
+can read them alone (prepared shards on this machine), whole chunks otherwise (sound files, of which
+all of a chunk must be decoded for one patch of it; shards elsewhere). The triplets are the same
+either way. Energies stay linear up to the training step, which takes the logarithm on the device.
 """
 
+import abc
 import re
 import socket
-from collections.abc import Callable
 
 import tensorflow as tf
 
-from audio_triplet import augment, features, triplets
+from audio_triplet import augment, triplets
 from audio_triplet.config import EXPLICIT, PipelineConfig, TripletConfig
-from audio_triplet.data import chunks, sources
+from audio_triplet.data import drawing, sources
 from audio_triplet.errors import ConfigError, CorpusError
-
-_PATCH = features.DEFAULT.patch_frames
-_MOST = chunks.CHUNK_PATCHES
-
-
-def uniforms(key, count: int) -> tf.Tensor:
-    """Uniform numbers in [0, 1) drawn for each of many keys: float32[n, count] from int64[n].
-
-    SplitMix64, seeded by the key: TensorFlow's own generators take one seed for all.
-    """
-
-    def mixed(x):
-        x = (x ^ tf.bitwise.right_shift(x, _u64(30))) * _u64(0xBF58476D1CE4E5B9)
-        x = (x ^ tf.bitwise.right_shift(x, _u64(27))) * _u64(0x94D049BB133111EB)
-        return x ^ tf.bitwise.right_shift(x, _u64(31))
-
-    state = mixed(tf.bitcast(key, tf.uint64))[:, None]
-    steps = tf.range(1, count + 1, dtype=tf.int64)[None, :]
-    bits = mixed(state + tf.cast(steps, tf.uint64) * _u64(0x9E3779B97F4A7C15))
-    bits = tf.bitcast(tf.bitwise.right_shift(bits, _u64(40)), tf.int64)
-    return tf.cast(bits, tf.float32) * 2.0**-24
-
-
-def draw_places(
-    outline: dict,
-    energies: Callable[[tf.Tensor], tf.Tensor],
-    draws: int,
-    config: TripletConfig,
-    seed: int,
-) -> dict:
-    """Draws where in each of some pieces anchors and their temporal neighbours begin.
-
-    A piece is cut into patches on a grid of random phase [D]. Anchors are drawn from the audible
-    patches, without repetition as long as there are enough; a neighbour is another audible patch
-    less than Δt away. The draw depends on the seed, the piece's key and the epoch only: it is the
-    same whether the piece comes from a sound file or from a shard.
-
-    Args:
-      outline: `frames` int32[n], `piece` int64[n], `epoch` int64[n].
-      energies: As `PatchSource.patch_energies` of these pieces: int32[n, k] → float32[n, k].
-      draws: How many anchors.
-      config: Δt and the bound of silence.
-      seed: Seed of the run.
-
-    Returns:
-      `starts` int32[n, draws, 2], the first frame of anchor and neighbour; `has_neighbour` and
-      `drawn` bool[n, draws].
-    """
-    frames = outline["frames"][:, None]  # [n, 1]
-    key = outline["piece"] ^ (outline["epoch"] * 0x9E3779B1 + (seed * 0x85EBCA6B & (2**63 - 1)))
-    phase_draw, order_draw, neighbour_draw = tf.split(
-        uniforms(key, 1 + _MOST + draws * _MOST), [1, _MOST, draws * _MOST], axis=1
-    )
-    slack = tf.clip_by_value(frames - _PATCH, 0, _PATCH - 1)
-    phase = tf.cast(tf.floor(phase_draw * tf.cast(slack + 1, tf.float32)), tf.int32)
-    grid = tf.range(_MOST)[None, :]
-    starts = phase + grid * _PATCH  # [n, most]
-    # A cut that reaches past the piece is not a patch, unless the piece has no whole one.
-    whole = (starts + _PATCH <= frames) | ((grid == 0) & (frames > 0))
-    audible = whole & (energies(starts) > config.silence_energy)
-    count = tf.reduce_sum(tf.cast(audible, tf.int32), axis=1, keepdims=True)
-
-    shuffled = tf.argsort(tf.where(audible, order_draw, 2.0), axis=1)  # audible ones first
-    places = tf.range(draws)[None, :] % tf.maximum(1, count)  # [n, draws]
-    anchor = tf.gather(shuffled, places, batch_dims=1)
-    apart = tf.abs(anchor[:, :, None] - grid[:, None, :])  # [n, draws, most], in patches
-    seconds = tf.cast(apart, tf.float32) * features.DEFAULT.patch_seconds
-    near = audible[:, None, :] & (apart > 0) & (seconds < config.max_seconds_apart)
-    scores = tf.where(near, tf.reshape(neighbour_draw, [-1, draws, _MOST]), -1.0)
-    neighbour = tf.argmax(scores, axis=2, output_type=tf.int32)
-    drawn = tf.stack([anchor, neighbour], axis=2)  # [n, draws, 2]
-    return {
-        "starts": phase[:, :, None] + drawn * _PATCH,
-        "has_neighbour": tf.reduce_any(near, axis=2),
-        "drawn": tf.broadcast_to(count > 0, tf.shape(anchor)),
-    }
-
-
-def draw_patches(piece: dict, draws: int, config: TripletConfig, seed: int) -> dict:
-    """Draws anchors and their temporal neighbours from one piece, see `draw_places`.
-
-    Args:
-      piece: As `ChunkSource.visits` gives it.
-      draws: How many anchors.
-      config: Δt and the bound of silence.
-      seed: Seed of the run.
-
-    Returns:
-      `anchor` and `neighbour` float32[draws, 96, mels], `has_neighbour` and `drawn` bool[draws],
-      `seconds` float32[draws, 2] (where anchor and neighbour begin in the piece), and
-      `recording`, `labels` repeated.
-    """
-    padded = tf.pad(piece["mel_energies"], [[0, _PATCH], [0, 0]])
-
-    def cut(starts):  # [n] → [n, 96, …]
-        return tf.gather(padded, starts[:, None] + tf.range(_PATCH)[None, :])
-
-    def energies(starts):  # [1, k]
-        return triplets.mean_energy(cut(starts[0]))[None]
-
-    outline = {name: piece[name][None] for name in ("frames", "piece", "epoch")}
-    places = draw_places(outline, energies, draws, config, seed)
-    starts = places.pop("starts")[0]  # [draws, 2]
-    return {name: tensor[0] for name, tensor in places.items()} | {
-        "anchor": cut(starts[:, 0]),
-        "neighbour": cut(starts[:, 1]),
-        "seconds": _seconds(starts),
-        "recording": tf.fill([draws], piece["recording"]),
-        "labels": tf.tile(piece["labels"][None, :], [draws, 1]),
-    }
-
-
-def draw_pair(
-    first: dict, second: dict, label, draws: int, config: TripletConfig, seed: int
-) -> dict:
-    """Draws anchors from one piece and positives from another with the same label.
-
-    Args:
-      first: The anchors' piece.
-      second: The positives' piece.
-      label: int64, the label both share.
-      draws: How many.
-      config: TripletConfig.
-      seed: Seed of the run.
-
-    Returns:
-      As `draw_patches`, the neighbour being a patch of `second`; plus `label` int64[draws].
-    """
-    anchors = draw_patches(first, draws, config, seed)
-    # Another seed: the two may be the same piece.
-    positives = draw_patches(second, draws, config, seed + 1)
-    return anchors | {
-        "neighbour": positives["anchor"],
-        "has_neighbour": positives["drawn"],
-        "seconds": tf.stack([anchors["seconds"][:, 0], positives["seconds"][:, 0]], axis=1),
-        "label": tf.fill([draws], label),
-    }
 
 
 def triplet_batches(
@@ -167,20 +31,20 @@ def triplet_batches(
     """Endless batches of triplets, from the given step on.
 
     Args:
-      source: Where the pieces come from.
+      source: Where the chunks come from.
       triplet_config: Constraints.
       config: Batch size, seed.
       first_step: The number of the first batch.
       service: grpc://HOST:PORT of a tf.data service whose workers make the batches. Each visit
-        is dealt out to one of them, so an epoch still visits every recording once; but the order
-        is the workers' own, so batches are no longer a function of the step.
+        goes to one of them, so an epoch still visits every recording once; but the order is the
+        workers' own, so batches are no longer a function of the step.
 
     Returns:
-      Dataset of what `triplets.make_triplets` returns. Linear energies.
+      Dataset of what `triplets.make_positives` returns. Linear energies.
 
     Raises:
       CorpusError: The corpus has fewer than two recordings, no labels for `explicit`, or is
-        decoded by Python functions, which do not travel to a service.
+        decoded by Python functions, which a service cannot run.
       ConfigError: No service answers.
     """
     if source.recordings < 2:
@@ -189,123 +53,167 @@ def triplet_batches(
         )
     if service:
         _check_service(service, source)
-    elif patches := source.patches():
-        return _from_patches(patches, triplet_config, config, first_step)
-    draws = config.batches_per_visit
-    first_visit = first_step // draws * config.batch_size
-    if triplet_config.constraints == EXPLICIT:
-
-        def draw(first, second, label):
-            return draw_pair(first, second, label, draws, triplet_config, config.seed)
-
-        drawn = source.pairs(config.seed, first_visit, bool(service)).map(draw, tf.data.AUTOTUNE)
+    patches = None if service else source.patches()
+    reader: _SinglePatches | _WholeChunks
+    if patches is not None:
+        reader = _SinglePatches(patches, triplet_config, config)
     else:
+        reader = _WholeChunks(source, triplet_config, config, distributed=bool(service))
 
-        def draw(piece):
-            return draw_patches(piece, draws, triplet_config, config.seed)
+    def make(step, drawn):
+        order, near = triplets.assign(drawn["has_neighbour"], triplet_config)
+        drawn = {name: tf.gather(tensor, order) for name, tensor in drawn.items()}
+        drawn, neighbour = reader.read(drawn, near)
+        seed = tf.stack([config.seed, step])
+        made = triplets.make_positives(drawn, neighbour, seed, triplet_config)
+        return (
+            augment.augment_pairs(made, seed, triplet_config) if triplet_config.augmented else made
+        )
 
-        drawn = source.visits(config.seed, first_visit, bool(service)).map(draw, tf.data.AUTOTUNE)
-    batches = drawn.batch(config.batch_size, drop_remainder=True)
-    # [batch, draws, …]: one batch for each draw, so that no batch has a recording twice.
-    if draws == 1:
-        batches = batches.map(lambda batch: {name: t[:, 0] for name, t in batch.items()})
-    else:
+    steps = tf.data.Dataset.range(first_step, tf.int64.max)
+    batches = tf.data.Dataset.zip((steps, reader.draws(first_step))).map(make, tf.data.AUTOTUNE)
+    if service:
+        batches = batches.apply(
+            tf.data.experimental.service.distribute(
+                tf.data.experimental.service.ShardingPolicy.DYNAMIC, service
+            )
+        )
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+class _Reader(abc.ABC):
+    """Draws and reads the patches of batches. A visit serves `batches_per_visit` steps in turn."""
+
+    def __init__(self, triplet_config: TripletConfig, config: PipelineConfig):
+        self._triplets, self._config = triplet_config, config
+        self._explicit = triplet_config.constraints == EXPLICIT
+
+    @abc.abstractmethod
+    def draws(self, first_step: int) -> tf.data.Dataset:
+        """What is drawn for each step, from the given one on.
+
+        Returns:
+          Dataset of dicts: `has_neighbour`, `drawn` bool[batch], `seconds` float32[batch, 2],
+          `recording` int64[batch], `labels` bool[batch, classes], with explicit labels `label`
+          int64[batch]; and what `read` needs, batch first.
+        """
+
+    @abc.abstractmethod
+    def read(self, drawn: dict, near) -> tuple[dict, tf.Tensor]:
+        """The patches of a batch.
+
+        Args:
+          drawn: As `draws` gives it, in any order.
+          near: int32[near], of which members the neighbour is needed.
+
+        Returns:
+          `drawn` with `anchor` float32[batch, frames, mels] instead of what this needed, and the
+          neighbours float32[near, frames, mels].
+        """
+
+
+class _WholeChunks(_Reader):
+    """Reads chunk by chunk and cuts all patches of a visit at once."""
+
+    def __init__(self, source: sources.ChunkSource, triplet_config, config, distributed: bool):
+        super().__init__(triplet_config, config)
+        self._source, self._distributed = source, distributed
+
+    def draws(self, first_step):
+        config, draws = self._config, self._config.batches_per_visit
+        first_visit = first_step // draws * config.batch_size
+
+        def draw(chunk):
+            return drawing.draw_patches(chunk, draws, self._triplets, config.seed)
+
+        def draw_pair(first, second, label):
+            drawn = drawing.draw_patches(first, draws, self._triplets, config.seed, second)
+            return drawn | {"label": tf.fill([draws], label)}
+
+        arguments = config.seed, first_visit, self._distributed
+        if self._explicit:
+            drawn = self._source.pairs(*arguments).map(draw_pair, tf.data.AUTOTUNE)
+        else:
+            drawn = self._source.visits(*arguments).map(draw, tf.data.AUTOTUNE)
+        visits = drawn.batch(config.batch_size, drop_remainder=True)  # [batch, draws, …]
+        # One batch for each draw, so that no batch has a recording twice.
+        if draws == 1:
+            return visits.map(lambda batch: {name: t[:, 0] for name, t in batch.items()})
 
         def per_draw(batch):
             return tf.data.Dataset.from_tensor_slices(
                 {name: _swap(tensor) for name, tensor in batch.items()}
             )
 
-        batches = batches.flat_map(per_draw).skip(first_step % draws)
+        return visits.flat_map(per_draw).skip(first_step % draws)
 
-    def make(step, batch):
-        seed = tf.stack([config.seed, step])
-        made = triplets.make_triplets(batch, seed, triplet_config)
-        return (
-            augment.augment_pairs(made, seed, triplet_config) if triplet_config.augmented else made
+    def read(self, drawn, near):
+        neighbour = drawn.pop("neighbour")
+        return drawn, tf.gather(neighbour, near)
+
+
+class _SinglePatches(_Reader):
+    """Draws for whole batches at a time, and reads no more than the patches that are used."""
+
+    def __init__(self, source: sources.PatchSource, triplet_config, config):
+        super().__init__(triplet_config, config)
+        self._source = source
+
+    def draws(self, first_step):
+        steps = tf.data.Dataset.range(first_step, tf.int64.max)
+        visited = self._paired(first_step) if self._explicit else steps.map(self._visited)
+        return tf.data.Dataset.zip((steps, visited)).map(self._draw, tf.data.AUTOTUNE)
+
+    def _visited(self, step) -> dict[str, tf.Tensor]:
+        """The chunks of a step: int64[batch, 2] `handles` (twice the same) and their `epochs`."""
+        size, draws = self._config.batch_size, self._config.batches_per_visit
+        visits = step // draws * size + tf.range(size, dtype=tf.int64)
+        handles, epochs = self._source.order.chunks_visited(self._config.seed, visits)
+        return {"handles": tf.stack([handles] * 2, 1), "epochs": tf.stack([epochs] * 2, 1)}
+
+    def _paired(self, first_step: int) -> tf.data.Dataset:
+        """The same for explicit labels, from a step on: two chunks and the `label` they share."""
+        config, draws = self._config, self._config.batches_per_visit
+        handles = self._source.order.from_visit(config.seed, 0)
+        pairs = sources.paired_by_label(handles, self._source.label_ids, config.seed)
+        pairs = pairs.skip(first_step // draws * config.batch_size)
+        pairs = pairs.batch(config.batch_size, drop_remainder=True).map(
+            lambda handles, epochs, labels: {
+                "handles": handles,
+                "epochs": epochs,
+                "label": labels[:, 0],
+            }
         )
+        again = pairs.flat_map(lambda pair: tf.data.Dataset.from_tensors(pair).repeat(draws))
+        return again.skip(first_step % draws)
 
-    steps = tf.data.Dataset.range(first_step, tf.int64.max)
-    made = tf.data.Dataset.zip((steps, batches)).map(make, tf.data.AUTOTUNE)
-    if service:
-        made = made.apply(
-            tf.data.experimental.service.distribute(
-                tf.data.experimental.service.ShardingPolicy.DYNAMIC, service
-            )
-        )
-    return made.prefetch(tf.data.AUTOTUNE)
-
-
-def _from_patches(
-    source: sources.PatchSource, triplet_config: TripletConfig, config: PipelineConfig, first_step
-) -> tf.data.Dataset:
-    """`triplet_batches` where patches can be read alone: a batch is one call of one function."""
-    draws, size = config.batches_per_visit, config.batch_size
-    steps = tf.data.Dataset.range(first_step, tf.int64.max)
-    if triplet_config.constraints == EXPLICIT:
-        first_batch = first_step // draws
-        pairs = sources.by_label(source.numbers(config.seed, 0), source.label_ids, config.seed)
-        pairs = pairs.skip(first_batch * size).batch(size, drop_remainder=True)
-        again = pairs.flat_map(lambda *pair: tf.data.Dataset.from_tensors(pair).repeat(draws))
-        steps = tf.data.Dataset.zip((steps, again.skip(first_step % draws)))
-    else:
-        steps = steps.map(lambda step: (step, ()))
-
-    def draw(handles, epochs, seed):
-        outline = source.outline(handles) | {"epoch": epochs}
-        return outline, draw_places(
-            outline,
-            lambda starts: source.patch_energies(handles, starts),
-            draws,
-            triplet_config,
-            seed,
-        )
-
-    def make(step, pair):
+    def _draw(self, step, visited) -> dict[str, tf.Tensor]:
+        draws = self._config.batches_per_visit
+        handles, epochs = visited["handles"], visited.pop("epochs")
+        anchors = self._drawable(handles[:, 0], epochs[:, 0])
+        partners = self._drawable(handles[:, 1], epochs[:, 1]) if self._explicit else None
+        drawn = drawing.draw_starts(anchors, draws, self._triplets, self._config.seed, partners)
         this_draw = tf.cast(step % draws, tf.int32)
-        if pair:
-            handles, epochs, labels = pair
-            outline, places = draw(handles[:, 0], epochs[:, 0], config.seed)
-            # Another seed: the two may be the same piece.
-            _, others = draw(handles[:, 1], epochs[:, 1], config.seed + 1)
-            places["starts"] = tf.stack([places["starts"][..., 0], others["starts"][..., 0]], 2)
-            places["has_neighbour"] = others["drawn"]
-        else:
-            visits = step // draws * size + tf.range(size, dtype=tf.int64)
-            handles, epochs = source.visited(config.seed, visits)
-            outline, places = draw(handles, epochs, config.seed)
-            handles = tf.stack([handles, handles], axis=1)
-        chosen = {name: tensor[:, this_draw] for name, tensor in places.items()}
-        chosen |= {name: outline[name] for name in ("recording", "labels")}
-        chosen |= {"label": labels[:, 0]} if pair else {}
-        order, near = triplets.assign(chosen["has_neighbour"], triplet_config)
-        handles = tf.gather(handles, order)
-        chosen = {name: tf.gather(tensor, order) for name, tensor in chosen.items()}
-        starts = chosen.pop("starts")
-        chosen["anchor"] = source.cut(handles[:, 0], starts[:, 0])
-        chosen["seconds"] = _seconds(starts)
-        neighbour = source.cut(tf.gather(handles[:, 1], near), tf.gather(starts[:, 1], near))
-        seed = tf.stack([config.seed, step])
-        made = triplets.make_positives(chosen, neighbour, seed, triplet_config)
-        return (
-            augment.augment_pairs(made, seed, triplet_config) if triplet_config.augmented else made
+        drawn = visited | {name: tensor[:, this_draw] for name, tensor in drawn.items()}
+        metadata, _ = anchors
+        drawn |= {name: metadata[name] for name in ("recording", "labels")}
+        return drawn | {"seconds": drawing.seconds_of(drawn["starts"])}
+
+    def _drawable(self, handles, epochs) -> drawing.Drawable:
+        metadata = self._source.chunk_metadata(handles) | {"epoch": epochs}
+        return metadata, lambda starts: self._source.patch_energies(handles, starts)
+
+    def read(self, drawn, near):
+        handles, starts = drawn.pop("handles"), drawn.pop("starts")  # [batch, 2]
+        drawn["anchor"] = self._source.cut(handles[:, 0], starts[:, 0])
+        return drawn, self._source.cut(
+            tf.gather(handles[:, 1], near), tf.gather(starts[:, 1], near)
         )
-
-    return steps.map(make, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-
-
-def _seconds(starts: tf.Tensor) -> tf.Tensor:
-    """Seconds at which frames begin."""
-    return tf.cast(starts, tf.float32) * features.DEFAULT.hop_seconds
-
-
-def _u64(number: int) -> tf.Tensor:
-    return tf.constant(number, tf.uint64)
 
 
 def _check_service(service: str, source: sources.ChunkSource) -> None:
-    """Refuses what a tf.data service cannot do: TensorFlow itself would wait for ever."""
-    if not source.travels:
+    """Raises for what a tf.data service cannot do: TensorFlow itself would wait for ever."""
+    if not source.graph_only:
         raise CorpusError(
             f"{service}: a tf.data service runs no Python functions; prepare the corpus, or use "
             "--decoder=in_graph, which needs tensorflow-io"

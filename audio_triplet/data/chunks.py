@@ -1,4 +1,6 @@
-"""The pieces of a manifest: which there are, by the headers of its files alone.
+"""The chunks of a manifest: which there are, by the headers of its files alone.
+
+A chunk is up to 10.56 s of one recording, the unit of reading; see `audio_triplet.data.sources`.
 
 No TensorFlow here: laying out two million files, on one machine or by many, should not wait for it.
 """
@@ -22,30 +24,29 @@ from audio_triplet.errors import AudioError, CorpusError
 
 _FRONT_END = FrontEndConfig()
 
+# Patches in a whole chunk: the most for which every pair is less than 10 s apart.
 CHUNK_PATCHES = 11
-"""Patches in a whole piece: the most for which every pair is less than 10 s apart."""
-
 CHUNK_FRAMES = CHUNK_PATCHES * _FRONT_END.patch_frames
 CHUNK_SECONDS = CHUNK_PATCHES * _FRONT_END.patch_seconds
 CHUNK_SAMPLES = (CHUNK_FRAMES - 1) * _FRONT_END.hop_samples + _FRONT_END.window_samples
+# Sound that a chunk needs: its last window reaches past the start of the next chunk.
 READ_SECONDS = CHUNK_SAMPLES / _FRONT_END.sample_rate
-"""Sound a piece needs: its last window reaches past the start of the next piece."""
 
 _PROBED_AT_A_TIME = 64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ChunkTable:
-    """All pieces of a manifest, recording by recording.
+    """All chunks of a manifest, recording by recording.
 
     Attributes:
       manifest: Only segments that can be read.
       row: int64[segments], their rows in the manifest that was scanned.
       duration: float64[segments], seconds of each segment.
-      segment: int32[pieces], the segment a piece is of.
-      position: int32[pieces], its place in the segment.
-      key: int64[pieces], stable keys.
-      first: int64[recordings], where each recording's pieces begin.
+      segment: int32[chunks], the segment a chunk is of.
+      position: int32[chunks], its number within the segment.
+      key: int64[chunks], stable keys.
+      first: int64[recordings], index of each recording's first chunk; its others follow.
       count: int64[recordings], how many it has.
       recording_key: int64[recordings].
     """
@@ -66,8 +67,8 @@ class ChunkTable:
         return float(self.duration.sum() / 3600)
 
 
-def chunks_in(duration_seconds) -> np.ndarray:
-    """Number of pieces of a segment; a rest shorter than a patch makes no piece of its own.
+def chunks_in(duration_seconds: float | np.ndarray) -> np.ndarray:
+    """Number of chunks of a segment; a rest shorter than a patch makes none of its own.
 
     Args:
       duration_seconds: float or float[n], seconds.
@@ -106,7 +107,7 @@ def read_lengths(paths: Sequence[str]) -> Iterator[tuple[float, str]]:
             begin, own = time.perf_counter(), time.thread_time()
             yield from map(read_length, parts.pop(0))
             waited = 1 - (time.thread_time() - own) / (time.perf_counter() - begin)
-            if waited > 0.5:  # and will for a while, so that it is not asked again too soon
+            if waited > 0.5:  # and will for a while, so that this is not measured again too soon
                 now, parts = parts[: 16 * threads], parts[16 * threads :]
                 yield from itertools.chain.from_iterable(
                     pool.map(lambda part: [read_length(path) for path in part], now)
@@ -118,7 +119,7 @@ def scan(
     bad_files: BadFiles,
     lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] = read_lengths,
 ) -> ChunkTable:
-    """Reads the header of every file and lays out the pieces.
+    """Reads the header of every file and says which chunks there are.
 
     Args:
       manifest: Segments; those of unreadable files are left out and listed.
@@ -126,47 +127,31 @@ def scan(
       lengths: Paths → what `read_length` returns for each, in their order.
 
     Returns:
-      The pieces.
+      The chunks.
 
     Raises:
       CorpusError: Not one file can be read.
     """
-    length = {}
+    seconds = {}
     paths = manifest.frame["path"].unique()
-    for path, (seconds, reason) in zip(paths, lengths(paths), strict=True):
-        length[path] = seconds
+    for path, (length, reason) in zip(paths, lengths(paths), strict=True):
+        seconds[path] = length
         if reason:
             bad_files.add(path, reason)
-    frame = manifest.frame
-    file_seconds = frame["path"].map(length).to_numpy(np.float64)
-    start = frame["start_seconds"].to_numpy(np.float64)
-    asked = frame["end_seconds"].to_numpy(np.float64)
-    end = np.fmin(asked, file_seconds)
-    beyond = asked > file_seconds + 0.1
-    if beyond.any():
-        logging.warning(
-            "%s: %d segments end past the end of their file (%s, …); they are cut there",
-            manifest.name,
-            beyond.sum(),
-            frame["path"].iloc[int(np.argmax(beyond))],
-        )
-    duration = end - start
-    for path in frame["path"][duration <= 0].unique():
-        bad_files.add(path, "a segment begins past the end of the file; correct start_seconds")
+    duration = _durations(manifest, seconds, bad_files)
     usable = duration > 0  # false for NaN as well
     if not usable.any():
-        reason = next(iter(bad_files.entries.items()))
-        raise CorpusError(f"{manifest.name}: no file can be read; {reason[0]}: {reason[1]}")
+        path, reason = next(iter(bad_files.entries.items()))
+        raise CorpusError(f"{manifest.name}: no file can be read; {path}: {reason}")
 
-    codes, names = _codes(frame["recording_id"].to_numpy(dtype=object)[usable])
+    codes, names = _codes(manifest.frame["recording_id"].to_numpy(dtype=object)[usable])
     order = np.argsort(codes, kind="stable")
     rows = np.flatnonzero(usable)[order]
     codes, duration = codes[order], duration[rows]
-    pieces = chunks_in(duration)
-    segment = np.repeat(np.arange(len(rows), dtype=np.int32), pieces)
-    position = (np.arange(len(segment)) - np.repeat(np.cumsum(pieces) - pieces, pieces)).astype(
-        np.int32
-    )
+    count = chunks_in(duration)  # of each segment
+    segment = np.repeat(np.arange(len(rows), dtype=np.int32), count)
+    first = np.repeat(np.cumsum(count) - count, count)
+    position = (np.arange(len(segment)) - first).astype(np.int32)
     kept = manifest.take(rows)
     segment_key = np.array(
         [
@@ -176,11 +161,37 @@ def scan(
         np.int64,
     )
     recording_key = np.array([key_of(name) for name in names], np.int64)
-    key = (segment_key[segment] ^ recording_key[codes][segment]) ^ position
-    count = np.bincount(codes[segment], minlength=len(names)).astype(np.int64)
+    count = np.bincount(codes[segment], minlength=len(names)).astype(np.int64)  # of each recording
     return ChunkTable(
-        kept, rows, duration, segment, position, key, np.cumsum(count) - count, count, recording_key
+        manifest=kept,
+        row=rows,
+        duration=duration,
+        segment=segment,
+        position=position,
+        key=(segment_key[segment] ^ recording_key[codes][segment]) ^ position,
+        first=np.cumsum(count) - count,
+        count=count,
+        recording_key=recording_key,
     )
+
+
+def _durations(manifest: Manifest, seconds: dict[str, float], bad_files: BadFiles) -> np.ndarray:
+    """Seconds of each segment: float64[segments]; NaN, or not above 0, where it cannot be used."""
+    frame = manifest.frame
+    in_file = frame["path"].map(seconds).to_numpy(np.float64)
+    end = frame["end_seconds"].to_numpy(np.float64)
+    beyond = end > in_file + 0.1
+    if beyond.any():
+        logging.warning(
+            "%s: %d segments end past the end of their file (%s, …); they are cut there",
+            manifest.name,
+            beyond.sum(),
+            frame["path"].iloc[int(np.argmax(beyond))],
+        )
+    duration = np.fmin(end, in_file) - frame["start_seconds"].to_numpy(np.float64)
+    for path in frame["path"][duration <= 0].unique():
+        bad_files.add(path, "a segment begins past the end of the file; correct start_seconds")
+    return duration
 
 
 def _codes(values: Sequence[str]) -> tuple[np.ndarray, list[str]]:

@@ -1,11 +1,15 @@
 """A folder of decoded mel energies, so that sound files are decoded in the first epoch only.
 
-An entry is one piece, named by everything that shapes it: the file's path, size and date, where
-the piece lies in it, resampler and front end. It holds the very float32 numbers that decoding
+An entry is one chunk, named by everything that shapes it: the file's path, size and date, where
+the chunk lies in it, resampler and front end. It holds the very float32 numbers that decoding
 gave, so a run is the same with a cache as without. Entries are written whole or not at all and
 have a checksum; one that does not match is made again. The folder is bounded: once it is full,
 nothing more goes in and nothing is thrown out, because each epoch asks for everything once, which
 is the one order in which throwing out the oldest would lose every entry before it is asked for.
+
+Why it is here: reading 200 clips of ESC-50 takes 0.97 s of CPU in the first epoch and 0.13 s in the
+second (of the same as 44.1 kHz FLAC, 1.33 s and 0.14 s); making 20 joint batches of them, four per
+visit, 1.13 s and 0.31 s (FLAC 1.41 s and 0.31 s), so 3.6 to 10 times as fast.
 """
 
 import dataclasses
@@ -26,7 +30,7 @@ _HEAD = np.dtype([("format", "<u4"), ("checksum", "<u4"), ("frames", "<u4"), ("m
 
 
 class EnergyCache:
-    """Mel energies of pieces by name; may be used by several threads and processes at once.
+    """Mel energies of chunks by name; may be used by several threads and processes at once.
 
     Attributes:
       folder: Where the entries are.
@@ -44,7 +48,7 @@ class EnergyCache:
         self.folder, self.hits, self.misses = folder, 0, 0
         self._most = gigabytes * 1e9
         self._lock = threading.Lock()
-        self._told = False
+        self._warned = False
         os.makedirs(folder, exist_ok=True)
         self._bytes = sum(
             entry.stat().st_size
@@ -54,7 +58,7 @@ class EnergyCache:
         )
 
     def name(self, path: str, *extent: object) -> str | None:
-        """Name of the entry of a piece.
+        """Name of the entry of a chunk.
 
         Args:
           path: The sound file.
@@ -75,8 +79,8 @@ class EnergyCache:
         except Exception:  # TensorFlow has many; reading the file will say what is wrong
             return None
         front_end = dataclasses.asdict(features.DEFAULT)
-        told = json.dumps([_FORMAT, path, size, date, extent, front_end])
-        return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        content = json.dumps([_FORMAT, path, size, date, extent, front_end])
+        return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def get(self, name: str) -> np.ndarray | None:
         """Energies float32[frames, mels] of an entry; None if there is none, or a damaged one."""
@@ -102,22 +106,22 @@ class EnergyCache:
             room = self._bytes + len(content) <= self._most
             self._bytes += len(content) if room else 0
         if not room:
-            self._tell(f"is full ({self._most / 1e9:g} GB, --cache_gigabytes)")
+            self._warn_once(f"is full ({self._most / 1e9:g} GB, --cache_gigabytes)")
             return
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with storage.open_replacing(path, "wb", unique=True) as file:
                 file.write(content)
         except OSError as error:  # no space left: training goes on without
-            self._tell(f"cannot be written to ({error.strerror})")
+            self._warn_once(f"cannot be written to ({error.strerror})")
 
     def _path(self, name: str) -> str:
         return os.path.join(self.folder, name[:2], name[2:])
 
-    def _tell(self, what: str) -> None:
+    def _warn_once(self, what: str) -> None:
         with self._lock:
-            told, self._told = self._told, True
-        if not told:
+            warned, self._warned = self._warned, True
+        if not warned:
             logging.warning("%s: %s; the rest is decoded in every epoch", self.folder, what)
 
 

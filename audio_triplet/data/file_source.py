@@ -8,15 +8,15 @@ import tensorflow as tf
 from audio_triplet import audio, features
 from audio_triplet.data import chunks, decoded_cache
 from audio_triplet.data.bad_files import BadFiles
-from audio_triplet.data.sources import ChunkSource, Numbered
+from audio_triplet.data.sources import ChunkSource, VisitOrder
 from audio_triplet.errors import AudioError
 
 
 def chunk_energies(waveform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mel energies of one piece.
+    """Mel energies of one chunk.
 
     Args:
-      waveform: float32[samples] at 16 kHz; what is beyond a piece is ignored.
+      waveform: float32[samples] at 16 kHz; what is beyond a chunk is ignored.
 
     Returns:
       float32[frames, mels] with at most `CHUNK_FRAMES` frames and at least one (a waveform
@@ -39,12 +39,12 @@ def chunk_energies_numpy(waveform: np.ndarray) -> np.ndarray:
     return features.mel_energies_numpy(waveform)
 
 
-class FileChunks(Numbered, ChunkSource):
-    """Pieces decoded from sound files on the fly.
+class FileChunks(ChunkSource):
+    """Chunks decoded from sound files on the fly.
 
     Attributes:
-      table: The pieces.
-      bad_files: Files that could not be read; their pieces come with no frames.
+      table: The chunks.
+      bad_files: Files that could not be read; their chunks come with no frames.
     """
 
     def __init__(
@@ -71,11 +71,12 @@ class FileChunks(Numbered, ChunkSource):
         self.table, self.bad_files = table, bad_files
         self.classes = tuple(table.manifest.classes if classes is None else classes)
         self._resampler, self._in_graph, self._cache = resampler, in_graph, cache
-        self.travels = in_graph is not None
+        self.graph_only = in_graph is not None
         frame = table.manifest.frame
         self._paths = frame["path"].to_numpy(dtype=object)
         self._starts = frame["start_seconds"].to_numpy(np.float64)
-        self._lay_out(table.first, table.count, table.recording_key)
+        self._order = VisitOrder(table.first, table.count, table.recording_key)
+        self.recordings = self._order.recordings
         with tf.device("/cpu:0"):
             self._recording = tf.constant(np.repeat(table.recording_key, table.count))
             self._segment = tf.constant(table.segment)
@@ -84,8 +85,9 @@ class FileChunks(Numbered, ChunkSource):
             self._row = tf.constant(table.row, tf.int64)
             self._labels = tf.constant(table.manifest.label_matrix(self.classes))
 
-    def _handles(self, seed, first_visit):
-        return self.numbers(seed, first_visit)
+    def _visited_handles(self, seed, first_visit, distributed):
+        del distributed  # visits are computed one by one, so any part of them is small
+        return self._order.from_visit(seed, first_visit)
 
     def _all_handles(self):
         return tf.data.Dataset.range(len(self.table.segment))
@@ -116,19 +118,20 @@ class FileChunks(Numbered, ChunkSource):
 
     def _energies(self, segment, position) -> np.ndarray:
         """What `_decode` gives, from the cache if it has it."""
-        name = None
-        if self._cache is not None:
-            extent = map(float, self._extent(int(segment), int(position)))
-            name = self._cache.name(self._paths[segment], *extent, self._resampler)
-        energies = None if name is None else self._cache.get(name)
+        cache = self._cache
+        if cache is None:
+            return self._decode(segment, position)
+        extent = map(float, self._extent(int(segment), int(position)))
+        name = cache.name(self._paths[segment], *extent, self._resampler)
+        energies = None if name is None else cache.get(name)
         if energies is None:
             energies = self._decode(segment, position)
             if name is not None and len(energies):
-                self._cache.put(name, energies)
+                cache.put(name, energies)
         return energies
 
     def _extent(self, segment: int, position: int) -> tuple[float, float]:
-        """Start in the file and length of a piece, seconds."""
+        """Start in the file and length of a chunk, seconds."""
         offset = position * chunks.CHUNK_SECONDS
         rest = self.table.duration[segment] - offset
         return self._starts[segment] + offset, min(rest, chunks.READ_SECONDS)

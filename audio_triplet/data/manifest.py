@@ -9,32 +9,25 @@ The file format (CSV, UTF-8, comma-separated) is part of the contract:
     path,recording_id,labels,split,start_seconds,end_seconds
 
 Only `path` is required. Labels are separated by `;`. Paths are relative to the CSV's own folder.
-Further known columns tell where a file came from: package, version, sha256, licence, kind.
+Further known columns say where a file came from: package, version, sha256, licence, kind.
 
 No TensorFlow here: corpus tools and `--help` start at once.
 """
 
-import csv
 import dataclasses
-import errno
 import functools
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from audio_triplet import storage
-from audio_triplet.data.manifest_csv import (
-    KNOWN_COLUMNS,
-    absolute,
-    checked_frame,
-    line_number,
-    listed,
-    parse,
-)
+from audio_triplet.data.manifest_csv import checked_frame, listed, read_frame, write_frame
 from audio_triplet.errors import ManifestError
+
+_ROWS_AT_A_TIME = 100_000  # as CSV text; all of two million at once would take gigabytes
 
 
 def key_of(*names: object) -> int:
@@ -52,7 +45,7 @@ class Manifest:
     (recording_id = the path, no labels, no split, the whole file), then everything is checked.
 
     Attributes:
-      frame: one row a segment; columns `path` [str], `recording_id` [str], `labels` [str, joined
+      frame: one row per segment; columns `path` [str], `recording_id` [str], `labels` [str, joined
         by ";"], `split` [str, may be empty], `start_seconds` [float64], `end_seconds` [float64,
         NaN = to the end], and whichever provenance columns are known. Index 0 … n−1. Not to be
         changed in place.
@@ -72,7 +65,7 @@ class Manifest:
         object.__setattr__(self, "frame", checked)
 
     @classmethod
-    def _trusted(cls, frame: pd.DataFrame, name: str) -> "Manifest":
+    def of_checked(cls, frame: pd.DataFrame, name: str) -> "Manifest":
         """A manifest of rows that were checked already (2 M rows take seconds to check)."""
         if frame.empty:
             raise ManifestError(f"{name}: no rows are left")
@@ -126,6 +119,28 @@ class Manifest:
                     table[row, column[label]] = True
         return table[codes]
 
+    def fingerprint(self, settings: Mapping[str, object]) -> str:
+        """Digest of the rows, of the sizes of their files, and of what is made of them.
+
+        Args:
+          settings: What shapes it; values that JSON can hold.
+
+        Returns:
+          64 hexadecimal digits. Of files elsewhere (gs://…) only the names count.
+        """
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for first in range(0, len(self.frame), _ROWS_AT_A_TIME):
+            part = self.frame.iloc[first : first + _ROWS_AT_A_TIME]
+            text = part.to_csv(index=False, header=first == 0)
+            digest.update(text.encode("utf-8", "surrogateescape"))
+        for path in self.frame["path"].unique():
+            try:
+                size = os.stat(path).st_size
+            except (OSError, ValueError):
+                size = -1
+            digest.update(f"{size};".encode())
+        return digest.hexdigest()
+
     def select(self, splits: Sequence[str]) -> "Manifest":
         """The rows of the named splits, in their order.
 
@@ -138,15 +153,15 @@ class Manifest:
             raise ManifestError(
                 f"{self.name}: no split {listed(absent)}; there are: {listed(self.splits)}"
             )
-        return self._where(self.frame["split"].isin(splits).to_numpy())
+        return self.where(self.frame["split"].isin(splits).to_numpy())
 
     def take(self, rows: np.ndarray) -> "Manifest":
-        """The rows at the given places, int[n], in that order."""
-        return Manifest._trusted(self.frame.iloc[rows], self.name)
+        """The rows of the given numbers, int[n], in that order."""
+        return Manifest.of_checked(self.frame.iloc[rows], self.name)
 
-    def _where(self, keep: np.ndarray) -> "Manifest":
-        """The rows of a bool[segments] mask."""
-        return Manifest._trusted(self.frame[keep], self.name)
+    def where(self, keep: np.ndarray) -> "Manifest":
+        """The rows where bool[segments] `keep` is true."""
+        return Manifest.of_checked(self.frame[keep], self.name)
 
     def write(self, path: str | os.PathLike) -> None:
         """Writes the CSV, whole or not at all.
@@ -157,35 +172,11 @@ class Manifest:
         Raises:
           ManifestError: the file cannot be written.
         """
-        path = os.path.abspath(path)
-        folder = os.path.join(os.path.dirname(path), "")
-        frame = self.frame.copy()
-        below = frame["path"].str.startswith(folder)
-        frame["path"] = frame["path"].where(~below, frame["path"].str.slice(len(folder)))
-        columns = [name for name in KNOWN_COLUMNS if name in frame]
-        # A bare carriage return is not quoted by default, yet ends a line when read.
-        text = frame.select_dtypes(exclude="number")
-        returns = any(text[name].str.contains("\r", regex=False).any() for name in text)
-        try:
-            os.makedirs(folder, exist_ok=True)
-            with storage.open_replacing(path, unique=True) as file:
-                quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
-                frame[columns].to_csv(file, index=False, quoting=quoting, lineterminator="\n")
-        except OSError as error:
-            mend = (
-                "free some space and run it again"
-                if error.errno in (errno.ENOSPC, errno.EDQUOT)
-                else "write it into a folder you may write to"
-            )
-            raise ManifestError(f"{path}: not written ({error.strerror}); {mend}") from error
-        except UnicodeEncodeError as error:
-            raise ManifestError(
-                f"{path}: not written: a file name is not UTF-8 ({error.object!r}); rename it"
-            ) from error
+        write_frame(self.frame, path)
 
     @classmethod
     def read(cls, path: str | os.PathLike, name: str | None = None) -> "Manifest":
-        """Reads and checks a CSV manifest. Audio files may be missing: see `check_files`.
+        """Reads and checks a CSV manifest; whether its sound files exist is not looked at.
 
         Args:
           path: the CSV file.
@@ -195,39 +186,7 @@ class Manifest:
           The manifest, its paths absolute.
 
         Raises:
-          ManifestError: one line that names the file, the line and the mend.
+          ManifestError: one line that names the file, the line and the fix.
         """
         path = os.fspath(path)
-        frame = parse(path)
-        recording = frame.get("recording_id")
-        if recording is None:
-            frame["recording_id"] = frame["path"]
-        else:
-            frame["recording_id"] = recording.where(recording != "", frame["path"])
-        frame["path"] = absolute(frame["path"], os.path.dirname(os.path.abspath(path)))
-        frame = checked_frame(frame, path, lambda row: f"line {line_number(path, row)}")
-        return cls._trusted(frame, name or path)
-
-
-def check_files(manifest: Manifest) -> list[tuple[str, str]]:
-    """The manifest's files that are not there, or that hold nothing.
-
-    Only looks (one `stat` a file), decodes nothing. Addresses such as gs://… are not looked at.
-
-    Returns:
-      (path, reason) of each bad file, sorted by path.
-    """
-    bad = []
-    for path in sorted(manifest.frame["path"].unique()):
-        if storage.is_remote(path):
-            continue
-        try:
-            if os.path.isdir(path):
-                bad.append((path, "is a folder, not a file"))
-            elif os.stat(path).st_size == 0:
-                bad.append((path, "empty file (0 bytes)"))
-        except FileNotFoundError:
-            bad.append((path, "no such file"))
-        except (OSError, ValueError) as error:
-            bad.append((path, getattr(error, "strerror", None) or str(error)))
-    return bad
+        return cls.of_checked(read_frame(path), name or path)

@@ -1,7 +1,8 @@
-"""Reading and checking the table behind a manifest; every complaint names file and line."""
+"""The table behind a manifest: read from CSV, checked, written; complaints name file and line."""
 
 import csv
 import difflib
+import errno
 import os
 from collections.abc import Callable, Sequence
 
@@ -16,11 +17,12 @@ CORE_COLUMNS = ("path", "recording_id", "labels", "split", "start_seconds", "end
 PROVENANCE_COLUMNS = ("package", "version", "sha256", "licence", "kind")
 KNOWN_COLUMNS = CORE_COLUMNS + PROVENANCE_COLUMNS
 
+# Splits with a meaning of their own; all others are only names.
 TRAIN = "train"
 TEST = "test"
-UNUSED = "unused"
-UNLABELLED = "unlabelled"
-"""Split of another corpus's recordings, which are trained on too."""
+UNUSED = "unused"  # on neither side
+UNLABELLED = "unlabelled"  # recordings of another corpus, which are trained on too
+
 _TIMES = ("start_seconds", "end_seconds")
 # Too far from the real names for difflib, yet ignoring them would silently use whole files.
 _TIME_ALIASES = {
@@ -38,7 +40,62 @@ def listed(names: Sequence[str]) -> str:
     return shown + (f", … ({len(names)} in all)" if len(names) > 20 else "") if names else "(none)"
 
 
-def parse(path: str) -> pd.DataFrame:
+def read_frame(path: str) -> pd.DataFrame:
+    """Reads and checks a CSV manifest.
+
+    Args:
+      path: the CSV file.
+
+    Returns:
+      The frame as `checked_frame` gives it, its paths absolute.
+
+    Raises:
+      ManifestError: one line that names the file, the line and the fix.
+    """
+    frame = _parse(path)
+    recording = frame.get("recording_id")
+    if recording is None:
+        frame["recording_id"] = frame["path"]
+    else:
+        frame["recording_id"] = recording.where(recording != "", frame["path"])
+    frame["path"] = _absolute(frame["path"], os.path.dirname(os.path.abspath(path)))
+    return checked_frame(frame, path, lambda row: f"line {_line_number(path, row)}")
+
+
+def write_frame(frame: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Writes a checked frame as CSV, whole or not at all, as `Manifest.write` describes.
+
+    Raises:
+      ManifestError: the file cannot be written.
+    """
+    path = os.path.abspath(path)
+    folder = os.path.join(os.path.dirname(path), "")
+    below = frame["path"].str.startswith(folder)
+    relative = frame["path"].where(~below, frame["path"].str.slice(len(folder)))
+    frame = frame.assign(path=relative)
+    columns = [name for name in KNOWN_COLUMNS if name in frame]
+    # A bare carriage return is not quoted by default, yet ends a line when read.
+    text = frame.select_dtypes(exclude="number")
+    returns = any(text[name].str.contains("\r", regex=False).any() for name in text)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with storage.open_replacing(path, unique=True) as file:
+            quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+            frame[columns].to_csv(file, index=False, quoting=quoting, lineterminator="\n")
+    except OSError as error:
+        fix = (
+            "free some space and run it again"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "write it into a folder you may write to"
+        )
+        raise ManifestError(f"{path}: not written ({error.strerror}); {fix}") from error
+    except UnicodeEncodeError as error:
+        raise ManifestError(
+            f"{path}: not written: a file name is not UTF-8 ({error.object!r}); rename it"
+        ) from error
+
+
+def _parse(path: str) -> pd.DataFrame:
     """The CSV's known columns, all str, "" where a cell is empty."""
     if os.path.isdir(path):
         raise ManifestError(f"{path}: is a folder; name the manifest's CSV file")
@@ -97,7 +154,7 @@ def _columns(path: str, header: list[str]) -> list[str]:
     return columns
 
 
-def absolute(paths: pd.Series, folder: str) -> pd.Series:
+def _absolute(paths: pd.Series, folder: str) -> pd.Series:
     """Paths relative to `folder` made absolute; "." and "//" taken out.
 
     ".." stays: behind a symbolic link only the system knows what it means.
@@ -112,7 +169,7 @@ def absolute(paths: pd.Series, folder: str) -> pd.Series:
     return whole
 
 
-def line_number(path: str, row: int) -> int:
+def _line_number(path: str, row: int) -> int:
     """The line on which data row `row` (from 0) begins; cells may hold line breaks."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
@@ -152,21 +209,21 @@ def checked_frame(frame: pd.DataFrame, name: str, where: Callable[[int], str]) -
             columns[column] = pd.Series("", index=columns["path"].index).astype(str)
     checked = pd.DataFrame(columns)
 
-    def refuse(bad: pd.Series, message: Callable[[pd.Series], str]):
+    def reject(bad: pd.Series, message: Callable[[pd.Series], str]):
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise ManifestError(f"{name}, {where(row)}: {message(checked.iloc[row])}")
 
-    refuse(checked["path"] == "", lambda row: "the path is empty; fill it or remove the line")
-    refuse(
+    reject(checked["path"] == "", lambda row: "the path is empty; fill it or remove the line")
+    reject(
         checked["recording_id"] == "",
         lambda row: f"{row['path']} has no recording_id; give one, or leave the column out",
     )
-    refuse(
+    reject(
         checked["start_seconds"] < 0,
         lambda row: f"start_seconds {row['start_seconds']:g} is negative; it must be 0 or more",
     )
-    refuse(
+    reject(
         checked["end_seconds"] <= checked["start_seconds"],
         lambda row: (
             f"end_seconds {row['end_seconds']:g} is not after start_seconds "
@@ -174,7 +231,7 @@ def checked_frame(frame: pd.DataFrame, name: str, where: Callable[[int], str]) -
         ),
     )
     segment = ["path", *_TIMES]
-    refuse(
+    reject(
         checked.duplicated(segment),
         lambda row: (
             f"{row['path']} is listed a second time with the same start and end; remove "

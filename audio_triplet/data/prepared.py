@@ -5,9 +5,11 @@ No TensorFlow here, see `audio_triplet.data.chunks`.
 
 import dataclasses
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from audio_triplet import storage
-from audio_triplet.config import FrontEndConfig
+from audio_triplet.config import FrontEndConfig, PrepareConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 
@@ -23,8 +25,8 @@ class SplitInfo:
     Attributes:
       shards: File names.
       recordings: Number of recordings.
-      pieces: Number of records.
-      most_turns: Most pieces of one recording.
+      pieces: Number of records, i.e. of chunks.
+      most_turns: Most chunks of one recording.
       seconds: Seconds of sound.
       shard_bytes: Size of each shard; empty in folders prepared before it was noted.
       shard_recordings: Recordings in each shard; likewise.
@@ -37,6 +39,15 @@ class SplitInfo:
     seconds: float
     shard_bytes: tuple[int, ...] = ()
     shard_recordings: tuple[int, ...] = ()
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "SplitInfo":
+        """From JSON, which has no tuples."""
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in content.items()
+        }
+        return cls(**values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,13 +91,7 @@ class PreparedInfo:
         try:
             content = storage.read_json(path)
             splits = {
-                name: SplitInfo(
-                    **{
-                        key: tuple(value) if isinstance(value, list) else value
-                        for key, value in split.items()
-                    }
-                )
-                for name, split in content.pop("splits").items()
+                name: SplitInfo.from_dict(split) for name, split in content.pop("splits").items()
             }
             bad_files = tuple(map(tuple, content.pop("bad_files")))
             classes = tuple(content.pop("classes"))
@@ -104,6 +109,12 @@ class PreparedInfo:
                 f"{path}: was prepared with another format or front end; prepare it again"
             )
         return info
+
+
+def fingerprint(manifest: Manifest, config: PrepareConfig) -> str:
+    """Digest of everything that shapes the shards: see `Manifest.fingerprint`."""
+    settings = dataclasses.asdict(config) | {"format": FORMAT, "max_bad_share": None}
+    return manifest.fingerprint(settings)
 
 
 def read_manifest(folder: str, name: str | None = None) -> Manifest:

@@ -1,11 +1,11 @@
-"""Where in its shards every piece is, so that a patch is read without reading its piece.
+"""Where in its shards every chunk is, so that a patch is read without reading its chunk.
 
-A triplet needs one or two patches of a piece of eleven. Reading, checking and parsing whole records
-costs ten times what is used; with an index it is one positioned read of 12 kB a patch. The index is
-made by one pass over the shards, in which TensorFlow checks every record's checksum and the mean
+A triplet needs one or two patches of a chunk of eleven. Reading, checking and parsing whole records
+costs ten times what is used; with this shard index it is one positioned read of 12 kB per patch. It
+is made by one pass over the shards, in which TensorFlow checks every record's checksum and the mean
 energies of all patches are kept (which patches are silent is then known without reading them), and
 stays in the prepared folder as `index-….npz` and `index-….energies`; it is made anew when a shard's
-size or date is another. In memory it is about 60 bytes a piece.
+size or date is another. In memory it is about 60 bytes per chunk.
 """
 
 import collections
@@ -13,43 +13,43 @@ import dataclasses
 import hashlib
 import json
 import os
-import re
 import threading
 import zipfile
 from collections.abc import Sequence
+from typing import IO
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from audio_triplet import features, storage
+from audio_triplet.data import shard_format
+from audio_triplet.data.shard_format import DTYPE, FRAME_BYTES, MELS
 from audio_triplet.errors import CorpusError
 
 _FORMAT = 1
 _TABLE, _ENERGIES = ".npz", ".energies"
-_MELS = features.DEFAULT.mel_bands
 _PATCH = features.DEFAULT.patch_frames
-_ROW_BYTES = 2 * _MELS
-_INTEGERS = ("frames", "recording", "piece", "turn", "segment", "position")
-_KEY = b"mel_energies"
 _OPEN_FILES = 512
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ShardIndex:
-    """The pieces of some shards, recording by recording, in the order of their turns.
+    """The chunks of some shards, recording by recording, in the order of their numbers.
+
+    A chunk's index into the arrays below is its *handle*.
 
     Attributes:
-      file: int32[pieces], which shard.
-      offset: int64[pieces], the first byte of its energies in the shard.
-      frames: int32[pieces].
-      recording, piece: int64[pieces], stable keys.
-      segment, position: int64[pieces], see `shards`.
-      labels: int64[…], the label ids of all pieces, one piece after the other.
-      label_begin: int64[pieces + 1], where those of a piece begin.
-      energies: float32[…], for all pieces, one after the other, the mean energy per cell of the
+      file: int32[chunks], which shard.
+      offset: int64[chunks], the first byte of its energies in the shard.
+      frames: int32[chunks].
+      recording, piece: int64[chunks], stable keys of recording and chunk.
+      segment, position: int64[chunks], see `shard_format`.
+      labels: int64[…], the label ids of all chunks, one chunk after the other.
+      label_begin: int64[chunks + 1], where those of a chunk begin.
+      energies: float32[…], for all chunks, one after the other, the mean energy per cell of the
         patch that begins at each frame; on disk.
-      energy_begin: int64[pieces], where those of a piece begin.
+      energy_begin: int64[chunks], where those of a chunk begin.
       first, count, recording_key: int64[recordings], as in `chunks.ChunkTable`.
     """
 
@@ -69,7 +69,7 @@ class ShardIndex:
     recording_key: np.ndarray
 
     def label_matrix(self, handles: np.ndarray, classes: int) -> np.ndarray:
-        """Labels of pieces: bool[n, classes] from int64[n]."""
+        """Labels of chunks: bool[n, classes] from int64[n]."""
         begin = self.label_begin[handles]
         counts = self.label_begin[handles + 1] - begin
         source = np.arange(counts.sum()) + np.repeat(begin - np.cumsum(counts) + counts, counts)
@@ -84,7 +84,7 @@ class ShardIndex:
 
 
 def open_index(folder: str, files: Sequence[str]) -> ShardIndex:
-    """Loads the index of shards, or makes it.
+    """Loads the index of some shards, or makes it.
 
     Args:
       folder: The prepared folder.
@@ -100,16 +100,18 @@ def open_index(folder: str, files: Sequence[str]) -> ShardIndex:
     key = _key(files)
     # Each choice of splits has an index of its own.
     stem = "index-" + hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
-    place = folder
+    kept_in = folder
     if not os.access(folder, os.W_OK):
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        place = os.path.join(cache, "audio_triplet", key[:32])
-    stem = os.path.join(place, stem)
+        kept_in = os.path.join(cache, "audio_triplet", key[:32])
+    stem = os.path.join(kept_in, stem)
     table = _load(stem, key)
     if table is None:
-        if place != folder:
-            logging.warning("%s: its index cannot be kept there and goes to %s", folder, place)
-            os.makedirs(place, exist_ok=True)
+        if kept_in != folder:
+            logging.warning(
+                "%s: its shard index cannot be kept there and goes to %s", folder, kept_in
+            )
+            os.makedirs(kept_in, exist_ok=True)
         logging.info("indexing the %d shards of %s, once", len(files), folder)
         _make(files, stem, key)
         table = _load(stem, key)
@@ -120,14 +122,14 @@ def open_index(folder: str, files: Sequence[str]) -> ShardIndex:
 
 def _key(files: Sequence[str]) -> str:
     """Digest of what the index depends on: the shards' names, sizes and dates."""
-    found = [_FORMAT, dataclasses.asdict(features.DEFAULT)]
+    content = [_FORMAT, dataclasses.asdict(features.DEFAULT)]
     for file in files:
         try:
             stat = os.stat(file)
         except OSError as error:
-            raise CorpusError(f"{file}: the shard is missing; prepare its folder again") from error
-        found.append((os.path.basename(file), stat.st_size, stat.st_mtime_ns))
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+            raise CorpusError(shard_format.missing(file)) from error
+        content.append((os.path.basename(file), stat.st_size, stat.st_mtime_ns))
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _load(stem: str, key: str) -> dict[str, np.ndarray] | None:
@@ -147,7 +149,7 @@ def _load(stem: str, key: str) -> dict[str, np.ndarray] | None:
 
 
 def _windows(frames: np.ndarray) -> np.ndarray:
-    """How many places a patch can begin at: int64, at least 1."""
+    """At how many frames a patch can begin: int64, at least 1."""
     return np.maximum(1, frames.astype(np.int64) - _PATCH + 1)
 
 
@@ -158,62 +160,39 @@ def _make(files: Sequence[str], stem: str, key: str) -> None:
     with storage.open_replacing(energies_path, "wb", unique=True) as energies:
         for number, path in enumerate(files):
             try:
-                found = _read_shard(path, energies)
+                of_shard = _read_shard(path, energies)
             except (tf.errors.OpError, ValueError, IndexError) as error:
-                cause = re.sub(r"\{\{.*\}\} | \[Op:.*", "", str(error).splitlines()[0])
-                raise CorpusError(
-                    f"{path}: the shard is damaged ({cause}); delete it and prepare the folder "
-                    "again, which makes it anew, or train with --skip_damaged"
-                ) from error
-            for column, values in found.items():
+                cause = shard_format.cause_of(error)
+                raise CorpusError(shard_format.damaged(path, cause)) from error
+            for column, values in of_shard.items():
                 columns[column].append(np.array(values, np.int64))
-            columns["shard"].append(np.full(len(found["offset"]), number))
+            columns["shard"].append(np.full(len(of_shard["offset"]), number))
     arrays = {column: np.concatenate(parts) for column, parts in columns.items()}
     storage.save_arrays(table_path, {"key": np.array(key)} | arrays, unique=True)
 
 
-def _read_shard(path: str, energies) -> dict[str, list[int]]:
+def _read_shard(path: str, energies: IO[bytes]) -> dict[str, list[int]]:
     """Columns of the records of a shard; their patches' energies are appended to a file."""
-    columns = {name: [] for name in ("offset", "labels", "label_count", *_INTEGERS)}
-    begin = 0
-    for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
-        feature = tf.train.Example.FromString(record).features.feature
-        for name in _INTEGERS:
-            columns[name].append(feature[name].int64_list.value[0])
-        labels = feature["labels"].int64_list.value
-        columns["labels"].extend(labels)
-        columns["label_count"].append(len(labels))
-        content = feature["mel_energies"].bytes_list.value[0]
-        frames = columns["frames"][-1]
-        if len(content) != frames * _ROW_BYTES:
-            raise ValueError(f"a record has {len(content)} bytes for {frames} frames")
-        # A record: length in 8 bytes, checksum in 4, content, checksum in 4.
-        columns["offset"].append(begin + 12 + _offset(record, content))
-        begin += 12 + len(record) + 4
-        rows = np.frombuffer(content, "<f2").reshape(frames, _MELS).astype(np.float32).sum(1)
-        total = np.concatenate([[0.0], np.cumsum(rows, dtype=np.float64)])
-        window = np.minimum(np.arange(_windows(np.array(frames))) + _PATCH, frames)
-        sums = total[window] - total[: len(window)]
-        energies.write((sums / (_PATCH * _MELS)).astype("<f4").tobytes())
+    columns = {
+        name: [] for name in ("offset", "labels", "label_count", *shard_format.STORED_NUMBERS)
+    }
+    for chunk in shard_format.scan(path):
+        columns["offset"].append(chunk.offset)
+        columns["labels"].extend(chunk.labels)
+        columns["label_count"].append(len(chunk.labels))
+        for name, number in chunk.numbers.items():
+            columns[name].append(number)
+        energies.write(_patch_means(chunk.energies).tobytes())
     return columns
 
 
-def _offset(record: bytes, content: bytes) -> int:
-    """Where in a record the bytes of `mel_energies` begin.
-
-    They follow the feature's name, each of three nested messages beginning with a tag and a length.
-    """
-
-    def header(length):
-        return 1 + max(1, -(-length.bit_length() // 7))
-
-    name = record.index(_KEY)
-    bytes_list = header(len(content)) + len(content)
-    feature = header(bytes_list) + bytes_list
-    offset = name + len(_KEY) + header(feature) + header(bytes_list) + header(len(content))
-    if record[offset : offset + len(content)] != content:
-        raise ValueError("a record is not laid out as `shard_format.encode` does")
-    return offset
+def _patch_means(energies: np.ndarray) -> np.ndarray:
+    """Mean per cell of the patch that begins at each frame: float32[windows] of [frames, mels]."""
+    frames = len(energies)
+    of_frame = energies.astype(np.float32).sum(1)
+    total = np.concatenate([[0.0], np.cumsum(of_frame, dtype=np.float64)])
+    end = np.minimum(np.arange(int(_windows(np.array(frames)))) + _PATCH, frames)
+    return ((total[end] - total[: len(end)]) / (_PATCH * MELS)).astype("<f4")
 
 
 def _arrange(table: dict[str, np.ndarray], energies: str) -> ShardIndex:
@@ -223,7 +202,7 @@ def _arrange(table: dict[str, np.ndarray], energies: str) -> ShardIndex:
     energy_end = np.cumsum(_windows(table["frames"]))
     counts = table["label_count"][order]
     label_begin = np.concatenate([[0], np.cumsum(counts)])
-    # Each piece's run of labels, moved to its new place.
+    # Each chunk's run of labels, moved to where it now belongs.
     source = np.repeat((label_end - table["label_count"])[order] - label_begin[:-1], counts)
     recording_key, first, count = np.unique(
         table["recording"][order], return_index=True, return_counts=True
@@ -247,7 +226,7 @@ def _arrange(table: dict[str, np.ndarray], energies: str) -> ShardIndex:
 
 
 class PositionedReader:
-    """Reads from many files at given places; from several threads at once."""
+    """Reads from many files at given offsets; from several threads at once."""
 
     def __init__(self, paths: Sequence[str]):
         """Opens nothing yet.
@@ -259,7 +238,9 @@ class PositionedReader:
         self._open = {}
         self._lock = threading.Lock()
 
-    def frames(self, files, offsets, counts, most: int) -> np.ndarray:
+    def frames(
+        self, files: np.ndarray, offsets: np.ndarray, counts: np.ndarray, most: int
+    ) -> np.ndarray:
         """Reads runs of frames.
 
         Args:
@@ -274,19 +255,19 @@ class PositionedReader:
         Raises:
           CorpusError: A file is missing or shorter than it was.
         """
-        found = np.empty((len(files), most, _MELS), "<f2")
-        if not found.size:
-            return found
-        content = memoryview(found).cast("B")
-        size = most * _ROW_BYTES
+        energies = np.empty((len(files), most, MELS), DTYPE)
+        if not energies.size:
+            return energies
+        content = energies.data.cast("B")
+        size = most * FRAME_BYTES
         for row, (file, offset, count) in enumerate(
             zip(files.tolist(), offsets.tolist(), counts.tolist(), strict=True)
         ):
             if count < most:
-                found[row, count:] = 0
-            end = row * size + count * _ROW_BYTES
+                energies[row, count:] = 0
+            end = row * size + count * FRAME_BYTES
             self._read(file, offset, content[row * size : end])
-        return found
+        return energies
 
     def _read(self, number: int, offset: int, into: memoryview) -> None:
         path = self._paths[number]
@@ -302,7 +283,7 @@ class PositionedReader:
         """An open file; of too many, the oldest is let go, and closes when nobody reads it."""
         file = self._open.get(number)
         if file is None:
-            file = open(self._paths[number], "rb", buffering=0)
+            file = open(self._paths[number], "rb", buffering=0)  # noqa: SIM115 (kept open)
             with self._lock:
                 self._open[number] = file
                 if len(self._open) > _OPEN_FILES:

@@ -1,20 +1,7 @@
-"""Prepared corpora: TFRecord shards of mel energies, and the pieces read from them.
+"""Chunks and patches from a prepared folder of shards.
 
-A prepared folder holds `prepared.json` (what it is made of), `manifest.csv` (its segments) and,
-for each split, `SPLIT-00000-of-00004.tfrecord` and so on. A record is one piece:
-
-| feature | type | meaning |
-|---|---|---|
-| `mel_energies` | bytes | float16[frames, 64], linear, row by row, little-endian |
-| `frames` | int64 | number of frames |
-| `recording`, `piece` | int64 | stable keys |
-| `turn`, `turns` | int64 | the piece's place among its recording's pieces, and their number |
-| `segment` | int64 | row of manifest.csv |
-| `position` | int64 | the piece's place in its segment |
-| `labels` | int64 list | places in the class list of prepared.json |
-
-float16 keeps energies to 1 part in 2,000, which is 5e-4 in the logarithm, and up to 65,504, which
-is beyond what a waveform within ±1 can give.
+The folder holds `prepared.json` (what it is made of, see `prepared`), `manifest.csv` (its segments)
+and, for each split, `SPLIT-00000-of-00004.tfrecord` and so on (see `shard_format`).
 """
 
 import os
@@ -24,25 +11,16 @@ import tensorflow as tf
 from absl import logging
 
 from audio_triplet import features, storage
-from audio_triplet.data import chunks, prepared, shard_index, sources
+from audio_triplet.data import prepared, shard_format, shard_index, sources
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.data.shard_format import INTEGERS, LABELS, TURNS, damaged, fault
 from audio_triplet.errors import CorpusError
 
-_MELS = features.DEFAULT.mel_bands
-
-
-def _is_heard(record: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-    """Whether a record is the piece by which its recording is heard in an epoch."""
-    parsed = tf.io.parse_single_example(record, TURNS)
-    return parsed["turn"] == sources.chunk_number(epoch, parsed["recording"], parsed["turns"])
-
-
 _PATCH = features.DEFAULT.patch_frames
+_ENDLESS = np.iinfo(np.int64).max
 
 
 class ShardChunks(sources.ChunkSource):
-    """Pieces from a prepared folder.
+    """Chunks from a prepared folder, read whole.
 
     Attributes:
       folder: The prepared folder.
@@ -67,7 +45,7 @@ class ShardChunks(sources.ChunkSource):
           splits: Which splits to read; all if empty.
           buffer: Records held for shuffling.
           skip_damaged: Whether to read all shards once now, and do without those that cannot be
-            read to their end; else they are found out, and named, when they are reached.
+            read to their end; else the first that is met stops with an error that names it.
 
         Raises:
           CorpusError: The folder is unfinished or damaged, or lacks one of the splits.
@@ -82,7 +60,7 @@ class ShardChunks(sources.ChunkSource):
         parts = [self.info.splits[split] for split in self.splits]
         self.recordings = sum(part.recordings for part in parts)
         self.classes = self.info.classes
-        self._thin = max(part.most_turns for part in parts) > 1
+        self._has_long_recordings = max(part.most_turns for part in parts) > 1
         self.files = [storage.join(folder, name) for part in parts for name in part.shards]
         self._check_files([size for part in parts for size in part.shard_bytes], skip_damaged)
         if skip_damaged:
@@ -90,17 +68,18 @@ class ShardChunks(sources.ChunkSource):
         self._buffer = buffer
 
     def _check_files(self, sizes: list[int], only_missing: bool) -> None:
-        """Refuses missing shards and, on this machine, shards of another size than written."""
+        """Raises CorpusError for a shard that is missing or, on this machine, of another size."""
         there = set(tf.io.gfile.listdir(self.folder))
         for number, file in enumerate(self.files):
             name = file.rsplit("/", 1)[-1] if storage.is_remote(file) else os.path.basename(file)
             if name not in there:
-                raise CorpusError(f"{file}: the shard is missing; prepare {self.folder} again")
+                raise CorpusError(shard_format.missing(file))
             if only_missing or not sizes or storage.is_remote(file):
                 continue
             size = os.path.getsize(file)
             if size != sizes[number]:
-                raise CorpusError(damaged(file, f"has {size} bytes instead of {sizes[number]}"))
+                cause = f"has {size} bytes instead of {sizes[number]}"
+                raise CorpusError(shard_format.damaged(file, cause))
 
     def _leave_out_damaged(self, recordings: list[int]) -> None:
         """Does without shards that cannot be read; they are named in the log, with their share."""
@@ -109,13 +88,17 @@ class ShardChunks(sources.ChunkSource):
                 f"{self.folder}: was prepared before the recordings of each shard were noted; "
                 "prepare it again to do without damaged shards"
             )
-        damaged = {number: why for number, file in enumerate(self.files) if (why := fault(file))}
-        for number, why in damaged.items():
+        damaged = {
+            number: cause
+            for number, file in enumerate(self.files)
+            if (cause := shard_format.read_error(file))
+        }
+        for number, cause in damaged.items():
             logging.warning(
                 "left out %s with its %d recordings: %s",
                 self.files[number],
                 recordings[number],
-                why,
+                cause,
             )
         lost = sum(recordings[number] for number in damaged)
         if lost == self.recordings:
@@ -139,8 +122,8 @@ class ShardChunks(sources.ChunkSource):
     def damage(self) -> str:
         """Reads all shards, to name the first that cannot be read."""
         for file in self.files:
-            if why := fault(file):
-                return damaged(file, why)
+            if cause := shard_format.read_error(file):
+                return shard_format.damaged(file, cause)
         return ""
 
     @property
@@ -148,29 +131,33 @@ class ShardChunks(sources.ChunkSource):
         """The prepared folder's segments (rows are what `segment` counts)."""
         return prepared.read_manifest(self.folder, self.info.source)
 
-    def _handles(self, seed, first_visit):
+    def _visited_handles(self, seed, first_visit, distributed):
+        if distributed:
+            return self._shard_by_shard(seed, first_visit)
+        return self._epoch_by_epoch(seed, first_visit)
+
+    def _epoch_by_epoch(self, seed: int, first_visit: int) -> tf.data.Dataset:
+        """Epoch after epoch, each reading all shards in an order of its own."""
         first_epoch, skip = divmod(first_visit, self.recordings)
         files = len(self.files)
 
         def records(epoch):
             order = tf.map_fn(
-                lambda place: sources.shuffled(place, seed, epoch, files),
+                lambda position: sources.shuffled(position, seed, epoch, files),
                 tf.range(files, dtype=tf.int64),
             )
-            names = tf.data.Dataset.from_tensor_slices(tf.gather(self.files, order))
-            found = names.interleave(
+            found = tf.data.Dataset.from_tensor_slices(tf.gather(self.files, order)).interleave(
                 tf.data.TFRecordDataset,
                 cycle_length=min(files, 8),
                 deterministic=True,
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
-            if self._thin:
-                found = found.filter(lambda record: _is_heard(record, epoch))
+            found = self._of_epoch(found, epoch)
             found = found.shuffle(self._buffer, seed=seed + epoch)
             return found.map(lambda record: (record, epoch))
 
         def epochs(first):
-            return tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+            return tf.data.Dataset.range(first, _ENDLESS)
 
         if not skip:
             return epochs(first_epoch).flat_map(records)
@@ -178,20 +165,20 @@ class ShardChunks(sources.ChunkSource):
         rest = records(tf.constant(first_epoch, tf.int64)).skip(skip)
         return rest.concatenate(epochs(first_epoch + 1).flat_map(records))
 
-    def _dealt_handles(self, seed, first_visit):
+    def _shard_by_shard(self, seed: int, first_visit: int) -> tf.data.Dataset:
+        """The same for a tf.data service: what it distributes are numbers of (epoch, shard)."""
         files = len(self.files)
 
         def records(number):
-            epoch, place = number // files, number % files
-            file = sources.shuffled(place, seed, epoch, files)
+            epoch, position = number // files, number % files
+            file = sources.shuffled(position, seed, epoch, files)
             found = tf.data.TFRecordDataset(tf.gather(self.files, file))
-            if self._thin:
-                found = found.filter(lambda record: _is_heard(record, epoch))
+            found = self._of_epoch(found, epoch)
             return found.map(lambda record: (record, epoch))
 
         # Few at a time: a worker's open files should be of one epoch.
         return (
-            tf.data.Dataset.range(first_visit * files // self.recordings, np.iinfo(np.int64).max)
+            tf.data.Dataset.range(first_visit * files // self.recordings, _ENDLESS)
             .interleave(
                 records,
                 cycle_length=max(1, min(files // 4, 8)),
@@ -200,52 +187,35 @@ class ShardChunks(sources.ChunkSource):
             .shuffle(self._buffer, seed=seed)
         )
 
+    def _of_epoch(self, records: tf.data.Dataset, epoch: tf.Tensor) -> tf.data.Dataset:
+        """Of each recording's chunks the one that an epoch visits."""
+        if not self._has_long_recordings:
+            return records
+
+        def is_visited(record):
+            number, count, recording_key = shard_format.parse_chunk_number(record)
+            return number == sources.chunk_number(epoch, recording_key, count)
+
+        return records.filter(is_visited)
+
     def _all_handles(self):
         return tf.data.TFRecordDataset(self.files)
 
     def _label_ids(self, handle):
-        return tf.io.parse_single_example(handle, LABELS)["labels"]
+        return shard_format.parse_label_ids(handle)
 
     def _read(self, handle):
-        parsed = tf.io.parse_single_example(
-            handle, INTEGERS | LABELS | {"mel_energies": tf.io.FixedLenFeature([], tf.string)}
-        )
-        energies = tf.io.decode_raw(parsed["mel_energies"], tf.float16)
-        energies = tf.reshape(energies, [-1, _MELS])
-        energies = tf.pad(energies, [[0, chunks.CHUNK_FRAMES - tf.shape(energies)[0]], [0, 0]])
-        labels = tf.zeros([len(self.classes)], tf.bool)
-        if self.classes:
-            labels = tf.reduce_any(
-                tf.one_hot(
-                    parsed["labels"],
-                    len(self.classes),
-                    on_value=True,
-                    off_value=False,
-                    dtype=tf.bool,
-                ),
-                axis=0,
-            )
-        return {
-            "mel_energies": tf.cast(
-                tf.ensure_shape(energies, [chunks.CHUNK_FRAMES, _MELS]), tf.float32
-            ),
-            "frames": tf.cast(parsed["frames"], tf.int32),
-            "recording": parsed["recording"],
-            "piece": parsed["piece"],
-            "labels": labels,
-            "segment": parsed["segment"],
-            "position": parsed["position"],
-        }
+        return shard_format.parse_chunk(handle, len(self.classes))
 
 
 class ShardPatches(sources.PatchSource):
-    """Single patches of a prepared folder on this machine, found by its index."""
+    """Single patches of a prepared folder on this machine, found by its shard index."""
 
     def __init__(self, source: ShardChunks):
-        """Reads or makes the index.
+        """Reads or makes the shard index.
 
         Args:
-          source: The same pieces, whole.
+          source: The same chunks, whole.
 
         Raises:
           CorpusError: A shard is damaged.
@@ -259,7 +229,9 @@ class ShardPatches(sources.PatchSource):
                 "again"
             )
         self._reader = shard_index.PositionedReader(source.files)
-        self._lay_out(self._index.first, self._index.count, self._index.recording_key)
+        self.order = sources.VisitOrder(
+            self._index.first, self._index.count, self._index.recording_key
+        )
         with tf.device("/cpu:0"):
             self._columns = {
                 name: tf.constant(getattr(self._index, name))
@@ -267,31 +239,33 @@ class ShardPatches(sources.PatchSource):
             }
 
     def _gather(self, names, handles):
-        """Columns of the index at some pieces."""
+        """Columns of the shard index at some chunks."""
         return {name: tf.gather(self._columns[name], handles) for name in names}
 
-    def label_ids(self, handle):
+    def label_ids(self, handle) -> tf.Tensor:
         """As `PatchSource.label_ids`."""
         begin, end = tf.unstack(self._gather(["label_begin"], [handle, handle + 1])["label_begin"])
         return self._columns["labels"][begin:end]
 
-    def outline(self, handles):
-        """As `PatchSource.outline`."""
+    def chunk_metadata(self, handles) -> dict[str, tf.Tensor]:
+        """As `PatchSource.chunk_metadata`."""
         labels = tf.zeros([tf.size(handles), 0], tf.bool)
         if self.classes:
             labels = tf.numpy_function(self._label_matrix, [handles], tf.bool)
             labels = tf.ensure_shape(labels, [*handles.shape, len(self.classes)])
         return self._gather(("frames", "recording", "piece"), handles) | {"labels": labels}
 
-    def patch_energies(self, handles, starts):
+    def patch_energies(self, handles, starts) -> tf.Tensor:
         """As `PatchSource.patch_energies`."""
         energies = tf.numpy_function(self._index.patch_energies, [handles, starts], tf.float32)
         return tf.ensure_shape(energies, starts.shape)
 
-    def cut(self, handles, starts):
+    def cut(self, handles, starts) -> tf.Tensor:
         """As `PatchSource.cut`."""
         patches = tf.numpy_function(self._patches, [handles, starts], tf.float16)
-        return tf.cast(tf.ensure_shape(patches, [*handles.shape, _PATCH, _MELS]), tf.float32)
+        return tf.cast(
+            tf.ensure_shape(patches, [*handles.shape, _PATCH, shard_format.MELS]), tf.float32
+        )
 
     def _label_matrix(self, handles):
         return self._index.label_matrix(handles, len(self.classes))
@@ -299,5 +273,5 @@ class ShardPatches(sources.PatchSource):
     def _patches(self, handles, starts):
         index = self._index
         counts = np.clip(index.frames[handles] - starts, 0, _PATCH)
-        offsets = index.offset[handles] + starts * np.int64(2 * _MELS)
+        offsets = index.offset[handles] + starts * np.int64(shard_format.FRAME_BYTES)
         return self._reader.frames(index.file[handles], offsets, counts, _PATCH)

@@ -43,7 +43,7 @@ def split_by_recording(manifest: Manifest, fraction: float = 0.2, seed: int = 0)
     side = np.where(_uniform(recordings, seed) < fraction, TEST, TRAIN)[codes]
     frame["split"] = pd.Series(np.where(empty, side, frame["split"]), dtype=object).astype(str)
     check_leakage(frame, manifest.name, lambda row: f"row {row}")
-    return Manifest._trusted(frame, manifest.name)
+    return Manifest.of_checked(frame, manifest.name)
 
 
 def train_test(manifest: Manifest, test_splits: Sequence[str] = ()) -> tuple[Manifest, Manifest]:
@@ -77,7 +77,7 @@ def train_test(manifest: Manifest, test_splits: Sequence[str] = ()) -> tuple[Man
     train_splits = [split for split in manifest.splits if split not in (*test_splits, UNUSED)]
     if not train_splits:
         raise ManifestError(
-            f"{manifest.name}: nothing is left to train on beside {listed(test_splits)}; "
+            f"{manifest.name}: nothing is left to train on besides {listed(test_splits)}; "
             f"the splits are: {listed(manifest.splits)}"
         )
     return manifest.select(train_splits), test
@@ -114,7 +114,7 @@ def cap(manifest: Manifest, max_share: Mapping[str, float], seed: int = 0) -> Ma
         kept = recordings[np.argsort(_uniform(recordings, seed), kind="stable")[:count]]
         of_kind = (manifest.frame["kind"] == kind).to_numpy()
         keep &= ~of_kind | manifest.frame["recording_id"].isin(kept).to_numpy()
-    return manifest._where(keep)
+    return manifest.where(keep)
 
 
 def _capped_counts(counts: Mapping[str, int], max_share: Mapping[str, float]) -> dict[str, int]:

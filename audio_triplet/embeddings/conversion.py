@@ -1,4 +1,4 @@
-"""An export for other runtimes: TensorFlow Lite, ONNX, and TensorBoard's Embedding Projector.
+"""An export for other runtimes: TensorFlow Lite and ONNX.
 
     encoder = encoder_tflite(model, "int8", calibration)   # log mel patches → embeddings
     front_end = front_end_tflite(samples)                  # waveform → log mel patches
@@ -6,13 +6,12 @@
 
 What is quantised is the encoder alone: the energies before the logarithm span five decades, which
 256 levels do not hold, so the front end stays float32 [D]. It has no weights worth making smaller.
-Nor do they hold what an encoder with `normalize_loudness` undoes the logarithm to: its arithmetic outside
-of convolutions and linear layers stays float32 too.
+Nor do they hold what an encoder with `normalize_loudness` undoes the logarithm to: its arithmetic
+outside of convolutions and linear layers stays float32 too.
 """
 
-import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -23,11 +22,11 @@ from audio_triplet.errors import DeploymentError
 
 PRECISIONS = ("float32", "float16", "int8")
 
+# Between the embeddings of a conversion and the SavedModel's own.
 LEAST_COSINE = {"float32": 0.9999, "float16": 0.999, "int8": 0.98}
-"""To the SavedModel's own patch embeddings."""
 
-_LEVEL_OPERATORS = ["EXP", "LOG", "SUB", "MAXIMUM", "MEAN", "DIV", "MUL", "ADD"]
-"""TensorFlow Lite's names of what `models.Level` does; quantised, nothing is left of the sound."""
+# TensorFlow Lite's names of what normalising the loudness does; quantised, it leaves no sound.
+_LOUDNESS_OPERATORS = ["EXP", "LOG", "SUB", "MAXIMUM", "MEAN", "DIV", "MUL", "ADD"]
 
 _OPSET = 17  # of ONNX: the newest that tf2onnx was written for, and old enough for every runtime
 
@@ -131,18 +130,18 @@ def _to_tflite(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        elif precision == "int8":
+        elif calibration is not None:  # int8
             converter.representative_dataset = lambda: (
                 {spec.name: patch[None].astype(np.float32)} for patch in calibration
             )
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             if model and model.config.get("model", {}).get("normalize_loudness"):
-                # The converter itself cannot be told to leave operators out.
+                # The converter itself has no option to leave operators out.
                 lite = tf.lite.experimental
                 return lite.QuantizationDebugger(
                     converter=converter,
                     debug_dataset=converter.representative_dataset,
-                    debug_options=lite.QuantizationDebugOptions(denylisted_ops=_LEVEL_OPERATORS),
+                    debug_options=lite.QuantizationDebugOptions(denylisted_ops=_LOUDNESS_OPERATORS),
                 ).get_nondebug_quantized_model()
         return converter.convert()
 
@@ -214,46 +213,6 @@ def _to_onnx(run: Callable, spec: tf.TensorSpec) -> bytes:
         # What it has no rule for it logs, and leaves in the graph.
         onnx.checker.check_model(content, full_check=True)
     except (ValueError, RuntimeError, onnx.checker.ValidationError) as error:
-        told = str(error).strip().splitlines()[0]
-        raise DeploymentError(f"tf2onnx cannot convert it: {told}") from error
+        cause = str(error).strip().splitlines()[0]
+        raise DeploymentError(f"tf2onnx cannot convert it: {cause}") from error
     return content.SerializeToString()
-
-
-# --- the Embedding Projector ---------------------------------------------------------------------
-
-
-def write_projector(
-    folder: str, vectors: np.ndarray, columns: Mapping[str, Sequence[object]]
-) -> None:
-    """Writes embeddings for TensorBoard's Embedding Projector (`tensorboard --logdir=FOLDER`).
-
-    Args:
-      folder: Where; made if need be.
-      vectors: float[n, dim].
-      columns: What is known of each vector, by name; at least one column of n values.
-
-    Raises:
-      ValueError: A column has another length, or there is none.
-    """
-    if not columns or any(len(values) != len(vectors) for values in columns.values()):
-        raise ValueError(f"each column must have {len(vectors)} values, and there must be one")
-    os.makedirs(folder, exist_ok=True)
-    rows = list(zip(*columns.values(), strict=True))
-    if len(columns) > 1:  # the projector takes a single column for data from its first line on
-        rows = [tuple(columns), *rows]
-    metadata = ("\t".join(_cell(value) for value in row) for row in rows)
-    lines = ("\t".join(f"{value:.6g}" for value in vector) for vector in vectors)
-    for name, content in (("metadata.tsv", metadata), ("vectors.tsv", lines)):
-        with open(os.path.join(folder, name), "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in content)
-    with open(os.path.join(folder, "projector_config.pbtxt"), "w", encoding="utf-8") as file:
-        file.write(
-            'embeddings {\n  tensor_name: "audio_triplet"\n  tensor_path: "vectors.tsv"\n'
-            '  metadata_path: "metadata.tsv"\n}\n'
-        )
-
-
-def _cell(value: object) -> str:
-    """A value on one line, without tabs; an empty line would end the table."""
-    printable = "".join(char if char.isprintable() else " " for char in str(value))
-    return printable.strip() or "–"

@@ -1,322 +1,255 @@
-"""A set of embeddings with where each is from, and its files (.npz, Parquet)."""
+"""The container of embeddings: vectors, the segments they are of, and what is known of them.
 
-import contextlib
+No TensorFlow here: an index of sound is written and read without it.
+"""
+
+from __future__ import annotations
+
 import dataclasses
-import json
 import os
-import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 
-from audio_triplet import storage
-from audio_triplet.config import EmbedConfig
+from audio_triplet.config import EmbedConfig, FrontEndConfig
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.embed import PATCH_SECONDS, Embedded
 from audio_triplet.errors import ArchiveError
 
-_COLUMNS = ("path", "recording_id", "labels", "split")
-_SEGMENT_COLUMNS = ("segment_start_seconds", "segment_end_seconds", "stamp")
-_EMBEDDING_COLUMNS = (
-    "embeddings",
-    "segment",
-    "start_seconds",
-    "end_seconds",
-    "energy",
-    "timestamps",
-)
-_CONFIG = ("model", "model_digest", "level", "hop_seconds")
+PATCH_SECONDS = FrontEndConfig().patch_samples / FrontEndConfig().sample_rate
 
 
-# --- sets of embeddings --------------------------------------------------------------------------
+@dataclasses.dataclass(frozen=True, eq=False)
+class Embedded:
+    """The embeddings of one segment.
+
+    Attributes:
+      row: Its row in the manifest.
+      vectors: float32[n, dim], of unit norm; n is 1 at segment granularity.
+      start_seconds: float64[n], where in the file each begins.
+      end_seconds: float64[n], where it ends.
+      energy: float32[n], mean linear mel energy per cell; silence has next to none.
+      seconds: Length of the segment's sound.
+    """
+
+    row: int
+    vectors: np.ndarray
+    start_seconds: np.ndarray
+    end_seconds: np.ndarray
+    energy: np.ndarray
+    seconds: float
+
+
+class NamedModel(Protocol):
+    """A model with a name and a digest, such as `saved_model.Model`."""
+
+    path: str
+
+    @property
+    def digest(self) -> str:
+        """A hash of its graph and weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What made a set of embeddings.
+
+    Attributes:
+      model: Folder of the model, where it was.
+      model_digest: Its `saved_model.Model.digest`.
+      granularity: `patch` or `segment`.
+      hop_seconds: From one patch to the next.
+    """
+
+    model: str
+    model_digest: str
+    granularity: str
+    hop_seconds: float
+
+    @classmethod
+    def of(cls, model: NamedModel, config: EmbedConfig) -> Origin:
+        """A model and how it was used."""
+        return cls(
+            os.path.abspath(model.path), model.digest, config.granularity, config.hop_seconds
+        )
+
+
+class Sources(NamedTuple):
+    """Where the vectors of a set are from, as files and indices keep it; see `EmbeddingSet`."""
+
+    start_seconds: np.ndarray
+    end_seconds: np.ndarray
+    stamp: np.ndarray
+    origin: Origin
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddingSet:
-    """Embeddings of parts of sound files, with where they are from and who made them.
+    """Embeddings of segments of sound.
+
+    What comes after `energy` is there where it is needed: times, stamps and origin in sets that are
+    kept in files and in an index, rows in those of a table.
 
     Attributes:
-      manifest: The segments that were embedded.
-      stamp: int64[segments, 2], size and time of change (ns) of each segment's file when heard.
-      vectors: float32[n, dim], of unit norm.
-      segment: int32[n], row in the manifest.
-      start_seconds: float64[n], where in the file each embedding begins.
-      end_seconds: float64[n], where it ends.
+      manifest: The segments that were embedded, in order.
+      vectors: float32[n, dim]; of unit norm if by an encoder.
+      segment_index: int32[n], the row in `manifest` of the segment that each vector is of.
       energy: float32[n], mean linear mel energy per cell.
-      model: Folder of the model, where it was.
-      model_digest: Its `saved_model.Model.digest`.
-      level: `patch` or `segment`.
-      hop_seconds: From one patch to the next.
+      row: int64[segments], rows in the manifest that the segments were taken from.
+      start_seconds: float64[n], where in the file each vector's sound begins.
+      end_seconds: float64[n], where it ends.
+      stamp: int64[segments, 2], see `stamp_of`, of each segment's file when it was embedded.
+      origin: What made it.
     """
 
     manifest: Manifest
-    stamp: np.ndarray
     vectors: np.ndarray
-    segment: np.ndarray
-    start_seconds: np.ndarray
-    end_seconds: np.ndarray
+    segment_index: np.ndarray
     energy: np.ndarray
-    model: str
-    model_digest: str
-    level: str
-    hop_seconds: float
-
-    def __len__(self) -> int:
-        """Number of embeddings."""
-        return len(self.vectors)
-
-    @property
-    def timestamps(self) -> np.ndarray:
-        """Centres, seconds in the file: of patches as the model tells them, of segments their own.
-
-        A patch's centre may lie past the end of a file that is shorter than half a patch.
-        """
-        if self.level == "patch":
-            return self.start_seconds + PATCH_SECONDS / 2
-        return (self.start_seconds + self.end_seconds) / 2
+    _: dataclasses.KW_ONLY
+    row: np.ndarray | None = None
+    start_seconds: np.ndarray | None = None
+    end_seconds: np.ndarray | None = None
+    stamp: np.ndarray | None = None
+    origin: Origin | None = None
 
     @classmethod
     def of(
-        cls, manifest: Manifest, found: Sequence[Embedded], model, config: EmbedConfig
-    ) -> "EmbeddingSet":
-        """What `embed` yielded, in the manifest's order; segments of which nothing came are left.
+        cls, manifest: Manifest, found: Sequence[Embedded], origin: Origin | None = None
+    ) -> EmbeddingSet:
+        """What `embed_files` yielded, in the manifest's order, without segments that it left out.
 
         Args:
-          manifest: The one given to `embed`.
-          found: At least one.
-          model: The `saved_model.Model`.
-          config: As given to `embed`.
+          manifest: The one given to `embed_files`.
+          found: At least one segment.
+          origin: What made it. With it the set gets stamps, and can be kept in a file or an index.
         """
-        found = sorted(found, key=lambda one: one.row)
-        rows = np.array([one.row for one in found])
-        kept = manifest.take(rows)
+        found = sorted(found, key=lambda segment: segment.row)
+        row = np.array([segment.row for segment in found])
+        kept = manifest.take(row)
+        counts = [len(segment.vectors) for segment in found]
         return cls(
             kept,
-            np.array([stamp_of(path) for path in kept.frame["path"]], np.int64).reshape(-1, 2),
-            np.concatenate([one.vectors for one in found]),
-            np.repeat(np.arange(len(found), dtype=np.int32), [len(one.vectors) for one in found]),
-            np.concatenate([one.start_seconds for one in found]),
-            np.concatenate([one.end_seconds for one in found]),
-            np.concatenate([one.energy for one in found]),
-            os.path.abspath(model.path),
-            model.digest,
-            config.level,
-            config.hop_seconds,
+            np.concatenate([segment.vectors for segment in found]),
+            np.repeat(np.arange(len(found), dtype=np.int32), counts),
+            np.concatenate([segment.energy for segment in found]),
+            row=row,
+            start_seconds=np.concatenate([segment.start_seconds for segment in found]),
+            end_seconds=np.concatenate([segment.end_seconds for segment in found]),
+            stamp=None if origin is None else _stamps(kept),
+            origin=origin,
         )
 
-    @classmethod
-    def join(cls, sets: Sequence["EmbeddingSet"]) -> "EmbeddingSet":
-        """Several sets as one.
+    def __len__(self) -> int:
+        """Number of vectors."""
+        return len(self.vectors)
+
+    def sources(self) -> Sources:
+        """Times, stamps and origin, which a set must have to be kept in a file or an index.
 
         Raises:
-          ArchiveError: They are of different models, levels or hops, or share a segment.
+          ArchiveError: The set lacks them.
         """
-        return cls._made_of([(one._columns(), one._config(), one.manifest.name) for one in sets])
-
-    @classmethod
-    def _made_of(cls, parts: Sequence[tuple[dict, dict, str]]) -> "EmbeddingSet":
-        """One set of several sets' columns, configurations and names."""
-        _, config, name = parts[0]
-        for _, other, other_name in parts[1:]:
-            for key in ("model_digest", "level", "hop_seconds"):
-                if config[key] != other[key]:
-                    raise ArchiveError(
-                        f"{other_name}: its {key} is {other[key]}, that of {name} {config[key]}; "
-                        "embed all with the same"
-                    )
-        columns = {key: np.concatenate([part[key] for part, _, _ in parts]) for key in parts[0][0]}
-        lengths = [len(part["path"]) for part, _, _ in parts]
-        columns["segment"] = columns["segment"] + np.repeat(
-            np.cumsum(lengths, dtype=np.int32) - np.array(lengths, np.int32),
-            [len(part["segment"]) for part, _, _ in parts],
-        )
-        frame = pd.DataFrame({key: columns[key].tolist() for key in _COLUMNS})
-        frame["start_seconds"] = columns["segment_start_seconds"]
-        frame["end_seconds"] = columns["segment_end_seconds"]
-        return cls(
-            Manifest(frame, name),
-            columns["stamp"],
-            columns["embeddings"],
-            columns["segment"],
-            columns["start_seconds"],
-            columns["end_seconds"],
-            columns["energy"],
-            config["model"],
-            config["model_digest"],
-            config["level"],
-            config["hop_seconds"],
-        )
-
-    def select(self, keep: np.ndarray) -> "EmbeddingSet":
-        """The segments where bool[segments] `keep` is true; at least one is."""
-        number = np.cumsum(keep) - 1
-        mine = keep[self.segment]
-        return dataclasses.replace(
-            self,
-            manifest=self.manifest.take(np.flatnonzero(keep)),
-            stamp=self.stamp[keep],
-            segment=number[self.segment[mine]].astype(np.int32),
-            **{
-                name: getattr(self, name)[mine]
-                for name in ("vectors", "start_seconds", "end_seconds", "energy")
-            },
-        )
-
-    def save(self, path: str) -> None:
-        """Writes the set, whole or not at all: Parquet if the name ends so, else .npz.
-
-        Both say the same. The .npz holds, one entry an embedding, `embeddings`, `timestamps`,
-        `start_seconds`, `end_seconds`, `energy` and `segment`, a row of the columns `path`,
-        `recording_id`, `labels`, `split`, `segment_start_seconds`, `segment_end_seconds` and
-        `stamp`; and `config`, JSON. No pickle is in it.
-        """
-        if path.endswith(".parquet"):
-            write_parquet(path, [(self._columns(), self._config())])
-            return
-        config = np.array(json.dumps(self._config()))
-        storage.save_arrays(path, {"config": config} | self._columns())
-
-    def _columns(self) -> dict[str, np.ndarray]:
-        """What the files hold."""
-        frame = self.manifest.frame
-        return {
-            "embeddings": self.vectors,
-            "timestamps": self.timestamps,
-            "start_seconds": self.start_seconds,
-            "end_seconds": self.end_seconds,
-            "energy": self.energy,
-            "segment": self.segment,
-            "stamp": self.stamp,
-            "segment_start_seconds": frame["start_seconds"].to_numpy(),
-            "segment_end_seconds": frame["end_seconds"].to_numpy(),
-            **{name: np.array(list(frame[name]), np.str_) for name in _COLUMNS},
-        }
-
-    def _config(self) -> dict:
-        return {
-            "model": self.model,
-            "model_digest": self.model_digest,
-            "level": self.level,
-            "hop_seconds": self.hop_seconds,
-        }
-
-    @classmethod
-    def load(cls, path: str) -> "EmbeddingSet":
-        """Reads a set, or all sets below a folder.
-
-        Raises:
-          ArchiveError: There is none, or it is damaged.
-        """
-        if os.path.isdir(path):
-            paths = sorted(
-                os.path.join(folder, name)
-                for folder, _, names in os.walk(path)
-                for name in names
-                if name.endswith((".npz", ".parquet"))
+        if (
+            self.start_seconds is None
+            or self.end_seconds is None
+            or self.stamp is None
+            or self.origin is None
+        ):
+            raise ArchiveError(
+                f"{self.manifest.name}: these embeddings do not say where they are from; embed the "
+                "files with a model"
             )
-            if not paths:
-                raise ArchiveError(f"{path}: no embeddings (.npz, .parquet) in it")
-        else:
-            paths = [path]
-        return cls._made_of([(*read_columns(found), found) for found in paths])
+        return Sources(self.start_seconds, self.end_seconds, self.stamp, self.origin)
+
+    @property
+    def recording_ids(self) -> np.ndarray:
+        """str[segments], the recording of each segment."""
+        return self.manifest.frame["recording_id"].to_numpy(str)
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        """float64[n], centres in the file, seconds: of patches as the model gives them.
+
+        A patch's centre may lie past the end of a file that is shorter than half a patch.
+        """
+        start, end, _, origin = self.sources()
+        return start + PATCH_SECONDS / 2 if origin.granularity == "patch" else (start + end) / 2
+
+    @property
+    def segment_means(self) -> np.ndarray:
+        """Mean of each segment's vectors: float32[segments, dim] (the paper, evaluations).
+
+        Silent patches count like others, as in the paper.
+        """
+        return mean_by_segment(self.vectors, self.segment_index, len(self.manifest))
+
+    def audible_segment_means(self, silence_energy: float) -> np.ndarray:
+        """Mean over the patches louder than silence: float32[segments, dim] [D].
+
+        A segment without such a patch is the mean of all it has.
+
+        Args:
+          silence_energy: Mean mel energy per cell up to which a patch is silent.
+        """
+        weight = (self.energy > silence_energy).astype(np.float32)
+        audible = np.bincount(self.segment_index, weight, len(self.manifest)) > 0
+        weight = np.where(audible[self.segment_index], weight, 1.0)
+        return mean_by_segment(self.vectors, self.segment_index, len(self.manifest), weight)
+
+    def select(self, keep: np.ndarray) -> EmbeddingSet:
+        """The segments where bool[segments] `keep` is true."""
+        number = np.cumsum(keep) - 1
+        of_kept = keep[self.segment_index]
+
+        def pick(values: np.ndarray | None, chosen: np.ndarray) -> np.ndarray | None:
+            return None if values is None else values[chosen]
+
+        return EmbeddingSet(
+            self.manifest.take(np.flatnonzero(keep)),
+            self.vectors[of_kept],
+            number[self.segment_index[of_kept]].astype(np.int32),
+            self.energy[of_kept],
+            row=pick(self.row, keep),
+            start_seconds=pick(self.start_seconds, of_kept),
+            end_seconds=pick(self.end_seconds, of_kept),
+            stamp=pick(self.stamp, keep),
+            origin=self.origin,
+        )
+
+
+def mean_by_segment(
+    values: np.ndarray, segment_index: np.ndarray, segments: int, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """Mean of the rows of each segment.
+
+    Args:
+      values: float32[n, dim].
+      segment_index: int[n], in [0, segments).
+      segments: Number of segments, each with at least one row of positive weight.
+      weight: float32[n]; all equal if None.
+
+    Returns:
+      float32[segments, dim].
+    """
+    weight = np.ones(len(values), np.float32) if weight is None else weight
+    total = np.zeros((segments, values.shape[1]), np.float64)
+    np.add.at(total, segment_index, values * weight[:, None])
+    return (total / np.bincount(segment_index, weight, segments)[:, None]).astype(np.float32)
 
 
 def stamp_of(path: str) -> tuple[int, int]:
-    """Size and time of change of a file; a file with the same stamp is taken to be the same."""
+    """Size and time of change (ns) of a file.
+
+    A file with the same stamp is taken to be the same.
+
+    Raises:
+      OSError: It is not there.
+    """
     status = os.stat(path)
     return status.st_size, status.st_mtime_ns
 
 
-def read_columns(path: str) -> tuple[dict[str, np.ndarray], dict]:
-    """Columns and configuration of a file of embeddings.
-
-    Raises:
-      ArchiveError: It is not there, or damaged.
-    """
-    try:
-        columns, config = _read_parquet(path) if path.endswith(".parquet") else _read_npz(path)
-        n, m = len(columns["embeddings"]), len(columns["path"])
-        lengths = {key: len(columns[key]) for key in _EMBEDDING_COLUMNS}
-        lengths |= {key: len(columns[key]) - m + n for key in (*_COLUMNS, *_SEGMENT_COLUMNS)}
-        wrong = [key for key, length in lengths.items() if length != n]
-        config = {key: config[key] for key in _CONFIG}
-        if wrong:
-            raise ValueError(f"{wrong[0]} is not as long as the rest")
-        return columns, config
-    except FileNotFoundError:
-        raise ArchiveError(f"{path}: no such file") from None
-    except ArchiveError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ArchiveError(
-            f"{path}: not a set of embeddings, or damaged ({' '.join(str(error).split())}); "
-            "make it again with audio-triplet embed"
-        ) from error
-
-
-def _read_npz(path: str) -> tuple[dict, dict]:
-    with np.load(path, allow_pickle=False) as file:
-        columns = {name: file[name] for name in file.files}
-    return columns, json.loads(str(columns.pop("config")))
-
-
-def _parquet():
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise ArchiveError(
-            "Parquet needs pyarrow, which is not installed: pip install 'audio_triplet[parquet]'"
-        ) from None
-    return pyarrow, pyarrow.parquet
-
-
-def write_parquet(path: str, parts: Iterable[tuple[dict, dict]]) -> None:
-    """One row an embedding, a row group a part; the configuration as JSON in the metadata.
-
-    Segments without an embedding are not in it.
-    """
-    pa, parquet = _parquet()
-    with storage.replacing(path) as temporary, contextlib.ExitStack() as opened:
-        writer = None
-        for columns, config in parts:
-            codes = pa.array(columns["segment"])
-            of_segment = {name: columns[name] for name in (*_COLUMNS, *_SEGMENT_COLUMNS[:2])}
-            of_segment["size"], of_segment["mtime_ns"] = columns["stamp"].T
-            table = {name: pa.array(values).take(codes) for name, values in of_segment.items()}
-            for name in _EMBEDDING_COLUMNS[2:]:
-                table[name] = pa.array(columns[name])
-            vectors = columns["embeddings"]
-            table["embeddings"] = pa.FixedSizeListArray.from_arrays(
-                pa.array(vectors.ravel()), vectors.shape[1]
-            )
-            table = pa.table(table)
-            if writer is None:
-                schema = table.schema.with_metadata({b"audio_triplet": json.dumps(config).encode()})
-                writer = parquet.ParquetWriter(
-                    temporary, schema, compression="zstd", use_dictionary=list(_COLUMNS)
-                )
-                opened.enter_context(writer)
-            writer.write_table(table)
-
-
-def _read_parquet(path: str) -> tuple[dict, dict]:
-    pa, parquet = _parquet()
-    try:
-        table = parquet.read_table(path)
-    except pa.ArrowException as error:
-        raise ValueError(error) from error
-    config = json.loads((table.schema.metadata or {})[b"audio_triplet"])
-    names = (*_COLUMNS, *_SEGMENT_COLUMNS[:2], "size", "mtime_ns")
-    frame = table.select(list(names)).to_pandas()
-    changes = (frame != frame.shift()) & ~(frame.isna() & frame.shift().isna())
-    first = changes.any(axis=1).to_numpy()
-    columns = {name: frame[name].to_numpy()[first] for name in names}
-    columns["stamp"] = np.stack([columns.pop("size"), columns.pop("mtime_ns")], axis=1)
-    columns["segment"] = (np.cumsum(first) - 1).astype(np.int32)
-    for name in _EMBEDDING_COLUMNS[2:]:
-        columns[name] = table[name].to_numpy()
-    flat = table["embeddings"].combine_chunks().flatten().to_numpy()
-    columns["embeddings"] = flat.reshape(len(frame), -1)
-    return columns, config
+def _stamps(manifest: Manifest) -> np.ndarray:
+    """int64[segments, 2], the stamp of each segment's file."""
+    return np.array([stamp_of(path) for path in manifest.frame["path"]], np.int64).reshape(-1, 2)

@@ -7,6 +7,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,19 +16,22 @@ from audio_triplet.config import EmbedConfig
 from audio_triplet.data import chunks
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.embed import Embedded, embed
-from audio_triplet.embeddings.embedding_set import (
-    EmbeddingSet,
-    read_columns,
-    stamp_of,
+from audio_triplet.embeddings.embed import Embedded, embed_files
+from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin, stamp_of
+from audio_triplet.embeddings.set_files import (
+    columns_of,
+    load_set,
+    read_part,
+    save_set,
+    set_of,
     write_parquet,
 )
 from audio_triplet.errors import ArchiveError, CorpusError
 
-# --- a folder of embeddings ----------------------------------------------------------------------
+if TYPE_CHECKING:
+    from audio_triplet.embeddings.saved_model import Model
 
 CONFIG_FILE = "embeddings.json"
-FORMATS = ("files", "npz", "parquet")
 _PARTS = "parts"
 _MAX_NAME_BYTES = 240
 
@@ -58,8 +62,8 @@ def output_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
 
     Returns:
       For each its name and `.npz`. No name leaves the folder; where two would meet (also on file
-      systems that do not tell capitals apart), or one would be too long, a hash of the path is
-      added.
+      systems that take upper and lower case for the same), or one would be too long, a hash of the
+      path is added.
     """
     safe = []
     for name in names:
@@ -79,7 +83,7 @@ def output_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def embed_to_folder(
-    model,
+    model: "Model",
     manifest: Manifest,
     names: Sequence[str],
     output_dir: str,
@@ -88,8 +92,8 @@ def embed_to_folder(
     form: str = "files",
     overwrite: bool = False,
     bad_files: BadFiles | None = None,
-    begin: Callable[[Summary, float], object] = lambda summary, seconds: None,
-    heard: Callable[[float], object] = lambda seconds: None,
+    on_start: Callable[[Summary, float], object] = lambda summary, seconds: None,
+    on_progress: Callable[[float], object] = lambda seconds: None,
 ) -> Summary:
     """Embeds sound files into a folder; what is finished stays finished.
 
@@ -97,24 +101,24 @@ def embed_to_folder(
     same call goes on after a stop. A sound file that has changed since is embedded again.
 
     Args:
-      model: An `saved_model.Model`.
+      model: The model.
       manifest: The segments; those of one file go into one output.
       names: For each row its file's name below the folder it was found in, see `output_names`.
       output_dir: The folder.
-      config: Level, hop, batch and threads.
-      form: `files`: one .npz a sound file, in a tree like theirs. `npz`, `parquet`: in the end all
+      config: Granularity, hop, batch and threads.
+      form: `files`: an .npz per sound file, in a tree like theirs. `npz`, `parquet`: in the end all
         as one set, embeddings.npz or embeddings.parquet.
       overwrite: Embed all again.
       bad_files: Where files are listed that cannot be read.
-      begin: Told what is finished already and the seconds of sound that are to be embedded, before
-        it begins.
-      heard: As for `embed`.
+      on_start: Called before anything is embedded, with what is finished already and the seconds
+        of sound that are left.
+      on_progress: As for `embed_files`.
 
     Returns:
       What was done.
 
     Raises:
-      ArchiveError: The folder holds embeddings of another model, level or hop.
+      ArchiveError: The folder holds embeddings of another model, granularity or hop.
       CorpusError: Of the sound that is left to embed, not one file can be read.
     """
     config = config or EmbedConfig()
@@ -130,7 +134,7 @@ def embed_to_folder(
     whole = os.path.join(output_dir, f"embeddings.{form}")
     earlier = None
     if form != "files" and os.path.exists(whole) and not overwrite:
-        earlier = EmbeddingSet.load(whole)
+        earlier = load_set(whole)
     finished = set()
     if not overwrite:
         finished = {
@@ -140,17 +144,19 @@ def embed_to_folder(
     done = Summary(0, len(paths) - frame["path"].iloc[rows].nunique(), 0.0, 0)
     wanted, seconds = readable(manifest, rows, bad_files)
     if wanted is not None:
-        begin(done, seconds)
-        for one in _by_file(embed(model, wanted, config, bad_files, heard), wanted):
-            found = EmbeddingSet.of(wanted, one, model, config)
+        on_start(done, seconds)
+        origin = Origin.of(model, config)
+        embedded = embed_files(model, wanted, config, bad_files, on_progress)
+        for segments in _by_file(embedded, wanted):
+            found = EmbeddingSet.of(wanted, segments, origin)
             output = os.path.join(folder, outputs[found.manifest.frame["path"].iloc[0]])
             os.makedirs(os.path.dirname(output), exist_ok=True)
-            found.save(output)
+            save_set(found, output)
             done = dataclasses.replace(
                 done,
                 files=done.files + 1,
                 embeddings=done.embeddings + len(found),
-                seconds=done.seconds + sum(part.seconds for part in one),
+                seconds=done.seconds + sum(segment.seconds for segment in segments),
             )
     if form != "files" and os.path.isdir(folder):
         _join_parts(folder, whole, earlier)
@@ -185,31 +191,40 @@ def readable(
     return table.manifest.take(order), float(table.duration.sum())
 
 
-def _check_folder(output_dir, model, config: EmbedConfig, form: str, overwrite: bool) -> None:
-    """Notes who fills the folder; refuses one that another model, level or hop filled."""
+def _check_folder(
+    output_dir: str, model: "Model", config: EmbedConfig, form: str, overwrite: bool
+) -> None:
+    """Notes what fills the folder; refuses one that another model, granularity or hop filled."""
     path = os.path.join(output_dir, CONFIG_FILE)
-    mine = {
+    settings = {
         "model": os.path.abspath(model.path),
         "model_digest": model.digest,
         "embedding_size": model.embedding_size,
-        "level": config.level,
+        "level": config.granularity,  # as in older versions
         "hop_seconds": config.hop_seconds,
         "form": form,
         "precision": model.precision,
     }
     if os.path.exists(path) and not overwrite:
         try:
-            there = {"precision": "float32"} | storage.read_json(path)  # of older versions
-            wrong = [name for name in mine if name != "model" and there[name] != mine[name]]
+            # Older versions had no other precision.
+            earlier = {"precision": "float32"} | storage.read_json(path)
+            wrong = [
+                name for name in settings if name != "model" and earlier[name] != settings[name]
+            ]
         except (ValueError, KeyError, TypeError) as error:
             raise ArchiveError(f"{path}: is damaged ({error}); delete it") from error
         if wrong:
-            told = "; ".join(f"{name} was {there[name]}, is {mine[name]}" for name in wrong)
+            changes = "; ".join(
+                f"{'granularity' if name == 'level' else name} was {earlier[name]}, "
+                f"is {settings[name]}"
+                for name in wrong
+            )
             raise ArchiveError(
-                f"{output_dir}: holds embeddings made otherwise ({told}); choose another "
+                f"{output_dir}: holds embeddings made otherwise ({changes}); choose another "
                 "--output_dir, or --overwrite"
             )
-    storage.write_json(path, mine)
+    storage.write_json(path, settings)
 
 
 def _is_finished(output: str, source: str) -> bool:
@@ -226,7 +241,7 @@ def _finished_in(earlier: EmbeddingSet | None) -> set[str]:
     if earlier is None:
         return set()
     finished = set()
-    for path, stamp in zip(earlier.manifest.frame["path"], earlier.stamp, strict=True):
+    for path, stamp in zip(earlier.manifest.frame["path"], earlier.sources().stamp, strict=True):
         try:
             if tuple(stamp) == stamp_of(path):
                 finished.add(path)
@@ -240,9 +255,9 @@ def _by_file(found: Iterable[Embedded], manifest: Manifest) -> Iterator[list[Emb
     paths = manifest.frame["path"].to_numpy(object)
     missing = collections.Counter(paths)
     waiting: dict[str, list[Embedded]] = collections.defaultdict(list)
-    for one in found:
-        path = paths[one.row]
-        waiting[path].append(one)
+    for segment in found:
+        path = paths[segment.row]
+        waiting[path].append(segment)
         missing[path] -= 1
         if not missing[path]:
             yield waiting.pop(path)
@@ -263,17 +278,17 @@ def _join_parts(folder: str, whole: str, earlier: EmbeddingSet | None) -> None:
 
     def read():
         for part in parts:
-            columns, config = read_columns(part)
+            columns, origin = read_part(part)
             renewed.update(columns["path"].tolist())
-            yield columns, config
+            yield columns, origin
         if earlier is not None:
             keep = ~earlier.manifest.frame["path"].isin(renewed).to_numpy()
             if keep.any():
-                kept = earlier.select(keep)
-                yield kept._columns(), kept._config()
+                yield columns_of(earlier.select(keep))
 
     if whole.endswith(".parquet"):
         write_parquet(whole, read())
     else:
-        EmbeddingSet._made_of([(*part, whole) for part in read()]).save(whole)
+        columns = list(read())
+        save_set(set_of(columns, [whole] * len(columns)), whole)
     shutil.rmtree(folder)

@@ -1,25 +1,39 @@
-"""Exporting an encoder as a SavedModel: waveform in, embeddings out.
+"""An encoder as a SavedModel: waveform in, embeddings out.
 
 The export holds front end and encoder, needs TensorFlow alone to be loaded, and says in
-`config.json` beside it how it was made.
+`config.json` beside it how it was made. `Model` is a loaded one.
 """
 
 import dataclasses
 import functools
-import hashlib
 import os
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from audio_triplet import distribution, features, models, storage
-from audio_triplet.config import EncoderConfig, current_names
-from audio_triplet.errors import ConfigError, ExportError
+from audio_triplet.config import EmbedConfig, EncoderConfig, current_names
+from audio_triplet.embeddings import embed, sounds
+from audio_triplet.embeddings.model_files import digest_of, holds_model, released_model_path
+from audio_triplet.errors import AudioError, ConfigError, ExportError
+
+__all__ = [
+    "Model",
+    "SoundEmbedding",
+    "check",
+    "embed_waveforms",
+    "export",
+    "released_model_path",
+]
 
 CONFIG_FILE = "config.json"
 SIGNATURE = "serving_default"
 ENCODER_SIGNATURE = "encode"
+
+_PATCH_SHAPE = (features.DEFAULT.patch_frames, features.DEFAULT.mel_bands)
+_SOUND_BATCH = 16  # patches; the last batch is filled up, and most sounds are short
 
 
 def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
@@ -80,15 +94,7 @@ class _Export(tf.Module):
     def with_hop(self, waveform, hop_frames):
         return embed_waveforms(self._encode, waveform, hop_frames)
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec(
-                [None, features.DEFAULT.patch_frames, features.DEFAULT.mel_bands],
-                tf.float32,
-                name="log_mel",
-            )
-        ]
-    )
+    @tf.function(input_signature=[tf.TensorSpec([None, *_PATCH_SHAPE], tf.float32, name="log_mel")])
     def encode(self, log_mel):
         return {"embedding": self._encode(log_mel)}
 
@@ -112,29 +118,41 @@ def export(encoder: keras.Model, path: str, config: dict) -> None:
                 ENCODER_SIGNATURE: module.encode.get_concrete_function(),
             },
         )
-        config = config | {"digest": _digest(temporary)}
+        config = config | {"digest": digest_of(temporary)}
         storage.write_json(os.path.join(temporary, CONFIG_FILE), config)
 
 
-def _digest(path: str) -> str:
-    """A hash of a SavedModel's graph and weights, wherever it lies."""
-    digest = hashlib.sha256()
-    variables = os.path.join(path, "variables")
-    names = sorted(os.listdir(variables)) if os.path.isdir(variables) else []
-    for name in ["saved_model.pb", *(f"variables/{name}" for name in names)]:
-        digest.update(f"{name}\0{os.path.getsize(os.path.join(path, name))}\0".encode())
-        with open(os.path.join(path, name), "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+@dataclasses.dataclass(frozen=True, eq=False)
+class SoundEmbedding:
+    """The embeddings of one sound.
+
+    Attributes:
+      patches: float32[patches, dim], an embedding every hop, of unit norm.
+      segment: float32[dim], their mean scaled to unit norm: the sound as a whole.
+      timestamps: float32[patches], the seconds at which the patches' centres lie.
+      start: float64[patches], the second at which each patch begins.
+      end: float64[patches], the second at which it ends; none lies past the end of the sound.
+      energy: float32[patches], mean linear mel energy per cell; silence has next to none.
+    """
+
+    patches: np.ndarray
+    segment: np.ndarray
+    timestamps: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    energy: np.ndarray
 
 
 class Model:
     """A loaded export.
 
+        found = model.embed("bark.wav")           # a file, or an array with its sample rate
+        outputs = model(waveform)                 # the SavedModel's own signature
+        head = keras.layers.Dense(10)(model.encoder.output)
+
     Attributes:
       path: Folder of the SavedModel.
-      config: Its config.json; {} if there is none.
+      config: Its config.json without the digest; {} if there is none.
       embedding_size: Dimensions of the embedding.
       precision: What `encode` computes in: `float32`, as it was exported, or `mixed_bfloat16`.
     """
@@ -149,9 +167,9 @@ class Model:
 
         Raises:
           ExportError: It is not there, damaged, has another signature, or its config.json does
-            not tell the network that is to be made in bfloat16.
+            not describe the network that is to be made in bfloat16.
         """
-        if not os.path.exists(os.path.join(path, "saved_model.pb")):
+        if not holds_model(path):
             raise ExportError(f"{path}: holds no saved_model.pb; give the folder of a SavedModel")
         self.path = path
         self.config = {}
@@ -166,8 +184,8 @@ class Model:
             raise ExportError(f"{config_path}: is damaged ({error}); export it again") from error
         if expected is not None and expected != self.digest:
             raise ExportError(
-                f"{path}: is damaged, or not what was exported: its files have not the digest that "
-                f"{CONFIG_FILE} tells; copy it again"
+                f"{path}: is damaged, or not what was exported: its files do not have the digest "
+                f"in {CONFIG_FILE}; copy it again"
             )
         try:
             self._loaded = tf.saved_model.load(path)
@@ -187,12 +205,12 @@ class Model:
         if precision != "float32":
             precision = distribution.choose_precision(precision, distribution.build_strategy())
         self.precision = precision
-        self._encode = None if precision == "float32" else self._encoder_in(precision)
+        self._encode = None if precision == "float32" else self._encode_in(precision)
 
     @functools.cached_property
     def digest(self) -> str:
-        """What tells this model from every other, wherever it lies: a hash of graph and weights."""
-        return _digest(self.path)
+        """A hash of graph and weights, the same wherever the model lies."""
+        return digest_of(self.path)
 
     def __call__(self, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
         """Embeds waveforms, see `embed_waveforms`.
@@ -206,6 +224,49 @@ class Model:
             return self._embed(waveform=waveform)
         hop = self._loaded.signatures["with_hop"]
         return hop(waveform=waveform, hop_frames=tf.constant(hop_frames, tf.int32))
+
+    def embed(
+        self, sound: Any, sample_rate: float | None = None, hop_seconds: float = 0.96
+    ) -> SoundEmbedding:
+        """Embeds one sound of any length.
+
+        Args:
+          sound: A path or an open binary file; or float[samples] or float[channels, samples],
+            nominally within ±1. Channels are averaged.
+          sample_rate: Samples per second of an array, which is resampled to 16 kHz.
+          hop_seconds: From the start of a patch to that of the next, a multiple of 0.01.
+
+        Returns:
+          Its embeddings. A sound shorter than a patch (0.975 s) is padded with silence to one.
+
+        Raises:
+          AudioError: The sound cannot be read or used.
+          ConfigError: The hop is no multiple of 0.01.
+        """
+        config = EmbedConfig(hop_seconds=hop_seconds, batch_size=_SOUND_BATCH)
+        found = embed.embed_stream(self, sounds.open_sound(sound, sample_rate), config)
+        if found is None:
+            raise AudioError(sounds.name_of(sound), "holds no sound")
+        return SoundEmbedding(
+            patches=found.vectors,
+            segment=embed.unit_mean(found.vectors)[0],
+            timestamps=(found.start_seconds + embed.PATCH_SECONDS / 2).astype(np.float32),
+            start=found.start_seconds,
+            end=found.end_seconds,
+            energy=found.energy,
+        )
+
+    @functools.cached_property
+    def encoder(self) -> keras.Model:
+        """The encoder as a plain Keras model, float32[n, 96, 64] log mel → float32[n, dim].
+
+        Built anew from config.json with the export's weights: it can be trained further, and what
+        is done to it changes nothing here. Its layers are all of Keras or registered with it.
+
+        Raises:
+          ExportError: config.json does not describe the network, as in exports of others.
+        """
+        return self._built_encoder("float32")
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
@@ -242,32 +303,39 @@ class Model:
             )
         return self._loaded.signatures[ENCODER_SIGNATURE](log_mel=log_mel)["embedding"]
 
-    def _encoder_in(self, precision: str):
-        """The encoder in another precision, built anew with the export's weights."""
+    def _built_encoder(self, precision: str) -> keras.Model:
+        """The encoder built anew from config.json with the export's weights, and compared."""
         known = {field.name for field in dataclasses.fields(EncoderConfig)}
         held = getattr(self._loaded, "_variables", ())
         try:
-            told = self.config["model"]
+            described = self.config["model"]
             encoder = models.build(
-                EncoderConfig(**{name: told[name] for name in known & set(told)}), precision
+                EncoderConfig(**{name: described[name] for name in known & set(described)}),
+                precision,
             )
             for variable, value in zip(encoder.variables, held, strict=True):
                 variable.assign(value)
         except (KeyError, TypeError, ValueError, ConfigError) as error:
             raise ExportError(
-                f"{self.path}: its {CONFIG_FILE} does not tell the network that it holds "
-                f"({error}); embed with --precision=float32"
+                f"{self.path}: its {CONFIG_FILE} does not describe the network that it holds "
+                f"({error}); it can be used as a SavedModel in float32 only"
             ) from error
-        shape = [features.DEFAULT.patch_frames, features.DEFAULT.mel_bands]
-        encode = tf.function(
-            lambda log_mel: encoder(log_mel, training=False),
-            input_signature=[tf.TensorSpec([None, *shape], tf.float32)],
-        )
-        probe = tf.random.stateless_normal([4, *shape], [0, 1])
-        agreement = tf.reduce_sum(encode(probe) * self._as_exported(probe), axis=1)
+        probe = tf.random.stateless_normal([4, *_PATCH_SHAPE], [0, 1])
+        outputs = encoder(probe, training=False)
+        agreement = tf.reduce_sum(outputs * self._as_exported(probe), axis=1)
         if float(tf.reduce_min(agreement)) < 0.99:
-            raise ExportError(f"{self.path}: {CONFIG_FILE} tells of another network than it holds")
-        return encode
+            raise ExportError(
+                f"{self.path}: its {CONFIG_FILE} describes another network than it holds"
+            )
+        return encoder
+
+    def _encode_in(self, precision: str):
+        """`encode` in another precision."""
+        encoder = self._built_encoder(precision)
+        return tf.function(
+            lambda log_mel: encoder(log_mel, training=False),
+            input_signature=[tf.TensorSpec([None, *_PATCH_SHAPE], tf.float32)],
+        )
 
 
 def check(run, atol: float = 1e-4) -> dict[str, np.ndarray]:
@@ -296,7 +364,7 @@ def check(run, atol: float = 1e-4) -> dict[str, np.ndarray]:
     stamps = outputs["timestamps"]
     count = features.DEFAULT.frames(time.size) // features.DEFAULT.patch_frames
     _promise(patches.shape[:2] == (3, count), f"3 waveforms have {count} patches each")
-    _promise(stamps.shape == (count,), "timestamps has one entry a patch")
+    _promise(stamps.shape == (count,), "timestamps has one entry per patch")
     _promise(all(v.dtype == np.float32 for v in outputs.values()), "outputs are float32")
     _promise(all(np.isfinite(v).all() for v in outputs.values()), "outputs are finite")
     for vectors in (patches, segment):

@@ -1,12 +1,11 @@
-"""The shallow classifier on frozen embeddings (paper, Table 1 right, and Table 2).
+"""Classification on frozen embeddings (paper, Table 1 right, and Table 2).
 
 One hidden layer of 512 units (or none: logistic regression) maps a patch embedding to class
 scores; a segment's score is the mean over its patches. Training goes patch by patch, with the
 segment's labels. How long to train is chosen on recordings held out of the training set, then
 all of it is used for that long [D]; nothing is fitted on what is predicted later.
 
-Training is a pure function of tensors that TensorFlow traces once, because Table 2 fits hundreds
-of small classifiers: rebuilding and compiling a model each time would cost more than fitting it.
+The classifier itself is in `shallow_network`, its gradient steps in `shallow_training`.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from audio_triplet.evaluation import metrics
+from audio_triplet.evaluation import grouped_splits, metrics
 from audio_triplet.evaluation.shallow_network import (
     Classifier,
     ClassifierConfig,
-    Fit,
     checked_embeddings,
     checked_segments,
 )
+from audio_triplet.evaluation.shallow_training import Fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +53,7 @@ class ClassificationResult:
 
 
 def evaluate_classifier(scores, labels) -> ClassificationResult:
-    """Scores the scores.
+    """Compares a classifier's scores with the labels.
 
     Args:
       scores: float[segments, classes].
@@ -79,7 +78,7 @@ def evaluate_classifier(scores, labels) -> ClassificationResult:
         accuracy=accuracy,
         roc_auc=auc,
         roc_auc_per_class=auc_per_class,
-        d_prime=metrics.d_prime(auc),
+        d_prime=float(metrics.d_prime(auc)),
     )
 
 
@@ -97,7 +96,7 @@ def fit_classifier(
       patch_embeddings: float[patches, dim], held in memory.
       patch_segment: int[patches], the segment each patch belongs to; any order.
       segment_labels: bool[segments, classes] (or 0/1).
-      segment_groups: one hashable a segment (its recording), so that no recording is on both
+      segment_groups: one hashable per segment (its recording), so that no recording is on both
         sides of the hold-out; None: each segment its own.
       config: None for the defaults.
       weight_decays: values to choose from on the held-out recordings, with the rounds; without
@@ -115,23 +114,25 @@ def fit_classifier(
     labels = metrics.as_labels(segment_labels, "segment_labels")
     segment = checked_segments(patch_segment, len(embeddings), len(labels))
     if config.loss == "softmax" and not (labels.sum(axis=1) == 1).all():
-        raise ValueError("softmax needs exactly one class a segment; use loss='sigmoid'")
+        raise ValueError("softmax needs exactly one class per segment; use loss='sigmoid'")
     if segment_groups is None:
         segment_groups = range(len(labels))
     groups = list(segment_groups)
     if len(groups) != len(labels):
         raise ValueError(f"{len(labels)} rows of labels but {len(groups)} groups")
 
-    held_out = hold_out(labels, groups, config.validation_fraction, config.seed)
-    curve, best = [], None
+    held_out = grouped_splits.hold_out(labels, groups, config.validation_fraction, config.seed)
+    curve: list[float] = []
     rounds = config.fixed_rounds
     if held_out.any():
         choices = [dataclasses.replace(config, weight_decay=decay) for decay in weight_decays]
-        for choice in choices or [config]:
-            found = _held_out_curve(embeddings, segment, labels, held_out, choice)
-            if best is None or max(found[choice.criterion]) > max(best[choice.criterion]):
-                config, best = choice, found
-        rounds, curve = int(np.argmax(best[config.criterion])) + 1, best["map"]
+        tried = [
+            (_held_out_curve(embeddings, segment, labels, held_out, choice), choice)
+            for choice in choices or [config]
+        ]
+        criterion = config.criterion
+        best, config = max(tried, key=lambda found: max(found[0][criterion]))  # the first of equals
+        rounds, curve = int(np.argmax(best[criterion])) + 1, best["map"]
 
     fit = Fit(embeddings, segment, labels, config)
     for _ in range(rounds):
@@ -140,7 +141,7 @@ def fit_classifier(
 
 
 def _held_out_curve(embeddings, segment, labels, held_out, config) -> dict[str, list[float]]:
-    """What held-out segments say after each round (more is better), until it has long not risen.
+    """Quality on held-out segments after each round, until it has not risen for `patience` rounds.
 
     Returns:
       `map`, mean average precision, and `loss`, the negative cross-entropy.
@@ -161,40 +162,3 @@ def _held_out_curve(embeddings, segment, labels, held_out, config) -> dict[str, 
         if len(chosen) - 1 - int(np.argmax(chosen)) >= config.patience:
             break
     return curve
-
-
-def hold_out(labels, groups: Sequence[Hashable], fraction: float, seed: int) -> np.ndarray:
-    """Chooses segments to hold out: whole groups, about the same share of every class [D].
-
-    Classes take turns, the rarest first; each adds groups in random order until its share is
-    reached, and none whose loss would leave some class without a group to train on. Nothing is
-    held out unless the median class has enough groups for its share to be at least one.
-
-    Args:
-      labels: bool[segments, classes].
-      groups: one hashable a segment.
-      fraction: share of groups to hold out, in [0, 1).
-      seed: of the order.
-
-    Returns:
-      bool[segments], True where held out.
-    """
-    known: dict[Hashable, int] = {}
-    codes = np.array([known.setdefault(group, len(known)) for group in groups], np.int64)
-    carries = np.zeros((len(known), labels.shape[1]), bool)  # which group has which class
-    np.logical_or.at(carries, codes, labels)
-    total = carries.sum(axis=0)
-    wanted = np.floor(fraction * total).astype(int)
-    if not total.any() or np.median(wanted[total > 0]) < 1:
-        return np.zeros(len(labels), bool)
-    rng = np.random.default_rng([seed, 1])
-    chosen = np.zeros(len(known), bool)
-    taken = np.zeros_like(total)
-    for column in np.argsort(total, kind="stable"):
-        for group in rng.permutation(np.flatnonzero(carries[:, column] & ~chosen)):
-            if taken[column] >= wanted[column]:
-                break
-            if (taken + carries[group] < total)[carries[group]].all():
-                chosen[group] = True
-                taken += carries[group]
-    return chosen[codes]

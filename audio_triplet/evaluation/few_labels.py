@@ -1,6 +1,6 @@
 """Drawing the few labelled clips of limited supervision (paper, Table 2).
 
-A draw is stratified (each class gets its own), nested (for one seed, the draw of 2 clips a class
+A draw is stratified (each class gets its own), nested (for one seed, the draw of 2 clips per class
 contains that of 1), and spreads over recordings: two clips of one recording are nearly the same
 sound, so a second clip of a recording is taken only when every recording of the class has given
 one [D].
@@ -22,7 +22,7 @@ class FewLabels:
     """Clips drawn to be the labelled ones.
 
     Attributes:
-      segments: int64[drawn], their places, ascending, each once.
+      segments: int64[drawn], their indices, ascending, each once.
       clips: int64[classes], how many were drawn for each class: `per_class`, or all there are.
       recordings: int64[classes], how many recordings those are of.
     """
@@ -40,15 +40,15 @@ def draw(labels, groups: Sequence[Hashable], per_class: int, seed: int) -> FewLa
 
     Args:
       labels: bool[segments, classes] (or 0/1), the clips to draw from.
-      groups: one hashable a segment: its recording.
-      per_class: clips a class; a class with fewer gives all it has.
+      groups: one hashable per segment: its recording.
+      per_class: clips per class; a class with fewer gives all it has.
       seed: another seed, another draw.
 
     Returns:
       The draw. It depends on the order of the segments, and of each class on no other class.
 
     Raises:
-      FewLabelsError: for fewer than one clip a class, no labelled clip at all, or groups that do
+      FewLabelsError: for fewer than one clip per class, no labelled clip at all, or groups that do
         not match the labels in number.
     """
     labels, groups = metrics.as_labels(labels), list(groups)
@@ -73,8 +73,8 @@ def _order(segments: np.ndarray, groups: list[Hashable], seed: list[int]) -> np.
     """Segments in random order, the first of every recording before the second of any."""
     shuffled = np.random.default_rng(seed).permutation(segments)
     seen: dict[Hashable, int] = {}
-    turns = np.zeros(len(shuffled), np.int64)  # how many of its recording came earlier
-    for place, segment in enumerate(shuffled):
-        turns[place] = seen.get(groups[segment], 0)
-        seen[groups[segment]] = turns[place] + 1
-    return shuffled[np.argsort(turns, kind="stable")].astype(np.int64)
+    rank = np.zeros(len(shuffled), np.int64)  # how many of its recording came earlier
+    for position, segment in enumerate(shuffled):
+        rank[position] = seen.get(groups[segment], 0)
+        seen[groups[segment]] = rank[position] + 1
+    return shuffled[np.argsort(rank, kind="stable")].astype(np.int64)

@@ -6,6 +6,7 @@ together. A class that cannot be scored is NaN, never 0, so that means can leave
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,7 @@ def roc_auc_per_class(labels, scores) -> np.ndarray:
     return result
 
 
-def d_prime(auc):
+def d_prime(auc) -> float | np.ndarray:
     """Sensitivity d' = sqrt(2) Phi^-1(AUC): the distance of two unit normals with that AUC.
 
     Args:
@@ -110,7 +111,7 @@ def d_prime(auc):
 def chance_average_precision(targets, items) -> np.ndarray:
     """Mean average precision over all orders of the items, without ties.
 
-    The i-th place holds a target with probability t/n, and before it are (i - 1) (t - 1)/(n - 1)
+    The i-th position holds a target with probability t/n, and before it are (i - 1) (t - 1)/(n - 1)
     others on average; so it is (H + (t - 1)/(n - 1) (n - H)) / n, with H = 1 + 1/2 + … + 1/n.
 
     Args:
@@ -134,6 +135,22 @@ def mean_over_classes(per_class) -> float:
     return float(scored.mean()) if scored.size else float("nan")
 
 
+def by_class(classes: Sequence[str], values: np.ndarray) -> dict[str, float | None]:
+    """Scores with the names of their classes, as JSON wants them.
+
+    Args:
+      classes: names of the labels.
+      values: float[classes].
+
+    Returns:
+      Class → score, None for NaN (JSON has none).
+    """
+    return {
+        name: None if np.isnan(value) else float(value)
+        for name, value in zip(classes, values, strict=True)
+    }
+
+
 def bootstrap_interval(values, seed: int, level: float = 0.95, repeats: int = 10_000) -> Interval:
     """Percentile bootstrap interval of the mean over classes [D].
 
@@ -141,7 +158,7 @@ def bootstrap_interval(values, seed: int, level: float = 0.95, repeats: int = 10
     classes a corpus happens to have. It says nothing about training seeds.
 
     Args:
-      values: float[classes], one score a class; NaN entries are left out.
+      values: float[classes], one score per class; NaN entries are left out.
       seed: of the draws.
       level: share of the bootstrap means inside the interval, in (0, 1).
       repeats: number of draws.
@@ -163,7 +180,9 @@ def bootstrap_interval(values, seed: int, level: float = 0.95, repeats: int = 10
     if not values.size:
         return Interval(float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    # How often each class is drawn is all that matters: one multinomial a repeat.
+    # How often each class is drawn is all that matters: one multinomial per repeat. Not
+    # scipy.stats.bootstrap: it would be as many lines, raise on a single class, and draw otherwise,
+    # so that published intervals would move in the fourth digit.
     draws = rng.multinomial(values.size, np.full(values.size, 1 / values.size), size=repeats)
     means = draws @ values / values.size
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -179,7 +198,7 @@ def as_labels(labels, name: str = "labels") -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 2:
         raise ValueError(
-            f"{name} must be bool[n, classes], one column a class; got shape {labels.shape}"
+            f"{name} must be bool[n, classes], one column per class; got shape {labels.shape}"
         )
     if labels.dtype != bool:
         converted = labels.astype(bool)

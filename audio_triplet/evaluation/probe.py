@@ -8,14 +8,13 @@ inside the training side chooses. The paper's own classifier is in `classificati
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Hashable, Sequence
 
 import numpy as np
 import threadpoolctl
 from scipy import optimize, special
 
-from audio_triplet.evaluation import metrics
+from audio_triplet.evaluation import grouped_splits, metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +23,7 @@ class ProbeConfig:
 
     Attributes:
       penalties: Inverse strengths of the L2 penalty to choose from (scikit-learn's C), ascending.
-      folds: Parts of the training side's recordings for the choice.
+      folds: Folds of the training side's recordings for the choice.
       patience: The choice stops after this many weaker penalties without a better score.
       max_iterations: Of L-BFGS.
       seed: Of the folds.
@@ -84,12 +83,13 @@ def fit_probe(
 ) -> Probe:
     """Fits the probe; the same input gives the same probe.
 
-    Where every segment has exactly one class it is one softmax, else a logistic regression a class.
+    Where every segment has exactly one class it is one softmax, else one logistic regression for
+    each class.
 
     Args:
       embeddings: float[segments, dim].
       labels: bool[segments, classes] (or 0/1).
-      groups: One hashable a segment (its recording), never parted by the cross-validation; None:
+      groups: One hashable per segment (its recording), never parted by the cross-validation; None:
         each segment its own.
       config: None for the defaults.
 
@@ -116,13 +116,13 @@ def fit_probe(
     # The products are small, and there are thousands: where other work shares the cores, a second
     # thread costs more by being waited for than it brings (log mel took ten times as long).
     with threadpoolctl.threadpool_limits(1):
-        inputs, basis = _rotated((embeddings - mean) / scale)
-        penalty, curve = _chosen(inputs, labels, groups, single, config)
-        *_, (weights, bias) = _path(inputs, labels, [penalty], single, config)
+        inputs, basis = _rotate((embeddings - mean) / scale)
+        penalty, curve = _choose_penalty(inputs, labels, groups, single, config)
+        *_, (weights, bias) = _fit_path(inputs, labels, [penalty], single, config)
     return Probe(mean, scale, basis @ weights, bias, single, penalty, tuple(curve))
 
 
-def _rotated(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rotate(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The inputs along their principal axes, where the problem is small and well scaled.
 
     The L2 penalty keeps the weights inside the span of the training rows, and does not change
@@ -140,62 +140,36 @@ def _rotated(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (inputs @ basis).astype(np.float32), basis
 
 
-def _chosen(inputs, labels, groups, single, config) -> tuple[float, list[float]]:
+def _choose_penalty(inputs, labels, groups, single, config) -> tuple[float, list[float]]:
     """The penalty with the best cross-validated score, the stronger of equals."""
-    folds = _folds(labels, groups, config)
+    folds = grouped_splits.stratified_folds(labels, groups, config.folds, config.seed)
     if not folds or len(config.penalties) == 1:
         return config.penalties[len(config.penalties) // 2], []
     paths = [
-        _path(inputs[~held], labels[~held], config.penalties, single, config) for held in folds
+        _fit_path(inputs[~held], labels[~held], config.penalties, single, config) for held in folds
     ]
     curve: list[float] = []
     for solutions in zip(*paths, strict=True):
-        right, total = 0.0, 0
+        correct, total = 0.0, 0
         for held, (weights, bias) in zip(folds, solutions, strict=True):
             logits = inputs[held] @ weights + bias
             if single:
-                right += labels[held][np.arange(held.sum()), logits.argmax(axis=1)].sum()
+                correct += labels[held][np.arange(held.sum()), logits.argmax(axis=1)].sum()
                 total += held.sum()
             else:
                 precision = metrics.average_precision_per_class(labels[held], logits)
-                right += np.nansum(precision)
+                correct += np.nansum(precision)
                 total += np.isfinite(precision).sum()
-        curve.append(float(right / max(total, 1)))
+        curve.append(float(correct / max(total, 1)))
         if len(curve) - 1 - int(np.argmax(curve)) >= config.patience:
             break
     return config.penalties[int(np.argmax(curve))], curve
 
 
-def _folds(labels, groups, config) -> list[np.ndarray]:
-    """Held-out segments of each part, bool[segments]: whole groups, classes spread evenly."""
-    from sklearn import model_selection
-
-    groups = list(range(len(labels)) if groups is None else groups)
-    if len(groups) != len(labels):
-        raise ValueError(f"{len(labels)} rows of labels but {len(groups)} groups")
-    known: dict[Hashable, int] = {}
-    codes = np.array([known.setdefault(group, len(known)) for group in groups])
-    # No more parts than the largest class has segments: the splitter refuses that.
-    first = labels.argmax(axis=1)
-    parts = min(config.folds, len(known), int(np.bincount(first).max()))
-    if parts < 2:
-        return []
-    splitter = model_selection.StratifiedGroupKFold(parts, shuffle=True, random_state=config.seed)
-    found = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # classes with fewer segments than there are parts
-        for _, places in splitter.split(codes, first, codes):
-            held = np.zeros(len(labels), bool)
-            held[places] = True
-            if held.any() and labels[~held].any(axis=0).sum() >= 2:
-                found.append(held)
-    return found
-
-
-def _path(inputs, labels, penalties, single, config):
+def _fit_path(inputs, labels, penalties, single, config):
     """Weights float64[dim, classes] and bias [classes] for one penalty after the other.
 
-    One softmax over the classes that occur, or a sigmoid a class; two classes of which each
+    One softmax over the classes that occur, or one sigmoid per class; two classes of which each
     segment has one are a single sigmoid, as in scikit-learn.
     """
     occurs, always = labels.any(axis=0), labels.all(axis=0)
@@ -205,15 +179,15 @@ def _path(inputs, labels, penalties, single, config):
     if single and not softmax:
         fitted = fitted[1:]  # the first of two is what the second is not
     solution = np.zeros((inputs.shape[1] + 1, len(fitted)))
-    for penalty in penalties:  # each begins where the stronger penalty before it ended
+    for penalty in penalties:  # each starts where the stronger penalty before it ended
         if len(fitted):  # else every class that occurs is every segment's
-            solution = _solved(inputs, labels[:, fitted], softmax, penalty, solution, config)
+            solution = _solve(inputs, labels[:, fitted], softmax, penalty, solution, config)
         weights, both = np.zeros((inputs.shape[1], labels.shape[1])), bias.copy()
         weights[:, fitted], both[fitted] = solution[:-1], solution[-1]
         yield weights, both
 
 
-def _solved(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
+def _solve(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
     """The minimum of the mean cross-entropy plus |weights|² / (2 C n), by L-BFGS.
 
     Along principal axes the curvature is nearly diagonal and spans many decades, so the search
@@ -223,7 +197,7 @@ def _solved(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
     Args:
       inputs: float32[segments, dim].
       targets: bool[segments, classes].
-      softmax: One softmax, or a sigmoid a class.
+      softmax: One softmax, or one sigmoid per class.
       penalty: Scikit-learn's C.
       start: float64[dim + 1, classes], weights and, last, bias.
       config: Gives the bound on iterations.
@@ -251,13 +225,13 @@ def _solved(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
             scores, loss = special.expit(logits), np.logaddexp(0.0, logits).sum()
         loss -= logits[targets].sum()
         apart = (scores - targets) / len(inputs)
-        downhill = np.concatenate(
+        gradient = np.concatenate(
             [inputs.T @ apart.astype(np.float32) + ridge * weights, apart.sum(axis=0)[None]]
         )
         value = loss / len(inputs) + 0.5 * ridge * np.sum(weights**2)
-        return value, (downhill * unit).ravel()
+        return value, (gradient * unit).ravel()
 
-    # Short of the optimum is a weaker fit, no failure.
+    # Stopping short of the optimum gives a weaker fit; that is no failure.
     found = optimize.minimize(
         objective,
         (start / unit).ravel(),

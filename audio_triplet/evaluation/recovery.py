@@ -1,4 +1,4 @@
-"""How much of the supervised topline an unsupervised score recovers (paper.md, Evaluations)."""
+"""How much of the supervised topline an unsupervised score recovers (the paper, evaluations)."""
 
 from __future__ import annotations
 

@@ -5,40 +5,30 @@ within the class are ranked among pairs with one segment inside and one outside.
 every pair counted. `per_query_map` is classic retrieval, one ranking per segment, and `nearest`
 returns the neighbours themselves, for reports.
 
-Scores and ties. Average precision treats equal scores as one step, so two pairs that are
-equally far apart must get bitwise the same score; a plain matrix product does not promise that,
-because a BLAS adds in an order that depends on the shape of the block and the place in it. Here
-(`_Cosines`) the unit vectors are cut into fixed-point halves whose products a float64 sums
-*without any rounding*, so that the order cannot matter, and the cosine is then rounded once to
-a multiple of 2^-30. A pair has one score whatever block it was computed in, and in either order;
-copies of a segment tie; and so do pairs whose cosines are equal in exact arithmetic, unless they
-fall within 1e-14 of the border between two multiples.
+Equal distances tie exactly, as scikit-learn's average precision wants it: see `cosines`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent import futures
 
 import numpy as np
 
 from audio_triplet.evaluation import metrics
-from audio_triplet.evaluation.ranking import (
-    EXCLUDED,
-    UNIT,
-    Cosines,
+from audio_triplet.evaluation.cosines import EXCLUDED, UNIT, Cosines, row_blocks
+from audio_triplet.evaluation.pairs import (
     Groups,
     non_target_scores,
-    ranked,
-    row_blocks,
     sampled_scores,
     target_scores,
 )
+from audio_triplet.evaluation.ranking import rank_targets
 
 # All scores are kept, 4 bytes each, up to this many segments (2.1 GB); beyond it those of a class
-# are computed when its turn comes, which costs labels-per-segment x 2 as many products.
+# are computed when it is evaluated, which costs labels-per-segment x 2 as many products.
 _TABLE_SEGMENTS = 23_000
 
 
@@ -105,17 +95,17 @@ def query_by_example_map(
     Args:
       embeddings: float[segments, dim], of any length: normalised here. A zero vector has no
         direction and is at cosine distance 1 from everything, itself and other zeros included.
-      labels: bool[segments, classes] (or 0/1); several classes a segment, or none, are fine.
-      groups: one hashable a segment (recording ids, numbers); None puts each segment in a
+      labels: bool[segments, classes] (or 0/1); several classes per segment, or none, are fine.
+      groups: one hashable per segment (recording ids, numbers); None puts each segment in a
         group of its own.
       max_pairs: None counts every pair. A number draws that many of a class's target pairs and
         that many of its non-target pairs, without replacement (all, if there are fewer; those
         of one group fall away after the draw) [D]. Average precision depends on the share of
         targets, so sampled figures compare only with figures sampled the same way.
       seed: of that draw.
-      workers: classes evaluated at a time; None takes one a CPU. The result does not depend on
-        it. Memory: 4 bytes a pair of segments (1.6 GB at 20,000; nothing beyond 23,000, where
-        it takes longer instead), and for each worker about 0.3 GB and 24 bytes a target pair.
+      workers: classes evaluated at a time; None takes one per CPU. The result does not depend on
+        it. Memory: 4 bytes per pair of segments (1.6 GB at 20,000; nothing beyond 23,000, where
+        it takes longer instead), and for each worker about 0.3 GB and 24 bytes per target pair.
 
     Returns:
       A `RetrievalResult`.
@@ -132,6 +122,7 @@ def query_by_example_map(
 
     def evaluate(column: int) -> tuple[float, int, int]:
         inside = labels[:, column]
+        others: Iterable[np.ndarray]
         if max_pairs is None:
             targets = target_scores(cosines, same_group, inside)
             others = non_target_scores(cosines, same_group, inside)
@@ -139,7 +130,7 @@ def query_by_example_map(
             rng = np.random.default_rng([seed, column])
             targets = sampled_scores(cosines, same_group, inside, max_pairs, rng, within=True)
             others = [sampled_scores(cosines, same_group, inside, max_pairs, rng, within=False)]
-        return ranked(targets, others)
+        return rank_targets(targets, others)
 
     sizes = labels.sum(axis=0)
     if max_pairs is None and cosines.segments <= _TABLE_SEGMENTS:
@@ -184,7 +175,7 @@ def per_query_map(
         for row, row_scores in zip(rows, scores, strict=True):
             shared = by_class[:, labels[row]].any(axis=1)
             targets = row_scores[shared & (row_scores != EXCLUDED)]
-            result.append(ranked(targets, [row_scores[~shared]])[0])
+            result.append(rank_targets(targets, [row_scores[~shared]])[0])
         return result
 
     blocks = row_blocks(np.arange(cosines.segments), cosines.segments)

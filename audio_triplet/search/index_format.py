@@ -1,11 +1,22 @@
-"""What an index is on disk: a folder of parts that never change, and the list of them."""
+"""What an index is on disk: a folder of parts that never change, and the list of them.
+
+    index.json          what belongs to it: the model, and the parts below
+    part-ID/            embeddings, never changed once they are listed
+        vectors.npy     float32 or float16[n, dim], of unit norm
+        spans.npy       [n], where in its file each begins and ends, seconds
+        segments.npy    [m], which vectors are of which segment, and keys to know it by
+        names.jsonl     a line per segment: path, recording, labels
+    faiss-ID.bin        of some of the parts
+
+Parts are written aside, then index.json is replaced by one that lists them: a process that is
+killed loses what it had not listed yet, and a reader sees the old index or the new one.
+"""
 
 import dataclasses
 import json
-import logging as stdlib_logging
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,24 +26,38 @@ from audio_triplet.errors import SearchError
 INDEX_FILE = "index.json"
 DTYPES = ("float32", "float16")
 KINDS = ("ivf", "hnsw")
+
+# Vectors from which FAISS is worth its memory and its misses; below, exact search is quick.
 FAISS_FROM = 1_000_000
-"""Vectors from which FAISS is worth its memory and its misses; below, exact search is quick."""
+
+# Vectors that are read at once.
+BLOCK = 1 << 15
 
 _VERSION = 1
-BLOCK = 1 << 15
+
+# A row of spans.npy, seconds.
 SPAN = np.dtype([("start", "<f8"), ("end", "<f8")])
+
+# A row of segments.npy.
 SEGMENT = np.dtype(
     [
-        ("first", "<i8"),
-        ("count", "<i8"),
-        ("offset", "<i8"),
-        ("key", "<i8"),
-        ("file", "<i8"),
-        ("recording", "<i8"),
-        ("size", "<i8"),
-        ("mtime_ns", "<i8"),
+        ("first", "<i8"),  # its first vector
+        ("count", "<i8"),  # how many it has
+        ("offset", "<i8"),  # of its line in names.jsonl
+        ("key", "<i8"),  # see `segment_key`
+        ("file", "<i8"),  # key of its path
+        ("recording", "<i8"),  # key of its recording
+        ("size", "<i8"),  # of its file when it was embedded
+        ("mtime_ns", "<i8"),  # of its file when it was embedded
     ]
 )
+
+
+def segment_key(path: str, start_seconds: float, end_seconds: float) -> int:
+    """The key that a segment is known by, the same for every way to write its path."""
+    from audio_triplet.data.manifest import key_of  # with pandas, for which --help must not wait
+
+    return key_of(os.path.abspath(path), float(start_seconds), float(end_seconds))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +106,9 @@ class IndexInfo:
 
     Attributes:
       model: Folder of the SavedModel, where it was.
-      model_digest: What tells that model from others.
+      model_digest: Its digest, which no other model has.
       dim: Dimensions.
-      level: `patch` or `segment`.
+      granularity: `patch` or `segment`; on disk `level`.
       hop_seconds: From one patch to the next.
       dtype: Of the stored vectors.
       parts: The parts.
@@ -94,7 +119,7 @@ class IndexInfo:
     model: str
     model_digest: str
     dim: int
-    level: str
+    granularity: str
     hop_seconds: float
     dtype: str
     parts: tuple[PartInfo, ...] = ()
@@ -120,9 +145,9 @@ class IndexInfo:
                 PartInfo(**part | {"dropped": tuple(part["dropped"])}) for part in content["parts"]
             )
             if content["faiss"]:
-                told = content["faiss"]
-                content["faiss"] = FaissInfo(**told | {"parts": tuple(told["parts"])})
-            return cls(**content)
+                faiss = content["faiss"]
+                content["faiss"] = FaissInfo(**faiss | {"parts": tuple(faiss["parts"])})
+            return cls(granularity=content.pop("level"), **content)
         except FileNotFoundError:
             raise SearchError(
                 f"{folder}: holds no index ({INDEX_FILE} is missing); build one with "
@@ -140,13 +165,28 @@ class IndexInfo:
     def write(self, folder: str) -> None:
         """Replaces index.json, whole or not at all."""
         path = os.path.join(folder, INDEX_FILE)
-        storage.write_json(path, dataclasses.asdict(self), sync=True)
+        content = {
+            "level" if name == "granularity" else name: value
+            for name, value in dataclasses.asdict(self).items()
+        }
+        storage.write_json(path, content, sync=True)
 
 
 class Part:
     """An opened part; everything but the names is memory-mapped."""
 
     def __init__(self, folder: str, info: PartInfo, dim: int):
+        """Opens a part.
+
+        Args:
+          folder: The index.
+          info: The part as index.json lists it.
+          dim: Dimensions of its vectors.
+
+        Raises:
+          SearchError: It is damaged.
+          FileNotFoundError: A file of it is missing.
+        """
         self.info = info
         self._path = os.path.join(folder, info.name)
         try:
@@ -173,14 +213,14 @@ class Part:
         offset = int(self.segments["offset"][segment])
         return self._names[offset : self._names.find(b"\n", offset) + 1]
 
-    def told(self, segment: int) -> dict:
-        """What that line says."""
+    def names(self, segment: int) -> dict[str, str]:
+        """What that line says: `path`, `recording_id` and `labels`, joined by ";"."""
         try:
             return json.loads(self.line(segment))
         except ValueError as error:
             raise SearchError(self._damaged(error)) from error
 
-    def segment_of(self, vector):
+    def segment_of(self, vector: int | np.ndarray) -> np.ndarray:
         """The segment of a vector, or of each of int[n]."""
         return np.searchsorted(self.segments["first"], vector, side="right") - 1
 
@@ -192,34 +232,12 @@ class Part:
             yield slice(int(first), int(first + count))
 
 
-def set_effort(built, effort: int) -> None:
-    """Sets `nprobe` or `efSearch`."""
-    faiss = import_faiss()
-    inner = faiss.downcast_index(built)
-    if hasattr(inner, "nprobe"):
-        inner.nprobe = effort
-    else:
-        inner.hnsw.efSearch = effort
-
-
-def import_faiss():
-    """The module faiss.
+def open_parts(folder: str) -> tuple[IndexInfo, list[Part]]:
+    """Reads index.json and opens its parts; again, if a writer replaced them between the two.
 
     Raises:
-      SearchError: It is not installed.
+      SearchError: There is no index, or it is damaged.
     """
-    stdlib_logging.getLogger("faiss").setLevel("WARNING")  # it tells at length how it is loaded
-    try:
-        import faiss
-    except ImportError:
-        raise SearchError(
-            "this needs faiss, which is not installed: pip install 'audio_triplet[search]'"
-        ) from None
-    return faiss
-
-
-def open_parts(folder: str) -> tuple[IndexInfo, list[Part]]:
-    """Reads index.json and opens its parts; again, if a writer replaced them between the two."""
     while True:
         info = IndexInfo.read(folder)
         parts: list[Part] = []
@@ -232,6 +250,37 @@ def open_parts(folder: str) -> tuple[IndexInfo, list[Part]]:
                 raise SearchError(
                     f"{error.filename}: is missing; build the index again with audio-triplet index"
                 ) from error
+
+
+def vector_blocks(parts: Sequence[Part]) -> Iterator[np.ndarray]:
+    """All vectors in order, dropped segments included, float32[n, dim] at a time."""
+    for part in parts:
+        for first in range(0, len(part), BLOCK):
+            yield part.vectors[first : first + BLOCK].astype(np.float32)
+
+
+def sample_vectors(
+    parts: Sequence[Part], count: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors drawn at random, dropped segments included.
+
+    Args:
+      parts: The parts; vectors are numbered over all of them.
+      count: How many, at most.
+      seed: Of the draw.
+
+    Returns:
+      int64[n] their numbers, ascending, and float32[n, dim].
+    """
+    first = np.cumsum([0, *(len(part) for part in parts)])
+    count = min(count, int(first[-1]))
+    drawn = np.random.default_rng(seed).choice(int(first[-1]), count, replace=False)
+    drawn.sort()
+    vectors = [
+        part.vectors[drawn[(drawn >= low) & (drawn < high)] - low]
+        for part, low, high in zip(parts, first[:-1], first[1:], strict=True)
+    ]
+    return drawn, np.concatenate(vectors).astype(np.float32)
 
 
 def other_model(folder: str, info: IndexInfo, name: str, digest: str) -> str:

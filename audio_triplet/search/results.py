@@ -1,11 +1,15 @@
 """Answers of a search as JSON and as a table for a terminal."""
 
+from __future__ import annotations
+
 import dataclasses
 import datetime
 import json
 import os
+from typing import TYPE_CHECKING
 
-from audio_triplet.search.query import Found
+if TYPE_CHECKING:
+    from audio_triplet.search.sound_index import Found
 
 
 def as_json(found: Found) -> str:
@@ -34,7 +38,6 @@ def as_json(found: Found) -> str:
                     "score": round(hit.score, 6),
                     "start_seconds": seconds(hit.start_seconds),
                     "end_seconds": seconds(hit.end_seconds),
-                    "labels": hit.labels.split(";") if hit.labels else [],
                 }
                 for rank, hit in enumerate(found.hits, 1)
             ],
@@ -54,7 +57,7 @@ def as_table(found: Found) -> str:
             f"{hit.score:.4f}",
             clock(hit.start_seconds),
             clock(hit.end_seconds),
-            *([printable(hit.labels)] if labelled else []),
+            *([printable(";".join(hit.labels))] if labelled else []),
             printable(shown(hit.path)),
         )
         for hit in found.hits
@@ -67,7 +70,8 @@ def as_table(found: Found) -> str:
             for column, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
         lines.append("  ".join([*cells, row[-1]]))
-    how = "exactly" if found.exact else f"by {found.info.faiss.kind}"
+    faiss = found.info.faiss
+    how = "exactly" if found.exact or faiss is None else f"by {faiss.kind}"
     lines.append(f"{found.vectors:,} vectors searched {how} in {1000 * found.seconds:.1f} ms")
     return "\n".join(lines)
 

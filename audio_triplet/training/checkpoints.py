@@ -12,6 +12,7 @@ from audio_triplet.config import RunConfig
 from audio_triplet.errors import TrainingError
 from audio_triplet.training.trainer import Trainer
 
+# The newest may have been cut short by a full disk: then the one before it is restored.
 KEPT_CHECKPOINTS = 2
 
 
@@ -20,7 +21,7 @@ def tidy(folder: str) -> None:
 
     A checkpoint is whole when its index is there, which is written last. A run killed between
     that, the list, and the removal of an older checkpoint leaves one too many, or a part of one;
-    and a lost list must not make a run begin again beside good checkpoints.
+    and a lost list must not make a run start over beside good checkpoints.
     """
     locks.clear_leftovers(folder)
     files = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
@@ -52,7 +53,7 @@ def restore(trainer: Trainer, manager: tf.train.CheckpointManager) -> None:
     for path in checkpoints:
         try:
             manager.checkpoint.restore(path).assert_existing_objects_matched()
-        except Exception as error:  # TensorFlow tells a damaged file by many types
+        except Exception as error:  # a damaged file raises many types
             logging.warning("checkpoint %s cannot be read: %s", path, str(error).split("\n")[0])
             continue
         logging.info("continuing at step %d from %s", trainer.steps_done, path)

@@ -1,34 +1,33 @@
-"""Training an encoder on batches of triplets.
+"""The training loop: steps until the end, with logs, checkpoints and a clean stop.
 
-One step on every replica (`_replica_step`), one function that runs it on all of them (`step`), one
-loop with checkpoints and logs (`run`). The step counter is the optimizer's, and batches are a
-function of the step's number, so continuing a run needs nothing but the checkpoint.
+    with only_writer(trainer, output_dir):
+        rows = run(trainer, source, output_dir)
+
+`run` opens the folder, `_train` makes the steps.
 """
 
 import contextlib
 import math
 import os
-import signal
 import time
 
 import tensorflow as tf
 from absl import logging
-from tqdm import tqdm
 
 from audio_triplet import distribution, features, locks, models, storage
-from audio_triplet.commands import terminal
 from audio_triplet.config import CONFIG_FILE, RunConfig
 from audio_triplet.data import batching, sources
 from audio_triplet.errors import CorpusError, Interrupted, TrainingError
+from audio_triplet.training.cadence import Cadence, StopSignals, Stretch
 from audio_triplet.training.checkpoints import KEPT_CHECKPOINTS, restore, tidy
 from audio_triplet.training.metrics_log import METRICS_FILE, MetricsLog, read_metrics
+from audio_triplet.training.progress import Progress
 from audio_triplet.training.trainer import Trainer
 
 BAD_FILES = "bad_files.csv"
 
-
+# Patches, about as many, from which `input_scaling` is estimated: fifty thousand frames.
 _SCALING_PATCHES = 512
-"""Patches, about as many, from which `input_scaling` is estimated: fifty thousand frames."""
 
 
 def run(
@@ -39,6 +38,7 @@ def run(
     resume: bool = True,
     progress: bool = True,
     service: str = "",
+    started: float | None = None,
 ) -> list[dict[str, float]]:
     """Trains until `config.training.steps`, from the last checkpoint if there is one.
 
@@ -47,11 +47,12 @@ def run(
 
     Args:
       trainer: A new trainer.
-      source: Pieces of the training splits.
+      source: Chunks of the training splits.
       output_dir: Folder of the run.
       resume: Whether to continue the run that is there; else it is replaced.
       progress: Whether to show a progress bar.
       service: grpc://HOST:PORT of a tf.data service that makes the batches; here if empty.
+      started: `time.monotonic()` at the start of the program, for the log; None: now.
 
     Returns:
       The rows of metrics.csv.
@@ -63,8 +64,24 @@ def run(
       Interrupted: A signal asked the run to stop; it has checkpointed.
       LockedError: Another process is writing `output_dir`.
     """
+    started = time.monotonic() if started is None else started
     with only_writer(trainer, output_dir):
-        return _run(trainer, source, output_dir, resume, progress, service)
+        manager, log = _open(trainer, output_dir, resume)
+        if trainer.steps_done >= trainer.config.training.steps:
+            return log.rows
+        if trainer.steps_done == 0 and trainer.config.encoder.input_scaling:
+            _scale_input(trainer, source)
+        name = os.path.basename(os.path.normpath(output_dir))
+        with _progress(trainer, name, progress) as bar:
+            stopped = _train(trainer, source, service, manager, log, bar, started)
+        log.flush()
+        _write_bad_files(trainer, source, output_dir)
+        if stopped and trainer.steps_done < trainer.config.training.steps:
+            raise Interrupted(
+                f"stopped at step {trainer.steps_done} of {trainer.config.training.steps}, "
+                f"checkpoint saved in {manager.directory}; the same command continues"
+            )
+        return log.rows
 
 
 def only_writer(trainer: Trainer, output_dir: str) -> contextlib.AbstractContextManager:
@@ -74,10 +91,63 @@ def only_writer(trainer: Trainer, output_dir: str) -> contextlib.AbstractContext
     return contextlib.nullcontext()
 
 
-def _run(trainer, source, output_dir, resume, progress, service) -> list[dict[str, float]]:
-    config, batch_size = trainer.config, trainer.config.pipeline.batch_size
+def _train(
+    trainer: Trainer,
+    source: sources.ChunkSource,
+    service: str,
+    manager: tf.train.CheckpointManager,
+    log: MetricsLog,
+    progress: Progress,
+    started: float,
+) -> bool:
+    """Makes the steps that are left; returns whether a signal asked it to stop before."""
+    config, first = trainer.config, trainer.steps_done
+    dataset = batching.triplet_batches(source, config.triplets, config.pipeline, first, service)
+    batches = iter(trainer.distribute(dataset))
+    cadence = Cadence(config.training, first, distribution.workers(trainer.strategy) > 1)
+    stretch = Stretch(_patches_per_step(trainer))
+    try:
+        with StopSignals() as stop:
+            for step in range(first, config.training.steps):
+                stretch.add(step, trainer.step(stretch.next(batches)))
+                progress.step()
+                log_due, save_due = cadence.due(step + 1, stop.asked)
+                if not log_due:
+                    continue  # reading values waits for the device
+                values, rate, wait_share = stretch.read()
+                if step == first:
+                    logging.info(
+                        "first training step done %.1f s after the start of the program",
+                        time.monotonic() - started,
+                    )
+                _check_finite(values, manager)
+                log.add(values, rate, wait_share)
+                stopping = trainer.replicas.any_worker(stop.asked)
+                ends = stopping or step + 1 == config.training.steps
+                progress.report(step + 1, values[-1][1]["loss"], rate, ends)
+                if save_due or stopping:
+                    _save(trainer, manager, log)
+                    cadence.saved()
+                    stretch.restart_clock()
+                if stopping:
+                    return True
+    except tf.errors.OpError as error:
+        explained = _explained(error, trainer, source, manager)
+        if explained is error:  # nothing is its own cause
+            raise
+        raise explained from error
+    finally:
+        # Its threads may call Python; were they still running when Python ends, it would never end.
+        del batches
+    return False
+
+
+def _open(
+    trainer: Trainer, output_dir: str, resume: bool
+) -> tuple[tf.train.CheckpointManager, MetricsLog]:
+    """Opens the folder of a run, and restores what is there."""
+    config, chief = trainer.config, distribution.is_chief(trainer.strategy)
     checkpoint_dir = storage.join(output_dir, "checkpoints")
-    chief = distribution.is_chief(trainer.strategy)
     if chief:
         storage.make_folder(output_dir)
         if not resume:
@@ -87,7 +157,7 @@ def _run(trainer, source, output_dir, resume, progress, service) -> list[dict[st
         config.write(output_dir)
         locks.clear_leftovers(output_dir)
         tidy(checkpoint_dir)
-    trainer.any_worker(False)  # the others read the folder when the chief is done with it
+    trainer.replicas.any_worker(False)  # the others read the folder when the chief is done with it
     manager = tf.train.CheckpointManager(
         trainer.checkpoint(), checkpoint_dir, max_to_keep=KEPT_CHECKPOINTS
     )
@@ -95,132 +165,13 @@ def _run(trainer, source, output_dir, resume, progress, service) -> list[dict[st
     logged = len(read_metrics(output_dir)) if chief else 0
     if logged and not trainer.steps_done:
         logging.warning(
-            "%s: %s tells of %d steps, but no checkpoint is there: begins again",
+            "%s: %s has %d steps, but there is no checkpoint: the run starts over",
             output_dir,
             METRICS_FILE,
             logged,
         )
-    started = trainer.steps_done
-    trainer.check_agreed(started, output_dir)
-    log = MetricsLog(output_dir, started, chief)
-    if started >= config.training.steps:
-        return log.rows
-
-    if started == 0 and config.encoder.input_scaling:
-        here = batching.triplet_batches(source, config.triplets, config.pipeline)
-        patches = [batch["anchor"] for batch in here.take(-(-_SCALING_PATCHES // batch_size))]
-        models.scale_input(trainer.encoder, features.log_mel(tf.concat(patches, axis=0)))
-    dataset = batching.triplet_batches(source, config.triplets, config.pipeline, started, service)
-    batches = iter(trainer.distribute(dataset))
-    bar = tqdm(
-        total=config.training.steps,
-        initial=started,
-        unit="step",
-        disable=None if progress and chief else True,  # None: off where there is no terminal
-        desc=os.path.basename(os.path.normpath(output_dir)),
-        smoothing=0.05,
-    )
-    try:
-        with _StopSignals() as stop:
-            several = distribution.workers(trainer.strategy) > 1
-            last_saved = told = time.monotonic()
-            pending: list[tuple[int, dict]] = []
-            waited, since = 0.0, time.monotonic()
-            for step in range(started, config.training.steps):
-                before = time.monotonic()
-                batch = next(batches)
-                waited += time.monotonic() - before
-                pending.append((step, trainer.step(batch)))
-                bar.update()
-                done = step + 1
-                steps = config.training.checkpoint_steps
-                due = bool(steps and done % steps == 0)
-                told_now = due or step == started or done % config.training.log_steps == 0
-                # Workers do the same at the same step: what only one of them knows, the time and
-                # its signals, has to wait until they ask each other below.
-                if told_now or not several:
-                    minutes = (time.monotonic() - last_saved) / 60
-                    due = due or minutes >= config.training.checkpoint_minutes
-                last = done == config.training.steps or (stop.asked and not several)
-                if not (told_now or due or last):
-                    continue
-                # Reading values waits for the device, so it is done only here.
-                values = [(s, {k: float(v) for k, v in m.items()}) for s, m in pending]
-                if step == started:
-                    logging.info(
-                        "first training step done %.1f s after the start of the program",
-                        time.monotonic() - terminal.STARTED,
-                    )
-                elapsed = time.monotonic() - since
-                rate = 2 * config.pipeline.batch_size * len(pending) / elapsed
-                _check_finite(values, manager)
-                log.add(values, rate, waited / elapsed)
-                stopping = trainer.any_worker(stop.asked)
-                last = last or stopping
-                if bar.disable and (last or time.monotonic() - told > 60):
-                    told = time.monotonic()
-                    logging.info(
-                        "step %d of %d: loss %.4f, %.0f patches/s, %.0f min left",
-                        done,
-                        config.training.steps,
-                        values[-1][1]["loss"],
-                        rate,
-                        (config.training.steps - done) * 2 * config.pipeline.batch_size / rate / 60,
-                    )
-                bar.set_postfix_str(
-                    f"loss {values[-1][1]['loss']:.4f}, {rate:.0f} patches/s", refresh=False
-                )
-                pending, waited, since = [], 0.0, time.monotonic()
-                if chief and (last or due):
-                    log.flush()
-                    manager.save(done)
-                    last_saved = since = time.monotonic()
-                if stopping:
-                    break
-    except tf.errors.OpError as error:
-        explained = _explained(error, trainer, source, manager)
-        if explained is error:  # nothing is its own cause
-            raise
-        raise explained from error
-    finally:
-        # Its threads may call Python; were they still running when Python ends, it would never end.
-        del batches
-    bar.close()
-    log.flush()
-    bad_files = getattr(source, "bad_files", None)
-    if chief and bad_files is not None and bad_files.entries:
-        bad_files.write(storage.join(output_dir, BAD_FILES))
-        logging.warning("%d bad files, listed in %s", len(bad_files.entries), BAD_FILES)
-    if stopping and trainer.steps_done < config.training.steps:
-        raise Interrupted(
-            f"stopped at step {trainer.steps_done} of {config.training.steps}, checkpoint saved in "
-            f"{checkpoint_dir}; the same command continues"
-        )
-    return log.rows
-
-
-def _explained(error, trainer, source, manager) -> Exception:
-    """What a user can do about an error inside the training step or the pipeline; or itself."""
-    if isinstance(error, tf.errors.DataLossError) and (cause := source.damage()):
-        return CorpusError(cause)
-    first = str(error.message).strip().splitlines()[0][:300]
-    if distribution.workers(trainer.strategy) > 1:
-        kept = manager.latest_checkpoint or "none was written yet"
-        return TrainingError(
-            f"another worker is gone ({type(error).__name__}: {first}), so this one stops too; "
-            f"start all workers again to go on from the last checkpoint ({kept})"
-        )
-    return error
-
-
-def _check_finite(values, manager) -> None:
-    bad = [step for step, scalars in values if not math.isfinite(scalars["loss"])]
-    if bad:
-        kept = manager.latest_checkpoint or "none was written yet"
-        raise TrainingError(
-            f"the loss is not finite from step {bad[0]} to {values[-1][0]}; the last good "
-            f"checkpoint is kept: {kept}; try a lower --learning_rate or --precision=float32"
-        )
+    trainer.replicas.check_agreed(trainer.steps_done, output_dir)
+    return manager, MetricsLog(output_dir, trainer.steps_done, chief)
 
 
 def _clear(output_dir: str) -> None:
@@ -235,26 +186,60 @@ def _clear(output_dir: str) -> None:
             tf.io.gfile.remove(path)
 
 
-class _StopSignals:
-    """SIGINT and SIGTERM ask for a stop after the step; a second one ends the process at once."""
+def _scale_input(trainer: Trainer, source: sources.ChunkSource) -> None:
+    """Estimates the encoder's band scaling from the first batches."""
+    config = trainer.config
+    batches = batching.triplet_batches(source, config.triplets, config.pipeline)
+    count = -(-_SCALING_PATCHES // config.pipeline.batch_size)
+    patches = tf.concat([batch["anchor"] for batch in batches.take(count)], axis=0)
+    models.scale_input(trainer.encoder, features.log_mel(patches))
 
-    def __enter__(self):
-        self.asked = False
-        self._earlier = {}
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._earlier[number] = signal.signal(number, self._ask)
-            except ValueError:  # not in the main thread: nobody sends us signals
-                break
-        return self
 
-    def _ask(self, number, frame):
-        del frame
-        if self.asked:
-            os._exit(128 + number)
-        self.asked = True
-        logging.warning("stopping after this step; once more to stop at once")
+def _progress(trainer: Trainer, name: str, shown: bool) -> Progress:
+    shown &= distribution.is_chief(trainer.strategy)
+    steps = trainer.config.training.steps
+    return Progress(name, trainer.steps_done, steps, _patches_per_step(trainer), shown)
 
-    def __exit__(self, *exception):
-        for number, handler in self._earlier.items():
-            signal.signal(number, handler)
+
+def _patches_per_step(trainer: Trainer) -> int:
+    """Patches in a global batch: anchors and positives."""
+    return 2 * trainer.config.pipeline.batch_size
+
+
+def _save(trainer: Trainer, manager: tf.train.CheckpointManager, log: MetricsLog) -> None:
+    """Saves a checkpoint, the log before it, so that no saved step lacks its row."""
+    if distribution.is_chief(trainer.strategy):
+        log.flush()
+        manager.save(trainer.steps_done)
+
+
+def _write_bad_files(trainer: Trainer, source: sources.ChunkSource, output_dir: str) -> None:
+    bad_files = getattr(source, "bad_files", None)
+    if distribution.is_chief(trainer.strategy) and bad_files is not None and bad_files.entries:
+        bad_files.write(storage.join(output_dir, BAD_FILES))
+        logging.warning("%d bad files, listed in %s", len(bad_files.entries), BAD_FILES)
+
+
+def _check_finite(values, manager: tf.train.CheckpointManager) -> None:
+    """Raises TrainingError if a loss is not finite."""
+    bad = [step for step, scalars in values if not math.isfinite(scalars["loss"])]
+    if bad:
+        kept = manager.latest_checkpoint or "none was written yet"
+        raise TrainingError(
+            f"the loss is not finite from step {bad[0]} to {values[-1][0]}; the last good "
+            f"checkpoint is kept: {kept}; try a lower --learning_rate or --precision=float32"
+        )
+
+
+def _explained(error, trainer: Trainer, source, manager: tf.train.CheckpointManager) -> Exception:
+    """What a user can do about an error inside the training step or the pipeline; or itself."""
+    if isinstance(error, tf.errors.DataLossError) and (cause := source.damage()):
+        return CorpusError(cause)
+    first = str(error.message).strip().splitlines()[0][:300]
+    if distribution.workers(trainer.strategy) > 1:
+        kept = manager.latest_checkpoint or "none was written yet"
+        return TrainingError(
+            f"another worker is gone ({type(error).__name__}: {first}), so this one stops too; "
+            f"start all workers again to go on from the last checkpoint ({kept})"
+        )
+    return error

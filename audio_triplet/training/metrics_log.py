@@ -16,11 +16,11 @@ from audio_triplet.training.trainer import SCALARS
 METRICS_FILE = "metrics.csv"
 _COLUMNS = ("step", *SCALARS, "patches_per_second", "input_wait")
 
+# Unit vectors with less variance than this lie within 6 degrees of each other.
 COLLAPSED_VARIANCE = 0.01
-"""Unit vectors with less variance than this lie within 6 degrees of each other."""
 
+# Steps of that which are called a collapse.
 COLLAPSED_STEPS = 50
-"""Steps of that which are called a collapse."""
 
 
 def read_metrics(output_dir: str) -> list[dict[str, float]]:
@@ -67,15 +67,24 @@ class MetricsLog:
             yield self._numbers[start : start + width]
 
     def add(self, values: Iterable[tuple[int, dict]], rate: float, input_wait: float) -> None:
-        row = {}
+        """Adds steps; TensorBoard gets the last of them, `flush` writes metrics.csv.
+
+        Args:
+          values: (step, scalars) of each, see `Trainer.step`. TensorBoard shows all scalars,
+            metrics.csv has those of `SCALARS`.
+          rate: Patches per second.
+          input_wait: Share of the time that was spent waiting for batches.
+        """
+        row: dict[str, float] = {}
         for step, scalars in values:
             row = {"step": step, **scalars, "patches_per_second": rate, "input_wait": input_wait}
             self._numbers.extend(row[name] for name in _COLUMNS)
             self._watch(step, scalars["embedding_variance"])
         # As arrays: TensorFlow keeps a tensor for every Python number that it ever met.
         with self._writer.as_default(step=np.asarray(row["step"], np.int64)):
-            for name in _COLUMNS[1:]:
-                tf.summary.scalar(name, np.asarray(row[name], np.float32))
+            for name, value in row.items():
+                if name != "step":
+                    tf.summary.scalar(name, np.asarray(value, np.float32))
 
     def _watch(self, step: int, variance: float) -> None:
         """Warns once when the embedding has been a single point for a while.

@@ -1,4 +1,10 @@
-"""Charts as SVG, and a colour for every class."""
+"""Charts: what the macros of `templates/charts.html` draw as SVG and as bars.
+
+[D] By hand rather than by a library: plotly adds 4.8 MB of script to every page, Vega (altair)
+makes functions of text, which the pages' Content-Security-Policy forbids, and matplotlib's SVG is
+three times as large (34 kB a chart) with colours that do not turn dark and no words for a screen
+reader.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +12,14 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
+from audio_triplet.web.formatting import is_number, number
 
-from audio_triplet.web.formatting import is_number, name, number, text
+# CSS classes of lines that have no colour of their own; the first is drawn the strongest.
+SERIES = tuple(f"series-{index}" for index in range(7))
 
-# --- charts --------------------------------------------------------------------------------------
+# Room around the lines for numbers, the labels at the ends of lines, and the axis' name.
+_LEFT, _RIGHT_MARGIN, _TOP, _BOTTOM_MARGIN = 34, 74, 8, 34
+_LABEL_GAP = 13
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,137 +39,227 @@ class Line:
     y: Sequence[float]
 
 
-_CHART_WIDTH, _CHART_HEIGHT = 320, 210
-_CHART_LEFT, _CHART_RIGHT, _CHART_TOP, _CHART_BOTTOM = 34, 74, 8, 34
-_LABEL_GAP = 13
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A line as it is drawn.
+
+    Attributes:
+      label: At its end.
+      style: CSS class.
+      points: `x,y x,y …` for a polyline.
+      label_y: Where the label stands.
+    """
+
+    label: str
+    style: str
+    points: str
+    label_y: float
 
 
-def line_chart(title: str, note: str, lines: Sequence[Line], x_label: str) -> str:
-    """A chart of lines from zero, each with its name at its end, as a figure.
+@dataclasses.dataclass(frozen=True)
+class LineChart:
+    """A chart as it is drawn, by the macro `line_chart`; without curves it says so.
+
+    Attributes:
+      title: What is shown.
+      note: How to read it.
+      x_label: Name of the horizontal axis.
+      width: Of the drawing, in the units of the positions.
+      height: Likewise.
+      summary: The lines in words, for those who do not see them.
+      curves: The lines.
+      x_ticks: (position, number) along the horizontal axis.
+      y_ticks: (position, number) along the vertical axis.
+    """
+
+    title: str
+    note: str
+    x_label: str
+    width: int
+    height: int
+    summary: str = ""
+    curves: Sequence[Curve] = ()
+    x_ticks: Sequence[tuple[float, str]] = ()
+    y_ticks: Sequence[tuple[float, str]] = ()
+
+    @property
+    def left(self) -> int:
+        """Where the horizontal axis begins."""
+        return _LEFT
+
+    @property
+    def right(self) -> int:
+        """Where the horizontal axis ends."""
+        return self.width - _RIGHT_MARGIN
+
+    @property
+    def bottom(self) -> int:
+        """Where the horizontal axis is."""
+        return self.height - _BOTTOM_MARGIN
+
+
+def line_chart(
+    title: str,
+    note: str,
+    lines: Sequence[Line],
+    x_label: str,
+    width: int = 320,
+    height: int = 210,
+) -> LineChart:
+    """A chart of lines from zero, each with its name at its end.
 
     Args:
       title: What is shown.
       note: How to read it.
-      lines: At least one with a finite value; else the figure says that there is nothing.
+      lines: Those without a finite value are left out.
       x_label: Name of the horizontal axis.
-
-    Returns:
-      HTML with inline SVG, coloured by the page's style.
+      width: Of the drawing, in pixels at its usual size.
+      height: Likewise.
     """
-    kept = []
-    for line in lines:
-        points = [
-            (float(x), float(y))
-            for x, y in zip(line.x, line.y, strict=True)
-            if is_number(x) and is_number(y)
-        ]
-        if points:
-            kept.append((line, points))
-    heading, caption = f"<h3>{text(title)}</h3>", f"<figcaption>{text(note)}</figcaption>"
-    if not kept:
-        return (
-            f'<figure class="chart">{heading}<p class="soft">Nothing was logged.</p>{caption}'
-            "</figure>"
+    series = [
+        (
+            line,
+            [
+                (float(x), float(y))
+                for x, y in zip(line.x, line.y, strict=True)
+                if is_number(x) and is_number(y)
+            ],
         )
-    everything = [point for _, points in kept for point in points]
-    x_low, x_high = min(x for x, _ in everything), max(x for x, _ in everything)
-    y_ticks = ticks(min(0.0, *(y for _, y in everything)), max(y for _, y in everything))
+        for line in lines
+    ]
+    series = [(line, points) for line, points in series if points]
+    chart = LineChart(title, note, x_label, width, height)
+    if not series:
+        return chart
+    x_values = [x for _, points in series for x, _ in points]
+    y_values = [y for _, points in series for _, y in points]
+    x_low, x_high = min(x_values), max(x_values)
+    y_ticks = ticks(min(0.0, *y_values), max(y_values))
     y_low, y_high = y_ticks[0], y_ticks[-1]
-    right, bottom = _CHART_WIDTH - _CHART_RIGHT, _CHART_HEIGHT - _CHART_BOTTOM
 
-    def place(x, y):
-        across = (x - x_low) / ((x_high - x_low) or 1)
-        up = (y - y_low) / ((y_high - y_low) or 1)
-        return (_CHART_LEFT + across * (right - _CHART_LEFT), bottom - up * (bottom - _CHART_TOP))
+    def across(x: float) -> float:
+        return _LEFT + (x - x_low) / ((x_high - x_low) or 1) * (chart.right - _LEFT)
 
-    parts = []
+    def down(y: float) -> float:
+        return chart.bottom - (y - y_low) / ((y_high - y_low) or 1) * (chart.bottom - _TOP)
+
+    label_ys = spread([down(points[-1][1]) for _, points in series], _LABEL_GAP, _TOP, chart.bottom)
     digits = decimals(y_ticks)
-    for tick in y_ticks:
-        y = place(x_low, tick)[1]
-        parts.append(
-            f'<line class="grid" x1="{_CHART_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="tick" x="{_CHART_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
-            f"{tick:.{digits}f}</text>"
-        )
-    for tick in ticks(x_low, x_high, 4):
-        if x_low <= tick <= x_high:
-            x = place(tick, y_low)[0]
-            parts.append(
-                f'<text class="tick" x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">'
-                f"{tick:g}</text>"
+    return dataclasses.replace(
+        chart,
+        summary="; ".join(
+            f"{line.label} from {number(points[0][1])} to {number(points[-1][1])}"
+            for line, points in series
+        ),
+        curves=[
+            Curve(
+                line.label,
+                line.style,
+                " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in points),
+                label_y,
             )
-    parts.append(
-        f'<text class="tick" x="{(_CHART_LEFT + right) / 2}" y="{_CHART_HEIGHT - 4}" '
-        f'text-anchor="middle">{text(x_label)}</text>'
+            for (line, points), label_y in zip(series, label_ys, strict=True)
+        ],
+        x_ticks=[
+            (across(tick), f"{tick:g}")
+            for tick in ticks(x_low, x_high, 4)
+            if x_low <= tick <= x_high
+        ],
+        y_ticks=[(down(tick), f"{tick:.{digits}f}") for tick in y_ticks],
     )
-    ends = spread([place(*points[-1])[1] for _, points in kept], _LABEL_GAP, _CHART_TOP, bottom)
-    for (line, points), end in zip(kept, ends, strict=True):
-        path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in points)
-        parts.append(
-            f'<polyline class="line {line.style}" points="{path}"/>'
-            f'<text class="end {line.style}" x="{right + 6}" y="{end + 4:.1f}">'
-            f"{text(line.label)}</text>"
-        )
-    told = "; ".join(
-        f"{line.label} from {number(points[0][1])} to {number(points[-1][1])}"
-        for line, points in kept
-    )
-    return (
-        f'<figure class="chart">{heading}<svg viewBox="0 0 {_CHART_WIDTH} {_CHART_HEIGHT}" '
-        f'role="img" aria-label="{text(title)}: {text(told)}">{"".join(parts)}</svg>{caption}'
-        "</figure>"
-    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """The score of a class, above a baseline's if there is one.
+
+    Attributes:
+      label: The class.
+      score: Its score.
+      base: The baseline's, or None.
+      length: Of the bar, 0 to 1.
+      base_length: Of the baseline's.
+    """
+
+    label: str
+    score: float
+    base: float | None
+    length: float
+    base_length: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassBars:
+    """Scores of classes beside a baseline's, as the macro `class_bars` draws them.
+
+    Attributes:
+      title: What the scores are of.
+      base_title: What the baseline is.
+      bars: The largest gain first.
+      left_out: Classes that lack a figure on either side.
+    """
+
+    title: str
+    base_title: str
+    bars: list[Bar]
+    left_out: int
+
+    @property
+    def better(self) -> int:
+        """Classes that are better off than with the baseline."""
+        return sum(bar.base is not None and bar.score > bar.base for bar in self.bars)
 
 
 def class_bars(
-    mine: Mapping[str, float | None],
+    scores: Mapping[str, float | None],
     base: Mapping[str, float | None],
     title: str,
     base_title: str = "log mel",
-) -> str:
+) -> ClassBars | None:
     """Scores of each class as bars above a baseline's, the largest gain first.
 
     Args:
-      mine: Class → score; those without a finite one, here or in `base`, are left out and counted.
+      scores: Class → score; those without a finite one, here or in `base`, are left out.
       base: Class → the baseline's score.
-      title: What `mine` is of, in a word or two.
+      title: What `scores` is of, in a word or two.
       base_title: What `base` is of.
 
     Returns:
-      HTML; empty if there is nothing to compare.
+      None if there is nothing to compare.
     """
-    shown = [c for c in mine if is_number(mine[c]) and is_number(base.get(c))]
+    shown = [
+        (label, mine, theirs)
+        for label, mine in scores.items()
+        if is_number(mine) and is_number(theirs := base.get(label))
+    ]
     if not shown:
-        return ""
-    shown.sort(key=lambda c: base[c] - mine[c])
-    better = sum(mine[c] > base[c] for c in shown)
-    left_out = len(set(mine) | set(base)) - len(shown)
-    scale = max(max(mine[c], base[c]) for c in shown) or 1.0
-    items = "".join(_class_bar(c, mine[c], base[c], scale, (title, base_title)) for c in shown)
-    return (
-        f"<p><b>{better} of {len(shown)} classes</b> are better off with {text(title)}."
-        + (f" {left_out} without a figure are left out." if left_out else "")
-        + f'</p><ol class="bars">{items}</ol>'
+        return None
+    shown.sort(key=lambda row: row[2] - row[1])
+    scale = max(max(mine, theirs) for _, mine, theirs in shown) or 1.0
+    return ClassBars(
+        title,
+        base_title,
+        [
+            Bar(label, mine, theirs, max(0, mine) / scale, max(0, theirs) / scale)
+            for label, mine, theirs in shown
+        ],
+        left_out=len(set(scores) | set(base)) - len(shown),
     )
 
 
-def _class_bar(label: str, mine: float, base: float, scale: float, titles: tuple[str, str]) -> str:
-    gain = mine - base
-    return (
-        f'<li><span class="who">{name(label)}</span><span class="track" aria-hidden="true">'
-        f'<i class="k-joint" style="--v:{max(0, mine) / scale:.3f}"></i>'
-        f'<i class="k-log_mel" style="--v:{max(0, base) / scale:.3f}"></i></span>'
-        f'<span class="what"><span class="hidden">{text(titles[0])} </span>{mine:.2f}'
-        f'<span class="hidden">, {text(titles[1])} {base:.2f}, difference</span> '
-        f'<em class="{"up" if gain > 0 else "down"}">{"+" if gain > 0 else "−"}{abs(gain):.2f}</em>'
-        "</span></li>"
-    )
+def score_bars(scores: Mapping[str, float | None]) -> list[Bar]:
+    """Scores between 0 and 1 of each class as bars, the best first; those without one left out."""
+    shown = {label: score for label, score in scores.items() if is_number(score)}
+    return [
+        Bar(label, score, None, score)
+        for label, score in sorted(shown.items(), key=lambda item: -item[1])
+    ]
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers that enclose a range, about so many."""
     size = max(abs(low), abs(high))
-    if not high - low > max(1e-9 * size, 1e-12):  # one value, as far as floats can tell
+    if not high - low > max(1e-9 * size, 1e-12):  # a single value, as far as floats can tell
         high = low + (size if size > 1e-12 else 1.0)
     step = 10.0 ** math.floor(math.log10((high - low) / about))
     step *= next(factor for factor in (1, 2, 5, 10, 20) if (high - low) / (factor * step) <= about)
@@ -177,47 +276,16 @@ def decimals(values: Sequence[float]) -> int:
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places near those wanted, at least `gap` apart and, if they fit, within the range."""
+    """Positions near those wanted, at least `gap` apart and, if they fit, within the range."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     gap = min(gap, (high - low) / max(1, len(wanted) - 1))
-    places = [0.0] * len(wanted)
+    positions = [0.0] * len(wanted)
     lowest = low
     for index in order:
-        places[index] = max(lowest, wanted[index])
-        lowest = places[index] + gap
+        positions[index] = max(lowest, wanted[index])
+        lowest = positions[index] + gap
     highest = high
     for index in reversed(order):
-        places[index] = min(highest, places[index])
-        highest = places[index] - gap
-    return places
-
-
-def class_colour(index: int) -> str:
-    """A colour for the index-th class, `#rrggbb`, at least 2.5 : 1 on light and on dark paper.
-
-    Hues by the golden angle, so that any first few are far apart; two lightnesses alternate. More
-    than about ten colours cannot be told apart by anyone: show shape and name as well.
-    """
-    lightness = (0.63, 0.53)[index % 2]
-    hue = math.radians(250 + 137.508 * index)
-    for chroma in np.linspace(0.15, 0.0, 16):
-        red_green_blue = _oklab(lightness, chroma * math.cos(hue), chroma * math.sin(hue))
-        if all(0 <= value <= 1 for value in red_green_blue):
-            break
-    return "#" + "".join(f"{round(255 * _gamma(value)):02x}" for value in red_green_blue)
-
-
-def _oklab(lightness: float, a: float, b: float) -> tuple[float, float, float]:
-    """Linear sRGB of an OKLab colour (Ottosson 2020)."""
-    long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
-    medium = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
-    short = (lightness - 0.0894841775 * a - 1.2914855480 * b) ** 3
-    return (
-        4.0767416621 * long - 3.3077115913 * medium + 0.2309699292 * short,
-        -1.2684380046 * long + 2.6097574011 * medium - 0.3413193965 * short,
-        -0.0041960863 * long - 0.7034186147 * medium + 1.7076147010 * short,
-    )
-
-
-def _gamma(linear: float) -> float:
-    return 12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055
+        positions[index] = min(highest, positions[index])
+        highest = positions[index] - gap
+    return positions

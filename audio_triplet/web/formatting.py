@@ -1,55 +1,76 @@
-"""Text and numbers of a page, escaped."""
+"""Words and numbers of a page: what templates call as filters.
+
+Templates escape by themselves (see `templating`); functions that return `Markup` return HTML.
+"""
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import unicodedata
+from typing import TypeGuard
 
 import numpy as np
-
-
-def text(value) -> str:
-    """Any value as HTML text that is safe in an element and in a quoted attribute.
-
-    Control characters and halves of surrogate pairs (a file name that is not UTF-8) become U+FFFD.
-    """
-    return html.escape(clean(str(value)), quote=True)
+from markupsafe import Markup, escape
 
 
 def clean(value: str) -> str:
-    """Replaces what no page may hold: control characters and halves of surrogate pairs."""
+    """Replaces what no page may hold: control characters and halves of surrogate pairs.
+
+    Halves of surrogate pairs come from file names that are not UTF-8. Each becomes U+FFFD.
+    """
     return "".join(
         char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs") else "\ufffd"
         for char in value
     )
 
 
-def name(value) -> str:
-    """A label or file name as HTML, apart from the text around it in writing direction too.
-
-    Underscores become spaces, so that a line can break there.
-    """
-    return f"<bdi>{text(value).replace('_', ' ')}</bdi>"
+def text(value: object) -> Markup:
+    """Any value as HTML text that is safe in an element and in a quoted attribute."""
+    return escape(clean(str(value)))
 
 
-def number(value, digits: int = 3) -> str:
+def spaced(label: object) -> str:
+    """A label with spaces for underscores, so that a line can break there."""
+    return str(label).replace("_", " ")
+
+
+def name(label: object) -> Markup:
+    """A label or file name as HTML, apart from the text around it in writing direction too."""
+    return Markup("<bdi>{}</bdi>").format(text(spaced(label)))
+
+
+def number(value: object, digits: int = 3) -> str:
     """A figure, or a dash where there is none (None, NaN, infinite)."""
     return f"{value:.{digits}f}" if is_number(value) else "–"
 
 
-def percent(value) -> str:
+def percent(value: object) -> str:
     """A share as a percentage, or a dash; the space does not break."""
     return f"{100 * value:.0f}\u202f%" if is_number(value) else "–"
 
 
-def is_number(value) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether this is a finite figure (and neither None nor a word)."""
     return isinstance(value, (int, float, np.number)) and math.isfinite(value)
 
 
-def json_block(identifier: str, value) -> str:
-    """Data for the page's scripts. No `<` is left in it, so that no label can end the block."""
+def json_block(identifier: str, value: object) -> Markup:
+    """Data for the page's scripts, as a `<script type="application/json">`.
+
+    No `<` is left in it, so that no label can end the block.
+
+    Args:
+      identifier: Id of the element.
+      value: What JSON can hold; NaN is an error.
+
+    Returns:
+      HTML.
+
+    Raises:
+      ValueError: A number is not finite.
+    """
     content = json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{identifier}">{content}</script>'
+    return Markup('<script type="application/json" id="{}">{}</script>').format(
+        identifier, Markup(content)
+    )

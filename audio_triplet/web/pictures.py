@@ -1,4 +1,7 @@
-"""Log-mel pictures of excerpts, as data URIs."""
+"""Log mel pictures of excerpts, as data URIs.
+
+The front end, and with it TensorFlow, is imported when the first picture is made.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +12,37 @@ import math
 
 import numpy as np
 
-_PICTURE_LEVELS = 32
-_PICTURE_FRAMES_PER_PIXEL = 2  # 20 ms
-_PICTURE_MIN_RANGE = 3.0  # nepers: a silent clip shall look silent, not like its rounding errors
+_LEVELS = 32
+_FRAMES_PER_PIXEL = 2  # 20 ms
+_MIN_RANGE = 3.0  # nepers: a silent clip should look silent, not like its rounding errors
 
 
-# --- pictures ------------------------------------------------------------------------------------
+def load_front_end() -> None:
+    """Imports the front end, which threads must not do at the same time."""
+    _front_end()
 
 
-def _import_features():
+def _front_end():
     from audio_triplet import features
 
     return features
 
 
 def log_mel_of(waveform: np.ndarray) -> np.ndarray:
-    """float32[pixels, mels], the front end's log mel, two frames a pixel."""
-    features = _import_features()
+    """The front end's log mel, two frames a pixel.
+
+    Args:
+      waveform: float32[samples], 16 kHz; one shorter than a window is padded.
+
+    Returns:
+      float32[pixels, mels].
+    """
+    features = _front_end()
     missing = features.DEFAULT.window_samples - len(waveform)
     mel = features.mel_energies(np.pad(waveform, (0, max(0, missing)))).numpy()
-    group = _PICTURE_FRAMES_PER_PIXEL
-    pixels = -(-len(mel) // group)
-    mel = np.pad(mel, ((0, pixels * group - len(mel)), (0, 0)), mode="edge")
-    return features.log_mel(mel.reshape(pixels, group, -1).mean(axis=1)).numpy()
-
-
-@functools.cache
-def _palette() -> bytes:
-    import matplotlib
-
-    colours = matplotlib.colormaps["magma"](np.linspace(0, 1, _PICTURE_LEVELS))[:, :3]
-    return np.round(255 * colours).astype(np.uint8).tobytes()
+    pixels = -(-len(mel) // _FRAMES_PER_PIXEL)
+    mel = np.pad(mel, ((0, pixels * _FRAMES_PER_PIXEL - len(mel)), (0, 0)), mode="edge")
+    return features.log_mel(mel.reshape(pixels, _FRAMES_PER_PIXEL, -1).mean(axis=1)).numpy()
 
 
 def picture_uri(log_mel: np.ndarray, span_seconds: float) -> str:
@@ -57,15 +60,38 @@ def picture_uri(log_mel: np.ndarray, span_seconds: float) -> str:
     """
     from PIL import Image
 
-    floor = math.log(_import_features().DEFAULT.log_offset)
-    top = max(float(log_mel.max(initial=floor)), floor + _PICTURE_MIN_RANGE)
-    levels = np.rint((log_mel - floor) / (top - floor) * (_PICTURE_LEVELS - 1))
-    levels = np.clip(levels, 0, _PICTURE_LEVELS - 1).astype(np.uint8)
-    hop = _import_features().DEFAULT.hop_seconds * _PICTURE_FRAMES_PER_PIXEL
-    width = max(len(levels), math.ceil(span_seconds / hop))
-    levels = np.pad(levels, ((0, width - len(levels)), (0, 0)))
+    settings = _front_end().DEFAULT
+    floor = math.log(settings.log_offset)
+    top = max(float(log_mel.max(initial=floor)), floor + _MIN_RANGE)
+    levels = np.rint((log_mel - floor) / (top - floor) * (_LEVELS - 1))
+    levels = np.clip(levels, 0, _LEVELS - 1).astype(np.uint8)
+    width = max(len(levels), math.ceil(span_seconds / (settings.hop_seconds * _FRAMES_PER_PIXEL)))
+    levels = np.pad(levels, ((0, width - len(levels)), (0, 0)))  # [width, mels]
     image = Image.fromarray(np.ascontiguousarray(levels.T[::-1]), mode="P")
     image.putpalette(_palette())
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def pitch_marks() -> list[tuple[float, str]]:
+    """Marks for the side of a picture: (percent from the bottom, words), lowest first."""
+    features = _front_end()
+    low_hz, high_hz = features.DEFAULT.mel_min_hz, features.DEFAULT.mel_max_hz
+    low, high = float(features.hertz_to_mel(low_hz)), float(features.hertz_to_mel(high_hz))
+    return [
+        (100 * (float(features.hertz_to_mel(hertz)) - low) / (high - low), _hertz(hertz))
+        for hertz in (low_hz, 500.0, 1000.0, 2000.0, 4000.0, high_hz)
+    ]
+
+
+def _hertz(value: float) -> str:
+    return f"{value:g} Hz" if value < 1000 else f"{value / 1000:g} kHz"
+
+
+@functools.cache
+def _palette() -> bytes:
+    import matplotlib
+
+    colours = matplotlib.colormaps["magma"](np.linspace(0, 1, _LEVELS))[:, :3]
+    return np.round(255 * colours).astype(np.uint8).tobytes()

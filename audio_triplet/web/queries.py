@@ -1,26 +1,24 @@
-"""Queries to listen to: their neighbours by two embeddings, side by side."""
+"""Queries to listen to: their neighbours by two embeddings, side by side, and frequent mix-ups."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from audio_triplet.evaluation import retrieval
-from audio_triplet.web.clips import Clips, Excerpt
-from audio_triplet.web.formatting import name
+from audio_triplet.web.clips import Clips, PictureGuide, Player
+from audio_triplet.web.excerpts import Excerpt
 
 NEIGHBOURS = 5
 QUERIES_PER_KIND = 4
+
+# More test segments than this are sampled for the map and the queries [D]: a page is read by a
+# person, and the report must not take longer than the evaluation.
 MAX_SEGMENTS = 3000
-"""More test segments than this are sampled for the map and the queries [D]: a page is read by a
-person, and the report must not take longer than the evaluation."""
 MAX_MIX_UPS = 8
-
-
-# --- segments ------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,11 +48,19 @@ class Segments:
         """All classes of a segment, as plain text."""
         return ", ".join(self.classes[k] for k in np.flatnonzero(self.labels[index])) or "no label"
 
-    def right(self, query: int, found: int) -> bool | None:
+    def share_a_class(self, query: int, found: int) -> bool | None:
         """Whether two segments share a class; None if either has none."""
         if self.first[query] < 0 or self.first[found] < 0:
             return None
         return bool((self.labels[query] & self.labels[found]).any())
+
+    def has_an_answer(self) -> np.ndarray:
+        """bool[segments]: whether another recording holds a sound that shares a class."""
+        result = np.zeros(len(self), bool)
+        for column in range(self.labels.shape[1]):
+            inside = self.labels[:, column]
+            result |= inside & (len(set(self.groups[inside])) > 1)
+        return result
 
 
 def first_class(labels: np.ndarray) -> np.ndarray:
@@ -64,8 +70,23 @@ def first_class(labels: np.ndarray) -> np.ndarray:
     return np.where(labels.any(axis=1), labels.argmax(axis=1), -1)
 
 
-def sample_segments(log_mel, joint, classes, seed) -> tuple[Segments, dict[str, np.ndarray]]:
-    """The segments, or a sample of them, and their vectors by representation."""
+def sample_segments(
+    log_mel, joint, classes: Sequence[str], seed: int
+) -> tuple[Segments, dict[str, np.ndarray]]:
+    """The segments, or a sample of them, and their vectors by representation.
+
+    Args:
+      log_mel: `SegmentEmbeddings` of the baseline.
+      joint: The same segments' joint embedding.
+      classes: Names of the labels.
+      seed: Of the sample.
+
+    Returns:
+      Segments, and `joint` and `log_mel` → float32[segments, dim].
+
+    Raises:
+      ValueError: The two embeddings are of different segments.
+    """
     key = ["path", "start_seconds"]
     frame = joint.manifest.frame
     if not frame[key].equals(log_mel.manifest.frame[key]):
@@ -83,11 +104,11 @@ def sample_segments(log_mel, joint, classes, seed) -> tuple[Segments, dict[str, 
         groups=frame["recording_id"].to_numpy(str),
         excerpts=[Excerpt.of_row(row) for row in frame.itertuples()],
     )
-    return segments, {"joint": joint.segment[keep], "log_mel": log_mel.segment[keep]}
+    return segments, {"joint": joint.segment_means[keep], "log_mel": log_mel.segment_means[keep]}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Answers:
+class Answers:
     """The nearest segments of every segment, other recordings only.
 
     Attributes:
@@ -106,19 +127,28 @@ class _Answers:
         return np.nansum(self.right, axis=1).astype(int)
 
 
-def answer(segments: Segments, vectors) -> dict[str, _Answers]:
+def answer(segments: Segments, vectors: Mapping[str, np.ndarray]) -> dict[str, Answers]:
+    """Finds the neighbours of every segment.
+
+    Args:
+      segments: The segments.
+      vectors: Representation → float32[segments, dim].
+
+    Returns:
+      Representation → its answers; empty if there are fewer than two segments.
+    """
     k = min(NEIGHBOURS, len(segments) - 1)
     if k < 1:
         return {}
     result = {}
     for representation, values in vectors.items():
-        found, cosine = retrieval.nearest(values, k, segments.groups)
+        found, cosine = retrieval.nearest(values, k, segments.groups.tolist())
         right = np.full(found.shape, np.nan)
-        for place in np.ndindex(found.shape):
-            if found[place] >= 0:
-                verdict = segments.right(place[0], found[place])
-                right[place] = np.nan if verdict is None else verdict
-        result[representation] = _Answers(found, cosine, right)
+        for query, rank in np.ndindex(found.shape):
+            if found[query, rank] >= 0:
+                verdict = segments.share_a_class(query, found[query, rank])
+                right[query, rank] = np.nan if verdict is None else verdict
+        result[representation] = Answers(found, cosine, right)
     return result
 
 
@@ -175,29 +205,105 @@ def choose_queries(
     return chosen
 
 
-# --- queries -------------------------------------------------------------------------------------
+@dataclasses.dataclass(frozen=True)
+class Neighbour:
+    """A sound that a query finds.
 
-_KINDS = {
-    "helps": ("Where joint hears what log mel misses", "The widest gaps in favour of joint."),
-    "typical": ("As it usually goes", "Closest to the median of both."),
-    "fails": (
-        "Wrong neighbours to listen to",
-        "Joint finds few or none of the class, and is sure of it: among those, the highest cosine "
-        "of the nearest. Often the ear can tell why.",
-    ),
-    "any": ("Queries", "Drawn by chance; without labels nothing is right or wrong."),
-}
+    Attributes:
+      label: Its classes.
+      player: To hear it.
+      cosine: To the query.
+      right: Whether it shares a class with the query; None: unknown.
+    """
+
+    label: str
+    player: Player
+    cosine: float
+    right: bool | None
 
 
-def queries_section(
-    segments: Segments, answers: dict[str, _Answers], clips: Clips, seed: int
-) -> str:
+@dataclasses.dataclass(frozen=True)
+class FoundList:
+    """What a query finds by one representation.
+
+    Attributes:
+      representation: Its key.
+      title: Its name.
+      neighbours: The nearest first.
+    """
+
+    representation: str
+    title: str
+    neighbours: list[Neighbour]
+
+    @property
+    def right(self) -> int:
+        """Neighbours that share a class with the query."""
+        return sum(bool(neighbour.right) for neighbour in self.neighbours)
+
+    @property
+    def known(self) -> int:
+        """Neighbours of which that is known."""
+        return sum(neighbour.right is not None for neighbour in self.neighbours)
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """A query with what it finds.
+
+    Attributes:
+      label: Its classes.
+      player: To hear it.
+      file: Its file.
+      lists: One for each representation.
+    """
+
+    label: str
+    player: Player
+    file: str
+    lists: list[FoundList]
+
+
+@dataclasses.dataclass(frozen=True)
+class QueryExamples:
+    """The section of queries, as `queries.html` shows it.
+
+    Attributes:
+      neighbours: How many each finds.
+      judged: Segments for which a right answer exists.
+      means: Right neighbours of those by the joint embedding and by log mel; None without labels.
+      guide: How to read the pictures.
+      kinds: Key of a kind (`helps`, `typical`, `fails`, or `any` without labels) → its queries.
+    """
+
+    neighbours: int
+    judged: int
+    means: tuple[float, float] | None
+    guide: PictureGuide | None
+    kinds: dict[str, list[Query]]
+
+
+def query_examples(
+    segments: Segments, answers: Mapping[str, Answers], clips: Clips, seed: int
+) -> QueryExamples | None:
+    """Chooses queries and adds their sounds, and those found, to the page.
+
+    Args:
+      segments: The segments.
+      answers: Of `joint` and `log_mel`.
+      clips: The page's sounds.
+      seed: Of ties.
+
+    Returns:
+      None if there is nothing to find.
+    """
     if not answers:
-        return ""
+        return None
     joint, log_mel = answers["joint"], answers["log_mel"]
-    eligible = _eligible(segments)
+    eligible = segments.has_an_answer()
+    means = None
     if eligible.any():
-        kinds = choose_queries(
+        chosen = choose_queries(
             joint.score,
             log_mel.score,
             np.nan_to_num(joint.cosine[:, 0]),
@@ -206,135 +312,118 @@ def queries_section(
             QUERIES_PER_KIND,
             seed,
         )
+        means = float(joint.score[eligible].mean()), float(log_mel.score[eligible].mean())
     else:
         drawn = np.random.default_rng(seed).permutation(len(segments))
-        kinds = {"any": drawn[: 3 * QUERIES_PER_KIND].tolist()}
-    wanted = [query for chosen in kinds.values() for query in chosen]
-    shown = wanted + [
+        chosen = {"any": drawn[: 3 * QUERIES_PER_KIND].tolist()}
+    queries = [query for kind in chosen.values() for query in kind]
+    shown = queries + [
         int(found)
-        for query in wanted
-        for answer in answers.values()
-        for found in answer.found[query]
+        for query in queries
+        for by_representation in answers.values()
+        for found in by_representation.found[query]
         if found >= 0
     ]
     clips.add(segments.excerpts[index] for index in shown)
-    parts = [
-        f"<p>Each query is a test sound; beside it are the {joint.found.shape[1]} nearest sounds "
-        "from other recordings, by the joint embedding and by log mel, with their cosine. Press a "
-        "picture to listen (Esc stops).</p>"
+    return QueryExamples(
+        neighbours=joint.found.shape[1],
+        judged=int(eligible.sum()),
+        means=means,
+        guide=clips.picture_guide(segments.excerpts[shown[0]], segments.label(shown[0])),
+        kinds={
+            kind: [_query(segments, answers, clips, query) for query in chosen[kind]]
+            for kind in ("helps", "typical", "fails", "any")
+            if chosen.get(kind)
+        },
+    )
+
+
+def _query(segments: Segments, answers: Mapping[str, Answers], clips: Clips, query: int) -> Query:
+    excerpt, label = segments.excerpts[query], segments.label(query)
+    return Query(
+        label,
+        clips.player(excerpt, label),
+        excerpt.title,
+        [
+            FoundList(key, title, _neighbours(segments, answers[key], clips, query))
+            for key, title in (("joint", "Joint"), ("log_mel", "Log mel"))
+        ],
+    )
+
+
+def _neighbours(segments: Segments, answers: Answers, clips: Clips, query: int) -> list[Neighbour]:
+    return [
+        Neighbour(
+            segments.label(found),
+            clips.player(segments.excerpts[found], segments.label(found)),
+            float(cosine),
+            None if np.isnan(right) else bool(right),
+        )
+        for found, cosine, right in zip(
+            answers.found[query].tolist(), answers.cosine[query], answers.right[query], strict=True
+        )
+        if found >= 0
     ]
-    if eligible.any():
-        parts.append(
-            f"<p>These are chosen examples, as the headings say. Over all {eligible.sum()} test "
-            f"sounds that have others of their class, joint finds on average "
-            f"<b>{joint.score[eligible].mean():.2f} of {joint.found.shape[1]}</b> of the right "
-            f"class, log mel <b>{log_mel.score[eligible].mean():.2f}</b>.</p>"
-        )
-    parts.append(clips.picture_guide(segments.excerpts[shown[0]], segments.label(shown[0])))
-    for kind in ("helps", "typical", "fails", "any"):
-        if kinds.get(kind):
-            heading, told = _KINDS[kind]
-            parts.append(f'<h3>{heading}</h3><p class="soft">{told}</p>')
-            parts += [_query(segments, answers, clips, query) for query in kinds[kind]]
-    return "".join(parts)
 
 
-def _eligible(segments: Segments) -> np.ndarray:
-    """bool[segments]: whether another recording holds a sound that shares a class."""
-    result = np.zeros(len(segments), bool)
-    for column in range(segments.labels.shape[1]):
-        inside = segments.labels[:, column]
-        result |= inside & (len(set(segments.groups[inside])) > 1)
-    return result
+@dataclasses.dataclass(frozen=True)
+class MixUp:
+    """A class that turns up among the neighbours of another.
+
+    Attributes:
+      query: The class asked for.
+      found: The wrong class.
+      count: How often it is found.
+      asked: Neighbours of all queries of that class.
+      cosine: Of the closest pair.
+      players: The closest pair, the query first.
+    """
+
+    query: str
+    found: str
+    count: int
+    asked: int
+    cosine: float
+    players: tuple[Player, Player]
 
 
-def _query(segments: Segments, answers: dict[str, _Answers], clips: Clips, query: int) -> str:
-    label = segments.label(query)
-    excerpt = segments.excerpts[query]
-    lists = []
-    for representation, title in (("joint", "Joint"), ("log_mel", "Log mel")):
-        answer = answers[representation]
-        verdicts = answer.right[query]
-        known = np.isfinite(verdicts)
-        score = f" <span>{int(verdicts[known].sum())} of {known.sum()}</span>" if any(known) else ""
-        tiles = "".join(
-            _tile(segments, clips, int(found), float(cosine), right)
-            for found, cosine, right in zip(
-                answer.found[query], answer.cosine[query], verdicts, strict=True
-            )
-            if found >= 0
-        )
-        lists.append(
-            f'<div class="found k-{representation}"><h5>{title}{score}</h5><ol>{tiles}</ol></div>'
-        )
-    return (
-        f'<article class="query"><div class="ask"><h4><span class="hidden">Query: </span>'
-        f"{name(label)}</h4>{clips.player(excerpt, label)}"
-        f'<p class="file">{name(excerpt.title)}</p></div>{"".join(lists)}</article>'
-    )
+def mix_ups(segments: Segments, answers: Mapping[str, Answers], clips: Clips) -> list[MixUp]:
+    """The most frequent pairs of query's class and wrong neighbour's class, one pair to hear.
 
+    Args:
+      segments: The segments.
+      answers: Of `joint`, if there are any.
+      clips: The page's sounds.
 
-_VERDICTS = {
-    True: ("ok", "✓", "same class"),
-    False: ("no", "✗", "other class"),
-    None: ("", "?", "unknown"),
-}
-
-
-def _tile(segments: Segments, clips: Clips, found: int, cosine: float, right: float) -> str:
-    kind, mark, words = _VERDICTS[None if math.isnan(right) else bool(right)]
-    label = segments.label(found)
-    return (
-        f'<li class="tile {kind}">{clips.player(segments.excerpts[found], label)}'
-        f"<p><b>{name(label)}</b><br>"
-        f'<span class="verdict"><span aria-hidden="true">{mark}</span> {words}</span> '
-        f'<span class="cosine" title="cosine">{cosine:.2f}</span></p></li>'
-    )
-
-
-def mix_ups_section(segments: Segments, answers: dict[str, _Answers], clips: Clips) -> str:
-    """The most frequent pairs of query's class and wrong neighbour's class, one pair to hear."""
+    Returns:
+      The most frequent first.
+    """
     if "joint" not in answers:
-        return ""
-    answer = answers["joint"]
+        return []
+    joint = answers["joint"]
     counts: collections.Counter = collections.Counter()
-    example: dict[tuple[int, int], tuple[float, int, int]] = {}
+    closest: dict[tuple[int, int], tuple[float, int, int]] = {}
     asked: collections.Counter = collections.Counter()
-    for query, place in zip(*np.nonzero(np.isfinite(answer.right)), strict=True):
-        found = int(answer.found[query, place])
+    for query, rank in zip(*np.nonzero(np.isfinite(joint.right)), strict=True):
+        found = int(joint.found[query, rank])
         asked[int(segments.first[query])] += 1
-        if answer.right[query, place] == 0:
+        if joint.right[query, rank] == 0:
             pair = (int(segments.first[query]), int(segments.first[found]))
             counts[pair] += 1
-            candidate = (float(answer.cosine[query, place]), int(query), found)
-            example[pair] = max(example.get(pair, candidate), candidate)
+            candidate = (float(joint.cosine[query, rank]), int(query), found)
+            closest[pair] = max(closest.get(pair, candidate), candidate)
     # Most frequent first; equally frequent ones in the order of the classes.
     worst = sorted(counts, key=lambda pair: (-counts[pair], pair))[:MAX_MIX_UPS]
-    if not worst:
-        return ""
-    clips.add(segments.excerpts[index] for pair in worst for index in example[pair][1:])
-    rows = []
+    clips.add(segments.excerpts[index] for pair in worst for index in closest[pair][1:])
+    result = []
     for pair in worst:
-        cosine, query, found = example[pair]
-        asks, finds = (segments.classes[k] for k in pair)
-        rows.append(
-            f'<tr role="row"><th role="rowheader" scope="row">{name(asks)} '
-            f'<span class="soft">finds</span> {name(finds)}</th>'
-            f'<td role="cell" data-label="Neighbours"><span>{counts[pair]} of {asked[pair[0]]}'
-            "</span></td>"
-            f'<td role="cell" data-label="Cosine"><span>{cosine:.2f}</span></td>'
-            f'<td role="cell" class="pair"><div>'
-            f"{clips.player(segments.excerpts[query], asks)}"
-            f"{clips.player(segments.excerpts[found], finds)}</div></td></tr>"
+        cosine, query, found = closest[pair]
+        query_class, found_class = (segments.classes[label] for label in pair)
+        players = (
+            clips.player(segments.excerpts[query], query_class),
+            clips.player(segments.excerpts[found], found_class),
         )
-    return (
-        '<table class="stack mixups" role="table"><caption>The wrong classes that turn up most '
-        f"often among the {answer.found.shape[1]} nearest sounds by the joint embedding, counted "
-        "over all test sounds of a class, and the closest such pair to compare by ear."
-        '</caption><thead role="rowgroup"><tr role="row">'
-        + "".join(
-            f'<th role="columnheader" scope="col">{label}</th>'
-            for label in ("Query and wrong neighbour", "Neighbours", "Cosine", "The closest pair")
+        result.append(
+            MixUp(query_class, found_class, counts[pair], asked[pair[0]], cosine, players)
         )
-        + f'</tr></thead><tbody role="rowgroup">{"".join(rows)}</tbody></table>'
-    )
+    return result

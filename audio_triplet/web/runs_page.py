@@ -1,4 +1,6 @@
-"""Training runs side by side."""
+"""Training runs side by side: their curves, what was set differently, and their scores."""
+
+from __future__ import annotations
 
 import dataclasses
 import os
@@ -7,23 +9,30 @@ from collections.abc import Sequence
 from audio_triplet import storage
 from audio_triplet.config import RunConfig
 from audio_triplet.errors import UsageError
+from audio_triplet.web import pages
+from audio_triplet.web.charts import SERIES, ClassBars, class_bars, line_chart
+from audio_triplet.web.formatting import is_number
+from audio_triplet.web.training_curves import LOSS_NOTE, metric_line
+
+# More than this cannot be told apart on a chart.
+MAX_RUNS = len(SERIES)
 
 _CURVES = (  # column of metrics.csv, title, how to read it
-    (
-        "loss",
-        "Loss",
-        "Triplet loss, smoothed. Of different triplets it does not compare: an easy "
-        "constraint is soon satisfied, and teaches little.",
-    ),
+    ("loss", "Loss", f"Triplet loss, {LOSS_NOTE}"),
     (
         "active",
         "Active triplets",
         "Share of triplets that still violate the margin: the only ones that teach.",
     ),
     ("embedding_variance", "Variance of the embedding", "Near 0 it has collapsed to one point."),
-    ("patches_per_second", "Speed", "Patches a second, on whatever else the machine was doing."),
+    ("patches_per_second", "Speed", "Patches per second, on whatever else the machine was doing."),
 )
-_STYLES = ("joint", "translation", "gaussian_noise", "proximity", "mixing", "explicit", "log_mel")
+_SCORES = (  # key of metrics.json, heading
+    ("qbe_map", "By-example mAP"),
+    ("query_map", "Per-query mAP"),
+    ("cls_map", "Classif. mAP"),
+    ("accuracy", "Accuracy"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,9 +57,9 @@ def load_runs(arguments: Sequence[str]) -> list[Run]:
 
     Raises:
       ConfigError: A folder is not one of a run.
-      UsageError: The scores of one are missing or damaged.
+      UsageError: The scores of a run are missing or damaged.
     """
-    from audio_triplet.training import metrics_log
+    from audio_triplet.training import metrics_log  # imports TensorFlow
 
     folders = [argument.partition("=")[::2] for argument in arguments]
     names = [os.path.basename(os.path.normpath(folder)) for folder, _ in folders]
@@ -76,13 +85,13 @@ def _read_scores(folder: str) -> dict:
 
 
 def _flat(settings: dict, prefix: str = "") -> dict[str, object]:
-    found = {}
+    flat = {}
     for key, value in settings.items():
         if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = value
-    return found
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def write_page(path: str, runs: Sequence[Run]) -> None:
@@ -92,118 +101,48 @@ def write_page(path: str, runs: Sequence[Run]) -> None:
       path: The HTML file.
       runs: At least one.
     """
-    from audio_triplet.web import pages
-    from audio_triplet.web.charts import line_chart
-    from audio_triplet.web.pages import Section
-
-    charts = "".join(
+    scored = [run for run in runs if run.scores]
+    sections = {"curves": "Curves", "scores": "Scores", "settings": "What was set differently"}
+    if not scored:
+        del sections["scores"]
+    if len(runs) < 2:
+        del sections["settings"]
+    charts = [
         line_chart(
             title,
             note,
-            [_line(run, style, key) for run, style in zip(runs, _STYLES, strict=False)],
+            [
+                metric_line(run.name, style, run.metrics, column)
+                for run, style in zip(runs, SERIES, strict=False)
+            ],
             "training step",
         )
-        for key, title, note in _CURVES
+        for column, title, note in _CURVES
+    ]
+    content = pages.page(
+        "runs.html",
+        "Training runs compared",
+        sections,
+        styles=("charts.css",),
+        runs=runs,
+        charts=charts,
+        scored=scored,
+        columns=_SCORES,
+        corpora=sorted({str(run.scores.get("corpus", "an unnamed corpus")) for run in scored}),
+        comparisons=[(run.name, _compared(run, scored[0])) for run in scored[1:]],
+        differences=_differences(runs),
     )
-    pages.write(
-        path,
-        pages.page(
-            "Training runs compared",
-            f"<p>{len(runs)} runs, side by side.</p>",
-            [
-                Section("curves", "Curves", f'<div class="charts">{charts}</div>'),
-                Section("scores", "Scores", _scores_section(runs)),
-                Section("settings", "What was set differently", _settings_section(runs)),
-            ],
-        ),
-    )
+    pages.write(path, content)
 
 
-def _line(run: Run, style: str, key: str):
-    from audio_triplet.web import formatting
-    from audio_triplet.web.charts import Line
-    from audio_triplet.web.training_curves import smooth
-
-    rows = [row for row in run.metrics if formatting.is_number(row.get(key))]
-    steps, values = smooth([row["step"] for row in rows], [row[key] for row in rows])
-    return Line(run.name, f"k-{style}", steps, values)
+def _compared(run: Run, first: Run) -> ClassBars | None:
+    """A run's scores class by class, beside those of the first."""
+    scores = {k: v for k, v in run.scores["cls_per_class"].items() if is_number(v)}
+    return class_bars(scores, first.scores["cls_per_class"], run.name, first.name)
 
 
-def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; its first column names the rows. Cells are HTML."""
-    titles = "".join(f'<th role="columnheader" scope="col">{title}</th>' for title in head)
-    body = "".join(
-        f'<tr role="row"><th role="rowheader" scope="row">{row[0]}</th>'
-        + "".join(
-            f'<td role="cell" data-label="{title}"><span>{cell}</span></td>'
-            for title, cell in zip(head[1:], row[1:], strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<table class="stack" role="table"><caption>{caption}</caption><thead role="rowgroup">'
-        f'<tr role="row">{titles}</tr></thead><tbody role="rowgroup">{body}</tbody></table>'
-    )
-
-
-def _scores_section(runs: Sequence[Run]) -> str:
-    from audio_triplet.web import formatting
-    from audio_triplet.web.charts import class_bars
-
-    scored = [run for run in runs if run.scores]
-    if not scored:
-        return ""
-    columns = (
-        ("qbe_map", "By-example mAP"),
-        ("query_map", "Per-query mAP"),
-        ("cls_map", "Classif. mAP"),
-        ("accuracy", "Accuracy"),
-    )
-    body = _table(
-        "Of experiments.evaluate, on "
-        + ", ".join(
-            sorted(
-                {
-                    str(formatting.text(run.scores.get("corpus", "an unnamed corpus")))
-                    for run in scored
-                }
-            )
-        ),
-        ["Run", *(title for _, title in columns)],
-        [
-            [
-                formatting.name(run.name),
-                *(formatting.number(run.scores.get(key)) for key, _ in columns),
-            ]
-            for run in scored
-        ],
-    )
-    first = scored[0]
-    for other in scored[1:]:
-        mine, base = other.scores["cls_per_class"], first.scores["cls_per_class"]
-        shown = {label: value for label, value in mine.items() if formatting.is_number(value)}
-        body += (
-            f"<h3>{formatting.name(other.name)} and {formatting.name(first.name)}, class by class</h3>"
-            f'<p><span class="key k-joint">{formatting.name(other.name)}</span> '
-            f'<span class="key k-log_mel">{formatting.name(first.name)}</span></p>'
-            + class_bars(shown, base, other.name, first.name)
-        )
-    return body
-
-
-def _settings_section(runs: Sequence[Run]) -> str:
-    from audio_triplet.web import formatting
-
-    keys = list(dict.fromkeys(key for run in runs for key in run.settings))
-    differing = [key for key in keys if len({str(run.settings.get(key)) for run in runs}) > 1]
-    if not differing:
-        return "<p>Nothing.</p>" if len(runs) > 1 else ""
-    return _table(
-        "Only what is not the same in all.",
-        ["Setting", *(str(formatting.text(run.name)) for run in runs)],
-        [
-            [formatting.name(key), *(formatting.text(run.settings.get(key, "–")) for run in runs)]
-            for key in differing
-        ],
-    )
+def _differences(runs: Sequence[Run]) -> list[tuple[str, list[object]]]:
+    """(setting, its value in each run) of those that are not the same in all."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    values = {key: [run.settings.get(key, "–") for run in runs] for key in keys}
+    return [(key, row) for key, row in values.items() if len({str(value) for value in row}) > 1]

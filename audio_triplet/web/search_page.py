@@ -1,26 +1,64 @@
 """The page of a search: what was asked for and what was found, to look at and to listen to."""
 
+from __future__ import annotations
+
+import dataclasses
 import datetime
 import math
 import os
+from collections.abc import Sequence
 
+from audio_triplet import storage
 from audio_triplet.provenance import command
-from audio_triplet.search.query import Found
 from audio_triplet.search.results import clock
+from audio_triplet.search.sound_index import Found
 from audio_triplet.web import formatting, pages
-from audio_triplet.web.clips import Clips, Excerpt, Quality
-from audio_triplet.web.formatting import number, text
-from audio_triplet.web.pages import Section
+from audio_triplet.web.clips import Clips, Player
+from audio_triplet.web.excerpts import Excerpt, Quality
 
 QUERY = Quality(max_seconds=10.0)
-FOUND = Quality(max_seconds=5.0)
+HIT = Quality(max_seconds=5.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """A sound that was asked for, or one that was found.
+
+    Attributes:
+      player: To hear it.
+      path: Its file.
+      file: The file's name and the folder it is in.
+    """
+
+    player: Player
+    path: str
+    file: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundSound(Sound):
+    """A sound that was found.
+
+    Attributes:
+      score: Cosine to the query.
+      start_seconds: Where it begins in its file.
+      labels: Its labels, in words; empty without.
+      start: Where it begins, as a clock shows it.
+      end: Where it ends.
+    """
+
+    score: float
+    start_seconds: float
+    labels: str
+    start: str
+    end: str
 
 
 def write_page(path: str, found: Found) -> None:
     """Writes the page of a search.
 
     Args:
-      path: The HTML file.
+      path: The HTML file; its folder is made if need be.
       found: The search.
     """
     clips = Clips()
@@ -30,120 +68,55 @@ def write_page(path: str, found: Found) -> None:
     unlike = [Excerpt(name) for name in found.unlike]
     hits = [Excerpt(hit.path, hit.start_seconds, hit.end_seconds) for hit in found.hits]
     clips.add([*queries, *unlike], QUERY)
-    clips.add(hits, FOUND)
-    span = _span(clips, [*queries, *unlike])
-    asked = _tiles(clips, [(one, "query", "") for one in queries], span)
-    if unlike:
-        asked += "<h3>Not meant</h3>"
-        asked += _tiles(clips, [(one, "not meant", "") for one in unlike], span)
-    answer = "<p>Nothing.</p>"
-    if hits:
-        span = _span(clips, hits)
-        answer = _tiles(
-            clips,
-            [
-                (excerpt, f"number {rank}", _verdict(rank, hit))
-                for rank, (excerpt, hit) in enumerate(zip(hits, found.hits, strict=True), 1)
-            ],
-            span,
-            ordered=True,
-        ) + clips.picture_guide(hits[0], "the nearest", span)
-    names = ", ".join(os.path.basename(one.path) for one in queries)
-    sections = [
-        Section("asked", "Asked for", asked),
-        Section("found", "Found", answer),
-        Section("made", "How this was made", _made(found)),
-    ]
-    footer = ""
-    if clips.unreadable:
-        footer = (
-            f"<p>{len(clips.unreadable)} of {len(clips)} sounds could not be read; their players "
-            "say so.</p>"
-        )
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    pages.write(
-        path,
-        pages.page(
-            f"Sounds like {names}",
-            _lede(found),
-            sections,
-            clips,
-            style=_STYLE,
-            footer=footer,
-        ),
+    clips.add(hits, HIT)
+    query_span, hit_span = _span(clips, [*queries, *unlike]), _span(clips, hits)
+    names = ", ".join(os.path.basename(excerpt.path) for excerpt in queries)
+    content = pages.page(
+        "search.html",
+        f"Sounds like {names}",
+        {"asked": "Asked for", "found": "Found", "made": "How this was made"},
+        clips=clips,
+        vectors=found.vectors,
+        files=len({hit.path for hit in found.hits}),
+        queries=[_sound(clips, excerpt, "query", query_span) for excerpt in queries],
+        unlike=[_sound(clips, excerpt, "not meant", query_span) for excerpt in unlike],
+        hits=[
+            FoundSound(
+                **vars(_sound(clips, excerpt, f"number {rank}", hit_span)),
+                score=hit.score,
+                start_seconds=hit.start_seconds,
+                labels=", ".join(hit.labels),
+                start=clock(hit.start_seconds),
+                end=clock(hit.end_seconds),
+            )
+            for rank, (excerpt, hit) in enumerate(zip(hits, found.hits, strict=True), 1)
+        ],
+        guide=clips.picture_guide(hits[0], "the nearest", hit_span) if hits else None,
+        facts=_facts(found),
     )
+    storage.make_folder(os.path.dirname(os.path.abspath(path)))
+    pages.write(path, content)
 
 
-def _lede(found: Found) -> str:
-    if not found.hits:
-        return "<p>Nothing was found.</p>"
-    files = len({hit.path for hit in found.hits})
-    return (
-        f"<p>The {len(found.hits)} nearest of {found.vectors:,} moments of sound, from {files} "
-        f"files. Scores are cosines between embeddings: from {number(found.hits[0].score)}, the "
-        f"most alike, down to {number(found.hits[-1].score)}.</p>"
-    )
-
-
-def _verdict(rank: int, hit) -> str:
-    labels = f"{formatting.name(hit.labels.replace(';', ', '))} · " if hit.labels else ""
-    return (
-        f'<span class="rank">{rank}</span> <b>{number(hit.score)}</b> '
-        f'<span class="soft">{labels}<span class="when">{clock(hit.start_seconds)} – '
-        f"{clock(hit.end_seconds)}</span></span>"
-    )
-
-
-def _span(clips: Clips, excerpts) -> float:
+def _span(clips: Clips, excerpts: Sequence[Excerpt]) -> float:
     """What the width of these pictures stands for: the longest of them."""
-    return max(clips[one].seconds for one in excerpts) or 1.0
+    return max((clips[excerpt].seconds for excerpt in excerpts), default=0.0) or 1.0
 
 
-def _tiles(clips: Clips, items, span_seconds: float, ordered: bool = False) -> str:
-    """A grid of players, each with what is to be said of it and its file."""
-    kind = "ol" if ordered else "ul"
-    tiles = "".join(
-        f"<li>{clips.player(excerpt, label, span_seconds)}"
-        + (f'<p class="verdict">{verdict}</p>' if verdict else "")
-        + f'<p class="file" title="{text(excerpt.path)}">'
-        f"<bdi>{text(_short(excerpt.path))}</bdi></p></li>"
-        for excerpt, label, verdict in items
-    )
-    return f'<{kind} class="tiles">{tiles}</{kind}>'
+def _sound(clips: Clips, excerpt: Excerpt, label: str, span_seconds: float) -> Sound:
+    file = os.path.join(*excerpt.path.split(os.sep)[-2:])
+    return Sound(clips.player(excerpt, label, span_seconds), excerpt.path, file)
 
 
-def _short(path: str) -> str:
-    """A file's name and the folder it is in."""
-    return os.path.join(*path.split(os.sep)[-2:])
-
-
-def _made(found: Found) -> str:
+def _facts(found: Found) -> list[tuple[str, str]]:
     info = found.info
-    searched = (
-        "exact search"
-        if found.exact
-        else (
-            f"{info.faiss.kind}, which finds {formatting.percent(info.faiss.recall)} of what exact search "
-            "does"
-        )
-    )
-    facts = {
-        "Command": f"<code>{text(command())}</code>",
-        "Index": text(f"{found.index}, {found.vectors:,} vectors, {searched}"),
-        "Model": text(f"{info.model} ({info.model_digest[:12]})"),
-        "Date": datetime.date.today().isoformat(),
-    }
-    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
-    return f'<dl class="facts">{rows}</dl>'
-
-
-_STYLE = """
-.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,13rem),1fr));
-gap:1.2rem 1.2rem;list-style:none;margin:.8rem 0 0;padding:0}
-.tiles li{min-width:0;content-visibility:auto;contain-intrinsic-size:auto 8rem}
-.tiles .clip img{height:80px}
-.tiles p{margin:.3rem 0 0;font-size:.9rem;line-height:1.35}
-.tiles .file{font-size:.78rem;color:var(--soft);overflow-wrap:anywhere}
-.when{white-space:nowrap}
-.rank{display:inline-block;min-width:1.6em;color:var(--soft)}
-"""
+    searched = "exact search"
+    if not found.exact and info.faiss is not None:
+        recall = formatting.percent(info.faiss.recall)
+        searched = f"{info.faiss.kind}, which finds {recall} of what exact search does"
+    return [
+        ("Command", command()),
+        ("Index", f"{found.index}, {found.vectors:,} vectors, {searched}"),
+        ("Model", f"{info.model} ({info.model_digest[:12]})"),
+        ("Date", datetime.date.today().isoformat()),
+    ]

@@ -1,4 +1,4 @@
-"""Curves of a training run."""
+"""Curves of training runs."""
 
 from __future__ import annotations
 
@@ -6,81 +6,98 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from audio_triplet.web.charts import Line, line_chart
-from audio_triplet.web.formatting import is_number
+from audio_triplet.web.charts import Line, LineChart, line_chart
+from audio_triplet.web.formatting import is_number, spaced
 
-SHORT = {
-    "gaussian_noise": "noise",
-    "translation": "translation",
-    "mixing": "mixing",
-    "proximity": "proximity",
-    "joint": "joint",
-    "explicit": "explicit",
-}
+Metrics = Sequence[Mapping[str, float]]  # rows of a run's metrics.csv
 
-
-# --- training ------------------------------------------------------------------------------------
+_STEPS = "training step"
+LOSS_NOTE = (
+    "smoothed. Losses of different triplets do not compare: an easy constraint is soon satisfied, "
+    "and teaches little."
+)
 
 
-def training_section(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+def training_charts(runs: Mapping[str, Metrics], titles: Mapping[str, str]) -> list[LineChart]:
+    """The charts of a table's runs.
+
+    Args:
+      runs: Row of the table → its run's metrics.
+      titles: Row → its name at the end of a line, where that is not the row's own.
+
+    Returns:
+      The loss of all of them, and how the joint embedding came about; none without runs.
+    """
     runs = {row: metrics for row, metrics in runs.items() if metrics}
     if not runs:
-        return ""
+        return []
     charts = [
         line_chart(
             "Loss",
-            "Triplet loss of each run, smoothed. Losses of different triplets do not compare: an easy "
-            "constraint is soon satisfied, and teaches little.",
-            [_line(SHORT.get(row, row), row, metrics, "loss") for row, metrics in runs.items()],
-            "training step",
+            f"Triplet loss of each run, {LOSS_NOTE}",
+            [
+                metric_line(titles.get(row, spaced(row)), f"k-{row}", metrics, "loss")
+                for row, metrics in runs.items()
+            ],
+            _STEPS,
         )
     ]
-    if "joint" in runs:
-        charts.append(
-            line_chart(
-                "Distances, joint",
-                "Mean squared distance of anchors to their positives and to their negatives: training "
-                "pulls the first together and pushes the second apart, by the margin at least.",
-                [
-                    _line("positive", "joint", runs["joint"], "positive_distance"),
-                    _line("negative", "log_mel", runs["joint"], "negative_distance"),
-                ],
-                "training step",
-            )
-        )
-        charts.append(
-            line_chart(
-                "Active triplets and variance, joint",
-                "Share of triplets that still violate the margin, the only ones that teach; and the "
-                "variance of the embedding, which is near 0 if it has collapsed to one point.",
-                [
-                    _line("active", "joint", runs["joint"], "active"),
-                    _line("variance", "log_mel", runs["joint"], "embedding_variance"),
-                ],
-                "training step",
-            )
-        )
-    return f'<div class="charts">{"".join(charts)}</div>'
+    if "joint" not in runs:
+        return charts
+
+    def joint_chart(title: str, note: str, first: tuple, second: tuple) -> LineChart:
+        lines = [
+            metric_line(label, style, runs["joint"], key)
+            for (label, key), style in ((first, "mine"), (second, "base"))
+        ]
+        return line_chart(title, note, lines, _STEPS)
+
+    return [
+        *charts,
+        joint_chart(
+            "Distances, joint",
+            "Mean squared distance of anchors to their positives and to their negatives: training "
+            "pulls the first together and pushes the second apart, by the margin at least.",
+            ("positive", "positive_distance"),
+            ("negative", "negative_distance"),
+        ),
+        joint_chart(
+            "Active triplets and variance, joint",
+            "Share of triplets that still violate the margin, the only ones that teach; and the "
+            "variance of the embedding, which is near 0 if it has collapsed to one point.",
+            ("active", "active"),
+            ("variance", "embedding_variance"),
+        ),
+    ]
 
 
-def _line(label: str, style: str, metrics: Sequence[Mapping[str, float]], key: str) -> Line:
-    rows = [row for row in metrics if is_number(row.get(key)) and is_number(row.get("step"))]
-    steps, values = smooth([row["step"] for row in rows], [row[key] for row in rows])
-    return Line(label, f"k-{style}", steps, values)
+def metric_line(label: str, style: str, metrics: Metrics, column: str) -> Line:
+    """A column of a run's metrics as a smoothed line; rows without a figure are left out."""
+    rows = [row for row in metrics if is_number(row.get(column)) and is_number(row.get("step"))]
+    steps, values = smooth([row["step"] for row in rows], [row[column] for row in rows])
+    return Line(label, style, steps, values)
 
 
 def smooth(
-    steps: Sequence[float], values: Sequence[float], points: int = 150
+    steps: Sequence[float], values: Sequence[float] | np.ndarray, points: int = 150
 ) -> tuple[list[float], list[float]]:
     """A centred moving mean over a fortieth of the run, thinned to about so many points.
 
     The window shrinks towards both ends, so that the first and last values are those measured.
+
+    Args:
+      steps: Of each value.
+      values: As many.
+      points: How many to keep.
+
+    Returns:
+      Steps and values of those kept.
     """
     values = np.asarray(values, np.float64)
     half = len(values) // 80
     total = np.concatenate([[0.0], np.cumsum(values)])
-    place = np.arange(len(values))
-    reach = np.minimum(half, np.minimum(place, len(values) - 1 - place))
-    mean = (total[place + reach + 1] - total[place - reach]) / (2 * reach + 1)
+    index = np.arange(len(values))
+    reach = np.minimum(half, np.minimum(index, len(values) - 1 - index))
+    mean = (total[index + reach + 1] - total[index - reach]) / (2 * reach + 1)
     kept = np.unique(np.linspace(0, len(values) - 1, min(points, len(values))).round().astype(int))
     return [float(steps[i]) for i in kept], mean[kept].tolist()

@@ -22,13 +22,13 @@ class Trial:
     Attributes:
       count: How many.
       problems: What broke the promise; empty if nothing did.
-      told: Something worth counting, e.g. how a file was taken.
+      outcome: Something worth counting, e.g. whether a file was read or refused.
       commit: What was tried.
     """
 
     count: int
     problems: tuple[str, ...] = ()
-    told: str = ""
+    outcome: str = ""
     commit: str = ""
 
 
@@ -115,12 +115,12 @@ class Bench:
         from audio_triplet.provenance import commit
 
         folder = f"reference-{commit()}"
-        out, told = self.path(folder, name), self.path(folder, f"{name}.json")
-        if not os.path.exists(told):
+        out, seconds = self.path(folder, name), self.path(folder, f"{name}.json")
+        if not os.path.exists(seconds):
             shutil.rmtree(out, ignore_errors=True)
             begin = time.monotonic()
             command = self.start(JOBS[name], out, f"{folder}/{name}.log")
             if command.wait():
                 raise UsageError(f"{name}: fails undisturbed; see {command.log}")
-            storage.write_json(told, time.monotonic() - begin)
-        return out, storage.read_json(told)
+            storage.write_json(seconds, time.monotonic() - begin)
+        return out, storage.read_json(seconds)

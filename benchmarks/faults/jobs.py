@@ -1,4 +1,4 @@
-"""The jobs that are disturbed, and what has to be the same afterwards."""
+"""The long commands that are disturbed, and what of their output has to be the same afterwards."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from audio_triplet import locks
 if TYPE_CHECKING:
     from benchmarks.faults.bench import Bench
 
-# --- jobs: the long commands, and what of their output must not differ ----------------------------
-
 
 @dataclasses.dataclass(frozen=True)
 class Job:
     """A command that may be stopped and run again.
 
     Attributes:
-      module: The command.
+      module: The command, as `python -m` takes it.
       arguments: bench → its arguments, without the folder of its output.
       result: Folder of its output → what must be the same however often it was stopped.
       output: The flag that takes the folder.
@@ -55,6 +53,7 @@ def checkpoint_bytes(folder: str) -> dict:
 
 
 def training_result(out: str) -> dict:
+    """Losses and other metrics, weights, export and the names of all files."""
     from audio_triplet.training import metrics_log
 
     varying = ("patches_per_second", "input_wait")
@@ -102,7 +101,7 @@ def _index_result(out: str) -> dict:
         part = index_format.Part(out, told, info.dim)
         for segment in sorted(set(range(told.segments)) - set(told.dropped)):
             (own,) = part.ranges(np.array([segment]))
-            path = part.told(segment)["path"]
+            path = part.names(segment)["path"]
             mine = part.vectors[own].tobytes(), part.spans[own].tobytes()
             found[path] = "it is there twice" if path in found else mine
     return found
@@ -116,6 +115,7 @@ def _table_result(out: str) -> dict:
 
 
 def read(path: str) -> bytes:
+    """The bytes of a file."""
     with open(path, "rb") as file:
         return file.read()
 
@@ -143,13 +143,13 @@ JOBS = {
         _table_result,
     ),
     "embedding": Job(
-        "audio_triplet.commands.embed",
-        lambda bench: [bench.sounds(), f"--model={bench.reference('training')[0]}/export"],
+        "audio_triplet",
+        lambda bench: ["embed", bench.sounds(), f"--model={bench.reference('training')[0]}/export"],
         _arrays_result,
     ),
     "indexing": Job(
-        "audio_triplet.commands.index",
-        lambda bench: [bench.sounds(), f"--model={bench.reference('training')[0]}/export"],
+        "audio_triplet",
+        lambda bench: ["index", bench.sounds(), f"--model={bench.reference('training')[0]}/export"],
         _index_result,
         output="index",
     ),

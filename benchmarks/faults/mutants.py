@@ -1,33 +1,20 @@
-"""Damaged sound files, made from whole ones, and what this package does with each.
+"""Damaged sound files, made from whole ones.
 
-The n-th mutant of a seed is always the same, so that one which does harm can be looked at again:
-
-    python -m benchmarks.faults.mutants --number=4711 --keep=/tmp/4711
-    python -m benchmarks.faults.mutants --first=0 --last=10000 --output=mutants.jsonl
-
-A process that reads mutants may die of one: `benchmarks.faults` starts it again behind that one.
+The n-th mutant of a seed is always the same, so that one which does harm can be looked at again,
+see `benchmarks.faults.read_mutants`, which reads them.
 """
 
+import dataclasses
 import io
-import json
 import os
 import re
-import resource
 import struct
-import tempfile
-import threading
-import time
 import zlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import soundfile
-from absl import app, flags
 
-from audio_triplet import audio
-from audio_triplet.errors import AudioError
-
-# (extension, format, subtype, rate, channels); most are short, so that damage hits headers often.
 SEEDS = (
     ("wav", "WAV", "PCM_16", 44_100, 2),
     ("wav", "WAV", "PCM_24", 48_000, 1),
@@ -107,12 +94,6 @@ _FOREIGN = (
     b"\0" * 4096,
 )
 
-MAX_CPU_SECONDS = 10.0
-"""Of processor time, for everything that is done with one mutant."""
-
-MAX_GROWTH_BYTES = 512 * 2**20
-"""Of a process's address space above what it had before its first mutant."""
-
 
 def sound(seconds: float, rate: int, channels: int, seed: int) -> np.ndarray:
     """A few bursts of coloured noise, float64[samples, channels]: decoders have all to do."""
@@ -171,8 +152,8 @@ class Mutants:
         """The mutant of a number: its file extension, its bytes, and what was done to it."""
         random = np.random.default_rng([self._seed, number])
         extension, data = self.intact[random.integers(len(self.intact))]
-        kinds = list(_KINDS)
-        weights = np.array([_KINDS[kind][1] for kind in kinds], float)
+        kinds = list(KINDS)
+        weights = np.array([KINDS[kind][1] for kind in kinds], float)
         kind = kinds[random.choice(len(kinds), p=weights / weights.sum())]
         if kind == "extension":
             extension = self.intact[random.integers(len(self.intact))][0]
@@ -182,7 +163,7 @@ class Mutants:
             other = self.intact[random.integers(len(self.intact))][1]
             data = _polyglot(data, other, random)
         else:
-            data = _KINDS[kind][0](data, random)
+            data = KINDS[kind][0](data, random)
         if random.random() < 0.5:
             # Flips in an Ogg page or a FLAC frame are thrown away by their checksums, so that what
             # lies behind is never tried: half of the mutants get checksums that are right.
@@ -190,37 +171,37 @@ class Mutants:
         return extension, data, kind
 
 
-def _place(size: int, random) -> int:
-    """A place in a file: in its header as often as in all of it."""
+def _offset(size: int, random) -> int:
+    """An offset in a file: in its header as often as in all of it."""
     return int(random.integers(min(size, 256) if random.random() < 0.5 else size))
 
 
 def _flipped(data: bytes, random) -> bytes:
     out = bytearray(data)
     for _ in range(int(random.integers(1, 17))):
-        out[_place(len(out), random)] ^= 1 << int(random.integers(8))
+        out[_offset(len(out), random)] ^= 1 << int(random.integers(8))
     return bytes(out)
 
 
 def _cut(data: bytes, random) -> bytes:
-    return data[: _place(len(data), random)]
+    return data[: _offset(len(data), random)]
 
 
 def _overwritten(data: bytes, random) -> bytes:
     out = bytearray(data)
     for _ in range(int(random.integers(1, 5))):
-        place = _place(len(out), random)
+        offset = _offset(len(out), random)
         garbage = random.bytes(int(random.integers(1, 64)))
         if random.random() < 0.3:
             garbage = bytes([int(random.choice([0, 0xFF, 0x7F, 0x80]))]) * len(garbage)
-        out[place : place + len(garbage)] = garbage
+        out[offset : offset + len(garbage)] = garbage
     return bytes(out)
 
 
 def _moved(data: bytes, random) -> bytes:
     """Parts are taken out, doubled, or put elsewhere."""
     for _ in range(int(random.integers(1, 4))):
-        begin, end = sorted(_place(len(data) + 1, random) for _ in range(2))
+        begin, end = sorted(_offset(len(data) + 1, random) for _ in range(2))
         part = data[begin:end]
         choice = random.integers(3)
         if choice == 0:
@@ -229,8 +210,8 @@ def _moved(data: bytes, random) -> bytes:
             data = data[:end] + part + data[end:]
         else:
             rest = data[:begin] + data[end:]
-            place = int(random.integers(len(rest) + 1))
-            data = rest[:place] + part + rest[place:]
+            offset = int(random.integers(len(rest) + 1))
+            data = rest[:offset] + part + rest[offset:]
         data = data[: 4 << 20]
     return data or b"\0"
 
@@ -239,69 +220,100 @@ def _lied(data: bytes, random) -> bytes:
     """Numbers in the header say what is not so."""
     out = bytearray(data)
     for _ in range(int(random.integers(1, 4))):
-        place = int(random.integers(min(len(out), 160)))
+        offset = int(random.integers(min(len(out), 160)))
         if random.random() < 0.7:
-            place &= ~1  # numbers lie on even places
+            offset &= ~1  # numbers lie at even offsets
         lie = int(random.choice(_LIES)) if random.random() < 0.7 else int(random.integers(2**32))
         form = random.choice(["<I", ">I", "<H", ">H", "<Q", ">Q", "B"])
         size = struct.calcsize(form)
-        if place + size <= len(out):
-            struct.pack_into(form, out, place, lie % 2 ** (8 * size))
+        if offset + size <= len(out):
+            struct.pack_into(form, out, offset, lie % 2 ** (8 * size))
     return bytes(out)
 
 
 def _boasted(data: bytes, random) -> bytes:
     """A header that claims gigabytes, absurd rates or channels, where each format keeps them."""
+    claim = _Claim(
+        huge=int(random.choice([0x7FFF_FFF0, 0xFFFF_FFF0, 0x4000_0000, 0xFFFF_FFFF])),
+        rate=int(random.choice([0, 1, 7, 999, 1_000_001, 2**31 - 1, 2**31, 2**32 - 1, 192_000])),
+        channels=int(random.choice([0, 3, 65, 255, 256, 1024, 32_768, 65_535])),
+        what=("length", "rate", "channels")[random.integers(3)],
+    )
     out = bytearray(data)
-    huge = int(random.choice([0x7FFF_FFF0, 0xFFFF_FFF0, 0x4000_0000, 0xFFFF_FFFF]))
-    rate = int(random.choice([0, 1, 7, 999, 1_000_001, 2**31 - 1, 2**31, 2**32 - 1, 192_000]))
-    channels = int(random.choice([0, 3, 65, 255, 256, 1024, 32_768, 65_535]))
-    which = random.integers(3)
     if data[:4] in (b"RIFF", b"RF64") and len(out) > 44:
-        if which == 0:
-            struct.pack_into("<I", out, 4, huge)
-            at = data.find(b"data")
-            if 0 <= at <= len(out) - 8:
-                struct.pack_into("<I", out, at + 4, huge)
-        elif which == 1:
-            struct.pack_into("<I", out, 24, rate)
-        else:
-            struct.pack_into("<H", out, 22, channels)
+        _boast_riff(out, claim)
     elif data[:4] == b"fLaC" and len(out) > 42:
-        packed = int.from_bytes(out[18:26], "big")  # 20 bits rate, 3 channels, 5 bits, 36 frames
-        if which == 0:
-            packed = packed >> 36 << 36 | (huge * int(random.integers(1, 17))) & (2**36 - 1)
-        elif which == 1:
-            packed = packed & (1 << 44) - 1 | (rate & 0xF_FFFF) << 44
-        else:
-            packed = packed & ~(7 << 41) | (channels & 7) << 41
-        out[18:26] = packed.to_bytes(8, "big")
+        _boast_flac(out, claim, random)
     elif data[:4] == b"OggS":
-        last = bytes(out).rfind(b"OggS")
-        if which == 0:
-            struct.pack_into("<q", out, last + 6, int(random.choice([2**62, huge, -2, 2**40])))
-        else:
-            at = data.find(b"\x01vorbis") + 11 if b"\x01vorbis" in data else data.find(b"Opus") + 9
-            if which == 1 and at + 5 < len(out):
-                struct.pack_into("<I", out, at + 1, rate)
-            elif at < len(out):
-                out[at] = channels & 0xFF
+        _boast_ogg(out, claim, random)
         return with_ogg_checksums(bytes(out))
     elif data[:4] == b"FORM":
-        at = data.find(b"COMM")
-        if 0 <= at <= len(out) - 26:
-            if which == 0:
-                struct.pack_into(">I", out, at + 10, huge)
-                ssnd = data.find(b"SSND")
-                if 0 <= ssnd <= len(out) - 8:
-                    struct.pack_into(">I", out, ssnd + 4, huge)
-            elif which == 1:
-                out[at + 16 : at + 26] = random.bytes(10)  # the rate, an 80-bit float
-            else:
-                struct.pack_into(">H", out, at + 8, channels)
+        _boast_aiff(out, claim, random)
     else:
         return _lied(data, random)
     return bytes(out)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Claim:
+    """What a header is made to say of a file."""
+
+    huge: int
+    rate: int
+    channels: int
+    what: str
+
+
+def _boast_riff(out: bytearray, claim: _Claim) -> None:
+    if claim.what == "length":
+        struct.pack_into("<I", out, 4, claim.huge)
+        at = out.find(b"data")
+        if 0 <= at <= len(out) - 8:
+            struct.pack_into("<I", out, at + 4, claim.huge)
+    elif claim.what == "rate":
+        struct.pack_into("<I", out, 24, claim.rate)
+    else:
+        struct.pack_into("<H", out, 22, claim.channels)
+
+
+def _boast_flac(out: bytearray, claim: _Claim, random) -> None:
+    packed = int.from_bytes(out[18:26], "big")  # 20 bits rate, 3 channels, 5 bits, 36 frames
+    if claim.what == "length":
+        frames = (claim.huge * int(random.integers(1, 17))) & (2**36 - 1)
+        packed = (packed >> 36 << 36) | frames
+    elif claim.what == "rate":
+        packed = (packed & ((1 << 44) - 1)) | (claim.rate & 0xF_FFFF) << 44
+    else:
+        packed = (packed & ~(7 << 41)) | (claim.channels & 7) << 41
+    out[18:26] = packed.to_bytes(8, "big")
+
+
+def _boast_ogg(out: bytearray, claim: _Claim, random) -> None:
+    if claim.what == "length":
+        last = out.rfind(b"OggS")
+        frames = int(random.choice([2**62, claim.huge, -2, 2**40]))
+        struct.pack_into("<q", out, last + 6, frames)
+        return
+    at = out.find(b"\x01vorbis") + 11 if b"\x01vorbis" in out else out.find(b"Opus") + 9
+    if claim.what == "rate" and at + 5 < len(out):
+        struct.pack_into("<I", out, at + 1, claim.rate)
+    elif at < len(out):
+        out[at] = claim.channels & 0xFF
+
+
+def _boast_aiff(out: bytearray, claim: _Claim, random) -> None:
+    at = out.find(b"COMM")
+    if not 0 <= at <= len(out) - 26:
+        return
+    if claim.what == "length":
+        struct.pack_into(">I", out, at + 10, claim.huge)
+        ssnd = out.find(b"SSND")
+        if 0 <= ssnd <= len(out) - 8:
+            struct.pack_into(">I", out, ssnd + 4, claim.huge)
+    elif claim.what == "rate":
+        out[at + 16 : at + 26] = random.bytes(10)  # the rate, an 80-bit float
+    else:
+        struct.pack_into(">H", out, at + 8, claim.channels)
 
 
 def _polyglot(data: bytes, other: bytes, random) -> bytes:
@@ -312,12 +324,13 @@ def _polyglot(data: bytes, other: bytes, random) -> bytes:
     if choice == 1:
         return data + other
     if choice == 2:
-        return other[: _place(len(other), random)] + data
-    place = _place(len(data), random)
-    return data[:place] + other + data[place:]
+        return other[: _offset(len(other), random)] + data
+    offset = _offset(len(data), random)
+    return data[:offset] + other + data[offset:]
 
 
-_KINDS: dict[str, tuple[Callable | None, int]] = {
+# What is done to a file: its function, and how often it is drawn.
+KINDS: dict[str, tuple[Callable | None, int]] = {
     "flip": (_flipped, 4),
     "cut": (_cut, 3),
     "overwrite": (_overwritten, 3),
@@ -350,156 +363,3 @@ def with_ogg_checksums(data: bytes) -> bytes:
             struct.pack_into("<I", out, at + 22, _ogg_checksum(bytes(out[at:end])))
         at = data.find(b"OggS", max(at + 4, end if end <= len(out) else 0))
     return bytes(out)
-
-
-# --- what is done with a mutant -------------------------------------------------------------------
-
-
-def problems_with(path: str) -> tuple[str, list[str]]:
-    """Reads a file in every way there is, and says what broke its promises.
-
-    Returns:
-      `read` or `refused`, and sentences on what should not be.
-    """
-    found: list[str] = []
-    seconds = None
-
-    def attempt(name: str, read: Callable):
-        """What `read` gives, None if it refuses; anything but a well-made refusal is a problem."""
-        try:
-            return read()
-        except AudioError as error:
-            text = str(error)
-            if not text.startswith(f"{path}: ") or "\n" in text or not error.fix:
-                found.append(f"{name}: refused with {text!r}, which is not one line on the file")
-            if "memory" in text.lower() or "malloc" in text.lower():
-                found.append(f"{name}: {text}")
-        except MemoryError:
-            found.append(f"{name}: asked for more memory than {MAX_GROWTH_BYTES >> 20} MB")
-        except Exception as error:
-            found.append(f"{name}: {type(error).__name__}: {error}")
-        return None
-
-    def check(name: str, waveform) -> None:
-        if waveform.dtype != np.float32 or waveform.ndim != 1 or not np.isfinite(waveform).all():
-            found.append(f"{name}: not finite float32[samples]")
-
-    info = attempt("probe", lambda: audio.probe(path))
-    if info is not None:
-        seconds = info.duration_seconds
-        if info.frames > 6000 * os.path.getsize(path):  # no codec goes so far
-            found.append(f"probe: takes {info.frames} frames in {os.path.getsize(path)} B for true")
-    # A file may hold hours in few bytes in good faith: what is tried of it is bounded.
-    total = 0
-
-    def stream():
-        nonlocal total
-        for block in audio.stream_audio(path):
-            check("stream_audio", block)
-            total += len(block)
-            if total > 3600 * 16_000:
-                break
-        return total
-
-    streamed = attempt("stream_audio", stream)
-    whole = None
-    if seconds is None or seconds < 3600:
-        whole = attempt("load_audio", lambda: audio.load_audio(path))
-        if whole is not None:
-            check("load_audio", whole)
-            if streamed is not None and total <= 3600 * 16_000 and len(whole) != total:
-                found.append(f"load_audio gives {len(whole)} samples, stream_audio {total}")
-        elif streamed is not None and total <= 3600 * 16_000:
-            found.append("load_audio refuses what stream_audio read")
-    for start in (0.0, 0.7 * (seconds or 1.0), 1e6):
-        piece = attempt("read_piece", lambda start=start: audio.read_piece(path, start, 10.56))
-        if piece is not None:
-            check("read_piece", piece)
-            if len(piece) > round(10.56 * 16_000):
-                found.append(f"read_piece gives {len(piece)} samples")
-            if whole is not None and start == 0 and len(piece) == 0:
-                found.append("read_piece finds nothing in a file that load_audio reads")
-    return ("refused" if streamed is None else "read"), found
-
-
-def run(mutants: Mutants, numbers: Iterable[int], folder: str, report: Callable) -> None:
-    """Reads mutants one by one.
-
-    Args:
-      mutants: Where they come from.
-      numbers: Which.
-      folder: Where each is written before it is read.
-      report: Called with a dict before (`number`, `kind`, `extension`) and after each (and
-        `outcome`, `cpu_seconds`, `problems`).
-    """
-    descriptors, threads = _descriptors(), threading.active_count()
-    for number in numbers:
-        extension, data, kind = mutants.make(number)
-        path = os.path.join(folder, f"{number}.{extension}")
-        with open(path, "wb") as file:
-            file.write(data)
-        told = {"number": number, "kind": kind, "extension": extension}
-        report(told)
-        began = time.process_time()
-        outcome, problems = problems_with(path)
-        spent = time.process_time() - began
-        if spent > MAX_CPU_SECONDS:
-            problems.append(f"took {spent:.1f} s")
-        if _descriptors() > descriptors or threading.active_count() > threads:
-            problems.append("left a file or a thread open")
-            descriptors, threads = _descriptors(), threading.active_count()
-        os.unlink(path)
-        report(told | {"outcome": outcome, "cpu_seconds": round(spent, 3), "problems": problems})
-
-
-def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def limit_memory() -> None:
-    """Lets this process grow by `MAX_GROWTH_BYTES` from now on, and no more."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        pages = int(file.read().split()[0])
-    limit = pages * os.sysconf("SC_PAGE_SIZE") + MAX_GROWTH_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def main(argv):
-    """Runs the command."""
-    del argv
-    values = flags.FLAGS
-    mutants = Mutants(values.seed, values.recordings)
-    if values.number is not None:
-        extension, data, kind = mutants.make(values.number)
-        path = f"{values.keep}.{extension}"
-        with open(path, "wb") as file:
-            file.write(data)
-        print(f"{path}: {kind}", flush=True)
-        print(*problems_with(path))
-        return
-    audio.load_audio(_warm_up(mutants))  # what libraries allocate once is no growth
-    limit_memory()
-
-    with tempfile.TemporaryDirectory() as folder, open(values.output, "a") as output:
-
-        def report(told):
-            output.write(json.dumps(told) + "\n")
-            output.flush()
-
-        run(mutants, range(values.first, values.last), folder, report)
-
-
-def _warm_up(mutants: Mutants) -> io.BytesIO:
-    return io.BytesIO(mutants.intact[0][1])
-
-
-if __name__ == "__main__":
-    flags.DEFINE_integer("seed", 0, "Another seed, other mutants.")
-    flags.DEFINE_integer("first", 0, "The first mutant's number.")
-    flags.DEFINE_integer("last", 100, "One more than the last mutant's number.")
-    flags.DEFINE_integer("number", None, "One mutant, to be kept and looked at.")
-    flags.DEFINE_string("keep", "mutant", "File to write it to, without extension.")
-    flags.DEFINE_string("output", "mutants.jsonl", "JSON lines, one before and one after each.")
-    flags.DEFINE_list("recordings", [], "Sound files to damage beside the generated ones.")
-    app.run(main)

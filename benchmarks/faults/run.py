@@ -1,4 +1,4 @@
-"""…"""
+"""The command: runs the parts, keeps their trials, and writes what held and what did not."""
 
 import collections
 import dataclasses
@@ -14,8 +14,6 @@ from audio_triplet.errors import UsageError
 from benchmarks.faults.bench import Bench, Part, Trial
 from benchmarks.faults.parts import PARTS, corrupt_corpus
 
-# --- running and writing --------------------------------------------------------------------------
-
 
 def define_flags() -> None:
     """Defines the script's flags."""
@@ -29,7 +27,7 @@ def define_flags() -> None:
 def main(argv):
     """Runs the parts."""
     del argv
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    terminal.set_up_logging()
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     values = flags.FLAGS
     with terminal.clear_errors("faults"):
@@ -67,8 +65,11 @@ def _trials(bench: Bench, name: str) -> list[Trial]:
     path = bench.path("trials", f"{name}.jsonl")
     if not os.path.exists(path):
         return []
-    lines = [line for line in storage.read_text(path).split("\n")[:-1]]
-    return [Trial(**json.loads(line)) for line in lines]
+    lines = map(json.loads, storage.read_text(path).splitlines())
+    # Trials of earlier versions name the outcome `told`.
+    return [
+        Trial(**{"outcome" if k == "told" else k: v for k, v in line.items()}) for line in lines
+    ]
 
 
 def _run_part(bench: Bench, part: Part, trials: int | None) -> None:
@@ -104,7 +105,7 @@ def write(bench: Bench, folder: str) -> None:
     """Writes faults.json and faults.md; parts without trials in --work_dir keep their rows."""
     from audio_triplet.provenance import provenance
 
-    told, rows = provenance(), []
+    origin, rows = provenance(), []
     earlier = _earlier_rows(folder)
     for part in PARTS:
         trials = _trials(bench, part.name)
@@ -119,7 +120,7 @@ def write(bench: Bench, folder: str) -> None:
                 "test": part.quick,
                 "trials": sum(trial.count for trial in trials),
                 "failures": sum(bool(trial.problems) for trial in trials),
-                "outcomes": collections.Counter(trial.told for trial in trials if trial.told),
+                "outcomes": collections.Counter(trial.outcome for trial in trials if trial.outcome),
                 "problems": [problem.replace(bench.folder, "…") for problem in problems[:20]],
                 "commits": sorted({trial.commit or "not noted" for trial in trials}),
                 "command": f"python -m benchmarks.faults --output_dir=results --only={part.name}",
@@ -148,12 +149,13 @@ def write(bench: Bench, folder: str) -> None:
             counts = ", ".join(f"{n} × {what}" for what, n in sorted(row["outcomes"].items()))
             lines.append(f"- `{row['name']}`: {counts}.")
         lines += [f"  - failed: {problem}" for problem in row["problems"]]
-    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     lines += [
         "",
-        f"Written at commit {told['commit']}, {told['date']}, on {told['machine']}; {versions}.",
+        f"Written at commit {origin['commit']}, {origin['date']}, on {origin['machine']}; "
+        f"{versions}.",
         "",
     ]
     os.makedirs(folder, exist_ok=True)
-    storage.write_json(os.path.join(folder, "faults.json"), {"parts": rows, "config": told})
+    storage.write_json(os.path.join(folder, "faults.json"), {"parts": rows, "config": origin})
     storage.write_text(os.path.join(folder, "faults.md"), "\n".join(lines))

@@ -1,16 +1,17 @@
 """Trains and embeds for hours, and watches memory, open files, threads and pace.
 
     python -m benchmarks.faults.soak --output_dir=/tmp/soak --training_minutes=120
-    python -m benchmarks.faults.soak --output_dir=/tmp/soak --training_minutes=6 --embedding_minutes=3
+    python -m benchmarks.faults.soak --output_dir=/tmp/soak --embedding_minutes=3
 
 Generated sound is decoded on the fly, with checkpoints every minute. After a third of the time,
-which is for warming up, a line is fitted to the resident memory: goal, less than 1 MB a minute.
+which is for warming up, a line is fitted to the resident memory: goal, less than 1 MB per minute.
 Files, threads and pace of the first half of the rest are held against those of the second. The pace
-is told by the clock and by this process's own processor time, which other work on the machine does
-not stretch. Embedding needs what was trained: without it, it trains for a few seconds first.
+is measured by the clock and by this process's own processor time, which other work on the machine
+does not stretch. Embedding needs what was trained: without it, it trains for a few seconds first.
 Written to --output_dir: soak.json. `benchmarks.faults` runs both as two of its parts.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -68,7 +69,7 @@ class Watch:
                 ]
             )
 
-    def told(self) -> dict:
+    def summary(self) -> dict:
         """What the samples say, those of the first third left out."""
         import numpy as np
 
@@ -78,7 +79,7 @@ class Watch:
         halves = table[: len(table) // 2], table[len(table) // 2 :]
 
         def pace(by: int) -> list[float]:
-            """Work a second in each half, by the clock or by processor time."""
+            """Work per second in each half, by the clock or by processor time."""
             spans = [half[-1] - half[0] for half in halves]
             return [round(float(span[4] / span[by]), 3) for span in spans]
 
@@ -94,25 +95,25 @@ class Watch:
         }
 
 
-def broken(told: dict) -> list[str]:
+def broken(summary: dict) -> list[str]:
     """What of the promise does not hold: memory, files, threads and pace stay as they are."""
     problems = []
-    if told["megabytes_per_minute"] >= MOST_MEGABYTES_PER_MINUTE:
-        problems.append(f"memory grows by {told['megabytes_per_minute']:g} MB a minute")
+    if summary["megabytes_per_minute"] >= MOST_MEGABYTES_PER_MINUTE:
+        problems.append(f"memory grows by {summary['megabytes_per_minute']:g} MB per minute")
     for name in ("open_files", "threads"):
-        first, second = told[name]
+        first, second = summary[name]
         if second > first + 2:
             problems.append(f"{name} grow from {first} to {second}")
-    first, second = told["pace_by_processor_time"]
+    first, second = summary["pace_by_processor_time"]
     if second < LEAST_PACE * first:
-        problems.append(f"work a processor second falls from {first:g} to {second:g}")
+        problems.append(f"work per processor second falls from {first:g} to {second:g}")
     return problems
 
 
 def main(argv):
     """Runs the command."""
     del argv
-    terminal.quiet_tensorflow()
+    terminal.set_up_logging()
     values = flags.FLAGS
     from audio_triplet.provenance import provenance
 
@@ -128,8 +129,8 @@ def main(argv):
         }
     path = os.path.join(values.output_dir, "soak.json")
     storage.write_json(path, found | provenance())
-    for name, told in found.items():
-        print(f"{name}: {told}, broken: {broken(told)}")
+    for name, summary in found.items():
+        print(f"{name}: {summary}, broken: {broken(summary)}")
 
 
 def _source(folder: str):
@@ -170,12 +171,10 @@ def soak_training(folder: str, minutes: float) -> dict:
         trainer.step = counted
         timer = threading.Timer(60 * minutes, os.kill, [os.getpid(), signal.SIGTERM])
         timer.start()
-        try:
+        with contextlib.suppress(Interrupted):
             loop.run(trainer, source, os.path.join(folder, "run"), resume=False, progress=False)
-        except Interrupted:
-            pass
     checkpoints.load_encoder(os.path.join(folder, "run"))
-    return watch.told()
+    return watch.summary()
 
 
 def soak_embedding(folder: str, minutes: float) -> dict:
@@ -198,7 +197,7 @@ def soak_embedding(folder: str, minutes: float) -> dict:
             for name in manifest.frame["path"]:
                 model(audio.load_audio(name)[None])
                 watch.done += 1
-    return watch.told()
+    return watch.summary()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Opening `--corpus` for an experiment: prepared shards, split into training and test side."""
+"""Opening `--corpus` for an experiment: split into training and test side, ready to be read."""
 
 import dataclasses
 import os
@@ -11,18 +11,17 @@ from audio_triplet import storage
 from audio_triplet.audio import graph_decoding
 from audio_triplet.config import CacheConfig, PrepareConfig
 from audio_triplet.corpora import registry
-from audio_triplet.data import chunks, decoded_cache, prepared, shard_source
-from audio_triplet.data.bad_files import BadFiles
+from audio_triplet.data import chunks, decoded_cache, prepared, shard_source, sources
+from audio_triplet.data.bad_files import BAD_FILES, BadFiles
 from audio_triplet.data.file_source import FileChunks
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.data.manifest_csv import TRAIN, UNLABELLED, UNUSED
 from audio_triplet.data.splits import cap, train_test
 from audio_triplet.errors import CorpusError
-from data_prep.layout import fingerprint
 from data_prep.preparation import prepare
 
+# As --test_splits: nothing is held out.
 NONE = "none"
-"""As --test_splits: nothing is held out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +30,13 @@ class Corpus:
 
     Attributes:
       name: What `--corpus` said.
-      folder: The prepared folder.
-      manifest: All its segments; `segment` of a piece is a row of it.
+      folder: The prepared folder; empty if sound files are decoded while training.
+      manifest: All its segments; `segment` of a chunk is a row of it.
       train_splits: Splits to train on.
       test_splits: Splits to evaluate on.
       fingerprint: Digest of the corpus.
       skip_damaged: Whether to do without damaged shards.
+      files: The training side's sound files, where they are decoded while training.
     """
 
     name: str
@@ -46,18 +46,19 @@ class Corpus:
     test_splits: tuple[str, ...]
     fingerprint: str
     skip_damaged: bool = False
+    files: FileChunks | None = None
 
     @property
-    def train(self) -> shard_source.ShardChunks:
-        """Pieces of the training side."""
-        return self._pieces(self.train_splits)
+    def train(self) -> sources.ChunkSource:
+        """Chunks of the training side."""
+        return self._shards(self.train_splits) if self.files is None else self.files
 
     @property
     def everything(self) -> shard_source.ShardChunks:
-        """Pieces of both sides."""
-        return self._pieces(self.train_splits + self.test_splits)
+        """Chunks of both sides, of a prepared corpus."""
+        return self._shards(self.train_splits + self.test_splits)
 
-    def _pieces(self, splits: tuple[str, ...]) -> shard_source.ShardChunks:
+    def _shards(self, splits: tuple[str, ...]) -> shard_source.ShardChunks:
         return shard_source.ShardChunks(self.folder, splits, skip_damaged=self.skip_damaged)
 
     @property
@@ -70,7 +71,7 @@ class Corpus:
         )
 
     def holding_out(self, test_splits: tuple[str, ...]) -> "Corpus":
-        """The same corpus with other splits to test on, all others to train on.
+        """The same prepared corpus with other splits to test on, all others to train on.
 
         Raises:
           CorpusError: There are no such splits, or nothing else is left.
@@ -86,24 +87,39 @@ def open_corpus(
     config: PrepareConfig | None = None,
     max_share: Mapping[str, float] | None = None,
     unlabelled: str = "",
+    *,
+    skip_damaged: bool = False,
+    decoder: str = "",
+    cache: CacheConfig | None = None,
 ) -> Corpus:
-    """Prepares a corpus unless it is, and says which splits are for what.
+    """Opens a corpus, prepared or to be decoded while training, and says which splits are for what.
 
     Args:
       spec: What `--corpus` said.
-      prepared_dir: Where to prepare it.
+      prepared_dir: Where to prepare it, unless it is prepared or `decoder` is given.
       test_splits: Splits to test on; chosen by `splits.train_test` if empty; `NONE`: everything
         is trained on.
-      config: How to prepare.
+      config: How to prepare; without preparing, resampler and the bearable share of bad files.
       max_share: Greatest shares of the recordings for kinds of sound, see `splits.cap`.
       unlabelled: Another corpus to train on too, see `load_for_training`.
+      skip_damaged: Whether to do without damaged shards.
+      decoder: What decodes sound files while training, so that nothing is prepared: `libsndfile`,
+        or `in_graph` for tensorflow-io's ops where they work. Empty: shards are read.
+      cache: Where sound decoded by libsndfile is kept, if anywhere.
 
     Returns:
       The corpus.
 
     Raises:
-      CorpusError: It cannot be found, prepared or split.
+      CorpusError: It cannot be found, prepared or split, or too many of its files cannot be read.
     """
+    config = config or PrepareConfig()
+    if decoder:
+        manifest = load_for_training(spec, max_share, unlabelled)
+        train, held_out = _sides(manifest, test_splits)
+        files = _open_files(train, manifest.classes, config, decoder, cache)
+        fingerprint = prepared.fingerprint(train, config)
+        return Corpus(spec, "", manifest, train.splits, held_out, fingerprint, files=files)
     if registry.is_prepared(spec):
         if max_share or unlabelled:
             raise CorpusError(
@@ -120,10 +136,36 @@ def open_corpus(
             "%s: %d bad files were left out, listed in %s",
             spec,
             len(info.bad_files),
-            storage.join(folder, "bad_files.csv"),
+            storage.join(folder, BAD_FILES),
         )
     train, held_out = _sides(manifest, test_splits)
-    return Corpus(spec, folder, manifest, train.splits, held_out, info.fingerprint)
+    return Corpus(spec, folder, manifest, train.splits, held_out, info.fingerprint, skip_damaged)
+
+
+def _open_files(
+    train: Manifest,
+    classes: tuple[str, ...],
+    config: PrepareConfig,
+    decoder: str,
+    cache: CacheConfig | None,
+) -> FileChunks:
+    """The chunks of sound files, to be decoded as they are read."""
+    bad_files = BadFiles()
+    table = chunks.scan(train, bad_files)
+    bad_files.check_share(train.frame["path"].nunique(), config.max_bad_share, train.name)
+    # The probe says once where tensorflow-io's ops do not work.
+    in_graph = graph_decoding.tensorflow_io_works() and decoder == "in_graph"
+    kept = None
+    if cache is not None and cache.cache_dir:
+        kept = decoded_cache.EnergyCache(cache.cache_dir, cache.cache_gigabytes)
+    return FileChunks(
+        table,
+        bad_files,
+        classes=classes,
+        resampler=config.resampler,
+        in_graph=graph_decoding.load if in_graph else None,
+        cache=kept,
+    )
 
 
 def _sides(manifest: Manifest, test_splits: tuple[str, ...]) -> tuple[Manifest, tuple[str, ...]]:
@@ -160,51 +202,3 @@ def load_for_training(
     )
     both = pd.concat([manifest.frame, more], ignore_index=True)
     return Manifest(both, f"{manifest.name} and {unlabelled}")
-
-
-def open_files(
-    spec: str,
-    test_splits: tuple[str, ...],
-    config: PrepareConfig,
-    max_share: Mapping[str, float] | None = None,
-    decoder: str = "libsndfile",
-    unlabelled: str = "",
-    cache: CacheConfig | None = None,
-) -> tuple[Corpus, FileChunks]:
-    """Opens a corpus for decoding on the fly: of the sound, nothing is written but the cache.
-
-    Args:
-      spec: What `--corpus` said; not a prepared folder.
-      test_splits: As in `open_corpus`.
-      config: Resampler and the bearable share of bad files.
-      max_share: As in `open_corpus`.
-      decoder: `libsndfile`, or `in_graph` for tensorflow-io's ops where they work.
-      unlabelled: As in `open_corpus`.
-      cache: Where decoded sound is kept, if anywhere.
-
-    Returns:
-      The corpus (its `folder` is empty), and the pieces of its training side.
-
-    Raises:
-      CorpusError: It cannot be found or split, or too many of its files cannot be read.
-    """
-    manifest = load_for_training(spec, max_share, unlabelled)
-    train, held_out = _sides(manifest, test_splits)
-    bad_files = BadFiles()
-    table = chunks.scan(train, bad_files)
-    bad_files.check_share(train.frame["path"].nunique(), config.max_bad_share, manifest.name)
-    # The probe says once where tensorflow-io's ops do not work.
-    in_graph = graph_decoding.tensorflow_io_works() and decoder == "in_graph"
-    kept = None
-    if cache is not None and cache.cache_dir:
-        kept = decoded_cache.EnergyCache(cache.cache_dir, cache.cache_gigabytes)
-    source = FileChunks(
-        table,
-        bad_files,
-        classes=manifest.classes,
-        resampler=config.resampler,
-        in_graph=graph_decoding.load if in_graph else None,
-        cache=kept,
-    )
-    found = fingerprint(train, config)
-    return Corpus(spec, "", manifest, train.splits, held_out, found), source

@@ -1,28 +1,112 @@
 """Embeddings of a table's rows: kept from an earlier run, or trained and made now."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
-
-from absl import flags
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from audio_triplet.errors import UsageError
-from experiments.lib import shared_flags, tables
-from experiments.lib.runs import train
-from experiments.lib.table_rows import BASELINE, FIXED, RANDOM, SHUFFLED, UNTRAINED
+from audio_triplet.evaluation import table_rows
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT, RANDOM, SHUFFLED
+from experiments.lib import kept
+from experiments.lib.settings import ExperimentSettings
+
+if TYPE_CHECKING:
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
+    from audio_triplet.embeddings.representations import Representation
+    from experiments.lib.corpus import Corpus
 
 
-def run_name(name: str, seed: int, fold: str = "") -> str:
-    """Name of a row's run in the files below --output_dir."""
-    parts = [name, fold, "" if name in FIXED else f"seed{seed}"]
+@dataclasses.dataclass(frozen=True)
+class EmbeddingStore:
+    """Embeddings of all segments of a corpus, a file per run with what it depends on beside it.
+
+    Attributes:
+      folder: Where they are.
+      make_missing: Whether those that are not there are made; otherwise that is an error.
+    """
+
+    folder: str
+    make_missing: bool = True
+
+    @classmethod
+    def of(cls, settings: ExperimentSettings, rescore: bool) -> EmbeddingStore:
+        """The store of an experiment; with `rescore` nothing is made."""
+        return cls(os.path.join(settings.output_dir, "embeddings"), not rescore)
+
+    def path(self, run: str) -> str:
+        """Where the embeddings of a run are."""
+        return os.path.join(self.folder, f"{run}.npz")
+
+    def read(self, run: str, corpus: Corpus) -> EmbeddingSet:
+        """Embeddings that are there."""
+        from audio_triplet.embeddings import set_files
+
+        return set_files.load_for_corpus(self.path(run), corpus.manifest)
+
+    def get(
+        self,
+        run: str,
+        corpus: Corpus,
+        origin: dict,
+        make: Callable[[], tuple[Representation, dict]],
+    ) -> tuple[EmbeddingSet, dict]:
+        """Embeddings as kept, or made now and kept.
+
+        Args:
+          run: Name of the run.
+          corpus: What is embedded.
+          origin: What they depend on: kept ones of another origin are not used.
+          make: Returns what to embed by, and a dict of what is to be remembered of its making.
+
+        Returns:
+          The embeddings, and the dict.
+
+        Raises:
+          UsageError: They are not there, and nothing is to be made.
+        """
+        from audio_triplet.embeddings import embed, set_files
+
+        path = self.path(run)
+        earlier = kept.read_json(f"{path}.json") or {}
+        remembered = earlier.pop("made", {})
+        there = os.path.exists(path)
+        if there and kept.are_same(earlier, origin):
+            return self.read(run, corpus), remembered
+        if not self.make_missing:
+            raise UsageError(
+                f"{path}: {'is of other settings' if there else 'is not there'}; give the flags it "
+                "was made with, or leave out --rescore to make it"
+            )
+        representation, remembered = make()
+        embeddings = embed.embed_shards(corpus.everything, corpus.manifest, representation)
+        os.makedirs(self.folder, exist_ok=True)
+        set_files.save_for_corpus(embeddings, path)
+        kept.write_json(f"{path}.json", origin | ({"made": remembered} if remembered else {}))
+        return embeddings, remembered
+
+
+def run_name(row: str, seed: int, fold: str = "") -> str:
+    """Name of a row's run in the files below the experiment's folder."""
+    parts = [row, fold, f"seed{seed}" if table_rows.of(row).seeded else ""]
     return "-".join(part for part in parts if part)
 
 
-def made_of(corpus, name: str, seed: int) -> dict:
+def embedded_as(row: str, seed: int, fold: str = "") -> str:
+    """Name of the run that a row's embeddings are of."""
+    # What is not trained is the same for every fold.
+    fold = fold if table_rows.of(row).trained else ""
+    return run_name(JOINT if row == SHUFFLED else row, seed, fold)
+
+
+def origin(settings: ExperimentSettings, corpus: Corpus, row: str, seed: int) -> dict:
     """What a row's embeddings depend on: its run (None for the untrained) and the corpus."""
-    if name in FIXED:
+    if not table_rows.of(row).seeded:
         return {"run": None, "corpus": corpus.fingerprint}
-    config = dataclasses.asdict(shared_flags.run_config(_triplets(name), corpus, seed))
-    if name in UNTRAINED:
+    config = dataclasses.asdict(settings.run_config(_triplets(row), corpus, seed))
+    if not table_rows.of(row).trained:
         return {
             "run": None,
             "encoder": config["encoder"],
@@ -32,87 +116,50 @@ def made_of(corpus, name: str, seed: int) -> dict:
     return {"run": config, "corpus": corpus.fingerprint}
 
 
-def _triplets(name: str) -> str:
+def _triplets(row: str) -> str:
     """The triplets that a row's encoder is trained on, or would be."""
-    return "joint" if name in (SHUFFLED, RANDOM) else name
+    return JOINT if row in (SHUFFLED, RANDOM) else row
 
 
-def open_embeddings(corpus, name: str, seed: int, fold: str = ""):
-    """A row's embeddings of all segments, as saved below --output_dir, or trained and made now.
+def of_row(
+    settings: ExperimentSettings,
+    corpus: Corpus,
+    row: str,
+    seed: int,
+    fold: str = "",
+    rescore: bool = False,
+) -> EmbeddingSet:
+    """A row's embeddings of all segments, as kept by an earlier run, or trained and made now.
 
     Args:
-      corpus: An `experiments.data.Corpus`.
-      name: The row.
+      settings: The folder, and how encoders are trained.
+      corpus: What is embedded.
+      row: The row.
       seed: Seed of its run.
       fold: Its test side, if several are tested on in turn.
-
-    Returns:
-      `audio_triplet.embeddings.segments.SegmentEmbeddings`.
-    """
-    from audio_triplet import models
-    from audio_triplet.embeddings import segments
-    from audio_triplet.training import checkpoints
-
-    origin, called = made_of(corpus, name, seed), embedded_as(name, seed, fold)
-    name = "joint" if name == SHUFFLED else name
-
-    def representation():
-        if name in FIXED:
-            return (segments.flat if name == BASELINE else segments.band_statistics), {}
-        if name == RANDOM:
-            encoder = shared_flags.run_config("joint", corpus, seed).encoder
-            return models.build(encoder, seed=seed), {}
-        run_dir = os.path.join(flags.FLAGS.output_dir, "runs", called)
-        config = shared_flags.run_config(name, corpus, seed)
-        train(config, corpus.train, run_dir)
-        return checkpoints.load_encoder(run_dir), {}
-
-    return kept_embeddings(corpus, called, origin, representation)[0]
-
-
-def embedded_as(name: str, seed: int, fold: str) -> str:
-    """Name of the run that a row's embeddings are of."""
-    # What is not trained is the same for every fold.
-    return run_name("joint" if name == SHUFFLED else name, seed, "" if name in UNTRAINED else fold)
-
-
-def kept_embeddings(corpus, called: str, origin: dict, representation):
-    """Embeddings of all segments, as saved below --output_dir, or made now and saved.
-
-    Args:
-      corpus: An `experiments.data.Corpus`.
-      called: Name of the run.
-      origin: What they depend on: saved ones of another origin are not used.
-      representation: Returns what to embed by, see `audio_triplet.embeddings.segments`, and a dict of what
-        is to be remembered of its making.
-
-    Returns:
-      `audio_triplet.embeddings.segments.SegmentEmbeddings`, and the dict.
+      rescore: Whether nothing is to be made.
 
     Raises:
-      UsageError: They are not there, and --rescore wants nothing trained.
+      UsageError: They are not there, and nothing is to be made.
     """
-    from audio_triplet.embeddings import segments
+    from audio_triplet import models
+    from audio_triplet.embeddings import representations
+    from audio_triplet.training import checkpoints
+    from experiments.lib import runs
 
-    path = embeddings_path(called)
-    told = tables.read_json(f"{path}.json") or {}
-    remembered = told.pop("made", {})
-    there = os.path.exists(path)
-    if there and told == tables.as_read(origin):
-        return segments.SegmentEmbeddings.load(path, corpus.manifest), remembered
-    if flags.FLAGS.rescore:
-        raise UsageError(
-            f"{path}: {'is of other settings' if there else 'is not there'}; give the flags it was "
-            "made with, or leave out --rescore to make it"
-        )
-    by, remembered = representation()
-    embeddings = segments.embed(corpus.everything, corpus.manifest, by)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    embeddings.save(path)
-    tables.write_json(f"{path}.json", origin | ({"made": remembered} if remembered else {}))
-    return embeddings, remembered
+    run = embedded_as(row, seed, fold)
 
+    def make() -> tuple[Representation, dict]:
+        if not table_rows.of(row).seeded:
+            return (
+                representations.flat if row == BASELINE else representations.band_statistics
+            ), {}
+        config = settings.run_config(_triplets(row), corpus, seed)
+        if not table_rows.of(row).trained:
+            return models.build(config.encoder, seed=seed), {}
+        run_dir = os.path.join(settings.output_dir, "runs", run)
+        runs.train(config, corpus.train, run_dir, strategy=settings.build_strategy())
+        return checkpoints.load_encoder(run_dir), {}
 
-def embeddings_path(called: str) -> str:
-    """Where the embeddings of a run are kept."""
-    return os.path.join(flags.FLAGS.output_dir, "embeddings", f"{called}.npz")
+    store = EmbeddingStore.of(settings, rescore)
+    return store.get(run, corpus, origin(settings, corpus, row, seed), make)[0]

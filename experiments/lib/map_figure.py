@@ -1,13 +1,14 @@
-"""A picture of an embedding: every segment a point, like sounds near each other."""
+"""A picture of an embedding: every segment a point, near those that sound alike."""
 
 import numpy as np
 
-from audio_triplet.web import charts, map
-from audio_triplet.web.map import MAP_WIDTH
-from experiments.lib import tables
+from audio_triplet.web import projection
+from audio_triplet.web.colours import UNLABELLED, class_colour
+from audio_triplet.web.formatting import spaced
+from experiments.lib import figures
 
 _MARKERS = "os^D"
-_MOST_POINTS = 3000
+_MAX_POINTS = 3000
 
 
 def draw(
@@ -22,31 +23,31 @@ def draw(
       path: PNG file to write.
       seed: Of the layout, and of the sample where there are more segments than can be told apart.
     """
-    if len(vectors) > _MOST_POINTS:
+    if len(vectors) > _MAX_POINTS:
         rng = np.random.default_rng([seed, 1])
-        chosen = np.sort(rng.choice(len(vectors), _MOST_POINTS, replace=False))
+        chosen = np.sort(rng.choice(len(vectors), _MAX_POINTS, replace=False))
         vectors, first = vectors[chosen], first[chosen]
-    placed = map.layout(vectors, seed)
-    height = map.map_height(placed)
-    places = map.to_frame(placed, height)
-    plt = tables.pyplot()
-    figure, axis = plt.subplots(figsize=(9, 9 * height / MAP_WIDTH))
+    positions = projection.layout(vectors, seed)
+    height = projection.frame_height(positions)
+    positions = projection.to_frame(positions, height)
+    plt = figures.pyplot()
+    figure, axis = plt.subplots(figsize=(9, 9 * height / projection.WIDTH))
     present = [label for label in range(-1, len(classes)) if np.any(first == label)]
     for label in present:
-        own = places[first == label]
+        own = positions[first == label]
         axis.scatter(
             own[:, 0],
             own[:, 1],
             s=22,
             marker=_MARKERS[label % len(_MARKERS)],
             linewidths=0,
-            color="#85898d" if label < 0 else charts.class_colour(label),
+            color=UNLABELLED if label < 0 else class_colour(label),
             alpha=0.8,
         )
     named = [label for label in present if label >= 0]
     kinds = [named.index(label) if label in named else len(named) for label in first.tolist()]
-    titles = [classes[label].replace("_", " ") for label in named]
-    for kind, x, y, anchor in map.map_labels(places, kinds, titles):
+    titles = [spaced(classes[label]) for label in named]
+    for kind, x, y, anchor in projection.class_labels(positions, kinds, titles):
         axis.text(
             x,
             y,
@@ -56,8 +57,8 @@ def draw(
             ha={"start": "left", "middle": "center", "end": "right"}[anchor],
             bbox={"facecolor": "white", "alpha": 0.65, "linewidth": 0, "pad": 0.6},
         )
-    axis.set_xlim(0, MAP_WIDTH)
+    axis.set_xlim(0, projection.WIDTH)
     axis.set_ylim(height, 0)
     axis.set_axis_off()
     figure.tight_layout(pad=0)
-    tables.save_figure(figure, path)
+    figures.save(figure, path)

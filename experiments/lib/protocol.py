@@ -1,4 +1,7 @@
-"""The evaluations of one representation on a corpus: one code path for every row of every table."""
+"""The evaluations of one representation on a corpus: the only way that any table is scored.
+
+In: embeddings of a corpus's segments (see `split_sides`). Out: named scores, see `scores`.
+"""
 
 import dataclasses
 
@@ -6,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.segments import SegmentEmbeddings
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.evaluation import classification, metrics, probe, retrieval
 from audio_triplet.evaluation.shallow_network import ClassifierConfig
 
@@ -15,12 +18,12 @@ from audio_triplet.evaluation.shallow_network import ClassifierConfig
 class Sides:
     """The same representation of the training and the test segments."""
 
-    train: SegmentEmbeddings
-    test: SegmentEmbeddings
+    train: EmbeddingSet
+    test: EmbeddingSet
 
 
-def split_sides(embeddings: SegmentEmbeddings, test_splits: tuple[str, ...]) -> Sides:
-    """Parts embeddings of all labelled segments into training and test side by their split.
+def split_sides(embeddings: EmbeddingSet, test_splits: tuple[str, ...]) -> Sides:
+    """Splits embeddings of all labelled segments into training and test side.
 
     A segment without labels may belong to any class, so it is no evidence for or against one.
 
@@ -40,7 +43,7 @@ def shuffle_labels(sides: Sides, seed: int) -> Sides:
     """The sides with the labels permuted among the segments of each: nothing is left to find."""
     rng = np.random.default_rng([seed, 2])
 
-    def shuffled(side: SegmentEmbeddings) -> SegmentEmbeddings:
+    def shuffled(side: EmbeddingSet) -> EmbeddingSet:
         frame = side.manifest.frame
         frame = frame.assign(labels=rng.permutation(frame["labels"].to_numpy(str)))
         return dataclasses.replace(side, manifest=Manifest(frame, side.manifest.name))
@@ -54,7 +57,7 @@ def score(
     config: ClassifierConfig,
     silence_energy: float | None = None,
 ) -> dict:
-    """All evaluations of the test side (paper.md, Evaluations 1 and 2, and a linear probe).
+    """All evaluations of the test side (the paper, evaluations 1 and 2; and a linear probe).
 
     The classifier and the probe are fitted on the training side; query by example needs none.
 
@@ -74,18 +77,18 @@ def score(
       test segments that have a silent patch.
     """
     train, test = sides.train, sides.test
-    segments = train.segment, test.segment
+    segments = train.segment_means, test.segment_means
     labels = test.manifest.label_matrix(classes)
     found = retrieval_scores(segments[1], sides, classes)
     found |= probe_scores(*segments, sides, classes)
     classifier = classification.fit_classifier(
-        train.patch,
-        train.patch_segment,
+        train.vectors,
+        train.segment_index,
         train.manifest.label_matrix(classes),
         segment_groups=recordings(train),
         config=config,
     )
-    scores = classifier.predict_segments(test.patch, test.patch_segment, len(test.manifest))
+    scores = classifier.predict_segments(test.vectors, test.segment_index, len(test.manifest))
     result = classification.evaluate_classifier(scores, labels)
     absent = [classes[number] for number in result.left_out]
     if absent:
@@ -101,16 +104,17 @@ def score(
         "roc_auc": _finite(result.roc_auc),
         "d_prime": _finite(result.d_prime),
         "absent": absent,
-        "cls_per_class": per_class(classes, result.per_class),
+        "cls_per_class": metrics.by_class(classes, result.per_class),
         "chance": chance(sides, classes),
     }
     if silence_energy is not None:
-        heard = train.audible_segment(silence_energy), test.audible_segment(silence_energy)
-        audible = retrieval_scores(heard[1], sides, classes) | probe_scores(*heard, sides, classes)
-        audible = {name: value for name, value in audible.items() if "per_class" not in name}
-        silent = np.bincount(
-            test.patch_segment, test.patch_energy <= silence_energy, len(test.manifest)
+        loud = (
+            train.audible_segment_means(silence_energy),
+            test.audible_segment_means(silence_energy),
         )
+        audible = retrieval_scores(loud[1], sides, classes) | probe_scores(*loud, sides, classes)
+        audible = {name: value for name, value in audible.items() if "per_class" not in name}
+        silent = np.bincount(test.segment_index, test.energy <= silence_energy, len(test.manifest))
         found["audible"] = audible | {"silent_share": float(np.mean(silent > 0))}
     return found
 
@@ -138,8 +142,8 @@ def retrieval_scores(segment: np.ndarray, sides: Sides, classes: tuple[str, ...]
     return {
         "qbe_map": by_pair.mean,
         "query_map": by_query.mean,
-        "qbe_per_class": per_class(classes, by_pair.per_class),
-        "query_per_class": per_class(classes, by_query.per_class),
+        "qbe_per_class": metrics.by_class(classes, by_pair.per_class),
+        "query_per_class": metrics.by_class(classes, by_query.per_class),
     }
 
 
@@ -161,20 +165,30 @@ def probe_scores(
     fitted = probe.fit_probe(
         train_segment, sides.train.manifest.label_matrix(classes), recordings(sides.train)
     )
-    return told_scores(fitted, test_segment, sides, classes)
+    return scores_of_probe(fitted, test_segment, sides, classes)
 
 
-def told_scores(
+def scores_of_probe(
     fitted: probe.Probe, test_segment: np.ndarray, sides: Sides, classes: tuple[str, ...]
 ) -> dict:
-    """What a fitted probe scores on the test side; returns what `probe_scores` does."""
+    """What a fitted probe scores on the test side.
+
+    Args:
+      fitted: The probe.
+      test_segment: float32[segments, dim] of the test side.
+      sides: Gives labels and recordings.
+      classes: Names of the labels.
+
+    Returns:
+      As `probe_scores`.
+    """
     result = classification.evaluate_classifier(
         fitted.predict(test_segment), sides.test.manifest.label_matrix(classes)
     )
     return {
         "probe_map": result.mean,
         "probe_accuracy": result.accuracy,
-        "probe_per_class": per_class(classes, result.per_class),
+        "probe_per_class": metrics.by_class(classes, result.per_class),
         "probe_penalty": fitted.penalty,
     }
 
@@ -208,14 +222,6 @@ def chance(sides: Sides, classes: tuple[str, ...]) -> dict[str, float | None]:
     }
 
 
-def recordings(side: SegmentEmbeddings) -> np.ndarray:
+def recordings(side: EmbeddingSet) -> np.ndarray:
     """The recording of each segment."""
-    return side.manifest.frame["recording_id"].to_numpy(str)
-
-
-def per_class(classes: tuple[str, ...], values: np.ndarray) -> dict[str, float | None]:
-    """Class → value, None for NaN (JSON has none)."""
-    return {
-        name: None if np.isnan(value) else float(value)
-        for name, value in zip(classes, values, strict=True)
-    }
+    return side.recording_ids

@@ -2,10 +2,8 @@
 
 import dataclasses
 
-from audio_triplet.config import (
-    RunConfig,
-)
-from experiments.lib.shared_flags import build_strategy
+from audio_triplet.commands import terminal
+from audio_triplet.config import RunConfig
 
 
 def train(
@@ -20,22 +18,29 @@ def train(
 
     Args:
       config: The run.
-      source: Pieces to train on.
+      source: The chunks to train on.
       output_dir: Folder of the run; the export is `export` in it.
       resume: Whether to continue what is there.
-      strategy: Where to train; what the flags ask for if None.
+      strategy: Where to train; None: the device there is.
       service: A tf.data service that makes the batches.
 
     Returns:
       What the export's config.json says; of several workers, only the first one writes it.
     """
+    from audio_triplet import distribution
     from audio_triplet.training import loop
     from audio_triplet.training.trainer import Trainer
 
-    strategy = strategy or build_strategy()
-    trainer = Trainer(config, strategy)
+    trainer = Trainer(config, strategy or distribution.build_strategy())
     with loop.only_writer(trainer, output_dir):
-        rows = loop.run(trainer, source, output_dir, resume=resume, service=service)
+        rows = loop.run(
+            trainer,
+            source,
+            output_dir,
+            resume=resume,
+            service=service,
+            started=terminal.STARTED,
+        )
         return _export(trainer, source, rows, output_dir)
 
 
@@ -58,7 +63,7 @@ def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> d
     if not distribution.is_chief(trainer.strategy):
         return {"training": trained}
     encoder = checkpoints.load_encoder(output_dir)
-    told = {
+    metadata = {
         "model": dataclasses.asdict(config.encoder) | {"parameters": encoder.count_params()},
         "signature": {
             "waveform": "float32[batch, samples], 16000 Hz, any length",
@@ -71,10 +76,10 @@ def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> d
         **provenance(),
     }
     with storage.replacing(storage.join(output_dir, "export")) as path:
-        saved_model.export(encoder, path, told)
+        saved_model.export(encoder, path, metadata)
         live = saved_model.check(lambda waveform: saved_model.embed_waveforms(encoder, waveform))
         back = saved_model.check(saved_model.Model(path))
         apart = max(abs(live[name] - back[name]).max() for name in live)
         if apart > 1e-5:
             raise ExportError(f"{path}: differs from the live model by {apart:.1e}")
-    return told
+    return metadata

@@ -1,16 +1,45 @@
-"""A labelled corpus embedded by a SavedModel, parted into its sides."""
+"""A labelled corpus embedded from its sound files by a SavedModel, split into its sides."""
 
+from __future__ import annotations
+
+import dataclasses
 import os
+from typing import TYPE_CHECKING
 
 from absl import flags
-from tqdm import tqdm
 
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
 
+if TYPE_CHECKING:
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
+    from audio_triplet.embeddings.saved_model import Model
+    from experiments.lib.protocol import Sides
 
-def define_scored_flags(written: str) -> None:
-    """Defines the flags that say what is scored on what, see `embedded_sides`.
+
+@dataclasses.dataclass(frozen=True)
+class ScoringSettings:
+    """What is scored on what.
+
+    Attributes:
+      model: Folder of a SavedModel.
+      corpus: The sound, as `--corpus` has it.
+      output_dir: Folder for all that is written.
+      test_splits: Splits to score; empty: chosen by `splits.train_test`.
+      max_bad_share: A greater share of unreadable files is an error.
+    """
+
+    model: str
+    corpus: str
+    output_dir: str
+    test_splits: tuple[str, ...] = ()
+    max_bad_share: float = 0.05
+
+
+def define_flags(written: str) -> None:
+    """Defines the flags that `settings_from_flags` reads.
 
     Args:
       written: What the script writes to --output_dir.
@@ -27,42 +56,71 @@ def define_scored_flags(written: str) -> None:
     flags.DEFINE_float("max_bad_share", 0.05, "A greater share of unreadable files stops it.")
 
 
-def embedded_sides():
-    """Embeds both sides of the corpus that the flags name, by the model that they name.
+def settings_from_flags() -> ScoringSettings:
+    """What the flags say."""
+    values = flags.FLAGS
+    return ScoringSettings(
+        values.model,
+        values.corpus,
+        values.output_dir,
+        tuple(values.test_splits),
+        values.max_bad_share,
+    )
 
-    Files that cannot be read are listed in bad_files.csv in --output_dir.
 
-    Returns:
-      The `saved_model.Model`, `protocol.Sides`, names of the corpus' classes, and what a table tells of
-      them: model, corpus, test_splits, numbers of segments and of bad_files.
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoredCorpus:
+    """A corpus as a model embeds it.
+
+    Attributes:
+      model: The model.
+      sides: Embeddings of both sides.
+      classes: Names of the labels.
+      summary: What a table says of them: test_splits, numbers of segments and of bad_files, model,
+        corpus.
     """
-    from audio_triplet.data.bad_files import BadFiles
+
+    model: Model
+    sides: Sides
+    classes: tuple[str, ...]
+    summary: dict
+
+
+def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
+    """Embeds both sides of a corpus by a model.
+
+    Files that cannot be read are listed in bad_files.csv in the output folder.
+
+    Args:
+      settings: Which corpus, which model.
+
+    Raises:
+      UsageError: The corpus has no labels.
+      CorpusError: It cannot be found or split, or too many of its files cannot be read.
+    """
+    from audio_triplet.data.bad_files import listed_in
     from audio_triplet.data.splits import train_test
     from audio_triplet.embeddings import saved_model
     from experiments.lib import protocol
 
-    values = flags.FLAGS
-    manifest = labelled_manifest(values.corpus)
-    model = saved_model.Model(values.model)
-    _, test = train_test(manifest, tuple(values.test_splits))
-    bad_files = BadFiles()
-    embeddings = embed_files(model, manifest, bad_files)
-    os.makedirs(values.output_dir, exist_ok=True)
-    if bad_files.entries:
-        bad_files.write(os.path.join(values.output_dir, "bad_files.csv"))
-    bad_files.check_share(manifest.frame["path"].nunique(), values.max_bad_share, values.corpus)
+    manifest = labelled_manifest(settings.corpus)
+    model = saved_model.Model(settings.model)
+    _, test = train_test(manifest, settings.test_splits)
+    with listed_in(settings.output_dir) as bad_files:
+        embeddings = embed_files(model, manifest, bad_files)
+    bad_files.check_share(manifest.frame["path"].nunique(), settings.max_bad_share, settings.corpus)
     sides = protocol.split_sides(embeddings, test.splits)
-    told = {
+    summary = {
         "test_splits": list(test.splits),
         "segments": {"train": len(sides.train.manifest), "test": len(sides.test.manifest)},
         "bad_files": len(bad_files.entries),
         "model": model.path,
-        "corpus": values.corpus,
+        "corpus": settings.corpus,
     }
-    return model, sides, manifest.classes, told
+    return ScoredCorpus(model, sides, manifest.classes, summary)
 
 
-def labelled_manifest(spec: str):
+def labelled_manifest(spec: str) -> Manifest:
     """The manifest of a corpus that can be scored, with its splits.
 
     Args:
@@ -83,40 +141,23 @@ def labelled_manifest(spec: str):
     return manifest
 
 
-def embed_files(model, manifest, bad_files):
+def embed_files(model: Model, manifest: Manifest, bad_files: BadFiles) -> EmbeddingSet:
     """Embeds every segment of a manifest by a SavedModel.
 
     Args:
-      model: An `saved_model.Model`.
+      model: The model.
       manifest: Segments; splits named "unused" are left out.
       bad_files: Where unreadable files are listed.
 
     Returns:
-      SegmentEmbeddings of the segments that could be read.
+      The segments that could be read.
     """
     import numpy as np
+    from tqdm import tqdm
 
     from audio_triplet.data.manifest_csv import UNUSED
     from audio_triplet.embeddings import embed
-    from audio_triplet.embeddings.segments import SegmentEmbeddings
-    from audio_triplet.errors import CorpusError
 
     wanted = np.flatnonzero((manifest.frame["split"] != UNUSED).to_numpy())
-    found = []
     with tqdm(total=len(wanted), unit="segment", desc="embedding", disable=None) as bar:
-        for one in embed.embed(model, manifest.take(wanted), bad_files=bad_files):
-            found.append(one)
-            bar.update()
-    if not found:
-        raise CorpusError(f"{manifest.name}: not one segment could be read")
-    found.sort(key=lambda one: one.row)
-    row = wanted[[one.row for one in found]]
-    return SegmentEmbeddings(
-        manifest=manifest.take(row),
-        row=row,
-        patch=np.concatenate([one.vectors for one in found]),
-        patch_segment=np.repeat(
-            np.arange(len(found), dtype=np.int32), [len(one.vectors) for one in found]
-        ),
-        patch_energy=np.concatenate([one.energy for one in found]),
-    )
+        return embed.embed_manifest(model, manifest.take(wanted), None, bad_files, bar.update)

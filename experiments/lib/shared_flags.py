@@ -1,57 +1,67 @@
-"""Flags that the experiments share, and what they say as arguments."""
+"""Flags that the experiments share, and the settings that they describe.
+
+Flags are read in `main` alone, by `settings_from_flags`; what is below takes its result. Which
+value goes before which: see `experiments.recipes`.
+"""
 
 import dataclasses
-import os
 
 from absl import flags
 
+from audio_triplet import constraints
 from audio_triplet.commands import config_flags
 from audio_triplet.config import (
-    COMBINED,
-    CONSTRAINTS,
-    EXPLICIT,
-    PRESETS,
+    STRATEGIES,
     EncoderConfig,
     PipelineConfig,
     PrepareConfig,
-    RunConfig,
     TrainingConfig,
     TripletConfig,
 )
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
 from data_prep.prepare import define_preparing_flags
+from experiments import recipes
+from experiments.lib.settings import ExperimentSettings
+
+DEFAULT_RECIPE = "short"
 
 
-def define_triplets_flag() -> None:
-    """Defines the flag of scripts that train one encoder."""
+def define_triplets_flag(recipe: str = DEFAULT_RECIPE) -> None:
+    """Defines the flag of scripts that train one encoder.
+
+    Args:
+      recipe: The script's own recipe.
+    """
     flags.DEFINE_enum(
         "triplets",
-        "joint",
-        ["joint", *CONSTRAINTS, EXPLICIT, COMBINED],
+        recipes.load(recipe).triplets.constraints,
+        ["joint", *constraints.names()],
         "Which triplets to train on.",
     )
 
 
-def define_corpus_flags(required: bool = True) -> None:
+def define_corpus_flags(required: bool = True, recipe: str = DEFAULT_RECIPE) -> None:
     """Defines the flags of every script that trains on a corpus.
 
     Args:
       required: Whether corpus and folder must be given.
+      recipe: The script's own recipe.
     """
+    values = recipes.load(recipe)
     flags.DEFINE_string(
         "corpus", None, f"The sound: {registry.accepted_forms()}.", required=required
     )
     flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=required)
     flags.DEFINE_list(
         "max_share",
-        [],
+        [f"{kind}={share:g}" for kind, share in values.max_share.items()],
         "Greatest shares of the recordings for kinds of sound, such as "
         "speech=0.1,music=0 (kinds as in the manifest's column `kind`).",
     )
     flags.DEFINE_list(
         "test_splits",
-        [],
+        list(values.test_splits),
         "Splits held out for testing. By default test or eval; the last fold; "
         "or, without splits, a fifth of the recordings. Unlabelled sound is all trained on; none: "
         "everything is.",
@@ -71,129 +81,116 @@ def define_corpus_flags(required: bool = True) -> None:
     define_preparing_flags()
 
 
-def define_training_flags(seed: bool = True) -> None:
+def define_training_flags(seed: bool = True, recipe: str = DEFAULT_RECIPE) -> None:
     """Defines the flags of every script that trains encoders.
 
     Args:
       seed: Whether there is a flag for the seed.
+      recipe: The script's own recipe: its values are what `--help` shows as defaults.
     """
+    values = recipes.load(recipe)
     flags.DEFINE_enum(
         "strategy",
         "auto",
-        ["auto", "cpu", "mirrored", "multi_worker", "tpu"],
+        STRATEGIES,
         "Where to train: auto takes a TPU if --tpu is set, else all GPUs, else the CPU; "
         "multi_worker: the processes named in TF_CONFIG, which share --output_dir.",
     )
     flags.DEFINE_enum(
-        "preset",
-        None,
-        list(PRESETS),
-        "Values for all flags below that are not given: paper, as "
-        "the paper has it; best, what was found to work best without labels.",
+        "recipe",
+        recipe,
+        recipes.names(),
+        "Values of all flags below that are not given, see experiments/recipes: paper, as the "
+        "paper has it; short, the same with a higher learning rate; best, what was found to work "
+        "best without labels.",
     )
+    flags.DEFINE_alias("preset", "recipe")
     flags.DEFINE_string("tpu", "", "Name or grpc address of a TPU; local on a TPU VM.")
     flags.DEFINE_float(
         "topline_learning_rate",
-        None,
+        values.topline_learning_rate,
         "The explicit-label topline's, where it is to differ: at "
         "rates that the other triplets stand it may collapse.",
         lower_bound=1e-9,
     )
-    config_flags.define_flags(TripletConfig, skip=("constraints",))
-    config_flags.define_flags(PipelineConfig, skip=() if seed else ("seed",))
-    config_flags.define_flags(EncoderConfig)
-    config_flags.define_flags(TrainingConfig, skip=("seed",), learning_rate=3e-4)
+    for kind, part, skip in (
+        (TripletConfig, values.triplets, ("constraints",)),
+        (PipelineConfig, values.pipeline, () if seed else ("seed",)),
+        (EncoderConfig, values.encoder, ()),
+        (TrainingConfig, values.training, ("seed",)),
+    ):
+        config_flags.define_flags(kind, skip, **dataclasses.asdict(part))
+    for kind in _further_constraints():
+        config_flags.define_flags(kind, **values.triplets.constraint_parameters)
 
 
-def shares_from_flags() -> dict[str, float]:
+def settings_from_flags(on_the_fly: bool = False) -> ExperimentSettings:
+    """What the flags say, where they were given, and else the recipe.
+
+    Args:
+      on_the_fly: Whether sound files are decoded while training.
+
+    Raises:
+      UsageError: --max_share is not of the form kind=share.
+      ConfigError: A value is none that its dataclass allows.
+    """
+    values = flags.FLAGS
+    recipe = recipes.load(values.recipe)
+
+    def given(name: str) -> bool:
+        return name in values and bool(values[name].present)
+
+    pipeline = recipe.pipeline
+    if on_the_fly and pipeline.batches_per_visit == 1:
+        pipeline = dataclasses.replace(pipeline, batches_per_visit=recipes.FILES_BATCHES_PER_VISIT)
+    triplets = config_flags.from_flags(
+        TripletConfig,
+        dataclasses.asdict(recipe.triplets),
+        constraints=values.triplets if given("triplets") else recipe.triplets.constraints,
+        constraint_parameters=dict(recipe.triplets.constraint_parameters)
+        | {
+            field.name: values[field.name].value
+            for kind in _further_constraints()
+            for field in dataclasses.fields(kind)
+            if given(field.name)
+        },
+    )
+    return ExperimentSettings(
+        corpus=values.corpus,
+        output_dir=values.output_dir,
+        test_splits=tuple(values.test_splits) if given("test_splits") else recipe.test_splits,
+        max_share=_shares(values.max_share) if given("max_share") else recipe.max_share,
+        unlabelled=values.unlabelled,
+        skip_damaged=values.skip_damaged,
+        prepare=config_flags.from_flags(PrepareConfig),
+        strategy=values.strategy,
+        tpu=values.tpu,
+        triplets=triplets,
+        pipeline=config_flags.from_flags(PipelineConfig, dataclasses.asdict(pipeline)),
+        encoder=config_flags.from_flags(EncoderConfig, dataclasses.asdict(recipe.encoder)),
+        training=config_flags.from_flags(TrainingConfig, dataclasses.asdict(recipe.training)),
+        topline_learning_rate=(
+            values.topline_learning_rate
+            if given("topline_learning_rate")
+            else recipe.topline_learning_rate
+        ),
+    )
+
+
+def _further_constraints() -> list[type[constraints.Constraint]]:
+    """Constraints whose parameters are not fields of TripletConfig."""
+    known = {field.name for field in dataclasses.fields(TripletConfig)}
+    kinds = map(constraints.get, constraints.names())
+    return [kind for kind in kinds if known.isdisjoint(f.name for f in dataclasses.fields(kind))]
+
+
+def _shares(entries: list[str]) -> dict[str, float]:
     """What --max_share says: kind → share."""
     shares = {}
-    for entry in flags.FLAGS.max_share:
+    for entry in entries:
         kind, _, share = entry.partition("=")
         try:
             shares[kind.strip()] = float(share)
         except ValueError as error:
             raise UsageError(f"--max_share={entry}: write kind=share, as speech=0.1") from error
     return shares
-
-
-def open_corpus_from_flags(test_splits: tuple[str, ...] = ()):
-    """Opens --corpus, preparing it below --output_dir if it is not prepared.
-
-    Args:
-      test_splits: Splits to test on; empty: what --test_splits says.
-    """
-    from experiments.lib.corpus import open_corpus
-
-    values = flags.FLAGS
-    corpus = open_corpus(
-        values.corpus,
-        os.path.join(values.output_dir, "prepared"),
-        test_splits or tuple(values.test_splits),
-        config_flags.from_flags(PrepareConfig),
-        shares_from_flags(),
-        values.unlabelled,
-    )
-    return dataclasses.replace(corpus, skip_damaged=values.skip_damaged)
-
-
-def check_labelled(corpus):
-    """The corpus; raises UsageError unless it has labels and a test side to score on."""
-    if not corpus.manifest.classes or not corpus.test_splits:
-        raise UsageError(f"{corpus.name}: scores need labels and a test split")
-    return corpus
-
-
-def run_config(constraints: str, corpus, seed: int) -> RunConfig:
-    """The configuration that the flags describe.
-
-    Args:
-      constraints: Which triplets.
-      corpus: An `experiments.data.Corpus`.
-      seed: Seed of the weights and of all that is drawn.
-
-    Returns:
-      The configuration of a run.
-    """
-    values = flags.FLAGS
-    preset = PRESETS.get(values.preset, {})
-    differing = {"seed": seed}
-    if constraints == EXPLICIT:
-        differing["memory"] = 0  # labels are not remembered
-        if values.topline_learning_rate is not None:
-            differing["learning_rate"] = values.topline_learning_rate
-    return RunConfig(
-        corpus=corpus.name,
-        corpus_fingerprint=corpus.fingerprint,
-        splits=corpus.train_splits,
-        triplets=config_flags.from_flags(TripletConfig, preset, constraints=constraints),
-        pipeline=config_flags.from_flags(PipelineConfig, preset, seed=seed),
-        encoder=config_flags.from_flags(EncoderConfig, preset),
-        training=config_flags.from_flags(TrainingConfig, preset, **differing),
-    )
-
-
-def told(config: RunConfig) -> dict:
-    """A configuration as tables tell it, with the `precision` that the hardware makes of it."""
-    from audio_triplet import distribution
-
-    return dataclasses.asdict(config) | {
-        "precision": distribution.choose_precision(config.training.precision, build_strategy())
-    }
-
-
-def chosen_triplets() -> str:
-    """Which triplets the flags ask for."""
-    flag = flags.FLAGS["triplets"]
-    return (
-        flag.value
-        if flag.present
-        else PRESETS.get(flags.FLAGS.preset, {}).get("constraints", flag.value)
-    )
-
-
-def build_strategy():
-    """The strategy that the flags ask for; of several workers, before any use of TensorFlow."""
-    from audio_triplet import distribution
-
-    return distribution.build_strategy(flags.FLAGS.strategy, flags.FLAGS.tpu)

@@ -3,8 +3,10 @@ import os
 
 import numpy as np
 import pytest
+import soundfile
 
 from benchmarks import harness
+from benchmarks import sounds as sounds_module
 
 
 def seen_by_child(**arguments) -> dict:
@@ -105,6 +107,7 @@ def test_figures(value, told):
     assert harness.figure(value) == told
 
 
+@pytest.mark.slow
 def test_a_child_has_its_own_cores_and_memory(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.path.dirname(__file__))
     kept = np.ones(40_000_000)  # 320 MB of this process are not the child's
@@ -115,13 +118,11 @@ def test_a_child_has_its_own_cores_and_memory(monkeypatch):
 
 def test_a_child_that_fails_is_told():
     with pytest.raises(RuntimeError, match="no_such"):
-        harness.in_child("benchmarks.harness:no_such")
+        harness.in_child("benchmarks.processes:no_such")
 
 
-def test_generated_sounds_are_written_and_read(tmp_path, monkeypatch):
-    soundfile = pytest.importorskip("soundfile")
-    monkeypatch.setattr(harness, "_corpus", lambda: None)
-    sounds = harness.sounds(2, 0.5, 16_000)
+def test_generated_sounds_are_written_and_read(tmp_path):
+    sounds = sounds_module.sounds(None, 2, 0.5, 16_000)
     assert all(sound.shape == (8000,) and np.abs(sound).max() == 0.5 for sound in sounds)
     for suffix in ("wav", "flac", "ogg", "mp3"):
         paths = harness.write_sounds(str(tmp_path / suffix), sounds, 16_000, suffix)

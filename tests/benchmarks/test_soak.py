@@ -8,8 +8,8 @@ import pytest
 from benchmarks.faults import soak
 
 
-def told(memory=lambda minute: 500.0, files=20, threads=30, slower=1.0):
-    """What is told of ninety minutes, the first thirty of them warming up."""
+def summary(memory=lambda minute: 500.0, files=20, threads=30, slower=1.0):
+    """The summary of ninety minutes, the first thirty of them warming up."""
     watch = soak.Watch()
     done = 0.0
     for second in range(0, 90 * 60, 30):
@@ -25,11 +25,11 @@ def told(memory=lambda minute: 500.0, files=20, threads=30, slower=1.0):
                 second / 2,
             ]
         )
-    return watch.told()
+    return watch.summary()
 
 
 def test_what_stays_is_well():
-    found = told()
+    found = summary()
     assert soak.broken(found) == []
     assert found["megabytes_per_minute"] == 0 and found["megabytes"] == [500, 500]
     assert found["pace"] == pytest.approx([1, 1], abs=0.02)
@@ -40,21 +40,22 @@ def test_what_stays_is_well():
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"memory": lambda minute: 500 + 1.5 * minute}, "memory grows by 1.5 MB a minute"),
+        ({"memory": lambda minute: 500 + 1.5 * minute}, "memory grows by 1.5 MB per minute"),
         ({"files": 23}, "open_files grow from 20 to 23"),
         ({"threads": 40}, "threads grow from 30 to 40"),
-        ({"slower": 0.8}, "work a processor second falls from 2"),
+        ({"slower": 0.8}, "work per processor second falls from 2"),
     ],
 )
-def test_what_does_not_is_told(change, problem):
-    (one,) = soak.broken(told(**change))
-    assert one.startswith(problem)
+def test_what_does_not_stay_is_named(change, problem):
+    (sentence,) = soak.broken(summary(**change))
+    assert sentence.startswith(problem)
 
 
 def test_warming_up_is_left_out():
-    assert soak.broken(told(memory=lambda minute: 400 + 10 * min(minute, 30))) == []
+    assert soak.broken(summary(memory=lambda minute: 400 + 10 * min(minute, 30))) == []
 
 
+@pytest.mark.slow
 def test_it_runs(tmp_path):
     """Seconds of both, as a person would start them."""
     command = [

@@ -6,18 +6,18 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from audio_triplet.classify import classifier, cross_validation, suggestions
+from audio_triplet.classify import average_precision, classifier, cross_validation, suggestions
 from audio_triplet.classify.classifier import SoundClassifier
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.segments import SegmentEmbeddings
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.errors import ClassifierError, ConfigError
 
 CONFIG = ClassifyConfig(folds=3)
 
 
-def embedded(labels, recordings=None, spread=0.35, patches=3, dim=8, seed=0) -> SegmentEmbeddings:
+def embedded(labels, recordings=None, spread=0.35, patches=3, dim=8, seed=0) -> EmbeddingSet:
     """Segments whose patches lie around a place of each label's own."""
     rng = np.random.default_rng(seed)
     names = sorted({name for joined in labels for name in joined.split(";") if name})
@@ -35,9 +35,8 @@ def embedded(labels, recordings=None, spread=0.35, patches=3, dim=8, seed=0) -> 
     )
     if recordings is not None:
         frame["recording_id"] = recordings
-    return SegmentEmbeddings(
+    return EmbeddingSet(
         Manifest(frame, "test"),
-        np.arange(len(labels)),
         np.array(vectors, np.float32),
         np.repeat(np.arange(len(labels), dtype=np.int32), patches),
         np.ones(patches * len(labels), np.float32),
@@ -51,11 +50,11 @@ def examples() -> Examples:
 
 def test_examples_are_the_labelled_segments(examples):
     assert examples.classes == ("cat", "dog", "owl") and len(examples) == 27
-    assert examples.vectors.shape == (81, 8) and (np.bincount(examples.segment) == 3).all()
+    assert examples.vectors.shape == (81, 8) and (np.bincount(examples.segment_index) == 3).all()
     assert examples.recordings().tolist() == [9, 9, 9]
     part = examples.select(examples.labels[:, 1])
-    np.testing.assert_array_equal(part.vectors, examples.vectors[examples.segment % 3 == 1])
-    assert set(part.segment) == set(range(9))
+    np.testing.assert_array_equal(part.vectors, examples.vectors[examples.segment_index % 3 == 1])
+    assert set(part.segment_index) == set(range(9))
 
 
 def test_what_nothing_can_be_learned_from():
@@ -93,7 +92,7 @@ def test_no_recording_is_on_both_sides():
     labels = np.array(["a", "b"])[np.arange(24) % 2][recordings]
     found = embedded(labels.tolist(), recordings.astype(str).tolist(), dim=24, patches=1)
     marks = rng.normal(size=(24, 24)).astype("f4")
-    found = dataclasses.replace(found, patch=marks[recordings])
+    found = dataclasses.replace(found, vectors=marks[recordings])
     checked = cross_validation.cross_validate(Examples.of(found), CONFIG, choose=False)
     assert checked.accuracy < 0.8  # by heart it would be 1
     assert checked.interval.high - checked.interval.low > 0.1  # 24 draws, not 96
@@ -109,7 +108,9 @@ def test_class_with_one_recording_is_learned_but_not_scored():
     assert checked.mean == pytest.approx(checked.per_class[:2].mean())
     assert checked.accuracy == 1.0  # of the twelve that could be right
     fitted = classifier.fit(examples, CONFIG)
-    scores = fitted.classifier.predict_segments(examples.vectors, examples.segment, len(examples))
+    scores = fitted.classifier.predict_segments(
+        examples.vectors, examples.segment_index, len(examples)
+    )
     assert scores[:, 2].argmax() == 12
 
 
@@ -140,12 +141,12 @@ def test_weighted_average_precision_is_that_of_repeated_items():
     rng = np.random.default_rng(0)
     targets, scores = rng.random(40) < 0.3, rng.integers(0, 12, 40) / 12  # with ties
     weights = rng.integers(0, 4, (6, 40))
-    found = cross_validation.weighted_average_precision(targets, scores, weights)
+    found = average_precision.weighted_average_precision(targets, scores, weights)
     for row, weight in enumerate(weights):
         places = np.repeat(np.arange(40), weight)
         expected = average_precision_score(targets[places], scores[places])
         assert found[row] == pytest.approx(expected)
-    nothing = cross_validation.weighted_average_precision(targets, scores, np.zeros((1, 40)))
+    nothing = average_precision.weighted_average_precision(targets, scores, np.zeros((1, 40)))
     assert np.isnan(nothing).all()
 
 
@@ -181,7 +182,7 @@ def test_linear_classifier_is_the_probe_of_segment_means(examples):
     from sklearn.linear_model import LogisticRegression
 
     fitted = classifier.fit(examples, CONFIG, choose=False)
-    means = np.stack([examples.vectors[examples.segment == row].mean(0) for row in range(27)])
+    means = np.stack([examples.vectors[examples.segment_index == row].mean(0) for row in range(27)])
     inputs = (means - means.mean(axis=0)) / means.std(axis=0)
     model = LogisticRegression(C=classifier.PENALTY).fit(inputs, examples.labels.argmax(axis=1))
     np.testing.assert_allclose(
@@ -207,7 +208,7 @@ def test_saved_and_read_without_pickle(examples, tmp_path):
     folder = str(tmp_path / "classifier")
     SoundClassifier(examples.classes, fitted, "abc", {"model": "runs/mine/export"}).save(folder)
     read = SoundClassifier.load(folder)
-    assert read.classes == examples.classes and read.told == {"model": "runs/mine/export"}
+    assert read.classes == examples.classes and read.metadata == {"model": "runs/mine/export"}
     np.testing.assert_array_equal(
         read.classifier.predict_patches(examples.vectors), fitted.predict_patches(examples.vectors)
     )

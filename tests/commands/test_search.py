@@ -12,30 +12,30 @@ import soundfile
 from absl import flags
 
 from audio_triplet import models
+from audio_triplet.commands import terminal
 from audio_triplet.embeddings import saved_model
 from tests.conftest import RATE, tone
-from tests.web.test_pages import check_page
+from tests.web.page_checks import check_page
 
 ODD = "<script>alert(1)<\n& ü.wav"
 
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Runs a script's main with flags of its own; gives what it printed, or the error."""
+    """Runs a verb with flags of its own; gives what it printed, or the error."""
 
     def run(name, *arguments):
-        script, values = (
-            importlib.import_module(f"audio_triplet.commands.{name}"),
-            flags.FlagValues(),
-        )
+        verb = importlib.import_module(f"audio_triplet.commands.{name}")
+        values = flags.FlagValues()
         with monkeypatch.context() as patch:
             patch.setattr(flags, "FLAGS", values)
             for define in [define for define in dir(flags) if define.startswith("DEFINE_")]:
                 bound = functools.partial(getattr(flags, define), flag_values=values)
                 patch.setattr(flags, define, bound)
-            script.define_flags()
+            verb.define_flags()
             try:
-                script.main(values(["program", *map(str, arguments)]))
+                with terminal.clear_errors(f"audio-triplet {name}"):
+                    verb.main(values(["program", *map(str, arguments)]))
             except SystemExit as stop:
                 return str(stop)
         return capsys.readouterr().out
@@ -66,6 +66,7 @@ def index_folder(command, sounds, small_model, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_search_finds_a_copy_first_and_not_itself(command, index_folder, sounds, tmp_path):
     copy = tmp_path / "copy.wav"
     shutil.copy(sounds / "low" / ODD, copy)
@@ -137,6 +138,7 @@ def test_the_page_is_whole_and_safe(command, index_folder, sounds, tmp_path):
     assert any("alert(1)" in attrs.get("title", "") for attrs in page.all("p"))
 
 
+@pytest.mark.slow
 def test_queries_that_cannot_be_used_are_told(command, index_folder, sounds, caplog):
     index = f"--index={index_folder}"
     for arguments, message in (
@@ -157,6 +159,7 @@ def test_queries_that_cannot_be_used_are_told(command, index_folder, sounds, cap
     assert "less than the 0.97 s" in caplog.text or "less than the 0.98 s" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_index_refuses_another_model(command, index_folder, sounds, tmp_path):
     other = str(tmp_path / "other")
     saved_model.export(models.build_encoder(width=0.0625, embedding_size=24, seed=9), other, {})
@@ -169,6 +172,7 @@ def test_an_index_refuses_another_model(command, index_folder, sounds, tmp_path)
     assert "make an index of their own" in told
 
 
+@pytest.mark.slow
 def test_an_index_grows_by_what_is_new(command, sounds, small_model, tmp_path):
     root, folder = tmp_path / "sounds", tmp_path / "index"
     shutil.copytree(sounds, root)
@@ -187,6 +191,7 @@ def test_an_index_grows_by_what_is_new(command, sounds, small_model, tmp_path):
     assert again.split("\n")[1:] == told.split("\n")[1:] and "10 files" in again
 
 
+@pytest.mark.slow
 def test_whole_files_as_segments_and_faiss_beside_them(command, sounds, small_model, tmp_path):
     folder = tmp_path / "index"
     arguments = (f"--index={folder}", f"--model={small_model.path}", "--level=segment")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from audio_triplet import triplets
 from audio_triplet.audio import graph_decoding
 from audio_triplet.config import EXPLICIT, PipelineConfig, PrepareConfig, TripletConfig
 from audio_triplet.corpora.registry import load_corpus
@@ -42,7 +43,9 @@ def files_of(tone_folder, in_graph=graph_decoding.load):
 
 
 def served_visits(source, service, count):
-    visits = source.visits(3, 0, dealt=True).map(lambda piece: (piece["recording"], piece["epoch"]))
+    visits = source.visits(3, 0, distributed=True).map(
+        lambda piece: (piece["recording"], piece["epoch"])
+    )
     served = visits.apply(tf.data.experimental.service.distribute(DYNAMIC, service))
     return [(int(r), int(e)) for r, e in served.take(count).as_numpy_iterator()]
 
@@ -57,7 +60,7 @@ def test_every_recording_is_visited_once_an_epoch_by_one_worker(
     local = {int(piece["recording"]) for piece in source.in_order().as_numpy_iterator()}
     epochs = 12
     visits = served_visits(source, service, epochs * source.recordings)
-    assert len(set(visits)) == len(visits)  # no visit was dealt out twice
+    assert len(set(visits)) == len(visits)  # no visit was given to two workers
     assert {recording for recording, _ in visits} == local
     # Workers run ahead of each other; what is behind all of them is complete.
     for epoch in range(2):
@@ -82,7 +85,7 @@ def test_anchors_and_shares_are_those_of_the_local_pipeline(service, tone_folder
     there = {anchor.tobytes() for batch in served for anchor in batch["anchor"]}
     assert len(here) >= 19 and here <= there  # 20 recordings, one of them silent
     for batch in served:
-        np.testing.assert_array_equal(batch["constraint"], triplet_config.pattern(4))
+        np.testing.assert_array_equal(batch["constraint"], triplets.pattern(triplet_config, 4))
         mixed = batch["negative"] >= 0
         assert (batch["constraint"][mixed] == 2).all()
         assert (batch["recording"][mixed] != batch["recording"][batch["negative"][mixed]]).all()

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_triplet.data.manifest import Manifest, check_files
+from audio_triplet.data.manifest import Manifest
 from audio_triplet.data.manifest_csv import CORE_COLUMNS
 from audio_triplet.data.splits import cap, split_by_recording, train_test
 from audio_triplet.errors import ManifestError
@@ -423,20 +423,6 @@ def test_cap_refuses_shares_out_of_range_and_passes_without_kinds():
     assert cap(made, {"speech": 0}) is made
 
 
-def test_check_files_lists_what_is_not_there(tmp_path):
-    (tmp_path / "good.wav").write_bytes(b"x")
-    (tmp_path / "empty.wav").write_bytes(b"")
-    (tmp_path / "folder.wav").mkdir()
-    os.symlink(tmp_path / "nowhere", tmp_path / "link.wav")
-    names = ["good.wav", "empty.wav", "folder.wav", "link.wav", "absent.wav", "a\0b.wav"]
-    made = _manifest(path=[f"{tmp_path}/{name}" for name in names] + ["gs://bucket/a.wav"])
-    bad = {os.path.basename(path): reason for path, reason in check_files(made)}
-    assert bad.keys() == set(names[1:])
-    assert "0 bytes" in bad["empty.wav"]
-    assert "folder" in bad["folder.wav"]
-    assert bad["absent.wav"] == bad["link.wav"] == "no such file"
-
-
 def test_errors_of_a_frame_name_the_corpus_and_row():
     with pytest.raises(ManifestError, match="test corpus, row 1: .* listed a second time"):
         _manifest(path=["/a", "/a"])
@@ -466,3 +452,15 @@ def test_no_tensorflow_is_imported():
     )
     root = pathlib.Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
+def test_fingerprint_depends_on_rows_sizes_of_files_and_settings(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"1234")
+    made = _manifest(path=[f"{tmp_path}/a.wav", "gs://bucket/b.wav"])
+    found = made.fingerprint({"rate": 16000, "kind": None})
+    assert len(found) == 64 and found == made.fingerprint({"kind": None, "rate": 16000})
+    assert found != made.fingerprint({"kind": None, "rate": 8000})
+    labelled = Manifest(made.frame.assign(labels="dog"), made.name)
+    assert found != labelled.fingerprint({"rate": 16000, "kind": None})
+    (tmp_path / "a.wav").write_bytes(b"12345")
+    assert found != made.fingerprint({"rate": 16000, "kind": None})

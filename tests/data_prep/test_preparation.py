@@ -18,8 +18,8 @@ from audio_triplet.corpora.registry import load_corpus
 from audio_triplet.data import shard_source
 from audio_triplet.data.prepared import PreparedInfo
 from audio_triplet.errors import CorpusError
-from data_prep import layout, preparation
-from data_prep.engine import Engine
+from data_prep import preparation
+from data_prep.engine import Engine, cores
 from data_prep.layout import WORK_DIR
 from data_prep.write_shards import write_shard
 from tests.conftest import RATE, tone
@@ -121,7 +121,7 @@ def test_beam_reads_the_headers_of_many_files(tone_folder, tmp_path, monkeypatch
     config = PrepareConfig(num_shards=2, max_bad_share=0.5)
     expected = preparation.prepare(manifest, str(tmp_path / "threads"), config, progress=False)
     monkeypatch.setattr(beam, "FILES_WORTH_A_PIPELINE", 2)
-    monkeypatch.setattr(beam, "_FILES_A_NAME", 7)
+    monkeypatch.setattr(beam, "_FILES_PER_LIST", 7)
     folder, engine = str(tmp_path / "beam"), beam.Engine(["--direct_num_workers=2"])
     info = preparation.prepare(manifest, folder, config, progress=False, engine=engine)
     assert info == expected and len(info.bad_files) == 1
@@ -397,7 +397,7 @@ def test_engine_is_chosen_and_unknown_flags_are_named():
     with pytest.raises(UsageError, match="--nun_shards=3: neither a flag of this command nor"):
         prepare.choose_engine("auto", ["--runner=FlinkRunner", "--nun_shards=3"])
     options = beam.options_from([])
-    assert options.view_as(beam.DirectOptions).direct_num_workers == layout.cores()
+    assert options.view_as(beam.DirectOptions).direct_num_workers == cores()
     flink = beam.options_from(["--runner=FlinkRunner", "--flink_master=localhost:8081"])
     assert flink.get_all_options()["runner"] == "FlinkRunner"
     assert flink.get_all_options()["flink_master"] == "localhost:8081"

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from audio_triplet import features, models
 from audio_triplet.config import EncoderConfig
-from audio_triplet.embeddings import conversion, saved_model
+from audio_triplet.embeddings import conversion, projector, saved_model
 from audio_triplet.errors import DeploymentError
 from tests.conftest import tone
 
@@ -130,17 +130,17 @@ def test_projector_reads_what_was_written(tmp_path):
 
     vectors = np.random.default_rng(0).normal(size=(4, 3)).astype("f4")
     names = ["plain", "tab\there", "line\nend\r", ""]
-    conversion.write_projector(str(tmp_path), vectors, {"file": names, "label": ["a"] * 4})
+    projector.write_projector(str(tmp_path), vectors, {"file": names, "label": ["a"] * 4})
     config = projector_config_pb2.ProjectorConfig()
     text_format.Parse((tmp_path / "projector_config.pbtxt").read_text(), config)
     table = (tmp_path / config.embeddings[0].metadata_path).read_text().split("\n")
     assert table == ["file\tlabel", "plain\ta", "tab here\ta", "line end\ta", "–\ta", ""]
     read = np.loadtxt(tmp_path / config.embeddings[0].tensor_path, delimiter="\t")
     np.testing.assert_allclose(read, vectors, rtol=1e-5)
-    conversion.write_projector(str(tmp_path), vectors, {"file": names})
+    projector.write_projector(str(tmp_path), vectors, {"file": names})
     assert (tmp_path / "metadata.tsv").read_text().split("\n")[0] == "plain"  # no header
     with pytest.raises(ValueError, match="must have 4 values"):
-        conversion.write_projector(str(tmp_path), vectors, {"file": ["a"]})
+        projector.write_projector(str(tmp_path), vectors, {"file": ["a"]})
 
 
 # --- as TensorFlow Serving uses the export -------------------------------------------------------

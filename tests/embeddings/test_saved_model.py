@@ -157,9 +157,9 @@ def test_bfloat16_is_the_same_network_and_another_one_is_refused(encoder, tmp_pa
     assert np.abs(found - expected).max() > 1e-5  # it is not float32 after all
     np.testing.assert_allclose(saved_model.Model(path, "float32").encode(mel), expected, atol=1e-6)
     for wrong, why in (
-        ({"model": told | {"width": 0.25}}, "does not tell the network"),
-        ({}, "does not tell the network"),
-        ({"model": told | {"pooling": "maximum"}}, "does not tell the network"),
+        ({"model": told | {"width": 0.25}}, "does not describe the network"),
+        ({}, "does not describe the network"),
+        ({"model": told | {"pooling": "maximum"}}, "does not describe the network"),
     ):
         saved_model.export(encoder, path, wrong)
         saved_model.Model(path)

@@ -153,41 +153,6 @@ def test_features_of_any_size_and_constant_ones():
     )
 
 
-class TestHoldOut:
-    def test_whole_groups_and_an_equal_share_of_each_class(self):
-        rng = np.random.default_rng(0)
-        groups = np.repeat(np.arange(100), rng.integers(1, 4, 100))
-        labels = np.eye(5, dtype=bool)[groups % 5]  # 20 groups a class
-        held_out = classification.hold_out(labels, [f"r{g}" for g in groups], 0.2, seed=1)
-        for group in range(100):
-            assert len(set(held_out[groups == group])) == 1
-        for column in range(5):
-            of_class = set(groups[labels[:, column]])
-            assert len(of_class & set(groups[held_out])) == 4
-
-    def test_several_labels_a_group_leave_every_class_something_to_train_on(self):
-        rng = np.random.default_rng(1)
-        labels = rng.random((300, 12)) < rng.uniform(0.02, 0.4, 12)
-        held_out = classification.hold_out(labels, range(300), 0.25, seed=2)
-        share = labels[held_out].sum(axis=0) / labels.sum(axis=0)
-        assert (share < 1).all()
-        assert 0.15 < held_out.mean() < 0.4
-        assert (labels[held_out].sum(axis=0) >= np.floor(0.25 * labels.sum(axis=0))).all()
-
-    @pytest.mark.parametrize("clips", [1, 2, 4])
-    def test_nothing_from_too_few(self, clips):
-        labels = np.repeat(np.eye(10, dtype=bool), clips, axis=0)
-        assert not classification.hold_out(labels, range(len(labels)), 0.2, seed=0).any()
-
-    def test_follows_its_seed(self):
-        labels = np.repeat(np.eye(4, dtype=bool), 10, axis=0)
-        one, same, other = (
-            classification.hold_out(labels, range(40), 0.2, seed=seed) for seed in (1, 1, 2)
-        )
-        np.testing.assert_array_equal(one, same)
-        assert not np.array_equal(one, other)
-
-
 def test_evaluation_equals_scikit_learn():
     rng = np.random.default_rng(12)
     labels = np.eye(4, dtype=bool)[rng.integers(0, 4, 80)]
@@ -245,8 +210,8 @@ _PATCHES, _OWNER, _LABELS = blobs(seed=15, segments=6)
     [
         ((_PATCHES[0], _OWNER, _LABELS), r"float\[patches, dim\]"),
         ((_PATCHES * np.inf, _OWNER, _LABELS), "patches hold NaN or infinity"),
-        ((_PATCHES, _OWNER[:-1], _LABELS), "one a patch"),
-        ((_PATCHES, _OWNER * 1.0, _LABELS), "one a patch"),
+        ((_PATCHES, _OWNER[:-1], _LABELS), "one per patch"),
+        ((_PATCHES, _OWNER * 1.0, _LABELS), "one per patch"),
         ((_PATCHES, _OWNER + 1, _LABELS), "but there are 6 segments"),
         ((_PATCHES, np.where(_OWNER == 2, 1, _OWNER), _LABELS), "first is segment 2"),
         ((_PATCHES, _OWNER, _LABELS[:, 0]), "segment_labels must be"),

@@ -124,7 +124,7 @@ def test_bootstrap_interval_repeats_itself_and_leaves_nan_out():
         (lambda: metrics.average_precision([1, 2], [1.0, 2]), "0/1"),
         (lambda: metrics.average_precision([[1, 0]], [1.0, 2]), "one dimension"),
         (lambda: metrics.average_precision([1, 0], ["a", "b"]), "real numbers"),
-        (lambda: metrics.average_precision_per_class([0, 1], [0, 1]), "one column a class"),
+        (lambda: metrics.average_precision_per_class([0, 1], [0, 1]), "one column per class"),
         (lambda: metrics.bootstrap_interval([np.inf], seed=0), "finite"),
         (lambda: metrics.bootstrap_interval([1], seed=0, level=95), "level"),
         (lambda: metrics.bootstrap_interval([1], seed=0, repeats=0), "repeats"),

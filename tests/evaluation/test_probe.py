@@ -7,7 +7,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from audio_triplet.evaluation import probe
+from audio_triplet.evaluation import grouped_splits, probe
 
 
 def clouds(segments=90, dim=12, classes=3, seed=0, spread=1.5):
@@ -58,7 +58,7 @@ def test_the_penalty_is_what_cross_validation_by_recording_prefers():
     fitted = probe.fit_probe(inputs, labels, groups, config)
     scaled = StandardScaler().fit_transform(inputs)
     target = labels.argmax(axis=1)
-    folds = probe._folds(labels, groups, config)
+    folds = grouped_splits.stratified_folds(labels, groups, config.folds, config.seed)
     assert (np.sum(folds, axis=0) == 1).all()
     for held in folds:
         assert not {g for g, h in zip(groups, held, strict=True) if h} & {

@@ -1,7 +1,6 @@
-"""Query by example against loops over all pairs, scikit-learn and exact arithmetic."""
+"""Query by example against loops over all pairs and scikit-learn."""
 
 import itertools
-from fractions import Fraction
 
 import hypothesis
 import numpy as np
@@ -9,8 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from audio_triplet.evaluation import ranking, retrieval
-from audio_triplet.evaluation.ranking import EXCLUDED, Cosines, Groups
+from audio_triplet.evaluation import cosines, pairs, ranking, retrieval
 
 # Vectors of length 2 with entries +-1, or one entry +-2: their cosines are multiples of 1/4,
 # exact in any floating point and any order of summation, and tie all the time.
@@ -105,63 +103,14 @@ def test_equal_embeddings_score_exactly_the_share_of_targets(segments):
     np.testing.assert_allclose(result.per_class, result.chance, rtol=1e-15)
 
 
-@pytest.mark.parametrize(("low", "high", "dim"), [(-3, 3, 3), (0, 2, 4)])
-def test_scores_order_and_tie_as_exact_arithmetic_does(low, high, dim):
-    """Integer vectors, all pairs: equal cosines score equal, larger ones larger, no exception."""
-    vectors = np.array(list(itertools.product(range(low, high + 1), repeat=dim)))
-    scores = Cosines(vectors).rows(np.arange(len(vectors)))
-    dots, squares = vectors @ vectors.T, (vectors**2).sum(axis=1)
-    exact = {}  # sign(cos) cos^2, exactly -> the scores seen
-    for i, j in itertools.product(range(len(vectors)), repeat=2):
-        norm = int(squares[i] * squares[j])
-        dot = int(dots[i, j])
-        key = Fraction(dot * abs(dot), norm) if norm else Fraction(0)
-        exact.setdefault(key, set()).add(int(scores[i, j]))
-    assert all(len(seen) == 1 for seen in exact.values())
-    ascending = [exact[key].pop() for key in sorted(exact)]
-    assert all(a < b for a, b in itertools.pairwise(ascending))
-
-
-def test_a_pair_has_one_score_in_whatever_block(monkeypatch):
-    rng = np.random.default_rng(5)
-    embeddings = rng.normal(size=(150, 513)).astype(np.float32)  # odd, and beyond a BLAS panel
-    embeddings[75:] = embeddings[:75]
-    cosines = Cosines(embeddings)
-    everyone = np.arange(150)
-    scores = cosines.rows(everyone)
-    np.testing.assert_array_equal(scores, scores.T)
-    np.testing.assert_array_equal(scores[:75], scores[75:])  # copies tie
-    for row in (0, 1, 74, 149):
-        np.testing.assert_array_equal(cosines.rows(np.array([row]))[0], scores[row])
-        one = cosines.rows(np.array([row]), np.array([row // 2]))
-        assert one[0, 0] == scores[row, row // 2]
-    left, right = rng.integers(0, 150, (2, 1000))
-    np.testing.assert_array_equal(cosines.pairs(left, right), scores[left, right])
-    monkeypatch.setattr(ranking, "TILE_ROWS", 11)
-    cosines.tabulate()
-    np.testing.assert_array_equal(cosines.rows(everyone), scores)
-
-
-def test_sums_are_exact():
-    """The promise behind the scores: no product of the fixed-point halves is ever rounded."""
-    rng = np.random.default_rng(6)
-    spread = rng.normal(size=(4, 200)) * 10.0 ** rng.integers(-6, 1, (4, 200))
-    cosines = Cosines(np.concatenate([spread, np.ones((1, 200))]))
-    high, low = cosines._high, cosines._low
-    for left, right in ((high, high), (high, low)):
-        product = left @ right.T
-        for i, j in itertools.product(range(5), repeat=2):
-            exact = sum(Fraction(x) * Fraction(y) for x, y in zip(left[i], right[j], strict=True))
-            assert Fraction(product[i, j]) == exact
-
-
 def test_neither_blocks_nor_tables_nor_workers_change_a_bit(monkeypatch):
     embeddings, labels, groups = corpus(seed=1, segments=90)
     embeddings[45:60] = embeddings[:15]
     expected = retrieval.query_by_example_map(embeddings, labels, groups, workers=1)
     queries = retrieval.per_query_map(embeddings, labels, groups, workers=1)
-    monkeypatch.setattr(ranking, "BLOCK_SCORES", 200)
-    monkeypatch.setattr(ranking, "BUFFER_SCORES", 500)
+    monkeypatch.setattr(cosines, "BLOCK_SCORES", 200)
+    monkeypatch.setattr(ranking, "BLOCK_THRESHOLDS", 200)
+    monkeypatch.setattr(pairs, "BUFFER_SCORES", 500)
     for table in (0, 1000):
         monkeypatch.setattr(retrieval, "_TABLE_SEGMENTS", table)
         actual = retrieval.query_by_example_map(embeddings, labels, groups, workers=3)
@@ -169,22 +118,6 @@ def test_neither_blocks_nor_tables_nor_workers_change_a_bit(monkeypatch):
         np.testing.assert_array_equal(actual.non_target_pairs, expected.non_target_pairs)
     again = retrieval.per_query_map(embeddings, labels, groups, workers=3)
     np.testing.assert_array_equal(again.per_query, queries.per_query)
-
-
-@pytest.mark.parametrize("distinct", [3, 50, 5_000])
-def test_counting_by_buckets_equals_sorting(distinct):
-    rng = np.random.default_rng(distinct)
-    # Clustered scores: whole buckets, buckets with thresholds in them, ties, excluded ones.
-    scores = (rng.normal(2**30, 2**22, 600_000)).astype(np.uint32)
-    thresholds = np.unique(rng.choice(scores, distinct))
-    scores[::7] = EXCLUDED
-    scores[1::50] = rng.choice(thresholds, len(scores[1::50]))
-    bits = min(max(len(thresholds).bit_length() + 5, 18), 22)
-    assert len(scores) > 1 << bits, "the test would not reach the buckets"
-    expected = len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
-    counts = np.ones(len(thresholds), np.int64)
-    ranking.add_counts(scores, thresholds, counts)
-    np.testing.assert_array_equal(counts, expected + 1)
 
 
 def test_a_segment_without_direction_is_at_distance_one_from_everything():
@@ -222,28 +155,6 @@ def test_sampling_all_pairs_is_the_exact_figure():
     sampled = retrieval.query_by_example_map(embeddings, labels, groups, max_pairs=10**6)
     np.testing.assert_array_equal(sampled.per_class, expected.per_class)
     np.testing.assert_array_equal(sampled.target_pairs, expected.target_pairs)
-
-
-def test_sampled_pairs_are_distinct_pairs_of_the_right_kind():
-    # One dimension a segment and a unique angle a pair would be needed to tell pairs apart by
-    # score; random directions do: their 60 x 59 / 2 cosines all differ.
-    embeddings, labels, _ = corpus(seed=4)
-    cosines = Cosines(embeddings)
-    groups = Groups(None, len(embeddings))
-    inside = labels[:, 0]
-    everyone = np.arange(60)
-    table = cosines.rows(everyone)
-    kinds = {
-        True: set(table[np.ix_(inside, inside)][np.triu_indices(inside.sum(), 1)]),
-        False: set(table[np.ix_(inside, ~inside)].ravel()),
-    }
-    for within, allowed in kinds.items():
-        total = len(allowed)
-        for wanted in (1, total // 2, total - 1, total, total + 5):
-            rng = np.random.default_rng(wanted)
-            drawn = ranking.sampled_scores(cosines, groups, inside, wanted, rng, within)
-            assert len(drawn) == len(set(drawn)) == min(wanted, total)
-            assert set(drawn) <= allowed
 
 
 def test_sampling_follows_its_seed():
@@ -316,7 +227,7 @@ _LABELS = np.eye(4, 2, dtype=bool)
         (_FINE[0], _LABELS, None, r"float\[segments, dim\]"),
         (_FINE[:0], _LABELS[:0], None, r"float\[segments, dim\]"),
         (_FINE, _LABELS[:3], None, "4 embeddings but 3 rows of labels"),
-        (_FINE, np.array([0, 1, 2, 3]), None, "one column a class"),
+        (_FINE, np.array([0, 1, 2, 3]), None, "one column per class"),
         (_FINE, 2 * _LABELS.astype(int), None, "0/1"),
         (_FINE, _LABELS, ["a", "b"], "4 embeddings but 2 groups"),
         (_FINE, _LABELS, ["a", None, "b", "c"], "segment 1 has no group"),

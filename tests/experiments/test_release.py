@@ -40,16 +40,16 @@ def test_release_is_a_scored_model_with_a_card(folds, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     model = tmp_path / "models" / "tiny"
-    told = json.loads((model / "config.json").read_text())
-    assert told["training"]["triplets"]["constraints"] == "combined"
-    assert told["training"]["splits"] == ["fold1", "fold2"]  # nothing is held out
+    metadata = json.loads((model / "config.json").read_text())
+    assert metadata["training"]["triplets"]["constraints"] == "combined"
+    assert metadata["training"]["splits"] == ["fold1", "fold2"]  # nothing is held out
     card = (model / "README.md").read_text()
     assert "18 recordings (18 files, 0.0 h)" in card and "3 steps of 8 pairs" in card
     assert "each of 2 folds tested once" in card
     # The scores of the card are those of the model that lies there.
     scores = release.score(str(model), folds)
-    for name, one in (("**mean**", scores), (scores["folds"][1], scores["each"][1])):
-        assert f"| {name} | {one['probe_accuracy']:.3f} | {one['probe_map']:.3f} |" in card
+    for name, row in (("**mean**", scores), (scores["folds"][1], scores["each"][1])):
+        assert f"| {name} | {row['probe_accuracy']:.3f} | {row['probe_map']:.3f} |" in card
     assert 0 <= scores["qbe_map"] <= 1 and len(scores["each"]) == 2
 
 

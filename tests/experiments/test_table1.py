@@ -1,3 +1,6 @@
+"""Whole tables on generated tones, and the command."""
+
+import dataclasses
 import json
 import math
 import os
@@ -9,117 +12,22 @@ import numpy as np
 import pytest
 
 from audio_triplet.config import RunConfig
-from audio_triplet.errors import UsageError
+from audio_triplet.errors import ConfigError, UsageError
 from experiments import table1
-from experiments.lib import table1_figures, table1_rows, tables
-from experiments.lib.embeddings import made_of, open_embeddings
-from experiments.lib.table_rows import SCORES
+from experiments.lib import embeddings, kept
+from experiments.lib.scores import SCORES
+from experiments.lib.table1.table import Table1Options, make_table, open_folds
 from tests.conftest import flags_given
-
-
-def scores(qbe, cls, accuracy=0.5, others=None):
-    """Scores of one trial; `others` are the classes' own, the mean apart."""
-    by_class = others or {"a": qbe, "b": None}
-    return {
-        "qbe_map": qbe,
-        "query_map": qbe,
-        "cls_map": cls,
-        "accuracy": accuracy,
-        "probe_map": cls,
-        "probe_accuracy": accuracy,
-        "seconds": 1,
-        "qbe_per_class": by_class,
-        "query_per_class": {"a": qbe, "b": qbe},
-        "cls_per_class": {"a": cls, "b": cls},
-        "probe_per_class": {"a": cls, "b": cls},
-        "chance": dict.fromkeys(SCORES, 0.1),
-    }
-
-
-def test_rows_by_hand():
-    """The paper's own figures: (0.575 - 0.423) / (0.790 - 0.423) = 41 %; 0.244 / 0.288 = 85 %."""
-    rows = {
-        row["name"]: row
-        for row in table1_rows.rows_of(
-            {
-                "log_mel": {("", 0): scores(0.423, 0.065)},
-                "joint": {("", 0): scores(0.57, 0.25), ("", 1): scores(0.58, 0.238)},
-                "explicit": {("", 0): scores(0.790, 0.288)},
-            }
-        )
-    }
-    joint = rows["joint"]
-    assert joint["qbe_map"] == pytest.approx(0.575) and joint["seeds"] == [0, 1]
-    assert joint["folds"] == [] and [one["seed"] for one in joint["each"]] == [0, 1]
-    assert joint["recovery_qbe"] == pytest.approx(0.414, abs=1e-3)
-    assert joint["ratio_cls"] == pytest.approx(0.847, abs=1e-3)
-    assert joint["spread"]["qbe_map"] == pytest.approx(0.01 / 2**0.5)
-    assert joint["qbe_per_class"] == {"a": pytest.approx(0.575), "b": None}
-    assert rows["log_mel"]["recovery_qbe"] == 0 and rows["explicit"]["recovery_cls"] == 1
-    assert rows["log_mel"]["spread"]["qbe_map"] is None
-
-
-def test_folds_and_seeds_are_averaged_alike():
-    """Means over four trials; the classes' scores are averaged before they are drawn again."""
-    trials = {
-        (fold, seed): scores(value, value, others={"a": value, "b": value + 0.2, "c": None})
-        for (fold, seed), value in zip(
-            [("fold1", 0), ("fold1", 1), ("fold2", 0), ("fold2", 1)],
-            [0.1, 0.2, 0.3, 0.4],
-            strict=True,
-        )
-    }
-    base = {
-        (fold, 0): scores(0.05, 0.1, others={"a": 0.05, "b": 0.55, "c": 0.9})
-        for fold in ("fold1", "fold2")
-    }
-    (_, row) = table1_rows.rows_of({"log_mel": base, "joint": trials})
-    assert row["qbe_map"] == pytest.approx(0.25)
-    assert row["spread"]["qbe_map"] == pytest.approx(np.std([0.1, 0.2, 0.3, 0.4], ddof=1))
-    assert row["folds"] == ["fold1", "fold2"] and row["seeds"] == [0, 1]
-    # Two classes, 0.25 and 0.45: a mean of two draws is one of them, or halfway.
-    assert row["interval"]["qbe_map"] == pytest.approx([0.25, 0.45])
-    told = table1_rows.differences({"log_mel": base, "joint": trials})["qbe_map"]
-    assert told["mean"] == pytest.approx((0.2 - 0.1) / 2)
-    assert (told["better"], told["classes"]) == (1, 2)
-    assert told["interval"] == pytest.approx([-0.1, 0.2])
-
-
-def test_rows_without_topline():
-    (row,) = table1_rows.rows_of({"joint": {("", 0): scores(0.5, 0.2, None)}})
-    assert row["recovery_qbe"] is None and row["ratio_cls"] is None and row["accuracy"] is None
-
-
-def test_no_recovery_of_a_gap_that_is_not_there():
-    rows = table1_rows.rows_of(
-        {
-            "log_mel": {("", 0): scores(0.4, 0.4)},
-            "joint": {("", 0): scores(0.5, 0.5)},
-            "explicit": {("", 0): scores(0.3, 0.6)},
-        }
-    )
-    assert [row["recovery_qbe"] for row in rows] == [None] * 3
-    assert rows[1]["ratio_qbe"] == pytest.approx(0.5 / 0.3)
-    assert [row["recovery_cls"] for row in rows] == [0, pytest.approx(0.5), 1]
-
-
-SMALL = ["--steps=4", "--batch_size=8", "--width=0.0625", "--log_steps=4"]
+from tests.experiments.small import FLAGS, small_settings
 
 
 @pytest.fixture(scope="module")
 def finished(prepared, tmp_path_factory):
-    """A whole table on generated tones: its folder, its flags, its content."""
-    out = str(tmp_path_factory.mktemp("table1"))
-    arguments = [
-        f"--corpus={prepared}",
-        f"--output_dir={out}",
-        "--rows=log_mel,joint,shuffled,explicit",
-        "--seeds=3",
-        "--topline_learning_rate=2e-4",
-        *SMALL,
-    ]
-    with flags_given(table1.define_flags, arguments):
-        return out, arguments, table1.make_table()
+    """A whole table on generated tones: its settings, its options, its content."""
+    out = tmp_path_factory.mktemp("table1")
+    settings = small_settings(prepared, out, topline_learning_rate=2e-4)
+    options = Table1Options(rows=("log_mel", "joint", "shuffled", "explicit"), seeds=(3,))
+    return settings, options, make_table(settings, options)
 
 
 def contents(out, *parts):
@@ -133,10 +41,11 @@ def contents(out, *parts):
 
 
 def test_contract_of_the_json(finished):
-    out, _, made = finished
+    settings, _, made = finished
+    out = settings.output_dir
     with open(os.path.join(out, "table1.json"), encoding="utf-8") as file:
         table = json.load(file)
-    assert tables.as_read(made) == table
+    assert kept.as_read(made) == table
     names = [row["name"] for row in table["rows"]]
     assert names == ["log_mel", "joint", "shuffled", "explicit"]
     for row in table["rows"]:
@@ -167,7 +76,7 @@ def test_contract_of_the_json(finished):
 
 
 def test_all_files_are_there(finished):
-    out, _, _ = finished
+    out = finished[0].output_dir
     for name in (
         "table1.png",
         "table1_classes.png",
@@ -184,9 +93,11 @@ def test_all_files_are_there(finished):
 
 
 def test_the_topline_alone_has_its_own_learning_rate(finished):
-    out, _, table = finished
+    settings, _, table = finished
     rates = {
-        name: RunConfig.read(os.path.join(out, "runs", f"{name}-seed3")).training.learning_rate
+        name: RunConfig.read(
+            os.path.join(settings.output_dir, "runs", f"{name}-seed3")
+        ).training.learning_rate
         for name in ("joint", "explicit")
     }
     assert rates == {"joint": 3e-4, "explicit": 2e-4}
@@ -194,30 +105,40 @@ def test_the_topline_alone_has_its_own_learning_rate(finished):
 
 
 def test_rerun_keeps_what_is_finished(finished, tmp_path):
-    """The command itself, in a process of its own."""
-    out, arguments, made = finished
-    kept = contents(out, "runs", "scores", "embeddings")
-    assert len(kept) > 15
+    """The command itself, in a process of its own: its flags describe the same settings."""
+    settings, _, made = finished
+    out = settings.output_dir
+    arguments = [
+        f"--corpus={settings.corpus}",
+        f"--output_dir={out}",
+        "--rows=log_mel,joint,shuffled,explicit",
+        "--seeds=3",
+        "--topline_learning_rate=2e-4",
+        *FLAGS,
+    ]
+    before = contents(out, "runs", "scores", "embeddings")
+    assert len(before) > 15
     command = [sys.executable, "-m", "experiments.table1", *arguments, "--noreport"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "| Joint |" in done.stdout
-    assert contents(out, "runs", "scores", "embeddings") == kept
+    assert contents(out, "runs", "scores", "embeddings") == before
     with open(os.path.join(out, "table1.json"), encoding="utf-8") as file:
         table = json.load(file)
-    assert table["rows"] == tables.as_read(made)["rows"]
+    assert table["rows"] == kept.as_read(made)["rows"]
     assert "experiments.table1" in table["config"]["command"]
 
 
 def test_a_row_whose_embeddings_are_gone_is_made_again(finished, tmp_path):
     """The folder vanished between the making of the embeddings and their scores."""
-    out, arguments, made = finished
-    mine = str(tmp_path / "out")
+    settings, options, made = finished
+    out, mine = settings.output_dir, str(tmp_path / "out")
     shutil.copytree(out, mine)
     shutil.rmtree(os.path.join(mine, "runs", "joint-seed3"))
     os.unlink(os.path.join(mine, "embeddings", "joint-seed3.npz"))
-    with flags_given(table1.define_flags, [*arguments, "--noreport", f"--output_dir={mine}"]):
-        again = table1.make_table()
+    again = make_table(
+        dataclasses.replace(settings, output_dir=mine), dataclasses.replace(options, report=False)
+    )
     for row, other in zip(again["rows"], made["rows"], strict=True):
         assert row["query_map"] == pytest.approx(other["query_map"], abs=1e-3)
     theirs = {os.path.relpath(path, out) for path in contents(out, "runs", "embeddings")}
@@ -227,48 +148,39 @@ def test_a_row_whose_embeddings_are_gone_is_made_again(finished, tmp_path):
 
 
 def test_rescore_makes_the_same_figures_from_the_embeddings(finished):
-    out, arguments, made = finished
+    settings, options, made = finished
+    out = settings.output_dir
     untouched = contents(out, "runs", "embeddings")
     before = contents(out, "scores")
-    with flags_given(table1.define_flags, [*arguments, "--noreport", "--rescore"]):
-        again = table1.make_table()
+    again = make_table(settings, dataclasses.replace(options, report=False, rescore=True))
     assert contents(out, "runs", "embeddings") == untouched
     assert all(contents(out, "scores")[path] > time for path, time in before.items())
     for row, earlier in zip(again["rows"], made["rows"], strict=True):
         for score in SCORES:
             assert row[score] == pytest.approx(earlier[score], abs=1e-6)
     # Nothing is trained for it.
-    with (
-        flags_given(table1.define_flags, [*arguments, "--rescore", "--rows=mixing"]),
-        pytest.raises(UsageError, match="mixing-seed3.npz: is not there"),
-    ):
-        table1.make_table()
+    with pytest.raises(UsageError, match="mixing-seed3.npz: is not there"):
+        make_table(settings, dataclasses.replace(options, rows=("mixing",), rescore=True))
 
 
 def test_other_settings_in_the_same_folder_are_refused(finished):
-    _, arguments, _ = finished
-    with (
-        flags_given(table1.define_flags, [*arguments, "--noise_sigma=0.9"]),
-        pytest.raises(SystemExit, match="table1: .*noise_sigma"),
-    ):
-        table1.main([])
+    settings, options, _ = finished
+    other = dataclasses.replace(settings.triplets, noise_sigma=0.9)
+    with pytest.raises(ConfigError, match="noise_sigma"):
+        make_table(dataclasses.replace(settings, triplets=other), options)
 
 
 def test_folds_in_turn(prepared, tmp_path):
     """Both splits tested on, with two seeds; untrained representations are made only once."""
-    arguments = [
-        f"--corpus={prepared}",
-        f"--output_dir={tmp_path}",
-        "--folds=all",
-        "--seeds=0,1",
-        "--rows=log_mel_stats,random",
-        "--name=folds",
-        *SMALL,
-    ]
-    with flags_given(table1.define_flags, arguments):
-        table = table1.make_table()
-        corpora = table1.open_folds()
-        runs = {fold: made_of(side, "joint", 0)["run"] for fold, side in corpora.items()}
+    settings = small_settings(prepared, tmp_path)
+    rows = ("log_mel_stats", "random")
+    table = make_table(
+        settings, Table1Options(rows=rows, seeds=(0, 1), folds=("all",), name="folds")
+    )
+    runs = {
+        fold: embeddings.origin(settings, side, "joint", 0)["run"]
+        for fold, side in open_folds(settings, ("all",)).items()
+    }
     assert runs["test"]["splits"] == ("train",) and runs["train"]["splits"] == ("test",)
     assert sorted(os.listdir(tmp_path / "scores")) == sorted(
         [f"log_mel_stats-{fold}.json" for fold in runs]
@@ -288,17 +200,14 @@ def test_folds_in_turn(prepared, tmp_path):
 
 def test_evaluate_scores_an_export(finished, tone_folder, tmp_path):
     from experiments import evaluate
+    from experiments.lib.scored_corpus import ScoringSettings
 
-    out, _, _ = finished
-    arguments = [
-        f"--model={out}/runs/joint-seed3/export",
-        f"--corpus=folders:{tone_folder}",
-        f"--output_dir={tmp_path}",
-    ]
-    with flags_given(evaluate.define_flags, arguments):
-        metrics = evaluate.evaluate()
+    out = finished[0].output_dir
+    metrics = evaluate.evaluate(
+        ScoringSettings(f"{out}/runs/joint-seed3/export", f"folders:{tone_folder}", str(tmp_path))
+    )
     assert json.loads((tmp_path / "metrics.json").read_text())["qbe_map"] == metrics["qbe_map"]
-    earlier = tables.read_json(os.path.join(out, "scores", "joint-seed3.json"))["scores"]
+    earlier = kept.read_json(os.path.join(out, "scores", "joint-seed3.json"))["scores"]
     # The same model on the same split, once from shards and once from the files.
     assert metrics["qbe_map"] == pytest.approx(earlier["qbe_map"], abs=0.02)
 
@@ -325,33 +234,18 @@ def test_wrong_flags_are_one_line(prepared, tmp_path, arguments, message):
         table1.main([])
 
 
-def test_classes_are_drawn_up_to_a_number(tmp_path, monkeypatch):
-    """Of many classes those with the largest gains and losses; classes without a figure are left
-    out."""
-    names = [f"class {number}" for number in range(9)]
-    values = {name: None if number == 4 else number / 10 for number, name in enumerate(names)}
-    rows = [
-        {"name": name, "qbe_per_class": by_class, "cls_per_class": by_class}
-        for name, by_class in (("log_mel", dict.fromkeys(names, 0.35)), ("joint", values))
-    ]
-    monkeypatch.setattr(table1_figures, "MAX_CLASSES", 4)
-    table1_figures.draw_classes({"rows": rows}, str(tmp_path / "classes.png"))
-    assert (tmp_path / "classes.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_shuffled_labels_stay_on_their_side(finished, prepared):
+def test_shuffled_labels_stay_on_their_side(finished):
     from experiments.lib import protocol
 
-    _, arguments, _ = finished
-    with flags_given(table1.define_flags, arguments):
-        (corpus,) = table1.open_folds().values()
-        embeddings = open_embeddings(corpus, "joint", 3)
-    sides = protocol.split_sides(embeddings, corpus.test_splits)
+    settings, _, _ = finished
+    corpus = settings.open_corpus()
+    joint = embeddings.of_row(settings, corpus, "joint", 3, rescore=True)
+    sides = protocol.split_sides(joint, corpus.test_splits)
     mixed = protocol.shuffle_labels(sides, 0)
     for side, before in ((mixed.train, sides.train), (mixed.test, sides.test)):
-        old, new = (one.manifest.frame["labels"].tolist() for one in (before, side))
+        old, new = (part.manifest.frame["labels"].tolist() for part in (before, side))
         assert sorted(old) == sorted(new)
-        np.testing.assert_array_equal(side.patch, before.patch)
+        np.testing.assert_array_equal(side.vectors, before.vectors)
     assert mixed.train.manifest.frame["labels"].tolist() != (
         sides.train.manifest.frame["labels"].tolist()
     )

@@ -16,7 +16,9 @@ from audio_triplet import distribution
 from audio_triplet.config import RunConfig
 from audio_triplet.data import shard_source
 from audio_triplet.embeddings import saved_model
-from audio_triplet.embeddings.segments import SegmentEmbeddings, embed, flat
+from audio_triplet.embeddings.embed import embed_shards
+from audio_triplet.embeddings.representations import flat
+from audio_triplet.embeddings.set_files import load_for_corpus, save_for_corpus
 from audio_triplet.errors import ConfigError, CorpusError, ExportError
 from audio_triplet.provenance import provenance
 from audio_triplet.training.checkpoints import restore
@@ -48,6 +50,7 @@ def checkpoints(folder):
     return sorted(name for name in os.listdir(folder / "checkpoints") if name.endswith(".index"))
 
 
+@pytest.mark.slow
 def test_a_lost_list_of_checkpoints_is_made_again(prepared, finished, tmp_path):
     """TensorFlow's own list gone, a run would have begun again beside good checkpoints."""
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
@@ -57,6 +60,7 @@ def test_a_lost_list_of_checkpoints_is_made_again(prepared, finished, tmp_path):
     np.testing.assert_array_equal(np.float32(losses(rows)[:6]), np.float32(losses(finished[2])))
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_among_checkpoints_is_put_right(prepared, finished, tmp_path):
     """Killed before the list named a whole checkpoint, or in the middle of writing one."""
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
@@ -67,12 +71,13 @@ def test_what_a_kill_left_among_checkpoints_is_put_right(prepared, finished, tmp
     (folder / "ckpt-9.data-00000-of-00001").write_bytes(b"half")
     (folder / "ckpt-9.index.tempstate123").write_bytes(b"half")
     (folder / "ckpt-9_temp").mkdir()
-    trainer, rows = run(config_of(10), prepared, tmp_path)
+    _, rows = run(config_of(10), prepared, tmp_path)
     assert [row["step"] for row in rows] == list(range(10))
     assert checkpoints(tmp_path) == ["ckpt-10.index", "ckpt-8.index"]
     assert len(os.listdir(folder)) == 5
 
 
+@pytest.mark.slow
 def test_lost_checkpoints_are_told(prepared, finished, tmp_path, caplog):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "checkpoints")
@@ -140,24 +145,25 @@ def test_damaged_models_are_refused(finished, tmp_path):
     assert saved_model.Model(str(damaged)).config == {}
 
 
+@pytest.mark.slow
 def test_damaged_embeddings_are_refused_or_the_same(prepared, tmp_path):
     source = shard_source.ShardChunks(prepared)
-    made = embed(source, source.manifest, flat)
+    made = embed_shards(source, source.manifest, flat)
     path = tmp_path / "made.npz"
-    made.save(str(path))
+    save_for_corpus(made, str(path))
     whole, random = path.read_bytes(), np.random.default_rng(3)
     refused = 0
     for _ in range(60):
         path.write_bytes(whole)
         flip(path, random, int(random.choice([0, len(whole) - 2000])))
         try:
-            found = SegmentEmbeddings.load(str(path), source.manifest)
+            found = load_for_corpus(str(path), source.manifest)
         except CorpusError as error:
             assert str(path) in str(error)
             refused += 1
         else:
-            np.testing.assert_array_equal(found.patch, made.patch)
-            np.testing.assert_array_equal(found.patch_segment, made.patch_segment)
+            np.testing.assert_array_equal(found.vectors, made.vectors)
+            np.testing.assert_array_equal(found.segment_index, made.segment_index)
     assert refused > 20
 
 
@@ -175,9 +181,7 @@ def test_arrays_with_pickles_in_them_are_not_unpickled(prepared, tmp_path, monke
     names = ("row", "patch", "patch_segment", "patch_energy", "names")
     np.savez(tmp_path / "bomb.npz", **dict.fromkeys(names, bomb))
     with pytest.raises(CorpusError, match=r"bomb\.npz: is damaged"):
-        SegmentEmbeddings.load(
-            str(tmp_path / "bomb.npz"), shard_source.ShardChunks(prepared).manifest
-        )
+        load_for_corpus(str(tmp_path / "bomb.npz"), shard_source.ShardChunks(prepared).manifest)
     assert not os.path.exists("exploded")
     pickle.loads(pickle.dumps(Bomb()))  # it is a bomb
     assert os.path.exists("exploded")

@@ -12,6 +12,7 @@ from data_prep.preparation import prepare
 from tests.test_locks import holder
 
 
+@pytest.mark.slow
 def test_training_and_preparing_leave_a_folder_to_its_writer(tone_folder, prepared, tmp_path):
     from tests.training.test_training import config_of, run
 

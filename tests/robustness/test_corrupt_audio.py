@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks.faults import mutants, parts
+from benchmarks.faults import damaged_sound, mutants, read_mutants
 from benchmarks.faults.bench import Bench
 from tests.conftest import RATE, tone
 
@@ -19,7 +19,7 @@ def test_a_mutant_is_the_same_every_time(made):
     numbers = range(0, 60)
     assert [made.make(n) for n in numbers] == [again.make(n) for n in numbers]
     assert len({made.make(n)[1] for n in numbers}) > 50
-    assert {made.make(n)[2] for n in range(200)} == set(mutants._KINDS)
+    assert {made.make(n)[2] for n in range(200)} == set(mutants.KINDS)
 
 
 def test_ogg_checksums_are_what_libsndfile_expects(made):
@@ -29,14 +29,15 @@ def test_ogg_checksums_are_what_libsndfile_expects(made):
     assert mutants.with_ogg_checksums(bytes(zeroed)) == whole
 
 
+@pytest.mark.slow
 def test_mutants_are_read_or_refused_in_bounds(tmp_path):
     """In children with little memory, as a decoder may crash or ask for gigabytes."""
     bench = Bench(str(tmp_path), [])
-    trials = list(parts.corrupt_audio(bench, 20_000, 400))
+    trials = list(damaged_sound.corrupt_audio(bench, 20_000, 400))
     assert sum(trial.count for trial in trials) == 400
     assert [problem for trial in trials for problem in trial.problems] == []
-    told = [trial.told for trial in trials]
-    assert told.count("read") > 100 and told.count("refused") > 100
+    outcomes = [trial.outcome for trial in trials]
+    assert outcomes.count("read") > 100 and outcomes.count("refused") > 100
 
 
 def test_a_crash_and_a_hang_would_be_seen(tmp_path, monkeypatch):
@@ -47,22 +48,22 @@ import json, os, sys, time
 values = dict(argument[2:].split("=") for argument in sys.argv[1:])
 with open(values["output"], "a") as output:
     for number in range(int(values["first"]), int(values["last"])):
-        told = {"number": number, "extension": "wav", "kind": "flip"}
-        print(json.dumps(told), file=output, flush=True)
+        line = {"number": number, "extension": "wav", "kind": "flip"}
+        print(json.dumps(line), file=output, flush=True)
         if number == 2: os.abort()
         while number == 4: pass
-        told |= {"outcome": "read", "problems": []}
-        print(json.dumps(told), file=output, flush=True)
+        line |= {"outcome": "read", "problems": []}
+        print(json.dumps(line), file=output, flush=True)
 """)
-    popen = parts.subprocess.Popen
+    popen = damaged_sound.subprocess.Popen
     monkeypatch.setattr(
-        parts.subprocess,
+        damaged_sound.subprocess,
         "Popen",
         lambda command, **how: popen([command[0], str(reader), *command[3:]], **how),
     )
-    monkeypatch.setattr(mutants, "MAX_CPU_SECONDS", 0.2)
-    trials = list(parts.corrupt_audio(Bench(str(tmp_path / "work"), []), 0, 6))
-    assert [trial.told for trial in trials] == [
+    monkeypatch.setattr(read_mutants, "MAX_CPU_SECONDS", 0.2)
+    trials = list(damaged_sound.corrupt_audio(Bench(str(tmp_path / "work"), []), 0, 6))
+    assert [trial.outcome for trial in trials] == [
         "read",
         "read",
         "crashed",
@@ -74,6 +75,7 @@ with open(values["output"], "a") as output:
     assert "ends by -6" in trials[2].problems[0] and "hangs" in trials[4].problems[0]
 
 
+@pytest.mark.slow
 def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
     from audio_triplet import distribution
     from audio_triplet.corpora.registry import load_corpus

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from tests.training.test_training import config_of, losses, run
 
@@ -13,6 +14,7 @@ def weights(trainer):
     return [variable.numpy() for variable in trainer.encoder.variables]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(prepared, tmp_path):
     one, rows = run(config_of(6), prepared, tmp_path / "one")
     other, again = run(config_of(6), prepared, tmp_path / "other")
@@ -21,9 +23,10 @@ def test_the_same_seed_gives_the_same_bits(prepared, tmp_path):
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(prepared, tmp_path):
-    one, rows = run(config_of(3), prepared, tmp_path / "one")
-    other, others = run(config_of(3, seed=1), prepared, tmp_path / "other")
+    _, rows = run(config_of(3), prepared, tmp_path / "one")
+    _, others = run(config_of(3, seed=1), prepared, tmp_path / "other")
     assert losses(rows) != losses(others)
 
 
@@ -37,6 +40,7 @@ print("LOSSES", json.dumps(t.losses(t.run(t.config_of(6), {prepared!r}, sys.argv
 """
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_rounding_only(prepared, tmp_path):
     """Sums are split otherwise: 1 part in 10,000 after 6 steps, measured at 1e-6."""
     code = THREADS.format(prepared=prepared)

@@ -36,6 +36,7 @@ def message(folder, prepared, config):
     return text
 
 
+@pytest.mark.slow
 def test_full_and_read_only_disks_are_told_and_lose_nothing(prepared, disk, tmp_path):
     out = disk / "out"
     run(config_of(4, checkpoint_steps=2), prepared, out)
@@ -58,6 +59,7 @@ def test_full_and_read_only_disks_are_told_and_lose_nothing(prepared, disk, tmp_
     np.testing.assert_array_equal(np.float32(losses(rows)), np.float32(losses(undisturbed)))
 
 
+@pytest.mark.slow
 def test_a_folder_that_vanishes_is_told(prepared, tmp_path, monkeypatch):
     import shutil
 

@@ -105,6 +105,7 @@ def test_gradient_of_equal_embeddings_is_finite():
     assert float(loss) == pytest.approx(0.1) and np.isfinite(gradient.numpy()).all()
 
 
+@pytest.mark.slow
 def test_bfloat16_stays_near_float32(prepared, tmp_path):
     """The same run: losses near each other [D].
 

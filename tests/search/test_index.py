@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -11,9 +13,10 @@ from hypothesis import strategies as st
 
 from audio_triplet import locks
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.embedding_set import EmbeddingSet
+from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
 from audio_triplet.errors import SearchError
 from audio_triplet.search import index, index_format, index_writer
+from audio_triplet.search import query as query_module
 from audio_triplet.search.index_format import IndexInfo
 
 MODEL = {"model": "/models/a", "model_digest": "a" * 64, "dim": 8}
@@ -39,16 +42,13 @@ def embeddings(seed, files=3, each=4, name="f", dim=8, energy=1.0, stamp=0, reco
     start = np.tile(np.arange(each) * 0.96, files)
     return EmbeddingSet(
         Manifest(frame, name),
-        np.full((files, 2), stamp, np.int64),
         unit(rng.normal(size=(count, dim))),
         np.repeat(np.arange(files, dtype=np.int32), each),
-        start,
-        start + 0.975,
         np.full(count, energy, np.float32),
-        "/models/a",
-        "a" * 64,
-        "patch",
-        0.96,
+        start_seconds=start,
+        end_seconds=start + 0.975,
+        stamp=np.full((files, 2), stamp, np.int64),
+        origin=Origin("/models/a", "a" * 64, "patch", 0.96),
     )
 
 
@@ -64,7 +64,7 @@ def brute_force(sets, query, without=()):
     """(score, path, start) of all, best first, by float64."""
     found = []
     for one in sets:
-        paths = one.manifest.frame["path"].to_numpy(object)[one.segment]
+        paths = one.manifest.frame["path"].to_numpy(object)[one.segment_index]
         scores = one.vectors.astype(np.float64) @ (query / np.linalg.norm(query))
         found += [
             (score, path, start)
@@ -100,7 +100,7 @@ def test_equals_brute_force(tmp_path_factory, seed, top, per_recording):
 
 def test_many_blocks_in_threads_and_half_precision(tmp_path, monkeypatch):
     monkeypatch.setattr(index_format, "BLOCK", 64)
-    monkeypatch.setattr(index_writer, "_PART_VECTORS", 500)
+    monkeypatch.setattr(index_writer, "SMALL_PART_VECTORS", 500)
     sets = [embeddings(n, 40, 25, f"s{n}") for n in range(3)]
     query = np.random.default_rng(9).normal(size=8)
     expected = brute_force(sets, query)[:50]
@@ -118,7 +118,7 @@ def test_ties_come_in_the_order_of_adding(tmp_path):
     one.vectors[:] = one.vectors[0]
     hits = build(tmp_path, one).search(one.vectors[0], 4)
     assert [hit.path for hit in hits] == [f"/sounds/f{n}.wav" for n in range(4)]
-    assert hits[0].labels == "label0" and hits[0].end_seconds == pytest.approx(0.975)
+    assert hits[0].labels == ("label0",) and hits[0].end_seconds == pytest.approx(0.975)
 
 
 def test_hits_of_one_recording_can_be_bounded_and_left_out(tmp_path):
@@ -160,7 +160,7 @@ def test_missing_are_those_not_there_as_they_are_now(tmp_path):
     manifest = Manifest(pd.DataFrame({"path": [str(file) for file in files]}))
     one = embeddings(0, 2, 2)
     stamp = np.array([[os.stat(f).st_size, os.stat(f).st_mtime_ns] for f in files[:2]])
-    one = EmbeddingSet(**{**vars(one), "manifest": manifest.take(np.arange(2)), "stamp": stamp})
+    one = dataclasses.replace(one, manifest=manifest.take(np.arange(2)), stamp=stamp)
     folder = str(tmp_path / "index")
     with index_writer.Writer(folder, **MODEL) as writer:
         assert writer.missing(manifest).tolist() == [0, 1, 2]
@@ -195,12 +195,15 @@ def test_vectors_of_another_model_are_refused(tmp_path):
     with pytest.raises(SearchError, match="of another .* cannot be compared"):
         index_writer.Writer(str(tmp_path), **MODEL | {"model_digest": "b" * 64})
     with index_writer.Writer(str(tmp_path), **MODEL) as writer:
-        other = EmbeddingSet(**{**vars(embeddings(1)), "model_digest": "b" * 64})
+        one = embeddings(1)
+        origin = dataclasses.replace(one.origin, model_digest="b" * 64)
+        other = dataclasses.replace(one, origin=origin)
         with pytest.raises(SearchError, match="cannot be compared"):
             writer.add(other)
-        with pytest.raises(SearchError, match="level"):
-            writer.add(EmbeddingSet(**{**vars(embeddings(1)), "level": "segment"}))
-        long = EmbeddingSet(**{**vars(embeddings(1)), "vectors": 2 * embeddings(1).vectors})
+        origin = dataclasses.replace(one.origin, granularity="segment")
+        with pytest.raises(SearchError, match="granularity"):
+            writer.add(dataclasses.replace(one, origin=origin))
+        long = dataclasses.replace(one, vectors=2 * one.vectors)
         with pytest.raises(SearchError, match="unit norm"):
             writer.add(long)
     assert len(index.Index(str(tmp_path))) == 12
@@ -261,9 +264,9 @@ def test_a_kill_at_any_step_loses_nothing_that_was_added(tmp_path, monkeypatch, 
             writer.add(second)
             writer.commit()
             finished = True
-            writer._merge()
+            writer.merge()
         finally:
-            writer._lock.close()
+            writer.close()
     except Killed:
         pass
     monkeypatch.undo()
@@ -338,6 +341,18 @@ def test_a_damaged_index_is_named(tmp_path, content):
         index.Index(str(tmp_path))
 
 
+def test_an_index_on_disk_has_the_names_of_older_versions(tmp_path):
+    found = build(tmp_path, embeddings(0))
+    content = json.loads((tmp_path / "index.json").read_text())
+    assert set(content) == {
+        *("model", "model_digest", "dim", "level", "hop_seconds", "dtype", "parts", "faiss"),
+        "version",
+    }
+    assert content["level"] == found.info.granularity == "patch"
+    names = (tmp_path / found.info.parts[0].name / "names.jsonl").read_text().splitlines()
+    assert set(json.loads(names[0])) == {"path", "recording_id", "labels"}
+
+
 def test_a_damaged_part_is_named(tmp_path):
     found = build(tmp_path, embeddings(0))
     vectors = tmp_path / found.info.parts[0].name / "vectors.npy"
@@ -359,12 +374,12 @@ def test_a_wrong_query_is_named(tmp_path, query):
 
 def test_examples_and_counter_examples():
     a, b = np.eye(4)[:2]
-    np.testing.assert_allclose(index.combine([a]), a)
-    np.testing.assert_allclose(index.combine([a, b]), (a + b) / np.sqrt(2), atol=1e-7)
-    away = index.combine([(a + b) / np.sqrt(2)], [b])
+    np.testing.assert_allclose(query_module.combine([a]), a)
+    np.testing.assert_allclose(query_module.combine([a, b]), (a + b) / np.sqrt(2), atol=1e-7)
+    away = query_module.combine([(a + b) / np.sqrt(2)], [b])
     assert away @ a > away @ b > 0
     with pytest.raises(SearchError, match="cancel"):
-        index.combine([a, -a])
+        query_module.combine([a, -a])
 
 
 # --- FAISS ---------------------------------------------------------------------------------------

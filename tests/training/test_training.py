@@ -19,7 +19,7 @@ from audio_triplet.config import (
     TripletConfig,
 )
 from audio_triplet.data import shard_source
-from audio_triplet.embeddings.segments import embed
+from audio_triplet.embeddings.embed import embed_shards
 from audio_triplet.errors import ConfigError, CorpusError, TrainingError
 from audio_triplet.training import checkpoints, loop, metrics_log
 from audio_triplet.training.metrics_log import METRICS_FILE, MetricsLog
@@ -64,9 +64,10 @@ def test_loss_falls_and_the_embedding_separates_the_classes(prepared, tmp_path):
     trainer, rows = run(config_of(60), prepared, tmp_path)
     assert np.mean(losses(rows)[-10:]) < 0.6 * np.mean(losses(rows)[:10])
     source = shard_source.ShardChunks(prepared)
-    embeddings = embed(source, source.manifest, trainer.encoder)
+    embeddings = embed_shards(source, source.manifest, trainer.encoder)
     label = embeddings.manifest.frame["labels"].to_numpy()
-    unit = embeddings.segment / np.linalg.norm(embeddings.segment, axis=1, keepdims=True)
+    means = embeddings.segment_means
+    unit = means / np.linalg.norm(means, axis=1, keepdims=True)
     cosine = unit @ unit.T
     same = (label[:, None] == label[None, :]) & ~np.eye(len(label), dtype=bool)
     assert cosine[same].mean() > cosine[label[:, None] != label[None, :]].mean() + 0.03
@@ -134,7 +135,7 @@ def test_first_contrastive_loss_by_hand(prepared, tmp_path):
     from audio_triplet.data import batching
 
     config = combined(1)
-    trainer, rows = run(config, prepared, tmp_path)
+    _, rows = run(config, prepared, tmp_path)
     fresh = Trainer(config, distribution.build_strategy("cpu"))
     source = shard_source.ShardChunks(prepared, ("train",))
     batches = batching.triplet_batches(source, config.triplets, config.pipeline)
@@ -216,7 +217,7 @@ def test_explicit_negatives_lack_the_label(prepared):
 def test_resumed_run_equals_an_undisturbed_one(prepared, tmp_path):
     _, whole = run(config_of(8), prepared, tmp_path / "whole")
     run(config_of(4), prepared, tmp_path / "parts")
-    trainer, parts = run(config_of(8), prepared, tmp_path / "parts")
+    _, parts = run(config_of(8), prepared, tmp_path / "parts")
     assert [row["step"] for row in parts] == list(range(8))
     np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-6)
     again, rows = run(config_of(8), prepared, tmp_path / "parts")  # nothing left to do

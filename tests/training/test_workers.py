@@ -36,7 +36,8 @@ with terminal.clear_errors("worker"):
         trainer.step = dying
     print("from step", trainer.steps_done)
     loop.run(trainer, shard_source.ShardChunks({prepared!r}, ("train",)), folder, progress=False)
-    print("done", trainer.steps_done, distribution.is_chief(strategy), trainer.any_worker(False))
+    stop = trainer.replicas.any_worker(False)
+    print("done", trainer.steps_done, distribution.is_chief(strategy), stop)
 """
 
 

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.segments import SegmentEmbeddings
-from audio_triplet.web import map, table_page, training_curves
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
+from audio_triplet.evaluation import table_rows
 from audio_triplet.web import queries as queries_module
-from audio_triplet.web.queries import choose_queries
-from tests.web.test_pages import HOSTILE, RATE, check_page, tone, write_wav
+from audio_triplet.web import sound_map, table_page
+from tests.web.page_checks import HOSTILE, RATE, check_page, tone, write_wav
 
 CLASSES = ("bell", "door_knock", "rain")
 PER_CLASS = 6
@@ -23,12 +23,12 @@ PER_CLASS = 6
 def embeddings(frame, vectors):
     """One patch a segment."""
     count = len(frame)
-    return SegmentEmbeddings(
+    return EmbeddingSet(
         manifest=Manifest(frame, "test"),
         row=np.arange(count),
-        patch=np.asarray(vectors, np.float32),
-        patch_segment=np.arange(count, dtype=np.int32),
-        patch_energy=np.ones(count, np.float32),
+        vectors=np.asarray(vectors, np.float32),
+        segment_index=np.arange(count, dtype=np.int32),
+        energy=np.ones(count, np.float32),
     )
 
 
@@ -280,7 +280,7 @@ def test_class_bars_are_in_order_of_gain(tmp_path, made):
         [row("log_mel", None, math.nan, spread=None, qbe_per_class=None, cls_per_class={})],
         [
             row(name, 0.4, 0.5, seeds=[0, 1, 2], spread={"qbe_map": 0.01, "accuracy": None})
-            for name in table_page._ROWS
+            for name in table_rows.ROWS
         ],
     ],
 )
@@ -376,7 +376,7 @@ def test_sound_that_has_gone_leaves_a_page(tmp_path):
 def test_large_test_sides_are_sampled(tmp_path, monkeypatch, made):
     frame, vectors, _ = made
     monkeypatch.setattr(queries_module, "MAX_SEGMENTS", 12)
-    monkeypatch.setattr(map, "MAX_POINTS", 7)
+    monkeypatch.setattr(sound_map, "MAX_POINTS", 7)
     page, _ = write_and_check(tmp_path, frame, vectors["joint"], vectors["log_mel"])
     assert len(page.json("map-data")["kind"]) == 7
     text = "".join(page.text)
@@ -395,109 +395,3 @@ def test_embeddings_of_different_segments_are_refused(tmp_path, made):
             embeddings(frame, vectors["joint"]),
             CLASSES,
         )
-
-
-# --- the pieces ----------------------------------------------------------------------------------
-
-
-def test_queries_by_hand():
-    """Segments 0..7 of classes 0,0,1,1,2,2,3,3; segment 7 has nothing to find.
-
-    Gaps joint - log mel: 4, 3, 1, 0, -1, 0, 1, -. `helps` with one query a class: 0 (gap 4), then
-    2 or 6 (gap 1; class 0 is used, so 1 with gap 3 must wait). `fails` needs fewer than half of
-    five: 3 (0 right, cosine 0.9), 4 (1 right), 5 (0 right, cosine 0.5). Class 1 or 3 may be used
-    by then, 2 is not: 5, with none right, comes before 4.
-    """
-    chosen = choose_queries(
-        joint=np.array([5, 5, 3, 0, 1, 0, 3, 0]),
-        log_mel=np.array([1, 2, 2, 0, 2, 0, 2, 0]),
-        similarity=np.array([0.9, 0.9, 0.9, 0.9, 0.9, 0.5, 0.9, 0.9]),
-        first=np.array([0, 0, 1, 1, 2, 2, 3, 3]),
-        eligible=np.arange(8) != 7,
-        per_kind=2,
-        seed=0,
-    )
-    assert chosen["helps"][0] == 0 and chosen["helps"][1] in (2, 6)
-    assert chosen["fails"][0] == (5 if chosen["helps"][1] == 2 else 3)
-    assert chosen["fails"][1] == (5 if chosen["helps"][1] == 6 else 3)
-    everything = sum(chosen.values(), [])
-    assert len(everything) == len(set(everything)) == 6 and 7 not in everything
-
-
-def test_classes_are_used_evenly_and_ties_depend_on_the_seed():
-    first = np.repeat(np.arange(4), 10)
-    picks = []
-    for seed in range(5):
-        chosen = choose_queries(
-            np.full(40, 2), np.full(40, 2), np.ones(40), first, np.ones(40, bool), 4, seed
-        )
-        assert chosen["helps"] == []
-        assert sorted(first[chosen["fails"]]) == sorted(first[chosen["typical"]]) == [0, 1, 2, 3]
-        picks.append(tuple(chosen["fails"]))
-    assert len(set(picks)) > 1
-
-
-def test_smoothing_keeps_lines_and_ends():
-    steps = list(range(800))
-    kept, values = training_curves.smooth(steps, [2.0 * step for step in steps])
-    np.testing.assert_allclose(values, 2 * np.array(kept))
-    assert kept[0] == 0 and kept[-1] == 799 and len(kept) == 150
-    noisy = np.tile([0.0, 1.0], 400)
-    assert np.std(training_curves.smooth(steps, noisy)[1][5:-5]) < 0.1
-    assert training_curves.smooth([7], [0.5]) == ([7.0], [0.5]) and training_curves.smooth(
-        [], []
-    ) == ([], [])
-
-
-def test_layout_keeps_classes_together_whatever_the_lengths():
-    labels = np.repeat(np.arange(3), 20)
-    rng = np.random.default_rng(0)
-    vectors = 4 * np.eye(3, 16)[labels] + 0.5 * rng.standard_normal((60, 16))
-    placed = map.layout(vectors.astype(np.float32), 3)
-    distance = np.linalg.norm(placed[:, None] - placed[None], axis=2) + 1e9 * np.eye(60)
-    assert (labels[distance.argmin(axis=1)] == labels).all()
-    longer = vectors * 2.0 ** rng.integers(-3, 4, (60, 1))  # exact in floating point
-    np.testing.assert_array_equal(placed, map.layout(longer.astype(np.float32), 3))
-    np.testing.assert_allclose(placed.mean(axis=0), 0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "vectors",
-    [
-        np.zeros((5, 3)),
-        np.ones((20, 3)),
-        np.eye(1, 3),
-        np.eye(9, 20),
-        np.arange(12.0)[:, None],
-    ],
-)
-def test_layout_of_degenerate_vectors(vectors):
-    placed = map.layout(vectors.astype(np.float32), 0)
-    assert placed.shape == (len(vectors), 2) and np.isfinite(placed).all()
-
-
-def test_a_turned_layout_is_turned_back():
-    rng = np.random.default_rng(0)
-    target = rng.standard_normal((30, 2))
-    mirrored = target @ np.array([[0.6, 0.8], [0.8, -0.6]])
-    np.testing.assert_allclose(map.turned_to(mirrored, target), target, atol=1e-9)
-
-
-def test_map_names_do_not_overlap_and_scattered_classes_have_none():
-    rng = np.random.default_rng(0)
-    kinds = np.repeat(np.arange(12), 8)
-    centres = rng.uniform(50, 590, (12, 2))
-    places = centres[kinds] + 5 * rng.standard_normal((96, 2))
-    places[kinds == 3] = rng.uniform(0, 640, (8, 2)) * [1, 1]
-    titles = [f"class number {index}" for index in range(12)]
-    named = map.map_labels(places, kinds, titles)
-    assert 3 not in [kind for kind, *_ in named] and len(named) >= 6
-    width = 6.5 * len(titles[0])
-    boxes = []
-    for _, x, y, anchor in named:
-        left = x - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
-        assert left >= 0 and left + width <= 640
-        boxes.append((left, y))
-    for index, (x, y) in enumerate(boxes):
-        for other_x, other_y in boxes[:index]:
-            assert abs(x - other_x) >= width or abs(y - other_y) > 15

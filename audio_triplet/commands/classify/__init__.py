@@ -1,5 +1,11 @@
-"""`audio-triplet classify fit|predict|suggest`."""
+"""A classifier of your own sounds, from a few labels: fit it, use it, ask what to label next.
 
-from audio_triplet.commands.classify.main import run
+    audio-triplet classify fit LABELLED --output_dir=mine
+    audio-triplet classify predict SOUND --classifier=mine/classifier --output_dir=mine
+    audio-triplet classify suggest SOUND --classifier=mine/classifier --output_dir=mine
 
-__all__ = ["run"]
+LABELLED is a folder with a sub-folder for each class, or a manifest whose column `labels` is filled
+here and there. What suggest writes is a manifest to fill in; give it to fit with the rest:
+
+    audio-triplet classify fit LABELLED mine/suggest.csv --output_dir=mine
+"""

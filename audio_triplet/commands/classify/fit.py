@@ -1,19 +1,81 @@
-"""audio-triplet classify fit"""
+"""Fits a classifier on labelled sound, and checks it on recordings that it has not heard.
+
+    audio-triplet classify fit LABELLED --output_dir=mine
+    audio-triplet classify fit LABELLED mine/suggest.csv --output_dir=mine
+
+LABELLED is a folder with a sub-folder for each class, or a manifest whose column `labels` is filled
+here and there; sounds without a label are left alone. Written to --output_dir: the folder
+`classifier`, scores.json with the cross-validated score, and classifier.html.
+"""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from audio_triplet import storage
-from audio_triplet.commands.classify.shared import write_bad_files
-from audio_triplet.commands.classify.suggest import place_of
+from absl import flags
+
+from audio_triplet import locks, storage
+from audio_triplet.commands import config_flags
+from audio_triplet.commands.classify.shared import segment_key
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.errors import UsageError
 
-# --- fit -----------------------------------------------------------------------------------------
+if TYPE_CHECKING:
+    from audio_triplet.classify.cross_validation import Checked
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.embedding_set import EmbeddingSet
+
+
+def define_flags() -> None:
+    """Defines the verb's flags."""
+    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
+    flags.DEFINE_string(
+        "model", None, "Folder of a SavedModel; by default the released model is taken."
+    )
+    config_flags.define_flags(ClassifyConfig)
+    flags.DEFINE_integer(
+        "labels_per_class",
+        0,
+        "Draw so many labelled sounds of each class, and leave the others alone, to see what they "
+        "are worth; 0 takes all.",
+        lower_bound=0,
+    )
+    flags.DEFINE_boolean("page", True, "Write classifier.html too, with a learning curve.")
+    flags.DEFINE_boolean(
+        "compare_log_mel",
+        False,
+        "Check log mel in the same way, for comparison; it has 48 times as many numbers, so this "
+        "takes longer.",
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the verb."""
+    from audio_triplet.commands import inputs
+
+    values = flags.FLAGS
+    manifest, _ = inputs.load_inputs(argv[1:])
+    with locks.exclusive(values.output_dir):
+        locks.clear_leftovers(values.output_dir)
+        if values.labels_per_class:
+            manifest = few_of(manifest, values.labels_per_class, values.seed)
+        print(
+            fit(
+                manifest,
+                values.model,
+                values.output_dir,
+                config_flags.from_flags(ClassifyConfig),
+                values.page,
+                values.compare_log_mel,
+            )
+        )
 
 
 def fit(
-    manifest,
-    model_path: str,
+    manifest: Manifest,
+    model_path: str | None,
     output_dir: str,
     config: ClassifyConfig,
     page: bool = True,
@@ -23,7 +85,7 @@ def fit(
 
     Args:
       manifest: The segments; those without labels are left alone.
-      model_path: Folder of a SavedModel.
+      model_path: Folder of a SavedModel; None for the released one.
       output_dir: Where `classifier/`, scores.json and classifier.html go.
       config: How.
       page: Whether to write the page, for which a learning curve is made.
@@ -44,29 +106,29 @@ def fit(
         )
     from audio_triplet.classify import classifier, cross_validation
     from audio_triplet.classify.examples import Examples
-    from audio_triplet.embeddings import saved_model, segments
+    from audio_triplet.embeddings import model_files, representations, saved_model
     from audio_triplet.provenance import provenance
 
-    model = saved_model.Model(model_path)
+    model = saved_model.Model(model_path or model_files.released_model_path())
     embeddings = _embedded(model, manifest, output_dir)
     examples = Examples.of(embeddings)
     fitted = classifier.fit(examples, config)
     checked = cross_validation.cross_validate(examples, config)
-    curves, base = {}, None
+    curves, checked_log_mel = {}, None
     if page:
         curves["embedding"] = cross_validation.learning_curve(examples, config)
     if compare_log_mel:
-        heard = _embedded(
-            lambda waveform: saved_model.embed_waveforms(segments.flat, waveform),
+        log_mel = _embedded(
+            lambda waveform: saved_model.embed_waveforms(representations.flat, waveform),
             manifest,
             output_dir,
         )
-        flat = Examples.of(heard, examples.classes)
-        base = cross_validation.cross_validate(flat, config)
+        log_mel_examples = Examples.of(log_mel, examples.classes)
+        checked_log_mel = cross_validation.cross_validate(log_mel_examples, config)
         if page:
-            curves["log_mel"] = cross_validation.learning_curve(flat, config)
+            curves["log_mel"] = cross_validation.learning_curve(log_mel_examples, config)
     recordings = examples.recordings()
-    told = {
+    report = {
         "model": os.path.abspath(model.path),
         "labelling": "single" if examples.is_single(config) else "multi",
         "hidden_units": config.hidden_units,
@@ -76,7 +138,7 @@ def fit(
         "segments": len(examples),
         "recordings": len(set(examples.groups)),
         "score": _score(checked, examples.classes),
-        "log_mel": _score(base, examples.classes),
+        "log_mel": _score(checked_log_mel, examples.classes),
         "unchecked_classes": [
             name for name, count in zip(examples.classes, recordings, strict=True) if count < 2
         ],
@@ -86,24 +148,23 @@ def fit(
         },
         **provenance(),
     }
-    storage.write_json(os.path.join(output_dir, "scores.json"), told)
-    frame = embeddings.manifest.frame
-    heard = [list(place_of(row)) for row in frame.itertuples()]
+    storage.write_json(os.path.join(output_dir, "scores.json"), report)
+    fitted_on = [list(segment_key(row)) for row in embeddings.manifest.frame.itertuples()]
     classifier.SoundClassifier(
-        examples.classes, fitted.classifier, model.digest, told | {"fitted_on": heard}
+        examples.classes, fitted.classifier, model.digest, report | {"fitted_on": fitted_on}
     ).save(os.path.join(output_dir, "classifier"))
-    lines = _told(told, examples)
+    lines = _summary(report, len(examples.classes))
     if page:
         from audio_triplet.web import classifier_page
 
         path = os.path.join(output_dir, "classifier.html")
-        classifier_page.write_report(path, told, examples, embeddings.manifest, checked)
+        classifier_page.write_report(path, report, examples, embeddings.manifest, checked)
         lines.append(f"page: {path}")
     lines.append(f"classifier: {os.path.join(output_dir, 'classifier')}")
     return "\n".join(lines)
 
 
-def few_of(manifest, per_class: int, seed: int):
+def few_of(manifest: Manifest, per_class: int, seed: int) -> Manifest:
     """Some labelled segments of each class, of as many recordings as there are.
 
     Args:
@@ -124,20 +185,23 @@ def few_of(manifest, per_class: int, seed: int):
     return manifest.take(drawn.segments)
 
 
-def _embedded(model, manifest, output_dir: str):
+def _embedded(model: Any, manifest: Manifest, output_dir: str) -> EmbeddingSet:
     """Embeds a manifest; bad files go to bad_files.csv."""
-    from audio_triplet.data.bad_files import BadFiles
-    from experiments.lib import scored_corpus
+    from tqdm import tqdm
 
-    bad_files = BadFiles()
-    try:
-        return scored_corpus.embed_files(model, manifest, bad_files)
-    finally:
-        write_bad_files(bad_files, output_dir)
+    from audio_triplet.data.bad_files import listed_in
+    from audio_triplet.embeddings import embed
+
+    with (
+        listed_in(output_dir) as bad_files,
+        tqdm(total=len(manifest), unit="segment", desc="embedding", disable=None) as bar,
+    ):
+        return embed.embed_manifest(model, manifest, None, bad_files, bar.update)
 
 
-def _score(checked, classes) -> dict | None:
-    from experiments.lib import protocol
+def _score(checked: Checked | None, classes: Sequence[str]) -> dict | None:
+    """A cross-validated score, as scores.json has it; None if there is none."""
+    from audio_triplet.evaluation import metrics
 
     if checked is None:
         return None
@@ -147,32 +211,33 @@ def _score(checked, classes) -> dict | None:
         "accuracy": checked.accuracy,
         "accuracy_interval": checked.accuracy_interval,
         "folds": int(checked.fold.max()) + 1,
-        "per_class": protocol.per_class(classes, checked.per_class),
+        "per_class": metrics.by_class(classes, checked.per_class),
     }
 
 
-def _told(told: dict, examples) -> list[str]:
+def _summary(report: Mapping[str, Any], classes: int) -> list[str]:
     """What fit found, for the terminal."""
     lines = [
-        f"{len(examples.classes)} classes, {told['segments']} labelled sounds of "
-        f"{told['recordings']} recordings"
+        f"{classes} classes, {report['segments']} labelled sounds of "
+        f"{report['recordings']} recordings"
     ]
-    for title, score in (("cross-validated", told["score"]), ("log mel", told["log_mel"])):
+    for title, score in (("cross-validated", report["score"]), ("log mel", report["log_mel"])):
         if score is None:
             continue
         line = f"{title}, {score['folds']} folds by recording: mAP {_interval(score, 'map')}"
         if score["accuracy"] is not None:
             line += f", accuracy {_interval(score, 'accuracy')}"
         lines.append(line)
-    if told["score"] is None:
+    if report["score"] is None:
         lines.append("not checked: no class has two recordings; label more for a score")
-    elif told["unchecked_classes"]:
+    elif report["unchecked_classes"]:
         lines.append(
-            "learned but not checked, having one recording: " + ", ".join(told["unchecked_classes"])
+            "learned but not checked, having one recording: "
+            + ", ".join(report["unchecked_classes"])
         )
     return lines
 
 
-def _interval(score: dict, key: str) -> str:
+def _interval(score: Mapping[str, Any], key: str) -> str:
     low, high = score[f"{key}_interval"]
     return f"{score[key]:.3f} (95 %: {low:.3f} to {high:.3f})"

@@ -1,17 +1,62 @@
-"""audio-triplet classify predict"""
+"""Scores sound by a classifier: predictions.csv, with file, times, and a score for each class.
+
+    audio-triplet classify predict SOUND --classifier=mine/classifier --output_dir=mine
+
+A row is a patch, every --hop_seconds, or a whole segment. Files that cannot be read are listed in
+bad_files.csv.
+"""
+
+from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from audio_triplet import storage
-from audio_triplet.commands.classify.shared import write_bad_files
+from absl import flags
+
+from audio_triplet import locks, storage
+from audio_triplet.commands import config_flags
+from audio_triplet.commands.classify.shared import load_classifier, scored
 from audio_triplet.config import EmbedConfig
 
-# --- predict -------------------------------------------------------------------------------------
+if TYPE_CHECKING:
+    from audio_triplet.data.manifest import Manifest
+
+
+def define_flags() -> None:
+    """Defines the verb's flags."""
+    flags.DEFINE_string(
+        "classifier", None, "The folder `classifier` that fit wrote.", required=True
+    )
+    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
+    flags.DEFINE_string(
+        "model", None, "Where the classifier's model is now, if no longer where it was."
+    )
+    config_flags.define_flags(EmbedConfig)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the verb."""
+    from audio_triplet.commands import inputs
+
+    values = flags.FLAGS
+    manifest, _ = inputs.load_inputs(argv[1:])
+    with locks.exclusive(values.output_dir):
+        locks.clear_leftovers(values.output_dir)
+        print(
+            predict(
+                manifest,
+                values.classifier,
+                values.output_dir,
+                config_flags.from_flags(EmbedConfig),
+                values.model,
+            )
+        )
 
 
 def predict(
-    manifest,
+    manifest: Manifest,
     classifier_dir: str,
     output_dir: str,
     config: EmbedConfig,
@@ -23,26 +68,25 @@ def predict(
       manifest: The segments.
       classifier_dir: Folder of a classifier.
       output_dir: Where predictions.csv goes.
-      config: Level and hop.
+      config: Granularity and hop.
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
 
     Returns:
       A line for the user.
     """
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
 
     fitted, model = load_classifier(classifier_dir, model_path)
-    bad_files = BadFiles()
     path, rows, files = os.path.join(output_dir, "predictions.csv"), 0, set()
-    with storage.open_replacing(path) as file:
+    with listed_in(output_dir) as bad_files, storage.open_replacing(path) as file:
         writer = csv.writer(file)
         writer.writerow(["path", "start_seconds", "end_seconds", "top_class", *fitted.classes])
-        for one, scores in scored(fitted, model, manifest, config, bad_files):
-            source = manifest.frame["path"].iloc[one.row]
-            starts, ends = one.start_seconds, one.end_seconds
-            if config.level == "segment":
+        for segment, scores in scored(fitted, model, manifest, config, bad_files):
+            source = manifest.frame["path"].iloc[segment.row]
+            starts, ends = segment.start_seconds, segment.end_seconds
+            if config.granularity == "segment":
                 scores = scores.mean(axis=0, keepdims=True)
-                starts, ends = starts[:1], starts[:1] + one.seconds
+                starts, ends = starts[:1], starts[:1] + segment.seconds
             for start, end, values in zip(starts, ends, scores, strict=True):
                 writer.writerow(
                     [
@@ -55,54 +99,7 @@ def predict(
                 )
             rows += len(scores)
             files.add(source)
-    write_bad_files(bad_files, output_dir)
-    told = f"{rows:,} rows for {len(files):,} files: {path}"
+    text = f"{rows:,} rows for {len(files):,} files: {path}"
     if bad_files.entries:
-        told += f"\n{len(bad_files.entries)} files could not be used, see bad_files.csv beside it"
-    return told
-
-
-def load_classifier(classifier_dir: str, model_path: str | None):
-    """The classifier and its model.
-
-    Raises:
-      ClassifierError: It is damaged, or the model is another.
-      ExportError: The model is not there.
-    """
-    from audio_triplet.classify import classifier
-    from audio_triplet.embeddings import saved_model
-    from audio_triplet.errors import ClassifierError
-
-    fitted = classifier.SoundClassifier.load(classifier_dir)
-    model_path = model_path or fitted.told.get("model", "")
-    if not os.path.exists(model_path):
-        raise ClassifierError(
-            f"{model_path}: the model of the classifier is not there any more; say where it is by "
-            "--model"
-        )
-    model = saved_model.Model(model_path)
-    fitted.check_model(model)
-    return fitted, model
-
-
-def scored(fitted, model, manifest, config: EmbedConfig, bad_files):
-    """(Embedded, float32[patches, classes]) of each segment that can be read, in order."""
-    import dataclasses
-
-    from tqdm import tqdm
-
-    from audio_triplet.embeddings import embed
-
-    of_patches = dataclasses.replace(config, level="patch")
-    paths, waiting, following = manifest.frame["path"].tolist(), {}, 0
-    found = embed.embed(model, manifest, of_patches, bad_files)
-    for one in tqdm(found, total=len(manifest), unit="sound", desc="classifying", disable=None):
-        waiting[one.row] = one, fitted.classifier.predict_patches(one.vectors)
-        while following in waiting or (
-            following < len(paths) and paths[following] in bad_files.entries
-        ):
-            if following in waiting:
-                yield waiting.pop(following)
-            following += 1
-    for row in sorted(waiting):
-        yield waiting[row]
+        text += f"\n{bad_files.summary(output_dir)}"
+    return text

@@ -1,11 +1,86 @@
-"""What the three share."""
+"""What fit, predict and suggest share: opening a classifier, scoring sound, naming segments."""
 
-import os
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from audio_triplet.config import EmbedConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from audio_triplet.classify.classifier import SoundClassifier
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.embed import Embedded
+    from audio_triplet.embeddings.saved_model import Model
 
 
-def write_bad_files(bad_files, output_dir: str) -> None:
-    path = os.path.join(output_dir, "bad_files.csv")
-    if bad_files.entries:
-        bad_files.write(path)
-    elif os.path.exists(path):
-        os.remove(path)
+def load_classifier(classifier_dir: str, model_path: str | None) -> tuple[SoundClassifier, Model]:
+    """The classifier and its model.
+
+    Args:
+      classifier_dir: Folder of a classifier.
+      model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
+
+    Raises:
+      ClassifierError: It is damaged, or the model is another.
+      ExportError: The model is not there.
+    """
+    from audio_triplet.classify import classifier
+    from audio_triplet.embeddings import model_files, saved_model
+
+    fitted = classifier.SoundClassifier.load(classifier_dir)
+    recorded = fitted.metadata.get("model", "")
+    model = saved_model.Model(
+        model_files.find_model(model_path, recorded, fitted.model_digest, classifier_dir)
+    )
+    fitted.check_model(model)
+    return fitted, model
+
+
+def scored(
+    fitted: SoundClassifier,
+    model: Model,
+    manifest: Manifest,
+    config: EmbedConfig,
+    bad_files: BadFiles,
+) -> Iterator[tuple[Embedded, np.ndarray]]:
+    """Embeds and scores segments, in the manifest's order.
+
+    Args:
+      fitted: The classifier.
+      model: Its model.
+      manifest: The segments.
+      config: How they are embedded.
+      bad_files: Where files are listed that cannot be read.
+
+    Yields:
+      Each segment that can be read, and its scores float32[patches, classes].
+    """
+    from tqdm import tqdm
+
+    from audio_triplet.embeddings import embed
+
+    of_patches = dataclasses.replace(config, granularity="patch")
+    paths, following = manifest.frame["path"].tolist(), 0
+    waiting: dict[int, tuple[Embedded, np.ndarray]] = {}
+    found = embed.embed_files(model, manifest, of_patches, bad_files)
+    for segment in tqdm(found, total=len(manifest), unit="sound", desc="classifying", disable=None):
+        waiting[segment.row] = segment, fitted.classifier.predict_patches(segment.vectors)
+        while following in waiting or (
+            following < len(paths) and paths[following] in bad_files.entries
+        ):
+            if following in waiting:
+                yield waiting.pop(following)
+            following += 1
+    for row in sorted(waiting):
+        yield waiting[row]
+
+
+def segment_key(row: Any) -> tuple[str, float, float | None]:
+    """What tells a manifest's row from others, as JSON keeps it: path, start, end in seconds."""
+    end = float(row.end_seconds)
+    return row.path, float(row.start_seconds), None if end != end else end

@@ -1,19 +1,79 @@
-"""audio-triplet classify suggest"""
+"""Chooses the sounds whose labels would teach a classifier the most.
+
+    audio-triplet classify suggest SOUND --classifier=mine/classifier --output_dir=mine
+
+Written to --output_dir: suggest.csv, a manifest with an empty column `labels` to fill in, and
+suggest.html, a page to listen to the sounds and to label them on. Give the filled manifest to
+`audio-triplet classify fit` with the rest.
+"""
+
+from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from audio_triplet import storage
-from audio_triplet.commands.classify.predict import load_classifier, scored
-from audio_triplet.commands.classify.shared import write_bad_files
+from absl import flags
+
+from audio_triplet import locks, storage
+from audio_triplet.commands.classify.shared import (
+    load_classifier,
+    scored,
+    segment_key,
+)
 from audio_triplet.config import EmbedConfig
 from audio_triplet.errors import UsageError
 
-# --- suggest -------------------------------------------------------------------------------------
+if TYPE_CHECKING:
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.manifest import Manifest
+
+
+def define_flags() -> None:
+    """Defines the verb's flags."""
+    flags.DEFINE_string(
+        "classifier", None, "The folder `classifier` that fit wrote.", required=True
+    )
+    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
+    flags.DEFINE_string(
+        "model", None, "Where the classifier's model is now, if no longer where it was."
+    )
+    flags.DEFINE_integer("count", 30, "How many sounds.", lower_bound=1)
+    flags.DEFINE_float(
+        "window_seconds",
+        10.0,
+        "Longer sounds are cut into windows of this length.",
+        lower_bound=0.975,
+    )
+    flags.DEFINE_boolean(
+        "ignore_labels", False, "Take sounds too that have a label of the classifier."
+    )
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the verb."""
+    from audio_triplet.commands import inputs
+
+    values = flags.FLAGS
+    manifest, _ = inputs.load_inputs(argv[1:])
+    with locks.exclusive(values.output_dir):
+        locks.clear_leftovers(values.output_dir)
+        print(
+            suggest(
+                manifest,
+                values.classifier,
+                values.output_dir,
+                values.count,
+                values.window_seconds,
+                values.ignore_labels,
+                values.model,
+            )
+        )
 
 
 def suggest(
-    manifest,
+    manifest: Manifest,
     classifier_dir: str,
     output_dir: str,
     count: int,
@@ -24,13 +84,13 @@ def suggest(
     """Writes suggest.csv and suggest.html: the sounds whose labels would teach the most.
 
     Args:
-      manifest: The sounds to choose from; those the classifier knows are passed over.
+      manifest: The sounds to choose from; those the classifier was fitted on are passed over.
       classifier_dir: Folder of a classifier.
       output_dir: Where both files go.
       count: How many.
       window_seconds: Longer sounds are cut into windows of this length.
       ignore_labels: Whether sounds that have a label of the classifier's are candidates too.
-      model_path: As for `predict`.
+      model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
 
     Returns:
       A line or two for the user.
@@ -38,25 +98,24 @@ def suggest(
     import numpy as np
 
     from audio_triplet.classify import suggestions
-    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.bad_files import listed_in
     from audio_triplet.web import classifier_page
 
     fitted, model = load_classifier(classifier_dir, model_path)
-    bad_files = BadFiles()
-    known = {tuple(place) for place in fitted.told.get("fitted_on", ())}
-    is_new = np.array([place_of(row) not in known for row in manifest.frame.itertuples()])
+    known = {tuple(key) for key in fitted.metadata.get("fitted_on", ())}
+    is_new = np.array([segment_key(row) not in known for row in manifest.frame.itertuples()])
     if not ignore_labels:
         is_new &= ~manifest.label_matrix(fitted.classes).any(axis=1)
     if not is_new.any():
         raise UsageError(
             f"{manifest.name}: every sound has a label already (--ignore_labels takes them too)"
         )
-    windows = _windows(manifest.take(np.flatnonzero(is_new)), window_seconds, bad_files)
-    found = [
-        (one.row, scores.mean(axis=0))
-        for one, scores in scored(fitted, model, windows, EmbedConfig(), bad_files)
-    ]
-    write_bad_files(bad_files, output_dir)
+    with listed_in(output_dir) as bad_files:
+        windows = _windows(manifest.take(np.flatnonzero(is_new)), window_seconds, bad_files)
+        found = [
+            (segment.row, patch_scores.mean(axis=0))
+            for segment, patch_scores in scored(fitted, model, windows, EmbedConfig(), bad_files)
+        ]
     if not found:
         raise UsageError(f"{manifest.name}: not one sound could be read")
     frame = windows.frame.iloc[[row for row, _ in found]]
@@ -76,13 +135,7 @@ def suggest(
     )
 
 
-def place_of(row) -> tuple:
-    """What tells a manifest row from others, as JSON keeps it."""
-    end = float(row.end_seconds)
-    return row.path, float(row.start_seconds), None if end != end else end
-
-
-def _windows(manifest, seconds: float, bad_files):
+def _windows(manifest: Manifest, seconds: float, bad_files: BadFiles) -> Manifest:
     """Cuts long segments; the last window takes what would be left, if that is less than a patch.
 
     Returns:
@@ -95,7 +148,7 @@ def _windows(manifest, seconds: float, bad_files):
     from audio_triplet.errors import AudioError, CorpusError
 
     rows, starts, ends = [], [], []
-    for place, row in enumerate(manifest.frame.itertuples()):
+    for number, row in enumerate(manifest.frame.itertuples()):
         start, end = float(row.start_seconds), float(row.end_seconds)
         try:
             whole = float(np.fmin(end, audio.probe(row.path).duration_seconds)) - start
@@ -103,10 +156,10 @@ def _windows(manifest, seconds: float, bad_files):
             bad_files.add(row.path, error.reason)
             continue
         count = max(1, round(np.ceil((whole - 1) / seconds)))
-        for number in range(count):
-            rows.append(place)
-            starts.append(start + number * seconds)
-            ends.append(end if number == count - 1 else start + (number + 1) * seconds)
+        for window in range(count):
+            rows.append(number)
+            starts.append(start + window * seconds)
+            ends.append(end if window == count - 1 else start + (window + 1) * seconds)
     if not rows:
         raise CorpusError(f"{manifest.name}: not one sound could be read")
     frame = manifest.frame.iloc[rows].assign(start_seconds=starts, end_seconds=ends, split="")

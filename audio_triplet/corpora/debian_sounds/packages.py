@@ -180,9 +180,11 @@ def _matching_deb(package: Package, folder: str) -> str | None:
         return None
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
-        if name.startswith(package.name + "_") and name.endswith(".deb"):
-            if os.path.getsize(path) == package.download_bytes and _sha256(path) == package.sha256:
-                return path
+        is_named_so = name.startswith(package.name + "_") and name.endswith(".deb")
+        if not is_named_so or os.path.getsize(path) != package.download_bytes:
+            continue
+        if _sha256(path) == package.sha256:
+            return path
     return None
 
 

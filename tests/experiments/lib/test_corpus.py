@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -73,3 +74,19 @@ def test_none_trains_on_everything(prepared):
     everything = open_corpus(prepared, "", (NONE,))
     assert held.test_splits and everything.test_splits == ()
     assert everything.train.recordings == held.everything.recordings > held.train.recordings
+
+
+def test_files_and_shards_are_opened_alike(tone_folder, prepared, tmp_path):
+    """Both name the same splits, classes and recordings; only where chunks come from differs."""
+    manifest = tmp_path / "split.csv"
+    shutil.copy(f"{prepared}/manifest.csv", manifest)  # its paths are absolute
+    shards = open_corpus(prepared, "")
+    files = open_corpus(f"manifest:{manifest}", "", decoder="libsndfile")
+    assert files.folder == "" and not (tmp_path / "prepared").exists()
+    assert (files.train_splits, files.test_splits) == (shards.train_splits, shards.test_splits)
+    assert files.train.classes == shards.train.classes
+    keys = [
+        {int(chunk["piece"]) for chunk in corpus.train.in_order().as_numpy_iterator()}
+        for corpus in (files, shards)
+    ]
+    assert keys[0] == keys[1] and len(keys[0]) == files.train.recordings

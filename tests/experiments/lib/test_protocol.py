@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.segments import SegmentEmbeddings
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.evaluation import metrics
 from audio_triplet.evaluation.shallow_network import ClassifierConfig
 from experiments.lib import protocol
@@ -27,12 +27,12 @@ def test_absent_classes_are_named_and_left_out_of_every_mean(caplog):
     random = np.random.default_rng(0)
     clean = manifest.label_matrix(classes) @ np.eye(3, 8)
     embeddings = (clean + 0.6 * random.normal(size=clean.shape)).astype(np.float32)
-    every = SegmentEmbeddings(
+    every = EmbeddingSet(
         manifest=manifest,
         row=np.arange(36),
-        patch=embeddings,
-        patch_segment=np.arange(36, dtype=np.int32),
-        patch_energy=np.ones(36, np.float32),
+        vectors=embeddings,
+        segment_index=np.arange(36, dtype=np.int32),
+        energy=np.ones(36, np.float32),
     )
     found = protocol.score(protocol.split_sides(every, ("test",)), classes, ClassifierConfig())
     assert found["absent"] == ["rain"]

@@ -1,0 +1,133 @@
+"""A command with verbs: which there are, and running one with flags of its own.
+
+A verb is a module with a docstring, `define_flags()` and `main(argv)`. It is imported when it is
+used, so that `--help` of the whole command costs nothing; heavy packages are imported in `main`.
+"""
+
+import dataclasses
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+_HELP = ("--help", "-help", "-h", "--helpshort", "help")
+
+
+@dataclasses.dataclass(frozen=True)
+class Verb:
+    """One thing that a user does.
+
+    Attributes:
+      module: Where it is.
+      summary: A line on it.
+      inputs: What it takes before its flags, as in `SOUND...`.
+    """
+
+    module: str
+    summary: str
+    inputs: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class VerbGroup:
+    """A command that is called with one of several verbs.
+
+    Attributes:
+      verbs: Name → the verb, or a group of further ones.
+      summary: A line on it.
+      package: The package whose docstring explains it; empty: there is nothing to explain.
+    """
+
+    verbs: Mapping[str, "Verb | VerbGroup"]
+    summary: str
+    package: str = ""
+
+    def paths(self) -> list[tuple[str, ...]]:
+        """The names that lead to each verb and to each group of verbs; () is this group itself."""
+        found: list[tuple[str, ...]] = [()]
+        for name, verb in self.verbs.items():
+            below = verb.paths() if isinstance(verb, VerbGroup) else [()]
+            found += [(name, *names) for names in below]
+        return found
+
+    def help_text(self, program: str) -> str:
+        """Every verb with a line.
+
+        Args:
+          program: The command as it is typed.
+        """
+        width = max(map(len, self.verbs))
+        lines = [f"usage: {program} VERB [arguments] [--flags]", ""]
+        if self.package:
+            lines += [inspect.cleandoc(importlib.import_module(self.package).__doc__ or ""), ""]
+        lines += [f"  {name:{width}}  {verb.summary}" for name, verb in self.verbs.items()]
+        return "\n".join([*lines, "", f"{program} VERB --help explains one of them."])
+
+
+def run(program: str, command: Verb | VerbGroup, arguments: Sequence[str]) -> None:
+    """Runs a command line.
+
+    Args:
+      program: What was typed up to here: the beginning of messages and of `usage:`.
+      command: What is to be run.
+      arguments: The rest of the command line.
+
+    Raises:
+      SystemExit: Always in the end, or there was something to say about the arguments.
+    """
+    if isinstance(command, Verb):
+        _run_verb(program, command, arguments)
+        return
+    name = arguments[0] if arguments else ""
+    if name in _HELP:
+        print(command.help_text(program))
+    elif name in command.verbs:
+        run(f"{program} {name}", command.verbs[name], arguments[1:])
+    elif not name:
+        raise SystemExit(command.help_text(program))
+    else:
+        raise SystemExit(f"{program}: {name}: no such verb; choose from {', '.join(command.verbs)}")
+
+
+def _run_verb(program: str, verb: Verb, arguments: Sequence[str]) -> None:
+    from absl import app, flags
+
+    from audio_triplet.commands import help_text, terminal
+
+    module = importlib.import_module(verb.module)
+    before = set(flags.FLAGS)
+    module.define_flags()
+    if any(argument in _HELP[:-1] for argument in _before_double_dash(arguments)):
+        own = [flags.FLAGS[name] for name in flags.FLAGS if name not in before]
+        usage = " ".join(filter(None, [program, verb.inputs, "[--flags]"]))
+        print(help_text.help_text(usage, module.__doc__ or "", own))
+        return
+
+    def main(argv: Sequence[str]) -> None:
+        terminal.set_up_logging()
+        with terminal.clear_errors(program):
+            module.main(argv)
+
+    app.run(main, [program, *arguments], flags_parser=_parser(program))
+
+
+def _before_double_dash(arguments: Sequence[str]) -> list[str]:
+    arguments = list(arguments)
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _parser(program: str) -> Callable[[Sequence[str]], list[str]]:
+    """A parser of flags whose errors are one line."""
+    from absl import flags
+
+    def parse(argv: Sequence[str]) -> list[str]:
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            message = " ".join(str(error).split())
+            missing = re.search(r"Flag --(\w+) must have a value other than None", message)
+            if missing:
+                message = f"--{missing[1]} is needed"
+            raise SystemExit(f"{program}: {message}; {program} --help lists the flags") from error
+
+    return parse

@@ -1,0 +1,166 @@
+"""Where in chunks the patches of triplets begin: anchors, neighbours in time, explicit positives.
+
+A draw depends on the run's seed, the chunk's key and the epoch only: it is the same whether the
+chunk comes from a sound file or from a shard.
+"""
+
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from audio_triplet import features, triplets
+from audio_triplet.config import TripletConfig
+from audio_triplet.data import chunks
+
+_PATCH = features.DEFAULT.patch_frames
+_MOST = chunks.CHUNK_PATCHES
+
+# Some chunks to draw from: their metadata (`frames` int32[n], `piece` int64[n], `epoch` int64[n]
+# and whatever else), and the mean energies of patches that begin at int32[n, k]: float32[n, k].
+Drawable = tuple[Mapping[str, tf.Tensor], Callable[[tf.Tensor], tf.Tensor]]
+
+
+def draw_starts(
+    drawable: Drawable,
+    draws: int,
+    config: TripletConfig,
+    seed: int,
+    partners: Drawable | None = None,
+) -> dict[str, tf.Tensor]:
+    """Draws where in each of some chunks anchors begin, and where their positives could.
+
+    Args:
+      drawable: The chunks of the anchors.
+      draws: How many anchors per chunk.
+      config: Δt and the bound of silence.
+      seed: Seed of the run.
+      partners: For explicit labels, as many chunks that share a label with those of the anchors:
+        the positives are drawn from them. Otherwise they are neighbours in time.
+
+    Returns:
+      `starts` int32[n, draws, 2], the first frame of anchor and neighbour; `has_neighbour` and
+      `drawn` bool[n, draws] (false: there is no audible anchor).
+    """
+    anchors = _draw_in_time(*drawable, draws, config, seed)
+    if partners is None:
+        return anchors
+    # Another seed: the two may be the same chunk.
+    positives = _draw_in_time(*partners, draws, config, seed + 1)
+    starts = tf.stack([anchors["starts"][..., 0], positives["starts"][..., 0]], axis=2)
+    return anchors | {"starts": starts, "has_neighbour": positives["drawn"]}
+
+
+def draw_patches(
+    chunk: dict, draws: int, config: TripletConfig, seed: int, partner: dict | None = None
+) -> dict[str, tf.Tensor]:
+    """Draws anchors and their neighbours from a chunk that is read whole, see `draw_starts`.
+
+    Args:
+      chunk: As `ChunkSource.visits` gives it.
+      draws: How many anchors.
+      config: Δt and the bound of silence.
+      seed: Seed of the run.
+      partner: For explicit labels, the chunk of the positives.
+
+    Returns:
+      `anchor` and `neighbour` float32[draws, 96, mels], `has_neighbour` and `drawn` bool[draws],
+      `seconds` float32[draws, 2] (where anchor and neighbour begin in their chunks), and
+      `recording`, `labels` repeated.
+    """
+
+    def patches_of(chunk):
+        padded = tf.pad(chunk["mel_energies"], [[0, _PATCH], [0, 0]])
+
+        def cut(starts):  # [n] → [n, 96, mels]
+            return tf.gather(padded, starts[:, None] + tf.range(_PATCH)[None, :])
+
+        def energies(starts):  # [1, k] → [1, k]
+            return triplets.mean_energy(cut(starts[0]))[None]
+
+        metadata = {name: chunk[name][None] for name in ("frames", "piece", "epoch")}
+        return cut, (metadata, energies)
+
+    cut_anchor, drawable = patches_of(chunk)
+    cut_neighbour, partners = cut_anchor, None
+    if partner is not None:
+        cut_neighbour, partners = patches_of(partner)
+    drawn = draw_starts(drawable, draws, config, seed, partners)
+    drawn = {name: tensor[0] for name, tensor in drawn.items()}
+    starts = drawn.pop("starts")  # [draws, 2]
+    return drawn | {
+        "anchor": cut_anchor(starts[:, 0]),
+        "neighbour": cut_neighbour(starts[:, 1]),
+        "seconds": seconds_of(starts),
+        "recording": tf.fill([draws], chunk["recording"]),
+        "labels": tf.tile(chunk["labels"][None, :], [draws, 1]),
+    }
+
+
+def seconds_of(starts: tf.Tensor) -> tf.Tensor:
+    """Seconds at which frames begin: float32 of int32, of any shape."""
+    return tf.cast(starts, tf.float32) * features.DEFAULT.hop_seconds
+
+
+def _draw_in_time(
+    metadata: Mapping[str, tf.Tensor],
+    energies: Callable[[tf.Tensor], tf.Tensor],
+    draws: int,
+    config: TripletConfig,
+    seed: int,
+) -> dict[str, tf.Tensor]:
+    """Draws anchors and their temporal neighbours, as `draw_starts` returns them.
+
+    A chunk is cut into patches on a grid of random phase [D]. Anchors are drawn from the audible
+    patches, without repetition as long as there are enough; a neighbour is another audible patch
+    less than Δt away.
+    """
+    frames = metadata["frames"][:, None]  # [n, 1]
+    key = metadata["piece"] ^ (metadata["epoch"] * 0x9E3779B1 + (seed * 0x85EBCA6B & (2**63 - 1)))
+    phase_draw, order_draw, neighbour_draw = tf.split(
+        uniforms(key, 1 + _MOST + draws * _MOST), [1, _MOST, draws * _MOST], axis=1
+    )
+    slack = tf.clip_by_value(frames - _PATCH, 0, _PATCH - 1)
+    phase = tf.cast(tf.floor(phase_draw * tf.cast(slack + 1, tf.float32)), tf.int32)
+    grid = tf.range(_MOST)[None, :]
+    starts = phase + grid * _PATCH  # [n, most]
+    # A patch that would reach past the chunk is none, unless the chunk has no whole one.
+    whole = (starts + _PATCH <= frames) | ((grid == 0) & (frames > 0))
+    audible = whole & (energies(starts) > config.silence_energy)
+    count = tf.reduce_sum(tf.cast(audible, tf.int32), axis=1, keepdims=True)
+
+    audible_first = tf.argsort(tf.where(audible, order_draw, 2.0), axis=1)
+    wanted = tf.range(draws)[None, :] % tf.maximum(1, count)  # [n, draws]
+    anchor = tf.gather(audible_first, wanted, batch_dims=1)
+    apart = tf.abs(anchor[:, :, None] - grid[:, None, :])  # [n, draws, most], in patches
+    seconds = tf.cast(apart, tf.float32) * features.DEFAULT.patch_seconds
+    near = audible[:, None, :] & (apart > 0) & (seconds < config.max_seconds_apart)
+    scores = tf.where(near, tf.reshape(neighbour_draw, [-1, draws, _MOST]), -1.0)
+    neighbour = tf.argmax(scores, axis=2, output_type=tf.int32)
+    drawn = tf.stack([anchor, neighbour], axis=2)  # [n, draws, 2]
+    return {
+        "starts": phase[:, :, None] + drawn * _PATCH,
+        "has_neighbour": tf.reduce_any(near, axis=2),
+        "drawn": tf.broadcast_to(count > 0, tf.shape(anchor)),
+    }
+
+
+def uniforms(key, count: int) -> tf.Tensor:
+    """Uniform numbers in [0, 1) drawn for each of many keys: float32[n, count] from int64[n].
+
+    SplitMix64, seeded by the key: TensorFlow's own generators take one seed for all.
+    """
+
+    def mixed(x):
+        x = (x ^ tf.bitwise.right_shift(x, _u64(30))) * _u64(0xBF58476D1CE4E5B9)
+        x = (x ^ tf.bitwise.right_shift(x, _u64(27))) * _u64(0x94D049BB133111EB)
+        return x ^ tf.bitwise.right_shift(x, _u64(31))
+
+    state = mixed(tf.bitcast(key, tf.uint64))[:, None]
+    steps = tf.range(1, count + 1, dtype=tf.int64)[None, :]
+    bits = mixed(state + tf.cast(steps, tf.uint64) * _u64(0x9E3779B97F4A7C15))
+    bits = tf.bitcast(tf.bitwise.right_shift(bits, _u64(40)), tf.int64)
+    return tf.cast(bits, tf.float32) * 2.0**-24
+
+
+def _u64(number: int) -> tf.Tensor:
+    return tf.constant(number, tf.uint64)

@@ -1,0 +1,140 @@
+"""Many sound files decoded and cut into patches in threads."""
+
+import dataclasses
+import queue
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+
+from audio_triplet.config import EmbedConfig
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings.patch_cutting import cut_patches
+from audio_triplet.embeddings.sounds import RATE, read_blocks
+from audio_triplet.errors import AudioError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Patches:
+    """Some patches of a segment, in order.
+
+    Attributes:
+      row: The segment's row in the manifest.
+      patches: float32[n, 96, mels] mel energies, or float32[n, samples].
+      energies: float32[n].
+    """
+
+    row: int
+    patches: np.ndarray
+    energies: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """The end of a segment: all its patches were given.
+
+    Attributes:
+      row: The segment's row in the manifest.
+      seconds: Length of its sound.
+    """
+
+    row: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A segment that cannot be read to its end; some of its patches may have been given.
+
+    Attributes:
+      row: The segment's row in the manifest.
+      reason: What is wrong with it.
+    """
+
+    row: int
+    reason: str
+
+
+class Decoder:
+    """Decodes the segments of a manifest in threads.
+
+    Iterating gives `Patches`, and for each segment an `End` or a `Failure`; those of one segment
+    come in order, those of different segments may alternate.
+    """
+
+    def __init__(self, manifest: Manifest, config: EmbedConfig, by_mel: bool):
+        """Makes the threads, which start with the iteration.
+
+        Args:
+          manifest: The segments.
+          config: Hop and number of threads.
+          by_mel: Whether patches are given as mel energies, else as waveforms.
+        """
+        self._frame, self._hop, self._by_mel = manifest.frame, config.hop_samples, by_mel
+        self._rows = iter(range(len(manifest)))
+        self._lock = threading.Lock()
+        self._queue: queue.Queue = queue.Queue(4 * config.threads)
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True, name=f"decode-{number}")
+            for number in range(min(config.threads, len(manifest)))
+        ]
+
+    def __iter__(self) -> Iterator[Patches | End | Failure]:
+        for thread in self._threads:
+            thread.start()
+        working = len(self._threads)
+        while working:
+            item = self._queue.get()
+            if isinstance(item, BaseException):
+                raise item
+            if item is None:
+                working -= 1
+            else:
+                yield item
+
+    def stop(self) -> None:
+        """Ends the threads, whatever they are doing."""
+        self._stopped.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    def _put(self, item: Patches | End | Failure | BaseException | None) -> None:
+        while not self._stopped.is_set():
+            try:
+                return self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def _work(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                with self._lock:
+                    row = next(self._rows, None)
+                if row is None:
+                    break
+                self._decode(row)
+        except BaseException as error:  # raised again in the consumer's thread
+            self._put(error)
+        else:
+            self._put(None)
+
+    def _decode(self, row: int) -> None:
+        segment = self._frame.iloc[row]
+        start, end = float(segment["start_seconds"]), float(segment["end_seconds"])
+        seconds = 0.0
+        try:
+            blocks = read_blocks(segment["path"], start, end)
+            for patches, energies, decoded in cut_patches(blocks, self._hop, self._by_mel):
+                if self._stopped.is_set():
+                    return
+                if len(patches):
+                    self._put(Patches(row, patches, energies))
+                seconds = decoded / RATE
+            if not seconds:
+                raise AudioError(segment["path"], f"no sound at {start:g} s")
+        except AudioError as error:
+            self._put(Failure(row, error.reason))
+        else:
+            self._put(End(row, seconds))

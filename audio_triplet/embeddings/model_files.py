@@ -1,0 +1,87 @@
+"""Where models lie, and the digest by which one is known.
+
+No TensorFlow here: commands ask before they import it.
+"""
+
+import hashlib
+import os
+
+from audio_triplet.errors import ExportError
+
+RELEASED = "debian-sounds"
+
+_GRAPH_FILE = "saved_model.pb"
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def holds_model(path: str) -> bool:
+    """Whether a folder is that of a SavedModel."""
+    return os.path.exists(os.path.join(path, _GRAPH_FILE))
+
+
+def released_model_path() -> str:
+    """The folder of the released model: inside an installed package, or in the clone.
+
+    Raises:
+      ExportError: It is in neither.
+    """
+    candidates = (
+        os.path.join(_PACKAGE, "released", RELEASED),
+        os.path.join(_PACKAGE, "released"),
+        os.path.join(os.path.dirname(_PACKAGE), "models", RELEASED),
+    )
+    for path in candidates:
+        if holds_model(path):
+            return path
+    raise ExportError(
+        f"{RELEASED}: the released model is not in this installation ({candidates[0]}); install "
+        "the package again, or name a model"
+    )
+
+
+def find_model(given: str | None, recorded: str, digest: str, owner: str) -> str:
+    """Where the model is now that something was made with.
+
+    Args:
+      given: Where the user says it is; trusted, as whoever loads it compares digests. None: it has
+        to be found.
+      recorded: Where it was.
+      digest: Its digest. The released model is recognised by it wherever it is installed.
+      owner: What was made with it, for the message.
+
+    Returns:
+      The model's folder.
+
+    Raises:
+      ExportError: It is no longer where it was.
+    """
+    if given:
+        return given
+    if os.path.isdir(recorded):
+        return recorded
+    try:
+        released = released_model_path()
+        if digest_of(released) == digest:
+            return released
+    except (ExportError, OSError):
+        pass
+    raise ExportError(
+        f"{owner}: its model is not there any more ({recorded}); say where it is (--model)"
+    )
+
+
+def digest_of(path: str) -> str:
+    """A hash of a SavedModel's graph and weights, the same wherever it lies.
+
+    Raises:
+      OSError: There is none.
+    """
+    digest = hashlib.sha256()
+    variables = os.path.join(path, "variables")
+    names = sorted(os.listdir(variables)) if os.path.isdir(variables) else []
+    for name in [_GRAPH_FILE, *(f"variables/{name}" for name in names)]:
+        digest.update(f"{name}\0{os.path.getsize(os.path.join(path, name))}\0".encode())
+        with open(os.path.join(path, name), "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

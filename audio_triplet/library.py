@@ -1,0 +1,138 @@
+"""The library's door: what `import audio_triplet` offers to a script or a notebook.
+
+    import audio_triplet
+
+    model = audio_triplet.load()                                # the released model
+    found = model.embed("bark.wav")                             # or model.embed(array, sample_rate)
+    index = audio_triplet.build_index("archive.index", "PATH/TO/SOUND")
+    for hit in index.find("bark.wav", top=10):
+        print(hit.score, hit.path, hit.start_seconds, hit.labels)
+
+Importing it is quick: TensorFlow is imported when a model is loaded, pandas when an index is
+opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.search.sound_index import SoundIndex
+
+
+def load(path: str | os.PathLike | None = None, precision: str = "float32") -> Model:
+    """Loads a model.
+
+    Args:
+      path: Folder of an exported SavedModel; None: the released model.
+      precision: `float32`, the same on every machine; `mixed_bfloat16`, where hardware has it
+        several times as fast and different in the third decimal; `auto`: that where it is faster.
+
+    Returns:
+      The model: `.embed` makes embeddings of a sound, `.encoder` is the plain Keras model.
+
+    Raises:
+      ExportError: There is none, or it is damaged.
+    """
+    from audio_triplet.embeddings.model_files import released_model_path
+    from audio_triplet.embeddings.saved_model import Model
+
+    return Model(released_model_path() if path is None else os.fspath(path), precision)
+
+
+def open_index(
+    folder: str | os.PathLike, model: str | os.PathLike | Model | None = None
+) -> SoundIndex:
+    """Opens an index of sound for searching.
+
+    Args:
+      folder: Its folder, made by `build_index` or `audio-triplet index`.
+      model: The index's model, or where it is now. None: where it was when the index was made, or
+        the released one.
+
+    Returns:
+      The index: `.find` finds the sounds most like a sound.
+
+    Raises:
+      SearchError: There is no index, or it is damaged.
+    """
+    from audio_triplet.search.sound_index import SoundIndex
+
+    return SoundIndex(folder, model)
+
+
+def build_index(
+    folder: str | os.PathLike,
+    sounds: str | os.PathLike | Iterable[str | os.PathLike],
+    model: str | os.PathLike | Model | None = None,
+) -> SoundIndex:
+    """Makes an index of sound files, or adds to one what is new or has changed.
+
+    Files that cannot be read are left out, with a warning for each. What was added stays if it is
+    stopped; the same call goes on.
+
+    Args:
+      folder: Where the index goes.
+      sounds: A folder of sound files at any depth, or the files. The name of the folder that a
+        file is in becomes its label, if `sounds` is a folder.
+      model: A model, or where it is. None: the index's own, for a new one the released model.
+
+    Returns:
+      The index, opened.
+
+    Raises:
+      CorpusError: There is no sound that can be read.
+      SearchError: The index is of another model, or the folder holds something else.
+    """
+    from audio_triplet.config import EmbedConfig
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.search.adding import add_files
+    from audio_triplet.search.index_format import INDEX_FILE
+    from audio_triplet.search.index_writer import Writer
+    from audio_triplet.search.sound_index import SoundIndex
+
+    folder, manifest, config = os.fspath(folder), _manifest_of(sounds), EmbedConfig()
+    dtype = "float32"
+    if os.path.exists(os.path.join(folder, INDEX_FILE)):
+        opened = SoundIndex(folder, model)
+        info, model = opened.index.info, opened.model
+        config = EmbedConfig(info.granularity, info.hop_seconds)
+        dtype = info.dtype
+    elif not isinstance(model, Model):
+        model = load(model)
+    with Writer(
+        folder,
+        model=model.path,
+        model_digest=model.digest,
+        dim=model.embedding_size,
+        granularity=config.granularity,
+        hop_seconds=config.hop_seconds,
+        dtype=dtype,
+    ) as writer:
+        add_files(writer, model, manifest, config, BadFiles())
+    return SoundIndex(folder, model)
+
+
+def _manifest_of(sounds: str | os.PathLike | Iterable[str | os.PathLike]) -> Manifest:
+    """The segments to index, each file a recording of its own."""
+    import pandas as pd
+
+    from audio_triplet.corpora import folders
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.errors import CorpusError
+
+    if isinstance(sounds, str | os.PathLike):
+        root = os.path.abspath(os.fspath(sounds))
+        if os.path.isdir(root):
+            frame = folders.load(root).frame
+            return Manifest(frame.assign(recording_id=frame["path"]), root)
+        sounds = [root]
+    paths = [os.path.abspath(os.fspath(path)) for path in sounds]
+    if not paths:
+        raise CorpusError("no sound is named; give a folder, or files")
+    return Manifest(pd.DataFrame({"path": paths}), paths[0])

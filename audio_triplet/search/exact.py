@@ -1,0 +1,139 @@
+"""Exact search: the product of a query with every vector of memory-mapped parts."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import NamedTuple
+
+import numpy as np
+import threadpoolctl
+
+from audio_triplet.search import index_format
+from audio_triplet.search.index_format import Part
+
+
+class Neighbour(NamedTuple):
+    """A vector that is near to a query.
+
+    Attributes:
+      score: Cosine to the query.
+      part: Number of the vector's part.
+      vector: Its number in the part.
+    """
+
+    score: float
+    part: int
+    vector: int
+
+
+def nearest(
+    parts: Sequence[Part],
+    numbers: Sequence[int],
+    query: np.ndarray,
+    top: int,
+    without: np.ndarray,
+    threads: int,
+) -> Iterator[list[Neighbour]]:
+    """The vectors nearest to a query.
+
+    Args:
+      parts: All parts of an index.
+      numbers: Those of them to search.
+      query: float32[dim], of unit norm.
+      top: How many vectors the first list holds.
+      without: int64[n], keys of recordings to leave out.
+      threads: Cores to use.
+
+    Yields:
+      Ever longer lists, best first, equal ones in the order they were added; the last holds all.
+    """
+    first = np.cumsum([0, *(len(parts[number]) for number in numbers)])
+    scores = np.empty(first[-1], np.float32)
+    if not len(scores):
+        return
+    jobs = []
+    block = index_format.BLOCK
+    for number, begin in zip(numbers, first, strict=False):
+        vectors = parts[number].vectors
+        jobs += [
+            (vectors[start : start + block], begin + start)
+            for start in range(0, len(vectors), block)
+        ]
+
+    def product(job):
+        vectors, start = job
+        out = scores[start : start + len(vectors)]
+        np.dot(vectors.astype(np.float32, copy=False), query, out=out)
+
+    _in_threads(product, jobs, threads)
+    for number, begin in zip(numbers, first, strict=False):
+        of_part = scores[begin : begin + len(parts[number])]
+        for left_out in _left_out(parts[number], without):
+            of_part[left_out] = -np.inf
+    while True:
+        # All that reach the last wanted score, then a stable sort: ties as they were added.
+        wanted = min(top, len(scores))
+        reach = np.partition(scores, -wanted)[-wanted]
+        best = np.flatnonzero(scores >= max(reach, -4))  # cosines, never the -inf
+        best = best[np.argsort(-scores[best], kind="stable")]
+        which = np.searchsorted(first, best, side="right") - 1
+        yield [
+            Neighbour(float(scores[position]), numbers[part], int(position - first[part]))
+            for position, part in zip(best, which, strict=True)
+        ]
+        if len(best) < wanted or wanted == len(scores):
+            return
+        top *= 4
+
+
+def nearest_of_many(parts: Sequence[Part], queries: np.ndarray, top: int) -> np.ndarray:
+    """Numbers of the vectors nearest to each query, dropped segments included.
+
+    Args:
+      parts: The parts; vectors are numbered over all of them.
+      queries: float32[q, dim], of unit norm.
+      top: How many; at most the vectors there are.
+
+    Returns:
+      int64[q, top], nearest first.
+    """
+    best = np.full((len(queries), top), -np.inf, np.float32)
+    ids = np.full((len(queries), top), -1, np.int64)
+    offset = 0
+    for part in parts:
+        for first in range(0, len(part), index_format.BLOCK):
+            block = part.vectors[first : first + index_format.BLOCK].astype(np.float32, copy=False)
+            scores = np.concatenate([best, queries @ block.T], axis=1)
+            numbers = np.arange(offset + first, offset + first + len(block))
+            numbers = np.concatenate(
+                [ids, np.broadcast_to(numbers, (len(queries), len(block)))], axis=1
+            )
+            keep = np.argpartition(-scores, top - 1, axis=1)[:, :top]
+            best = np.take_along_axis(scores, keep, 1)
+            ids = np.take_along_axis(numbers, keep, 1)
+        offset += len(part)
+    return np.take_along_axis(ids, np.argsort(-best, axis=1, kind="stable"), 1)
+
+
+def _left_out(part: Part, without: np.ndarray) -> Iterator[slice]:
+    """The vectors of dropped segments, and of recordings that are not wanted."""
+    gone = np.asarray(part.info.dropped, np.int64)
+    if len(without):
+        gone = np.union1d(gone, np.flatnonzero(np.isin(part.segments["recording"], without)))
+    return part.ranges(gone)
+
+
+def _in_threads(function: Callable, jobs: Sequence, threads: int) -> None:
+    """Runs NumPy products side by side, each on one core."""
+    if len(jobs) < 2 or threads < 2:
+        for job in jobs:
+            function(job)
+        return
+    with _blas().limit(limits=1), futures.ThreadPoolExecutor(threads) as pool:
+        list(pool.map(function, jobs))
+
+
+@functools.cache
+def _blas() -> threadpoolctl.ThreadpoolController:
+    """NumPy's own threads; finding them takes milliseconds."""
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")

@@ -1,0 +1,197 @@
+"""Search by FAISS: an index of its own beside the vectors, which finds most of the nearest.
+
+FAISS says which vectors are near; their scores are computed from the stored vectors, so that they
+are those of exact search. How much of the exact answer it finds is measured when it is built.
+"""
+
+from __future__ import annotations
+
+import logging as stdlib_logging
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+
+import numpy as np
+from absl import logging
+
+from audio_triplet import storage
+from audio_triplet.errors import SearchError
+from audio_triplet.search.exact import Neighbour, nearest_of_many
+from audio_triplet.search.index_format import (
+    FaissInfo,
+    IndexInfo,
+    Part,
+    sample_vectors,
+    vector_blocks,
+)
+
+# Beyond this many neighbours exact search is as quick, and complete.
+_MAX_WANTED = 8192
+
+_RECALL_QUERIES = 200
+_RECALL_TOP = 10
+
+
+def import_faiss() -> ModuleType:
+    """The module faiss.
+
+    Raises:
+      SearchError: It is not installed.
+    """
+    stdlib_logging.getLogger("faiss").setLevel("WARNING")  # it logs at length how it is loaded
+    try:
+        import faiss
+    except ImportError:
+        raise SearchError(
+            "this needs faiss, which is not installed: pip install 'audio_triplet[search]'"
+        ) from None
+    return faiss
+
+
+class FaissSearcher:
+    """An opened FAISS index of some of an index's parts."""
+
+    def __init__(self, folder: str, info: FaissInfo, parts: Sequence[Part]):
+        """Opens it, memory-mapped.
+
+        Args:
+          folder: The index.
+          info: The FAISS index as index.json lists it.
+          parts: All parts of the index.
+
+        Raises:
+          SearchError: faiss is not installed, or its file is damaged.
+        """
+        faiss = import_faiss()
+        path = os.path.join(folder, info.file)
+        try:
+            self._searcher = faiss.read_index(path, faiss.IO_FLAG_MMAP)
+        except RuntimeError as error:
+            raise SearchError(f"{path}: cannot be read; build the index again") from error
+        _set_effort(self._searcher, info.effort)
+        self._parts = parts
+        numbers = {part.info.name: number for number, part in enumerate(parts)}
+        self._covered = [numbers[name] for name in info.parts]
+        # Numbers of the parts that it does not cover.
+        self.uncovered = [number for number in range(len(parts)) if number not in self._covered]
+
+    def nearest(
+        self, query: np.ndarray, top: int, without: np.ndarray
+    ) -> Iterator[list[Neighbour]]:
+        """The vectors of the covered parts nearest to a query, in no order.
+
+        Args:
+          query: float32[dim], of unit norm.
+          top: How many are wanted.
+          without: int64[n], keys of recordings to leave out.
+
+        Yields:
+          Ever longer lists, up to a length from which exact search is better.
+        """
+        first = np.cumsum([0, *(len(self._parts[number]) for number in self._covered)])
+        wanted = 2 * top
+        while wanted <= min(_MAX_WANTED, int(first[-1])):
+            _, ids = self._searcher.search(query[None], wanted)
+            ids = np.sort(ids[0][ids[0] >= 0])
+            which = np.searchsorted(first, ids, side="right") - 1
+            found: list[Neighbour] = []
+            for position, number in enumerate(self._covered):
+                vectors = ids[which == position] - first[position]
+                if len(vectors):
+                    found += self._scored(number, vectors, query, without)
+            yield found
+            wanted *= 4
+
+    def _scored(
+        self, number: int, vectors: np.ndarray, query: np.ndarray, without: np.ndarray
+    ) -> list[Neighbour]:
+        """Vectors of a part with their scores, less those that are not wanted."""
+        part = self._parts[number]
+        segment = part.segment_of(vectors)
+        gone = np.isin(segment, part.info.dropped) | np.isin(
+            part.segments["recording"][segment], without
+        )
+        vectors = vectors[~gone]
+        scores = part.vectors[vectors].astype(np.float32) @ query
+        return [
+            Neighbour(float(score), number, int(vector))
+            for score, vector in zip(scores, vectors, strict=True)
+        ]
+
+
+def build(
+    folder: str, info: IndexInfo, parts: Sequence[Part], kind: str, recall: float
+) -> FaissInfo:
+    """Builds a FAISS index of all that an index lists, and measures what it misses.
+
+    Args:
+      folder: The index.
+      info: Its content.
+      parts: All its parts.
+      kind: `ivf` or `hnsw`, see `index_writer.Writer.accelerate`.
+      recall: Share of the exact ten nearest it must find; sets how much it looks at.
+
+    Returns:
+      What was built; its file lies in the index's folder, and is to be listed.
+
+    Raises:
+      SearchError: faiss is not installed, there is too little to build it of, or `recall` is beyond
+        it.
+    """
+    faiss = import_faiss()
+    start = time.monotonic()
+    total = sum(part.vectors for part in info.parts)
+    if total < 2 * _RECALL_TOP:
+        raise SearchError(f"{folder}: too few vectors ({total}) for FAISS")
+    lists = max(1, min(1 << round(np.log2(4 * np.sqrt(total))), total // 39))
+    code = "Flat" if info.dtype == "float32" else "SQfp16"
+    name = {
+        "ivf": f"IVF{lists},{code}",
+        "hnsw": "HNSW32" if code == "Flat" else "HNSW32_SQfp16",
+    }[kind]
+    built = faiss.index_factory(info.dim, name, faiss.METRIC_INNER_PRODUCT)
+    if not built.is_trained:
+        logging.info("training %s", name)
+        built.train(sample_vectors(parts, 64 * lists)[1])
+    logging.info("filling %s with %d vectors", name, total)
+    for block in vector_blocks(parts):
+        built.add(block)
+    effort, found = _tune(built, parts, recall)
+    seconds = time.monotonic() - start
+    file_name = f"faiss-{secrets.token_hex(6)}.bin"
+    path = os.path.join(folder, file_name)
+    with storage.replacing(path) as temporary:
+        faiss.write_index(built, temporary)
+    names = tuple(part.name for part in info.parts)
+    return FaissInfo(file_name, names, name, effort, found, seconds, os.path.getsize(path))
+
+
+def _tune(built, parts: Sequence[Part], wanted: float) -> tuple[int, float]:
+    """The least effort with which a FAISS index finds enough, and the recall it then has."""
+    numbers, queries = sample_vectors(parts, _RECALL_QUERIES)
+    # Each query is itself in the index: it is left out on both sides.
+    top = _RECALL_TOP + 1
+    exact = nearest_of_many(parts, queries, top)
+    truth = [set(row[row != own][:_RECALL_TOP]) for row, own in zip(exact, numbers, strict=True)]
+    effort, most = 1, getattr(built, "nlist", 4096)
+    while True:
+        _set_effort(built, effort)
+        _, ids = built.search(queries, top)
+        found = [set(row[row != own][:_RECALL_TOP]) for row, own in zip(ids, numbers, strict=True)]
+        recall = float(np.mean([len(a & b) / len(a) for a, b in zip(truth, found, strict=True)]))
+        if recall >= wanted:
+            return effort, recall
+        if effort >= most:
+            raise SearchError(f"FAISS finds {recall:.3f} at most; lower --recall below that")
+        effort = min(most, effort * 2)
+
+
+def _set_effort(built, effort: int) -> None:
+    """Sets `nprobe` or `efSearch`: how much of the index is looked at."""
+    inner = import_faiss().downcast_index(built)
+    if hasattr(inner, "nprobe"):
+        inner.nprobe = effort
+    else:
+        inner.hnsw.efSearch = effort

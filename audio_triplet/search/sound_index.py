@@ -1,0 +1,232 @@
+"""An index that is asked by sound: the whole of a search, from a file or an array to hits.
+
+    index = SoundIndex("archive.index")
+    for hit in index.find("bark.wav", top=10):
+        print(hit.score, hit.path, hit.start_seconds, hit.labels)
+
+TensorFlow is imported when the first query is embedded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from audio_triplet.embeddings import sounds
+from audio_triplet.embeddings.model_files import find_model
+from audio_triplet.search.index import Hit, Index
+from audio_triplet.search.index_format import IndexInfo
+from audio_triplet.search.query import combine, embed_query
+
+if TYPE_CHECKING:
+    from audio_triplet.embeddings.saved_model import Model
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """A search and what it found.
+
+    Attributes:
+      queries: (name, start, end) of the sounds asked for, seconds; end may be NaN: to the end.
+      unlike: Names of those that are not meant.
+      hits: The answer, best first.
+      index: The index's folder.
+      info: Its content.
+      vectors: How many were searched.
+      exact: Whether by exact search.
+      seconds: Time the search itself took.
+    """
+
+    queries: list[tuple[str, float, float]]
+    unlike: list[str]
+    hits: list[Hit]
+    index: str
+    info: IndexInfo
+    vectors: int
+    exact: bool
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Query:
+    """A sound, or a part of one, to look for.
+
+    Attributes:
+      sound: A path or an open binary file; or float[samples] or float[channels, samples].
+      start_seconds: Where the part begins.
+      end_seconds: Where it ends; None or NaN: with the sound.
+      sample_rate: Samples per second of an array.
+    """
+
+    sound: Any
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
+    sample_rate: float | None = None
+
+
+class SoundIndex:
+    """An index with its model, opened for reading as it is now.
+
+    Attributes:
+      index: The `Index`, to be asked by vectors.
+    """
+
+    def __init__(self, folder: str | os.PathLike, model: str | os.PathLike | Model | None = None):
+        """Opens an index; its model is loaded when it is first asked.
+
+        Args:
+          folder: The index's folder.
+          model: The index's model, or where it is now. None: where it was, or the released one.
+
+        Raises:
+          SearchError: There is no index, or it is damaged.
+        """
+        self.index = Index(os.fspath(folder))
+        self._model = model
+
+    def __len__(self) -> int:
+        """Number of vectors that are searched."""
+        return len(self.index)
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The index's model, loaded.
+
+        Raises:
+          ExportError: It is not there, or damaged.
+          SearchError: It is another one.
+        """
+        from audio_triplet.embeddings.saved_model import Model
+
+        model, info = self._model, self.index.info
+        if not isinstance(model, Model):
+            given = None if model is None else os.fspath(model)
+            model = Model(find_model(given, info.model, info.model_digest, self.index.folder))
+        self.index.check_model(model)
+        return model
+
+    def find(
+        self,
+        sound: Any,
+        top: int = 10,
+        *,
+        sample_rate: float | None = None,
+        start_seconds: float = 0.0,
+        end_seconds: float | None = None,
+        unlike: Sequence[Any] = (),
+        exclude_own: bool = True,
+        per_recording: int = 0,
+        exact: bool = False,
+    ) -> list[Hit]:
+        """The sounds of the index that are most like a sound.
+
+        Args:
+          sound: A path or an open binary file; or float[samples] or float[channels, samples].
+          top: How many to find.
+          sample_rate: Samples per second of an array.
+          start_seconds: Where in the sound to begin.
+          end_seconds: Where to end; None: with the sound.
+          unlike: Sounds that are not meant: paths, or arrays of the same sample rate.
+          exclude_own: Whether to leave out the recording of `sound`, if the index holds it.
+          per_recording: Most hits of one recording; 0: any number.
+          exact: Whether to search exactly even where there is a FAISS index.
+
+        Returns:
+          Up to `top` hits, best first.
+
+        Raises:
+          AudioError: A sound cannot be read or used, or is silent.
+          SearchError: The model is not the index's, or `top` is below 1.
+        """
+        found = self.ask(
+            [Query(sound, start_seconds, end_seconds, sample_rate)],
+            [_query_of(other, sample_rate) for other in unlike],
+            top,
+            exclude_own=exclude_own,
+            per_recording=per_recording,
+            exact=exact,
+        )
+        return found.hits
+
+    def ask(
+        self,
+        queries: Sequence[Query],
+        unlike: Sequence[Query] = (),
+        top: int = 10,
+        *,
+        exclude_own: bool = True,
+        per_recording: int = 0,
+        exact: bool = False,
+    ) -> Found:
+        """Searches by several sounds, of which the mean is looked for.
+
+        Args:
+          queries: The sounds, at least one.
+          unlike: Sounds that are not meant.
+          top: As for `find`.
+          exclude_own: As for `find`, for all queries.
+          per_recording: As for `find`.
+          exact: As for `find`.
+
+        Returns:
+          The search and what it found.
+
+        Raises:
+          AudioError: As `find`.
+          SearchError: As `find`; or the examples cancel one another out.
+        """
+        vector = combine(
+            [self._embed(query) for query in queries], [self._embed(query) for query in unlike]
+        )
+        without = self._own_recordings(queries) if exclude_own else ()
+        begin = time.perf_counter()
+        hits = self.index.search(
+            vector, top, without=without, per_recording=per_recording, exact=exact
+        )
+        seconds = time.perf_counter() - begin
+        return Found(
+            [(_name(query), query.start_seconds, _end(query)) for query in queries],
+            [_name(query) for query in unlike],
+            hits,
+            self.index.folder,
+            self.index.info,
+            len(self.index),
+            exact or self.index.info.faiss is None,
+            seconds,
+        )
+
+    def _embed(self, query: Query) -> np.ndarray:
+        return embed_query(
+            self.model,
+            self.index.info,
+            query.sound,
+            query.start_seconds,
+            query.end_seconds,
+            query.sample_rate,
+        )
+
+    def _own_recordings(self, queries: Iterable[Query]) -> set[int]:
+        own: set[int] = set()
+        for query in queries:
+            if isinstance(query.sound, str | os.PathLike):
+                own |= self.index.recordings_of(os.fspath(query.sound))
+        return own
+
+
+def _query_of(sound: Any, sample_rate: float | None) -> Query:
+    return Query(sound, sample_rate=None if sounds.is_file(sound) else sample_rate)
+
+
+def _name(query: Query) -> str:
+    return sounds.name_of(query.sound)
+
+
+def _end(query: Query) -> float:
+    return math.nan if query.end_seconds is None else query.end_seconds

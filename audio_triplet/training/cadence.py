@@ -1,0 +1,123 @@
+"""Which steps of a run are logged and saved, how fast they are, and who asks for a stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from absl import logging
+
+from audio_triplet.config import TrainingConfig
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Cadence:
+    """Which steps are logged, and which are followed by a checkpoint.
+
+    Workers that train together must do the same after the same step. What only one of them knows,
+    the time and its signals, counts after logged steps only, where they ask each other.
+    """
+
+    def __init__(self, config: TrainingConfig, first_step: int, together: bool):
+        """Args: what the run says, its first step, and whether several workers train together."""
+        self._config = config
+        self._first_step = first_step
+        self._together = together
+        self._saved = time.monotonic()
+
+    def due(self, done: int, stop_asked: bool) -> tuple[bool, bool]:
+        """What is to be done after a step.
+
+        Args:
+          done: Steps done.
+          stop_asked: Whether this process is asked to stop.
+
+        Returns:
+          Whether values are to be read and logged, and whether a checkpoint is to be saved.
+        """
+        config = self._config
+        save = bool(config.checkpoint_steps and done % config.checkpoint_steps == 0)
+        log = save or done == self._first_step + 1 or done % config.log_steps == 0
+        if log or not self._together:
+            save |= (time.monotonic() - self._saved) / 60 >= config.checkpoint_minutes
+        save |= done == config.steps or (stop_asked and not self._together)
+        return log or save, save
+
+    def saved(self) -> None:
+        """Notes that a checkpoint was written."""
+        self._saved = time.monotonic()
+
+
+class Stretch:
+    """The steps since values were read last: their values, their rate, the wait for batches."""
+
+    def __init__(self, patches_per_step: int):
+        """Args: patches in a global batch, anchors and positives."""
+        self._patches_per_step = patches_per_step
+        self._pending: list[tuple[int, dict[str, tf.Tensor]]] = []
+        self._waited = 0.0
+        self._began = time.monotonic()
+
+    def next(self, batches: Iterator) -> Any:
+        """The next batch; the wait for it is counted."""
+        before = time.monotonic()
+        batch = next(batches)
+        self._waited += time.monotonic() - before
+        return batch
+
+    def add(self, step: int, scalars: dict[str, tf.Tensor]) -> None:
+        """Adds a step, whose values the device may still be computing."""
+        self._pending.append((step, scalars))
+
+    def read(self) -> tuple[list[tuple[int, dict[str, float]]], float, float]:
+        """Waits for the device and ends the stretch.
+
+        Returns:
+          (step, scalars) of each step; patches per second; the share of time that was spent
+          waiting for batches.
+        """
+        values = [(step, {k: float(v) for k, v in m.items()}) for step, m in self._pending]
+        elapsed = time.monotonic() - self._began
+        rate = self._patches_per_step * len(self._pending) / elapsed
+        wait_share = self._waited / elapsed
+        self._pending, self._waited = [], 0.0
+        self.restart_clock()
+        return values, rate, wait_share
+
+    def restart_clock(self) -> None:
+        """Counts time from now on: what was done since the last step is not training."""
+        self._began = time.monotonic()
+
+
+class StopSignals:
+    """SIGINT and SIGTERM ask for a stop after the step; a second one ends the process at once.
+
+    Attributes:
+      asked: Whether a stop is asked for.
+    """
+
+    def __enter__(self) -> StopSignals:
+        self.asked = False
+        self._earlier = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._earlier[number] = signal.signal(number, self._ask)
+            except ValueError:  # not in the main thread: nobody sends us signals
+                break
+        return self
+
+    def _ask(self, number, frame) -> None:
+        del frame
+        if self.asked:
+            os._exit(128 + number)
+        self.asked = True
+        logging.warning("stopping after this step; once more to stop at once")
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)

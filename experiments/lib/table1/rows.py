@@ -1,0 +1,108 @@
+"""Scores of all trials as the rows of Table 1."""
+
+import math
+
+from audio_triplet.config import EXPLICIT
+from audio_triplet.evaluation import recovery
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT
+from experiments.lib.scores import PER_CLASS, SCORES
+from experiments.lib.statistics import deviation, mean
+
+# What a row is scored for once: the fold tested on ("" without folds), and a seed.
+Trial = tuple[str, int]
+
+
+def rows_of(scores: dict[str, dict[Trial, dict]]) -> list[dict]:
+    """Rows of the table: means over folds and seeds, their spread, recovery and ratio.
+
+    Args:
+      scores: Row → (fold, seed) → what `protocol.score` returned.
+
+    Returns:
+      The `rows` of table1.json. `spread` is the standard deviation over folds and seeds, None for
+      a single one; `interval` is the bootstrap interval over classes of the mean of the classes'
+      scores; recovery and ratio are None without baseline or topline in the table, recovery also
+      where the topline is not above the baseline.
+    """
+    means = {
+        name: {score: mean(trial[score] for trial in by_trial.values()) for score in SCORES}
+        for name, by_trial in scores.items()
+    }
+    rows = []
+    for name, by_trial in scores.items():
+        row = {"name": name, **means[name], "seeds": sorted({seed for _, seed in by_trial})}
+        row["folds"] = [fold for fold in dict.fromkeys(fold for fold, _ in by_trial) if fold]
+        row["spread"] = {
+            score: deviation(trial[score] for trial in by_trial.values()) for score in SCORES
+        }
+        row["interval"] = {}
+        for score, key in PER_CLASS.items():
+            row[key] = _per_class_mean(by_trial, key)
+            row["interval"][score] = _interval(row[key].values())
+        for short, score in (("qbe", "qbe_map"), ("cls", "cls_map")):
+            bottom = means.get(BASELINE, {}).get(score, math.nan)
+            top = means.get(EXPLICIT, {}).get(score, math.nan)
+            mine = means[name][score]
+            # Part of a gap that is not there says nothing.
+            gap = recovery.recovery(mine, bottom, top) if top > bottom else math.nan
+            row[f"recovery_{short}"] = _number(gap)
+            row[f"ratio_{short}"] = _number(recovery.ratio(mine, top))
+        audible = [trial["audible"] for trial in by_trial.values() if trial.get("audible")]
+        if audible:
+            row["audible"] = {key: mean(trial[key] for trial in audible) for key in audible[0]}
+        row["each"] = [
+            {"fold": fold, "seed": seed} | {score: trial[score] for score in SCORES}
+            for (fold, seed), trial in by_trial.items()
+        ]
+        row["seconds"] = sum(trial.get("seconds", 0) for trial in by_trial.values())
+        rows.append(row)
+    return rows
+
+
+def _per_class_mean(by_trial: dict[Trial, dict], key: str) -> dict[str, float | None]:
+    """Class → mean of its scores over folds and seeds, None where there is none."""
+    classes = next(iter(by_trial.values()))[key]
+    return {label: mean(trial[key][label] for trial in by_trial.values()) for label in classes}
+
+
+def differences(scores: dict[str, dict[Trial, dict]]) -> dict[str, dict]:
+    """How joint differs from log mel class by class.
+
+    Args:
+      scores: As in `rows_of`.
+
+    Returns:
+      Score → `mean` of the classes' differences, its bootstrap `interval` over classes, and how
+      many of the `classes` are `better` with joint; empty without both rows.
+    """
+    if not {BASELINE, JOINT} <= set(scores):
+        return {}
+    found = {}
+    for score, key in PER_CLASS.items():
+        base, mine = (_per_class_mean(scores[name], key) for name in (BASELINE, JOINT))
+        gains = [mine[c] - base[c] for c in mine if None not in (mine[c], base[c])]
+        found[score] = {
+            "mean": mean(gains),
+            "interval": _interval(gains),
+            "classes": len(gains),
+            "better": sum(gain > 0 for gain in gains),
+        }
+    return found
+
+
+def chance_of(scores: dict[str, dict[Trial, dict]]) -> dict[str, float | None]:
+    """Score → mean of the folds' chance levels."""
+    by_trial = [trial["chance"] for trials in scores.values() for trial in trials.values()]
+    return {score: mean(chance[score] for chance in by_trial) for score in SCORES}
+
+
+def _interval(values) -> list[float] | None:
+    """Bootstrap interval of the mean over classes [low, high]; None for fewer than two."""
+    from audio_triplet.evaluation import metrics
+
+    values = [value for value in values if value is not None]
+    return list(metrics.bootstrap_interval(values, seed=0)) if len(values) > 1 else None
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value
