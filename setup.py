@@ -75,6 +75,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["audio_triplet*"]),
+    package_data={"audio_triplet.corpora.debian_sounds": ["*.csv"]},
     install_requires=INSTALL,
     extras_require=EXTRAS,
     entry_points={

@@ -4,7 +4,6 @@ No TensorFlow here: scripts read their flags into these before they import it.
 """
 
 import dataclasses
-import json
 
 import numpy as np
 
@@ -475,9 +474,7 @@ class RunConfig:
 
     def write(self, folder: str) -> None:
         """Writes config.json into a folder, whole or not at all."""
-        storage.write_whole(
-            storage.join(folder, CONFIG_FILE), json.dumps(dataclasses.asdict(self), indent=1)
-        )
+        storage.write_json(storage.join(folder, CONFIG_FILE), dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: str) -> "RunConfig":
@@ -488,7 +485,7 @@ class RunConfig:
         """
         path = storage.join(folder, CONFIG_FILE)
         try:
-            return cls.from_dict(json.loads(storage.read_text(path)))
+            return cls.from_dict(storage.read_json(path))
         except FileNotFoundError as error:
             raise ConfigError(f"{path}: missing; is {folder} the folder of a run?") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -1,11 +1,14 @@
-"""One writer a folder: a lock that ends with its holder, and what a killed writer left behind.
+"""One writer per folder: a lock that ends with its holder, and what a killed writer left behind.
 
     with locks.exclusive(output_dir):
         ...                             # a second process gets a LockedError that names the first
 
 The lock is the kernel's (`flock` on FOLDER/.lock), so it cannot outlive a process that was killed,
-and needs no time-out. Readers take no lock: everything is written aside and renamed into place, so
-they see the old content or the new one.
+and needs no time-out. Readers take no lock: everything is written by `storage.replacing`, so they
+see the old content or the new one.
+
+By hand, not by `filelock`: its `flock` lock does not record the holder, leaves its file behind, and
+turns into a marker file, which outlives a killed holder, where `flock` is missing.
 
 No TensorFlow here: scripts take the lock before they import it.
 """
@@ -21,16 +24,18 @@ from collections.abc import Iterator
 
 from absl import logging
 
+from audio_triplet import storage
 from audio_triplet.errors import LockedError
 
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = ".lock"
 
-# Of our own writers (`NAME.tmp`, `NAME.tmp.npz`, …) and of TensorFlow's.
+# Of `storage.replacing` (`NAME.tmp`), of TensorFlow, of debian-sounds, and of our earlier versions
+# (`NAME.tmp.npz`, `.manifest-*.csv`).
 _LEFTOVER = re.compile(
     r".*\.tmp([0-9a-f]{32})?(\.npz)?|.*\.tempstate\d+|.*_temp|\.unpack-.*|\.manifest-.*\.csv"
 )
@@ -42,9 +47,9 @@ _held: dict[str, int] = {}  # real path → how often this process has taken it
 def exclusive(folder: str) -> Iterator[None]:
     """Makes this process the only writer of a folder, which is made if need be.
 
-    A process may take a folder again that it holds already. Of a job of several processes that
-    share a folder, the chief alone takes it. Addresses such as gs://… and file systems without
-    locks cannot be held: there nothing keeps a second writer out.
+    A process may take a folder again that it holds already. In a job of several processes that
+    share a folder, only the chief takes it. Remote folders and file systems without locks cannot be
+    locked: nothing keeps a second writer out of them.
 
     Args:
       folder: The folder; its sub-folders have locks of their own.
@@ -53,7 +58,7 @@ def exclusive(folder: str) -> Iterator[None]:
       LockedError: Another process holds it.
       OSError: The folder cannot be written.
     """
-    if "://" in folder or fcntl is None:
+    if storage.is_remote(folder) or fcntl is None:
         yield
         return
     os.makedirs(folder, exist_ok=True)
@@ -78,7 +83,15 @@ def exclusive(folder: str) -> Iterator[None]:
 
 
 def _take(path: str, folder: str) -> int:
-    """An open file descriptor that holds the lock."""
+    """Locks a file without waiting.
+
+    Returns:
+      An open file descriptor that holds the lock; one that holds none, after a warning, where the
+      file system has no locks.
+
+    Raises:
+      LockedError: Another process holds it.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -92,47 +105,47 @@ def _take(path: str, folder: str) -> int:
             ) from None
         except OSError as error:
             logging.warning(
-                "%s: cannot be locked (%s); see to it that no other process writes it",
+                "%s: cannot be locked (%s); make sure that no other process writes it",
                 folder,
                 error.strerror,
             )
             return descriptor
-        # The one before may have removed the file between our opening and locking it.
+        # The previous holder may have removed the file between our opening and locking it.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
                 break
         os.close(descriptor)
     os.ftruncate(descriptor, 0)
-    told = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
+    owner = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
     with contextlib.suppress(OSError):  # a full disk: the lock holds without a name in it
-        os.write(descriptor, json.dumps(told).encode())
+        os.write(descriptor, json.dumps(owner).encode())
     return descriptor
 
 
 def _holder(descriptor: int) -> str:
-    """Who holds a lock, as far as its file says."""
+    """Who holds a lock, as its file says."""
     try:
-        told = json.loads(os.read(descriptor, 4096))
-        where = "" if told["host"] == socket.gethostname() else f" on {told['host']}"
-        return f"process {told['process']}{where}, since {told['since']}"
+        owner = json.loads(os.read(descriptor, 4096))
+        where = "" if owner["host"] == socket.gethostname() else f" on {owner['host']}"
+        return f"process {owner['process']}{where}, since {owner['since']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "it says not which"
+        return "its number is not known"
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file's name is that of something half-written."""
+    """Whether a name is that of a half-written file or folder."""
     return _LEFTOVER.fullmatch(name) is not None
 
 
 def clear_leftovers(folder: str) -> None:
     """Removes the half-written files that killed writers left in a folder.
 
-    To be called by who holds the folder's lock; sub-folders are not looked into.
+    Call it with the folder's lock held. Sub-folders are not searched.
 
     Args:
       folder: The folder; it need not be there.
     """
-    if "://" in folder or not os.path.isdir(folder):
+    if storage.is_remote(folder) or not os.path.isdir(folder):
         return
     for entry in list(os.scandir(folder)):
         if is_leftover(entry.name):

@@ -1,38 +1,59 @@
-"""Files on this machine and elsewhere: `gs://…` and whatever else `tf.io.gfile` takes.
+"""Local and remote files, and the one way to write them: whole or not at all.
 
-TensorFlow is imported only for paths that need it, so that tools on local files start at once.
+    with storage.replacing(path) as temporary:         # a file or a folder, by any library
+        figure.savefig(temporary, format="png")
+    with storage.open_replacing(path) as file:         # a file, by Python
+        csv.writer(file).writerows(rows)
+    storage.write_text(path, text)                     # and what has a name of its own
+    storage.write_json(path, content)
+    storage.save_arrays(path, arrays)
+
+Remote is `gs://…` and whatever else `tf.io.gfile` takes. TensorFlow is imported only for paths
+that need it, so that tools on local files start at once.
+
+By hand, not by `etils.epath` or `universal_pathlib`: neither writes whole or not at all, which is
+most of this file. epath knows four kinds of address by their prefix (not `ram://` nor `hdfs://`);
+universal_pathlib brings a second client for each store, with credentials of its own.
 """
+
+from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shutil
 import tempfile
+import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from _typeshed import StrPath
+
+# How an address begins; two letters at least, so that `C:\` is none.
 URI = r"[A-Za-z][A-Za-z0-9+.-]+://"
-"""How a path elsewhere begins; two letters at least, so that `C:\\` is none."""
 
 _BLOCK_BYTES = 1 << 20
 
 
-def is_remote(path) -> bool:
+# --- paths --------------------------------------------------------------------------------------
+
+
+def is_remote(path: object) -> TypeGuard[str]:
     """Whether a path is an address such as gs://bucket/name rather than a local one."""
     return isinstance(path, str) and re.match(URI, path) is not None
 
 
 def join(folder: str, *names: str) -> str:
     """`os.path.join` that keeps an address's forward slashes on every system."""
-    return (
-        "/".join([folder.rstrip("/"), *names])
-        if is_remote(folder)
-        else os.path.join(folder, *names)
-    )
+    if is_remote(folder):
+        return "/".join([folder.rstrip("/"), *names])
+    return os.path.join(folder, *names)
 
 
 def exists(path: str) -> bool:
@@ -67,123 +88,8 @@ def remove_folder(path: str) -> None:
     _gfile().rmtree(path) if is_remote(path) else shutil.rmtree(path)
 
 
-def rename(path: str, new: str) -> None:
-    """Renames a file, over another if need be."""
-    _gfile().rename(path, new, overwrite=True) if is_remote(path) else os.replace(path, new)
-
-
-def open_remote(path: str) -> BinaryIO:
-    """Opens a file elsewhere for reading bytes, with seeking, a megabyte at a time.
-
-    Raises:
-      OSError: It cannot be read; with errno ENOENT if it is not there.
-    """
-    return io.BufferedReader(_RemoteFile(path), _BLOCK_BYTES)
-
-
-def write_whole(path: str, text: str) -> None:
-    """Writes a text file, whole or not at all.
-
-    Args:
-      path: Local or elsewhere. File names in the text need not be UTF-8.
-      text: Its content.
-    """
-    data = text.encode("utf-8", "surrogateescape")
-    temporary = f"{path}.tmp"
-    if is_remote(path):
-        gfile = _gfile()
-        with gfile.GFile(temporary, "wb") as file:
-            file.write(data)
-        gfile.rename(temporary, path, overwrite=True)
-    else:
-        with open(temporary, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-
-
-def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes an .npz that `np.load` reads, whole or not at all.
-
-    As `np.savez`, whose archive complains once more on the terminal when it is thrown away after
-    the disk was full.
-
-    Args:
-      path: The file, on this machine.
-      arrays: Name → array; none of them holds objects.
-    """
-    with open(f"{path}.tmp", "wb") as file:
-        write_arrays(file, arrays)
-    os.replace(f"{path}.tmp", path)
-
-
-def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes into an open file what `save_arrays` does."""
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
-
-
-def read_text(path: str) -> str:
-    """The content of a text file written by `write_whole`.
-
-    Raises:
-      OSError: It cannot be read.
-    """
-    with open_remote(path) if is_remote(path) else open(path, "rb") as file:
-        return file.read().decode("utf-8", "surrogateescape")
-
-
-@contextlib.contextmanager
-def local_copy(path: str) -> Iterator[str]:
-    """A local name of a file for as long as it is needed: its own, or that of a copy."""
-    if not is_remote(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        name = os.path.join(folder, os.path.basename(path))
-        with open_remote(path) as source, open(name, "wb") as copy:
-            while block := source.read(_BLOCK_BYTES):
-                copy.write(block)
-        yield name
-
-
-@contextlib.contextmanager
-def written_whole(path: str) -> Iterator[str]:
-    """A local name to write a file to, which elsewhere is then copied, whole or not at all."""
-    if not is_remote(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        name = os.path.join(folder, os.path.basename(path))
-        yield name
-        gfile = _gfile()
-        gfile.copy(name, f"{path}.tmp", overwrite=True)
-        gfile.rename(f"{path}.tmp", path, overwrite=True)
-
-
-@contextlib.contextmanager
-def written_folder(path: str) -> Iterator[str]:
-    """A local name to write a folder to, which elsewhere then replaces what is there."""
-    if not is_remote(path):
-        yield path
-        return
-    gfile = _gfile()
-    with tempfile.TemporaryDirectory() as parent:
-        local = os.path.join(parent, "folder")
-        yield local
-        if gfile.exists(path):
-            gfile.rmtree(path)
-        for current, _, names in os.walk(local):
-            below = os.path.relpath(current, local)
-            target = path if below == "." else join(path, *below.split(os.sep))
-            gfile.makedirs(target)
-            for name in names:
-                gfile.copy(os.path.join(current, name), join(target, name))
-
-
 def check_readable(folder: str) -> None:
-    """Looks at a folder elsewhere before any work is done with it; local ones pass.
+    """Looks at a remote folder before any work is done with it; local ones pass.
 
     Raises:
       OSError: It cannot be reached; the message is one line that names it.
@@ -200,6 +106,242 @@ def check_readable(folder: str) -> None:
             f"{folder}: cannot be reached ({cause}); check its name, the network, and the "
             "credentials (gcloud auth application-default login)"
         ) from error
+
+
+# --- writing, whole or not at all ---------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def replacing(
+    path: StrPath, *, sync: bool = False, unique: bool = False, direct: bool = False
+) -> Iterator[str]:
+    """Gives a temporary name; what is written there takes the place of `path` at the end.
+
+    What is written may be a file or a folder, and so may what was there before. Who reads `path`
+    sees the old content or the new one. If the block raises an error, `path` stays as it was and
+    the temporary is removed; a killed process leaves it, for `locks.clear_leftovers` to remove.
+    Only two replacements are not atomic: of a local folder, where a kill between two renames leaves
+    the old one as `PATH.earlier.tmp`; and of a remote folder, which is removed before it is copied.
+
+    Args:
+      path: Local or remote.
+      sync: Local paths only: returns once the content and its name are on the disk, and so survives
+        a power cut.
+      unique: Several processes or threads may replace `path` at the same time: the last one wins.
+      direct: The block writes to addresses such as gs://… itself, and gets a temporary name beside
+        a remote `path` rather than a local one that is copied there.
+
+    Yields:
+      `path` with `.tmp` at its end, or, if `path` is remote, a name in a temporary local folder.
+
+    Raises:
+      OSError: It cannot be written.
+    """
+    path = os.fspath(path)
+    path = path.rstrip("/") or path
+    temporary = f"{path}.{uuid.uuid4().hex}.tmp" if unique else f"{path}.tmp"
+    if is_remote(path) and not direct:
+        with tempfile.TemporaryDirectory() as folder:
+            local = os.path.join(folder, os.path.basename(path))
+            yield local
+            _upload(local, path, temporary)
+        return
+    try:
+        _discard(temporary)  # A killed writer's folder would be added to.
+        yield temporary
+        if sync and not is_remote(path):
+            _sync_tree(temporary)
+        _move(temporary, path)
+        if sync and not is_remote(path):
+            _sync(os.path.dirname(path) or ".")
+    except Exception:
+        _discard(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def open_replacing(
+    path: StrPath, mode: str = "w", *, sync: bool = False, unique: bool = False
+) -> Iterator[IO[Any]]:
+    """As `replacing`, with the temporary file open for writing.
+
+    Args:
+      path: Local or remote.
+      mode: "w" (UTF-8, line ends as they are written) or "wb".
+      sync: As in `replacing`.
+      unique: As in `replacing`.
+    """
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
+    with replacing(path, sync=sync, unique=unique) as temporary:
+        with open(temporary, mode, encoding=encoding, newline=newline) as file:
+            yield file
+
+
+def write_text(path: StrPath, text: str, *, sync: bool = False, unique: bool = False) -> None:
+    """Writes a text file in UTF-8, whole or not at all.
+
+    Args:
+      path: Local or remote.
+      text: Its content. File names in it need not be UTF-8 (surrogate escapes).
+      sync: As in `replacing`.
+      unique: As in `replacing`.
+    """
+    with open_replacing(path, "wb", sync=sync, unique=unique) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
+
+
+def write_json(
+    path: StrPath,
+    content: Any,
+    *,
+    indent: int | None = 1,
+    sync: bool = False,
+    unique: bool = False,
+) -> None:
+    """Writes a JSON file, whole or not at all.
+
+    Args:
+      path: Local or remote.
+      content: What `json.dumps` takes.
+      indent: None for one line.
+      sync: As in `replacing`.
+      unique: As in `replacing`.
+    """
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    write_text(path, text, sync=sync, unique=unique)
+
+
+def save_arrays(path: StrPath, arrays: Mapping[str, np.ndarray], *, unique: bool = False) -> None:
+    """Writes an .npz that `np.load` reads, whole or not at all.
+
+    Args:
+      path: Local or remote.
+      arrays: Name → array; none of them holds objects.
+      unique: As in `replacing`.
+    """
+    with open_replacing(path, "wb", unique=unique) as file:
+        write_arrays(file, arrays)
+
+
+def write_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes into an open file what `save_arrays` does.
+
+    As `np.savez`, whose archive complains once more on the terminal when it is thrown away after
+    the disk was full.
+    """
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+
+
+def _move(temporary: str, path: str) -> None:
+    """Puts a temporary in the place of `path`, on the same file system."""
+    if is_remote(path):
+        _gfile().rename(temporary, path, overwrite=True)
+        return
+    if not (os.path.isdir(temporary) and os.path.lexists(path)):
+        os.replace(temporary, path)
+        return
+    earlier = f"{path}.earlier.tmp"  # No system replaces a folder that holds something.
+    _discard(earlier)
+    os.rename(path, earlier)
+    os.rename(temporary, path)
+    _discard(earlier)
+
+
+def _upload(local: str, path: str, temporary: str) -> None:
+    """Copies a local file or folder to an address."""
+    gfile = _gfile()
+    if not os.path.isdir(local):
+        gfile.copy(local, temporary, overwrite=True)
+        gfile.rename(temporary, path, overwrite=True)
+        return
+    if gfile.exists(path):
+        gfile.rmtree(path)
+    for current, _, names in os.walk(local):
+        below = os.path.relpath(current, local)
+        target = path if below == "." else join(path, *below.split(os.sep))
+        gfile.makedirs(target)
+        for name in names:
+            gfile.copy(os.path.join(current, name), join(target, name))
+
+
+def _discard(temporary: str) -> None:
+    """Removes a temporary file or folder, if it is there."""
+    if is_remote(temporary):
+        if exists(temporary):
+            remove(temporary)
+    elif os.path.isdir(temporary) and not os.path.islink(temporary):
+        shutil.rmtree(temporary, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _sync_tree(path: str) -> None:
+    """Waits until a file, or a folder with all that is in it, is on the disk."""
+    for current, _, names in os.walk(path):
+        for name in names:
+            _sync(os.path.join(current, name))
+        _sync(current)
+    if not os.path.isdir(path):
+        _sync(path)
+
+
+def _sync(path: str) -> None:
+    """Waits until a file's content, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def read_text(path: StrPath) -> str:
+    """The content of a text file, local or remote; what is not UTF-8 becomes surrogate escapes.
+
+    Raises:
+      OSError: It cannot be read.
+    """
+    with open_remote(path) if is_remote(path) else open(path, "rb") as file:
+        return file.read().decode("utf-8", "surrogateescape")
+
+
+def read_json(path: StrPath) -> Any:
+    """The content of a JSON file, local or remote.
+
+    Raises:
+      OSError: It cannot be read.
+      ValueError: It is not JSON.
+    """
+    return json.loads(read_text(path))
+
+
+def open_remote(path: str) -> BinaryIO:
+    """Opens a remote file for reading bytes, with seeking, a megabyte at a time.
+
+    Raises:
+      OSError: It cannot be read; with errno ENOENT if it is not there.
+    """
+    return io.BufferedReader(_RemoteFile(path), _BLOCK_BYTES)
+
+
+@contextlib.contextmanager
+def local_copy(path: str) -> Iterator[str]:
+    """A local name of a file for as long as it is needed: its own, or that of a copy."""
+    if not is_remote(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        name = os.path.join(folder, os.path.basename(path))
+        with open_remote(path) as source, open(name, "wb") as copy:
+            while block := source.read(_BLOCK_BYTES):
+                copy.write(block)
+        yield name
 
 
 class _RemoteFile(io.RawIOBase):

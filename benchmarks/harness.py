@@ -376,12 +376,8 @@ def write(
         for part, tables in measured.items()
     }
     content = {part: (earlier | new)[part] for part in parts if part in earlier | new}
-    text = {
-        "json": json.dumps({"parts": content}, indent=1, ensure_ascii=False),
-        "md": _markdown(content),
-    }
-    for suffix, written in text.items():
-        storage.write_whole(os.path.join(folder, f"{name}.{suffix}"), written)
+    storage.write_json(os.path.join(folder, f"{name}.json"), {"parts": content})
+    storage.write_text(os.path.join(folder, f"{name}.md"), _markdown(content))
 
 
 def _markdown(content: Mapping[str, dict]) -> str:

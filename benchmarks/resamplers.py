@@ -25,10 +25,10 @@ def resamplers() -> dict:
     import soxr
     import tensorflow as tf
 
-    from audio_triplet.audio import graph_decoding
+    from audio_triplet.audio import graph_resampling
 
     in_graph = tf.function(
-        lambda waveform: graph_decoding.resample(waveform, _RATE),
+        lambda waveform: graph_resampling.resample(waveform, _RATE),
         input_signature=[tf.TensorSpec([None], tf.float32)],
     )
     found = {

@@ -10,11 +10,9 @@ its own, and the bytes are the same, so it does not matter whose is renamed last
 
 import argparse
 import itertools
-import json
 import logging
 import os
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
@@ -66,7 +64,7 @@ class WriteShard(beam.DoFn):
 
     def process(self, name: str) -> Iterator[str]:
         """Writes one shard."""
-        write_shard(self._folder, name, self._resampler, attempt=f".{uuid.uuid4().hex}")
+        write_shard(self._folder, name, self._resampler, unique=True)
         yield name
 
 
@@ -84,11 +82,9 @@ class ReadHeaders(beam.DoFn):
         """Reads the headers of one list's files, unless that was done."""
         done = storage.join(self._folder, f"{name}.done.json")
         if not storage.exists(done):
-            paths = json.loads(storage.read_text(storage.join(self._folder, f"{name}.json")))
+            paths = storage.read_json(storage.join(self._folder, f"{name}.json"))
             found = list(chunks.read_lengths(paths))
-            unfinished = f"{done}.{uuid.uuid4().hex}"
-            storage.write_whole(unfinished, json.dumps(found))
-            storage.rename(unfinished, done)
+            storage.write_json(done, found, indent=None, unique=True)
         yield name
 
 
@@ -152,11 +148,10 @@ class Engine(engine.Engine):
         ]
         for number, name in enumerate(names):
             part = paths[number * _FILES_A_NAME : (number + 1) * _FILES_A_NAME]
-            storage.write_whole(storage.join(folder, f"{name}.json"), json.dumps(list(part)))
+            storage.write_json(storage.join(folder, f"{name}.json"), list(part), indent=None)
         self._run("read headers", names, ReadHeaders(folder))
         return itertools.chain.from_iterable(
-            json.loads(storage.read_text(storage.join(folder, f"{name}.done.json")))
-            for name in names
+            storage.read_json(storage.join(folder, f"{name}.done.json")) for name in names
         )
 
     def write_shards(self, folder, todo, resampler, advance):

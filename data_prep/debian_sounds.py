@@ -5,7 +5,7 @@
 
 Packages are fetched with `apt-get download` and unpacked with `dpkg-deb -x`: nothing is installed
 and no root is needed. The sets "small" (the default), "all" and "wide" are listed in
-`audio_triplet/corpora/debian_sounds/classes.py`, with the table that gives each path its class.
+`audio_triplet/corpora/debian_sounds/classes.py`; `classes.csv` there gives each path its class.
 
 What --output_dir holds afterwards:
 

@@ -70,7 +70,7 @@ def read_layout(folder: str, digest: str) -> dict | None:
     path = storage.join(folder, WORK_DIR, LAYOUT_FILE)
     if not storage.exists(path):
         return None
-    layout = json.loads(storage.read_text(path))
+    layout = storage.read_json(path)
     refuse_other(folder, layout["fingerprint"], digest)
     logging.info("%s: going on with what an earlier run began", folder)
     return layout
@@ -88,7 +88,7 @@ def take_over(folder: str) -> None:
             if storage.exists(shard) and storage.size(shard) == size:
                 # Which shard a bad file is in is not known any more; told by one, it is told.
                 report = {"bytes": size, "bad_files": dict(info.bad_files)}
-                storage.write_whole(work_path(folder, name, "done"), json.dumps(report))
+                storage.write_json(work_path(folder, name, "done"), report, indent=None)
     storage.remove(path)
 
 
@@ -135,7 +135,7 @@ def lay_out(manifest, folder, config, digest, requested, engine) -> dict:
                 "segment": table.row[segment].tolist(),
                 "position": position.tolist(),
             }
-            storage.write_whole(work_path(folder, name, "work"), json.dumps(work))
+            storage.write_json(work_path(folder, name, "work"), work, indent=None)
         of_split = (frame["split"] == split).to_numpy()
         shard_pieces = np.bincount(number, table.count[recordings], len(names)).astype(int)
         splits[split] = {
@@ -148,7 +148,7 @@ def lay_out(manifest, folder, config, digest, requested, engine) -> dict:
             "most_turns": int(table.count[recordings].max()),
             "seconds": float(table.duration[of_split].sum()),
         }
-    with storage.written_whole(storage.join(folder, prepared.MANIFEST_FILE)) as path:
+    with storage.replacing(storage.join(folder, prepared.MANIFEST_FILE)) as path:
         manifest.write(path)
     layout = {
         "fingerprint": digest,
@@ -160,7 +160,7 @@ def lay_out(manifest, folder, config, digest, requested, engine) -> dict:
         "requested": requested,
         "bad_files": bad_files.entries,
     }
-    storage.write_whole(storage.join(folder, WORK_DIR, LAYOUT_FILE), json.dumps(layout))
+    storage.write_json(storage.join(folder, WORK_DIR, LAYOUT_FILE), layout, indent=None)
     return layout
 
 

@@ -9,7 +9,6 @@ A run that was stopped goes on where it was: the layout is read again, finished 
 """
 
 import itertools
-import json
 from importlib import metadata
 
 from absl import logging
@@ -126,7 +125,7 @@ def _write(
 
     def collect(names):
         for name in names:
-            results[name] = json.loads(storage.read_text(work_path(output_dir, name, "done")))
+            results[name] = storage.read_json(work_path(output_dir, name, "done"))
             bad_files.entries.update(results[name]["bad_files"])
             bad_files.write(storage.join(output_dir, BAD_FILES))
             bad_files.check_share(layout["files"], config.max_bad_share, layout["source"])
@@ -154,9 +153,7 @@ def _write(
         versions={name: metadata.version(name) for name in ("numpy", "soundfile", "soxr")},
     )
     summary = _summary(layout, info)
-    storage.write_whole(
-        storage.join(output_dir, SUMMARY_FILE), json.dumps(summary, indent=1, ensure_ascii=False)
-    )
+    storage.write_json(storage.join(output_dir, SUMMARY_FILE), summary)
     info.write(output_dir)
     storage.remove_folder(storage.join(output_dir, WORK_DIR))
     logging.info(

@@ -1,6 +1,5 @@
 """One shard, from its layout alone: the same bytes whoever makes it."""
 
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -26,7 +25,7 @@ def write_shard(
     resampler: str,
     *,
     threads: int = 1,
-    attempt: str = "",
+    unique: bool = False,
     advance: Callable[[int], object] = lambda pieces_done: None,
 ) -> None:
     """Makes one shard from its layout, unless it is finished; the bytes depend on that alone.
@@ -36,7 +35,7 @@ def write_shard(
       name: File name of the shard.
       resampler: `soxr` or `resampy`.
       threads: Pieces decoded at the same time.
-      attempt: Keeps apart the unfinished files of workers that may make one shard twice.
+      unique: Several workers may make this shard at the same time.
       advance: Called with 1 after each piece.
     """
     if is_finished(folder, name):
@@ -46,7 +45,7 @@ def write_shard(
 
     from audio_triplet.data import file_source, shard_format
 
-    work = json.loads(storage.read_text(work_path(folder, name, "work")))
+    work = storage.read_json(work_path(folder, name, "work"))
     bad_files = BadFiles()
 
     def record(index: int) -> bytes:
@@ -66,11 +65,10 @@ def write_shard(
         return shard_format.encode(piece, work["turn"][index], work["turns"][index])
 
     path = storage.join(folder, name)
-    temporary = f"{path}{attempt}.tmp"
-    with tf.io.TFRecordWriter(temporary) as writer:
-        for made in in_order(record, range(len(work["file"])), threads):
-            writer.write(made)
-            advance(1)
-    report = {"bytes": storage.size(temporary), "bad_files": bad_files.entries}
-    storage.write_whole(work_path(folder, name, "done"), json.dumps(report))
-    storage.rename(temporary, path)
+    with storage.replacing(path, unique=unique, direct=True) as temporary:
+        with tf.io.TFRecordWriter(temporary) as writer:
+            for made in in_order(record, range(len(work["file"])), threads):
+                writer.write(made)
+                advance(1)
+        report = {"bytes": storage.size(temporary), "bad_files": bad_files.entries}
+        storage.write_json(work_path(folder, name, "done"), report, indent=None)

@@ -6,7 +6,6 @@ The model hears the sound files themselves; it needs not have been trained on th
 to --output_dir: metrics.json.
 """
 
-import json
 import os
 
 from absl import app, flags
@@ -54,7 +53,7 @@ def evaluate() -> dict:
     scores = protocol.score(sides, classes, ClassifierConfig(seed=values.seed))
     metrics = scores | told | provenance()
     path = os.path.join(values.output_dir, "metrics.json")
-    storage.write_whole(path, json.dumps(metrics, indent=1, ensure_ascii=False))
+    storage.write_json(path, metrics)
     return metrics
 
 

@@ -9,7 +9,6 @@ recording has a level of its own, drawn from those of --decibels and 0. Written:
 levels.md.
 """
 
-import json
 import os
 
 from absl import app, flags
@@ -86,8 +85,8 @@ def make_table() -> dict:
     mixed = np.stack(segments)[drawn, np.arange(len(drawn))]
     rows.append(row(MIXED, mixed, segments[0]))
     table = {"rows": rows, "config": scored | told}
-    for name, text in (("json", json.dumps(table, indent=1)), ("md", markdown(table))):
-        storage.write_whole(os.path.join(values.output_dir, f"levels.{name}"), text)
+    storage.write_json(os.path.join(values.output_dir, "levels.json"), table)
+    storage.write_text(os.path.join(values.output_dir, "levels.md"), markdown(table))
     return table
 
 

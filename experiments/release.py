@@ -14,6 +14,7 @@ import shutil
 
 from absl import app, flags
 
+from audio_triplet import storage
 from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
 from experiments.lib import runs, shared_flags
@@ -77,14 +78,10 @@ def release() -> str:
     hours = sum(info.splits[split].seconds for split in corpus.train_splits) / 3600
     text = card(values.name, told, corpus.manifest, hours, scores)
     path = os.path.join(values.models_dir, values.name)
-    temporary = f"{path}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
     os.makedirs(values.models_dir, exist_ok=True)
-    shutil.copytree(export_dir, temporary)
-    with open(os.path.join(temporary, "README.md"), "w", encoding="utf-8") as file:
-        file.write(text)
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(temporary, path)
+    with storage.replacing(path) as temporary:
+        shutil.copytree(export_dir, temporary)
+        storage.write_text(os.path.join(temporary, "README.md"), text)
     return path
 
 
@@ -197,8 +194,9 @@ def card(name: str, told: dict, manifest, hours: float, scores: dict | None) -> 
         "clean recordings. Speech is poorly told apart, music by its timbre alone. Sound above "
         "7.5 kHz is not heard. "
         + ("" if model.get("normalize_loudness") else LEVEL_MATTERS)
-        + "The network is small, so that it trains on two cores in an hour; on one's own archive a "
-        "model trained there will usually do better.",
+        + "The network is small, so that it trains on two cores in an hour. A model trained on a "
+        "small archive of one's own does worse: from 1.5 hours of sound, 400 steps at width 0.25, "
+        "it had a per-query mAP of 0.35 where debian-sounds has 0.42.",
         "",
     ]
     return "\n".join(lines)

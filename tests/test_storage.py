@@ -1,12 +1,13 @@
-"""Arrays in files: what NumPy reads, whole or not at all, and quiet when the disk is full."""
+"""Whole or not at all: text, JSON, arrays, files and folders, here and elsewhere."""
 
 import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from audio_triplet import storage
+from audio_triplet import locks, storage
 
 
 def test_arrays_are_read_by_numpy(tmp_path):
@@ -43,3 +44,130 @@ def test_a_full_disk_is_one_error_and_nothing_more(monkeypatch):
     with pytest.raises(OSError, match="No space left"), open("/dev/full", "wb") as file:
         storage.write_arrays(file, {"a": np.zeros(100_000)})
     assert not complaints
+
+
+# --- replacing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unique", [False, True])
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, unique):
+    path = tmp_path / "file"
+    storage.write_text(path, "old")
+    with pytest.raises(ZeroDivisionError):
+        with storage.open_replacing(path, unique=unique) as file:
+            file.write("new")
+            file.flush()
+            assert path.read_text() == "old"
+            raise ZeroDivisionError
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["file"]
+    storage.write_text(path, "new", unique=unique, sync=True)
+    assert path.read_text() == "new" and os.listdir(tmp_path) == ["file"]
+
+
+def test_two_unique_writers_do_not_meet(tmp_path):
+    path = tmp_path / "file"
+    with storage.open_replacing(path, unique=True) as one:
+        with storage.open_replacing(path, unique=True) as other:
+            one.write("one")
+            other.write("other")
+        assert path.read_text() == "other"
+    assert path.read_text() == "one" and os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_folder_takes_the_place_of_another(tmp_path, sync):
+    path = f"{tmp_path}/folder/"
+    for name in ("first", "second"):
+        with storage.replacing(path, sync=sync) as temporary:
+            os.makedirs(os.path.join(temporary, "below"))
+            storage.write_text(os.path.join(temporary, "below", name), name)
+        assert os.listdir(tmp_path) == ["folder"]
+        assert os.listdir(tmp_path / "folder" / "below") == [name]
+    with pytest.raises(ZeroDivisionError):
+        with storage.replacing(path) as temporary:
+            os.makedirs(temporary)
+            raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["folder"]
+    assert os.listdir(tmp_path / "folder" / "below") == ["second"]
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "folder" / "precious").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        storage.write_text(tmp_path / "folder", "text")
+    assert os.listdir(tmp_path) == ["folder"] and os.listdir(tmp_path / "folder") == ["precious"]
+
+
+def test_a_link_to_a_folder_is_replaced_and_the_folder_kept(tmp_path):
+    (tmp_path / "real" / "precious").mkdir(parents=True)
+    os.symlink(tmp_path / "real", tmp_path / "link")
+    with storage.replacing(tmp_path / "link") as temporary:
+        os.mkdir(temporary)
+    assert not os.path.islink(tmp_path / "link") and sorted(os.listdir(tmp_path)) == [
+        "link",
+        "real",
+    ]
+    assert os.listdir(tmp_path / "real") == ["precious"]
+
+
+def test_what_a_kill_leaves_is_known_and_in_nobodys_way(tmp_path):
+    code = """
+import os, signal, sys
+from audio_triplet import storage
+for unique in (False, True):
+    if os.fork() == 0:
+        with storage.replacing(sys.argv[1], unique=unique) as temporary:
+            os.mkdir(temporary)
+            storage.write_text(os.path.join(temporary, "half"), "half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.wait()[1] == signal.SIGKILL
+"""
+    path = str(tmp_path / "folder")
+    subprocess.run([sys.executable, "-c", code, path], check=True)
+    left = os.listdir(tmp_path)
+    assert len(left) == 2 and all(map(locks.is_leftover, left))
+    with storage.replacing(path) as temporary:
+        os.mkdir(temporary)
+    assert os.listdir(path) == []
+    locks.clear_leftovers(str(tmp_path))
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_text_and_json_come_back_whatever_bytes_a_name_has(tmp_path):
+    text = "né\r\n" + os.fsdecode(b"\xff.wav")
+    storage.write_text(tmp_path / "text", text)
+    assert storage.read_text(tmp_path / "text") == text
+    assert (tmp_path / "text").read_bytes() == b"n\xc3\xa9\r\n\xff.wav"
+    content = {"é": [1, None, text]}
+    for indent in (None, 1):
+        storage.write_json(tmp_path / "json", content, indent=indent)
+        assert storage.read_json(tmp_path / "json") == content
+    assert b"\xc3\xa9" in (tmp_path / "json").read_bytes()
+
+
+def test_files_and_folders_elsewhere():
+    """In TensorFlow's memory file system: nothing but tf.io.gfile reaches it."""
+    tf = pytest.importorskip("tensorflow")
+    folder = "ram://storage"
+    for unique in (False, True):
+        for text in ("old", "new"):
+            storage.write_json(f"{folder}/file.json", text, unique=unique)
+            assert storage.read_json(f"{folder}/file.json") == text
+    for direct in (False, True):
+        with pytest.raises(ZeroDivisionError):
+            with storage.replacing(f"{folder}/file.json", direct=direct) as temporary:
+                with tf.io.gfile.GFile(temporary, "wb") as file:
+                    file.write(b"half")
+                raise ZeroDivisionError
+        assert storage.read_json(f"{folder}/file.json") == "new"
+    with storage.replacing(f"{folder}/file.json", direct=True) as temporary:
+        assert temporary.startswith(folder)
+        with tf.io.gfile.GFile(temporary, "wb") as file:
+            file.write(b'"direct"')
+    assert storage.read_json(f"{folder}/file.json") == "direct"
+    assert storage.names_in(folder) == {"file.json"}
+    for name in ("first", "second"):
+        with storage.replacing(f"{folder}/made") as temporary:
+            os.makedirs(os.path.join(temporary, "below"))
+            storage.write_text(os.path.join(temporary, "below", name), name)
+        assert storage.names_in(f"{folder}/made/below") == {name}

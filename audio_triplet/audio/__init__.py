@@ -1,15 +1,24 @@
-"""Sound files to waveforms: float32, mono, 16 kHz.
+"""Sound files to waveforms.
+
+In: a path (local or gs://…) or a binary file object, of any format libsndfile reads. Out:
+float32[samples], mono, finite, at 16 kHz; or an `AudioError` that names the file, cause and fix.
+
+Files, in reading order:
 
 | file | what |
 |---|---|
 | `reading` | the four ways in: `probe`, `load_audio`, `stream_audio`, `read_piece` |
-| `libsndfile` | decoding, with what libsndfile gets wrong worked around |
-| `ogg` | the pages of an Ogg stream, for exact seeking |
+| `decoder` | what a decoder gives (`Decoder`, `AudioInfo`), and what every decoder refuses |
+| `files` | paths and file objects, opened and named |
+| `formats` | which files are sound, by their extensions |
+| `libsndfile` | the decoder, with what libsndfile gets wrong worked around |
+| `ogg`, `mp3` | what it must know of these: where a seek is safe, whether a length is stated |
 | `resampling` | soxr, or resampy by flag, block by block |
-| `graph_decoding` | decoding by TensorFlow's ops, for pipelines in which Python cannot run |
+| `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |
 """
 
-from audio_triplet.audio.libsndfile import AudioInfo, AudioPath
+from audio_triplet.audio.decoder import AudioInfo, AudioPath
+from audio_triplet.audio.formats import audio_extensions, is_audio
 from audio_triplet.audio.reading import load_audio, probe, read_piece, stream_audio
 from audio_triplet.audio.resampling import RESAMPLERS
 from audio_triplet.errors import AudioError
@@ -19,6 +28,8 @@ __all__ = [
     "AudioError",
     "AudioInfo",
     "AudioPath",
+    "audio_extensions",
+    "is_audio",
     "load_audio",
     "probe",
     "read_piece",

@@ -1,4 +1,4 @@
-"""The pages of an Ogg stream: its length, its links, and where a seek is safe."""
+"""What libsndfile does not report of an Ogg file: where a seek is safe."""
 
 from __future__ import annotations
 
@@ -7,33 +7,22 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from audio_triplet.audio.files import read_at
 from audio_triplet.errors import AudioError
 
-OGG_MAX_PAGE_BYTES = 27 + 255 + 255 * 255
-OPUS_GRANULE_RATE = 48_000
-
-
-# --- containers: what must be known beyond what libsndfile tells ---------------------------------
-
-
-def read_at(file: BinaryIO, offset: int, n_bytes: int) -> bytes:
-    file.seek(offset)
-    parts = []
-    while n_bytes > 0 and (part := file.read(n_bytes)):
-        parts.append(part)
-        n_bytes -= len(part)
-    return b"".join(parts)
+_MAX_PAGE_BYTES = 27 + 255 + 255 * 255
+_OPUS_GRANULE_RATE = 48_000
 
 
 @dataclass(frozen=True)
-class Ogg:
+class OggStream:
     """The little of an Ogg file that exact seeking needs.
 
     Attributes:
-        safe_granule: granule position (end of the last packet) of a page before the last two; None
-            where the structure is not that of one plain stream, and only the start is safe.
-        pre_skip: granules before the first frame (Opus).
-        granule_rate: granules per second; None for the stream's own rate (Vorbis, FLAC).
+      safe_granule: Granule position (end of the last packet) of a page before the last two; None
+        where the structure is not that of one plain stream, and only the start is safe.
+      pre_skip: Granules before the first frame (Opus).
+      granule_rate: Granules per second; None for the stream's own rate (Vorbis, FLAC).
     """
 
     safe_granule: int | None
@@ -48,63 +37,86 @@ class Ogg:
         return frame if frame < safe else max(0, safe - 1)
 
 
-def _ogg_pages(data: bytes, offset: int) -> tuple[list[tuple[int, int, int]], int]:
+@dataclass(frozen=True)
+class _Page:
+    """The header of a page, as far as it matters here."""
+
+    serial: int  # of its stream
+    granule: int  # -1: no packet ends in this page
+    flags: int
+
+    @property
+    def begins_stream(self) -> bool:
+        return bool(self.flags & 2)
+
+
+def read_stream(file: BinaryIO, size: int, name: str) -> OggStream | None:
+    """Reads the first and last pages of an Ogg file.
+
+    Args:
+      file: Its bytes.
+      size: How many.
+      name: The file, for messages.
+
+    Returns:
+      What seeking needs; None for files that are not Ogg.
+
+    Raises:
+      AudioError: The last page is cut, or the file is a chain of streams.
+    """
+    head = read_at(file, 0, 4096)
+    if head[:4] != b"OggS":
+        return None
+    last_pages = _last_pages(file, size, name)
+    first_pages, _ = _pages_from(head, 0)
+    serials = {page.serial for page in first_pages if page.begins_stream}
+    if last_pages and last_pages[-1].serial not in serials and len(first_pages) > len(serials):
+        raise AudioError(
+            name, "is a chain of Ogg streams, of which only the first can be read", "re-encode it"
+        )
+    if len(serials) != 1:
+        return OggStream(None)
+    granules = [page.granule for page in last_pages if page.granule >= 0]
+    safe_granule = granules[-3] if len(granules) >= 3 else 0
+    opus = head.find(b"OpusHead")
+    if 0 <= opus <= len(head) - 12:
+        pre_skip = struct.unpack_from("<H", head, opus + 10)[0]
+        return OggStream(safe_granule, pre_skip, _OPUS_GRANULE_RATE)
+    return OggStream(safe_granule)
+
+
+def _last_pages(file: BinaryIO, size: int, name: str) -> list[_Page]:
+    """The pages at the end of a file; AudioError if the last one is cut."""
+    window = 4 * _MAX_PAGE_BYTES
+    tail = read_at(file, max(0, size - window), window)
+    longest: list[_Page] = []
+    is_cut = False
+    # "OggS" may occur by chance, so the chain that ends where the file does is looked for first.
+    for match in re.finditer(b"OggS\0", tail):
+        pages, end = _pages_from(tail, match.start())
+        if end == len(tail):
+            return pages
+        is_cut = end > len(tail)
+        longest = max(longest, pages, key=len)
+    if is_cut:
+        raise AudioError(name, "is truncated: its last Ogg page is cut", "fetch it again")
+    return longest
+
+
+def _pages_from(data: bytes, offset: int) -> tuple[list[_Page], int]:
     """Follows the chain of pages from `offset`.
 
     Returns:
-        Of each page that begins in `data` (serial, granule position, flags), and where the last
-        one ends, which is beyond `data` for a page that is cut.
+      Each page that begins in `data`, and where the last one ends, which is beyond `data` for a
+      page that is cut.
     """
     pages = []
     while data[offset : offset + 5] == b"OggS\0" and len(data) >= offset + 27:
         flags, granule, serial = struct.unpack_from("<BqI", data, offset + 5)
         n_segments = data[offset + 26]
         body = offset + 27 + n_segments
-        pages.append((serial, granule, flags))
+        pages.append(_Page(serial, granule, flags))
         if body > len(data):
             return pages, body
         offset = body + sum(data[offset + 27 : body])
     return pages, offset
-
-
-def look_at_ogg(file: BinaryIO, size: int, name: str) -> Ogg | None:
-    """Looks at the first and last pages of an Ogg file; None for other files.
-
-    Raises:
-        AudioError: the last page is cut, or the file is a chain of streams.
-    """
-    head = read_at(file, 0, 4096)
-    if head[:4] != b"OggS":
-        return None
-    window = 4 * OGG_MAX_PAGE_BYTES
-    start = max(0, size - window)
-    tail = read_at(file, start, window)
-    cut = False
-    chain: list[tuple[int, int, int]] = []
-    # "OggS" may occur by chance, so the chain that ends where the file does is looked for first.
-    for match in re.finditer(b"OggS\0", tail):
-        pages, end = _ogg_pages(tail, match.start())
-        if end == len(tail):
-            chain, cut = pages, False
-            break
-        cut = end > len(tail)
-        chain = max(chain, pages, key=len)
-    if cut:
-        raise AudioError(name, "is truncated: its last Ogg page is cut", "fetch it again")
-    first_pages, _ = _ogg_pages(head, 0)
-    serials = {serial for serial, _, flags in first_pages if flags & 2}  # 2: begins a stream
-    if chain and chain[-1][0] not in serials and len(first_pages) > len(serials):
-        raise AudioError(
-            name, "is a chain of Ogg streams, of which only the first can be read", "re-encode it"
-        )
-    granules = [granule for _, granule, _ in chain if granule >= 0]  # -1: no packet ends here
-    if len(serials) != 1:
-        return Ogg(None)
-    if len(granules) >= 3:
-        safe_granule = granules[-3]
-    else:
-        safe_granule = 0
-    opus = head.find(b"OpusHead")
-    if 0 <= opus <= len(head) - 12:
-        return Ogg(safe_granule, struct.unpack_from("<H", head, opus + 10)[0], OPUS_GRANULE_RATE)
-    return Ogg(safe_granule)

@@ -1,25 +1,11 @@
-"""Sound files to waveforms: float32, mono, 16 kHz.
-
-Four ways in, all with the same errors and the same samples:
+"""The four ways into a sound file, all with the same errors and the same samples.
 
     probe(path)                      the header: rate, channels, frames, seconds
     load_audio(path)                 the whole file
     stream_audio(path)               the whole file, block by block, flat memory
-    read_piece(path, start, length)  one piece of it, flat memory, aligned with load_audio
+    read_piece(path, start, length)  one chunk of it, flat memory, aligned with load_audio
 
 Decoding is libsndfile's (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, CAF, ...), resampling soxr's.
-Where libsndfile is known to be wrong this module works around it; each case was seen with version
-1.2.2, and each has a test:
-
-*   Seeking into the last page of an Ogg Vorbis stream lands up to hundreds of samples off, because
-    the page's start is derived from its (shortened) end. `_Source.seek` enters an earlier page.
-*   Just after a seek, MP3 frames lack the bits kept in earlier frames ("bit reservoir"), and are
-    wrong. `_Source.seek` enters some frames earlier. And python-soundfile seeks after every read,
-    so an MP3 read in blocks is damaged at their borders: `_Sound` prevents that.
-*   A seek in an Ogg Vorbis stream whose set-up header is damaged crashes; `_decodes` finds out.
-*   The length of an MP3 without a Xing header is guessed from its first frame, and libsndfile cuts
-    a longer file there without a word. Such a file is decoded from a pipe, where no length exists.
-*   A WAV (AIFF, AU, W64) cut short is read as if its header had meant it. The log tells.
 
 No TensorFlow here: this module is imported by tools that must start at once. Every function opens
 its own handle and keeps no state, so any number of threads may call them.
@@ -36,12 +22,15 @@ channels; chained Ogg streams (libsndfile reads only the first link).
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from audio_triplet.audio.libsndfile import AudioInfo, AudioPath, Source, printable
+from audio_triplet.audio.decoder import AudioInfo, AudioPath, Decoder
+from audio_triplet.audio.files import InputFile, printable
+from audio_triplet.audio.libsndfile import LibsndfileDecoder
 from audio_triplet.audio.resampling import (
     check_arguments,
     margin_frames,
@@ -53,40 +42,47 @@ from audio_triplet.errors import AudioError
 MAX_LOADED_SECONDS = 12 * 3600  # 2.8 GB
 
 
+@contextlib.contextmanager
+def _open(path: AudioPath) -> Iterator[Decoder]:
+    """Opens a file with its decoder. There is one; a second would be chosen here."""
+    with InputFile(path) as file, LibsndfileDecoder(file) as decoder:
+        yield decoder
+
+
 def probe(path: AudioPath) -> AudioInfo:
     """Reads the header only; an MP3 without a Xing header is decoded once to learn its length.
 
     Args:
-        path: file name, or binary file object that can seek.
+      path: File name, or binary file object that can seek.
 
     Returns:
-        `AudioInfo`. The audio itself is not looked at: it may still turn out corrupt when read.
+      `AudioInfo`. The audio itself is not decoded: it may still turn out corrupt when read.
 
     Raises:
-        AudioError: missing, unreadable, empty, not audio, truncated, no frames, absurd header.
+      AudioError: Missing, unreadable, empty, not audio, truncated, no frames, absurd header.
     """
-    with Source(path) as source:
-        frames = source.frames
+    with _open(path) as decoder:
+        frames = decoder.frames
         if frames is None:
-            frames = sum(len(block) for block in source.blocks())
-        return AudioInfo(source.rate, source.channels, frames, frames / source.rate)
+            frames = sum(len(block) for block in decoder.blocks())
+        return AudioInfo(decoder.rate, decoder.channels, frames, frames / decoder.rate)
 
 
 def load_audio(path: AudioPath, sample_rate: int = 16_000, resampler: str = "soxr") -> np.ndarray:
     """Decodes a whole sound file.
 
     Args:
-        path: file name, or binary file object that can seek. Any format libsndfile reads, and MP3.
-        sample_rate: of the result, Hz.
-        resampler: "soxr" (HQ) or "resampy" (kaiser_best, about 90 times slower).
+      path: File name, or binary file object that can seek. Any format libsndfile reads, and MP3.
+      sample_rate: Of the result, Hz.
+      resampler: "soxr" (HQ) or "resampy" (kaiser_best, about 90 times slower).
 
     Returns:
-        float32[samples], mono (the mean of the channels), C-contiguous, finite; samples is
-        round(frames * sample_rate / rate), at least 1. Nominally in [-1, 1], not clipped to it.
+      float32[samples], mono (the mean of the channels), C-contiguous, finite; samples is
+      round(frames * sample_rate / rate), at least 1. Nominally in [-1, 1], not clipped to it.
 
     Raises:
-        AudioError: naming the file, the cause and the mend.
-        ValueError: for an unknown resampler or a sample rate below 1.
+      AudioError: Naming the file, the cause and the fix.
+      ValueError: For an unknown resampler or a sample rate below 1.
     """
     blocks, samples = [], 0
     for block in stream_audio(path, sample_rate=sample_rate, resampler=resampler):
@@ -112,35 +108,41 @@ def stream_audio(
     Memory stays flat whatever the length of the file.
 
     Args:
-        path: file name, or binary file object that can seek.
-        block_seconds: length of a block; only the last one is shorter.
-        sample_rate: of the result, Hz.
-        resampler: as in `load_audio`.
+      path: File name, or binary file object that can seek.
+      block_seconds: Length of a block; only the last one is shorter.
+      sample_rate: Of the result, Hz.
+      resampler: As in `load_audio`.
 
     Yields:
-        float32[round(block_seconds * sample_rate)].
+      float32[round(block_seconds * sample_rate)].
 
     Raises:
-        AudioError: as `load_audio`; a defect inside the file only when it is reached.
-        ValueError: for arguments out of range, at the first block.
+      AudioError: As `load_audio`; a defect inside the file only when it is reached.
+      ValueError: For arguments out of range, at the first block.
     """
     check_arguments(sample_rate, resampler)
     block_samples = round(block_seconds * sample_rate)
     if block_samples < 1:
         raise ValueError(f"block_seconds must be at least one sample, not {block_seconds}")
-    with Source(path) as source:
-        waiting: list[np.ndarray] = []
-        n_waiting = 0
-        for part in resampled(source.blocks(), source.rate, sample_rate, resampler):
-            while n_waiting + len(part) >= block_samples:
-                head, part = np.split(part, [block_samples - n_waiting])
-                yield np.concatenate([*waiting, head])
-                waiting, n_waiting = [], 0
-            if len(part):
-                waiting.append(part)
-                n_waiting += len(part)
-        if n_waiting:
-            yield np.concatenate(waiting)
+    with _open(path) as decoder:
+        parts = resampled(decoder.blocks(), decoder.rate, sample_rate, resampler)
+        yield from _in_blocks(parts, block_samples)
+
+
+def _in_blocks(parts: Iterator[np.ndarray], block_samples: int) -> Iterator[np.ndarray]:
+    """The same samples in blocks of one length; only the last one is shorter."""
+    waiting: list[np.ndarray] = []
+    n_waiting = 0
+    for part in parts:
+        while n_waiting + len(part) >= block_samples:
+            head, part = np.split(part, [block_samples - n_waiting])
+            yield np.concatenate([*waiting, head])
+            waiting, n_waiting = [], 0
+        if len(part):
+            waiting.append(part)
+            n_waiting += len(part)
+    if n_waiting:
+        yield np.concatenate(waiting)
 
 
 def read_piece(
@@ -150,26 +152,26 @@ def read_piece(
     sample_rate: int = 16_000,
     resampler: str = "soxr",
 ) -> np.ndarray:
-    """Decodes one piece of a sound file, reading little more than that piece.
+    """Decodes one chunk of a sound file, reading little more than that chunk.
 
     With first = round(start_seconds * sample_rate) and n = round(duration_seconds * sample_rate)
     the result is `load_audio(path)[first : first + n]`, to about 1e-6 (Opus: 1e-3, as its decoder
     carries state from further back than any sensible distance). The resampler starts on an input
-    frame that falls on the output's grid, so pieces are aligned to the sample at any rate.
+    frame that falls on the output's grid, so chunks are aligned to the sample at any rate.
 
     Args:
-        path: file name, or binary file object that can seek.
-        start_seconds: at least 0.
-        duration_seconds: at least 0.
-        sample_rate: of the result, Hz.
-        resampler: as in `load_audio`.
+      path: File name, or binary file object that can seek.
+      start_seconds: At least 0.
+      duration_seconds: At least 0.
+      sample_rate: Of the result, Hz.
+      resampler: As in `load_audio`.
 
     Returns:
-        float32[<= n]: shorter where the file ends, empty past its end.
+      float32[<= n]: shorter where the file ends, empty past its end.
 
     Raises:
-        AudioError: as `load_audio`, for defects in the header or in the part read.
-        ValueError: for arguments out of range.
+      AudioError: As `load_audio`, for defects in the header or in the part read.
+      ValueError: For arguments out of range.
     """
     check_arguments(sample_rate, resampler)
     for name, value in (("start_seconds", start_seconds), ("duration_seconds", duration_seconds)):
@@ -177,23 +179,23 @@ def read_piece(
             raise ValueError(f"{name} must be a finite number of at least 0, not {value}")
     first = round(start_seconds * sample_rate)
     last = first + round(duration_seconds * sample_rate)
-    with Source(path) as source:
-        if first == last:
+    with _open(path) as decoder:
+        rate, frames = decoder.rate, decoder.frames
+        is_past_end = frames is not None and first >= resampled_length(frames, rate, sample_rate)
+        if first == last or is_past_end:
             return np.zeros(0, np.float32)
-        if source.frames is not None:
-            if first >= resampled_length(source.frames, source.rate, sample_rate):
-                return np.zeros(0, np.float32)
         # Every `step_in` input frames, input and output grid meet (`step_out` samples later).
-        divisor = math.gcd(source.rate, sample_rate)
-        step_in, step_out = source.rate // divisor, sample_rate // divisor
-        margin = margin_frames(source.rate, sample_rate)
+        divisor = math.gcd(rate, sample_rate)
+        step_in, step_out = rate // divisor, sample_rate // divisor
+        margin = margin_frames(rate, sample_rate)
         steps = max(0, first * step_in // step_out - margin) // step_in
+        start_frame = steps * step_in
         end_frame = -(-last * step_in // step_out) + margin
-        source.seek(steps * step_in)
-        blocks = source.blocks(end_frame - steps * step_in)
+        decoder.seek(start_frame)
+        blocks = decoder.blocks(end_frame - start_frame)
         offset = steps * step_out  # of the first resampled sample
         kept = [np.zeros(0, np.float32)]
-        for part in resampled(blocks, source.rate, sample_rate, resampler, steps * step_in):
+        for part in resampled(blocks, rate, sample_rate, resampler, start_frame):
             kept.append(part[max(0, first - offset) : max(0, last - offset)])
             offset += len(part)
         return np.concatenate(kept)

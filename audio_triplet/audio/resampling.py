@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import soxr
 
-from audio_triplet.audio.libsndfile import BLOCK_VALUES
+from audio_triplet.audio.decoder import BLOCK_VALUES
 
 RESAMPLERS = ("soxr", "resampy")
 
+# (block, whether it is the last) → what is ready of the resampled signal.
+Push = Callable[[np.ndarray, bool], np.ndarray]
+
 # A resampled sample depends on about 75 samples (soxr HQ; resampy kaiser_best: 64) at the lower of
-# the two rates on either side; pieces are read with this many more.
+# the two rates on either side; chunks are read with this many more.
 _MARGIN_SAMPLES = 256
 
 
 def check_arguments(sample_rate: int, resampler: str) -> None:
+    """Refuses what cannot be resampled to or with.
+
+    Raises:
+      ValueError: For a sample rate below 1 Hz or an unknown resampler.
+    """
     if sample_rate < 1:
         raise ValueError(f"sample_rate must be at least 1, not {sample_rate}")
     if resampler not in RESAMPLERS:
         raise ValueError(f"resampler must be one of {', '.join(RESAMPLERS)}, not {resampler!r}")
 
 
-# --- resampling ---------------------------------------------------------------------------------
-
-
 def resampled_length(frames: int, rate: int, sample_rate: int) -> int:
+    """Samples at `sample_rate` that so many frames at `rate` become, at least 1."""
     return max(1, round(frames * sample_rate / rate))
 
 
 def margin_frames(rate: int, sample_rate: int) -> int:
-    """Input frames on either side that the filter may see: `_MARGIN_SAMPLES` at the lower rate."""
+    """Input frames on either side that a resampled sample may depend on."""
     return math.ceil(_MARGIN_SAMPLES * max(1.0, rate / sample_rate))
 
 
@@ -43,10 +49,19 @@ def resampled(
     resampler: str,
     first_frame: int = 0,
 ) -> Iterator[np.ndarray]:
-    """Resamples float32 blocks to float32 blocks; `_resampled_length` of what they hold in all.
+    """Resamples a signal that comes in blocks.
 
     Silence is taken to lie before and after, as the one-shot functions of both libraries do.
-    `first_frame` is where in the file the blocks begin: a frame that both grids share.
+
+    Args:
+      blocks: float32[frames] each.
+      rate: Theirs, Hz.
+      sample_rate: Of the result, Hz.
+      resampler: "soxr" or "resampy".
+      first_frame: Where in the file the blocks begin: a frame that both sampling grids share.
+
+    Yields:
+      float32[samples], of any length; `resampled_length` of what the blocks hold in all.
     """
     if rate == sample_rate:
         yield from blocks
@@ -65,12 +80,12 @@ def resampled(
     yield tail[: resampled_length(frames, rate, sample_rate) - samples]
 
 
-def _soxr_push(rate: int, sample_rate: int):
+def _soxr_push(rate: int, sample_rate: int) -> Push:
     stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32", quality="HQ")
     return lambda block, last: stream.resample_chunk(block, last=last)
 
 
-def _resampy_push(rate: int, sample_rate: int):
+def _resampy_push(rate: int, sample_rate: int) -> Push:
     """Resampy knows whole signals only: overlapping blocks that begin where the grids meet."""
     import resampy  # Takes a second (numba), so only who asks for it pays.
 

@@ -7,15 +7,14 @@ one recording can be learned, but not checked.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import shutil
 import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import threadpoolctl
 
+from audio_triplet import storage
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.errors import ClassifierError
@@ -138,14 +137,10 @@ class SoundClassifier:
 
     def save(self, folder: str) -> None:
         """Writes it into a folder of its own, whole or not at all, without a pickle."""
-        temporary = f"{os.path.normpath(folder)}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        self.classifier.save(temporary)
         content = {"classes": self.classes, "model_digest": self.model_digest} | self.metadata
-        with open(os.path.join(temporary, _FILE), "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1, ensure_ascii=False)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        with storage.replacing(folder) as temporary:
+            self.classifier.save(temporary)
+            storage.write_json(os.path.join(temporary, _FILE), content)
 
     @classmethod
     def load(cls, folder: str) -> SoundClassifier:
@@ -156,8 +151,7 @@ class SoundClassifier:
         """
         path = os.path.join(folder, _FILE)
         try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
+            content = storage.read_json(path)
             classes, digest = tuple(content.pop("classes")), content.pop("model_digest")
             fitted = Classifier.load(folder)
             if len(fitted.weights[-1]) != len(classes):

@@ -8,12 +8,12 @@ installed, `projector/` for `tensorboard --logdir`, and deploy.json and deploy.m
 and the cosine to the SavedModel's embeddings on the corpus's other half.
 """
 
-import json
 import os
 import time
 
 from absl import app, flags, logging
 
+from audio_triplet import storage
 from audio_triplet.commands import terminal
 from audio_triplet.corpora import registry
 
@@ -84,9 +84,8 @@ def deploy() -> str:
         model, samples, [patch for patches in log_mel[:half] for patch in patches]
     ):
         path = os.path.join(values.output_dir, name)
-        with open(f"{path}.tmp", "wb") as file:
+        with storage.open_replacing(path, "wb") as file:
             file.write(content)
-        os.replace(f"{path}.tmp", path)
         run = _runner(content, name, values.threads)
         given = [sound[None] for sound in sounds] if inputs == "waveform" else log_mel
         runners[name] = lambda run=run, given=given: run(given[0])
@@ -126,14 +125,8 @@ def deploy() -> str:
         "sounds": {"calibration": half, "compared": len(sounds) - half},
         **provenance(),
     }
-    for name, content in (
-        ("deploy.json", json.dumps(told, indent=1, ensure_ascii=False)),
-        ("deploy.md", table),
-    ):
-        path = os.path.join(values.output_dir, name)
-        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-            file.write(content)
-        os.replace(f"{path}.tmp", path)
+    storage.write_json(os.path.join(values.output_dir, "deploy.json"), told)
+    storage.write_text(os.path.join(values.output_dir, "deploy.md"), table)
     return table
 
 

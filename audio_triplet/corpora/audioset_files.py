@@ -1,4 +1,21 @@
-"""Which sound file holds which AudioSet segment."""
+"""Which sound file holds which AudioSet segment.
+
+The folder is listed once; two million files are not looked at one by one. A file belongs to a
+segment by its name:
+
+| name (any audio extension, with or without "Y" before the id) | what it is |
+|---|---|
+| `YTID_START_END` | the segment, cut; times in seconds (30, 30.000) or milliseconds (30000) |
+| `YTID_START` | the same |
+| `YTID` | the segment, cut, or the whole video |
+
+Seconds are compared with the table's to less than one, because tools round. Whether a bare `YTID`
+is the whole video, its duration decides: more than end − start + 1 s, and enough to reach the end,
+is one, of which the segment takes start … end [D]. Durations are read from `PROBES` files per
+folder, evenly spread; if they are all of one kind, so is the folder, else all its bare files are
+read [D]: people keep one kind in one folder. Where a segment has several files, the name with more
+times in it is taken, then the first in sorted order.
+"""
 
 import collections
 import concurrent.futures
@@ -11,20 +28,12 @@ import pandas as pd
 from absl import logging
 
 from audio_triplet import audio
-from audio_triplet.corpora.folders import audio_extensions
+from audio_triplet.corpora.audioset_tables import LABEL_LIST, ONTOLOGY, TABLES, VIDEO_ID
 from audio_triplet.errors import AudioError
 
-TABLES = {
-    "unbalanced_train_segments.csv": "train",
-    "balanced_train_segments.csv": "train",
-    "eval_segments.csv": "eval",
-}
-"""Table → split. Where tables repeat a segment, the later one counts, so eval stays whole."""
-
-LABEL_LIST = "class_labels_indices.csv"
-ONTOLOGY = "ontology.json"
+# Files of a folder whose duration decides for all of it.
 PROBES = 500
-VIDEO_ID = r"[A-Za-z0-9_-]{11}"
+
 _NUMBER = r"\d+(?:\.\d+)?"
 _STEM = re.compile(rf"Y?({VIDEO_ID})(?:_({_NUMBER})(?:_({_NUMBER}))?)?")
 
@@ -34,10 +43,10 @@ class Files:
     """What one listing of the folder found.
 
     Attributes:
-      tables: name → path of the published tables and the ontology.
-      audio: columns video_id, first, last [float64, NaN = not in the name], folder [int], name.
-      folders: the folders with audio, absolute, by number.
-      other_audio: audio files whose names begin with no YouTube id, or go on otherwise.
+      tables: Name → path of the published tables and the ontology.
+      audio: Columns video_id, first, last [float64, NaN = not in the name], folder [int], name.
+      folders: The folders with audio, absolute, by number.
+      other_audio: Number of audio files whose names are not those of a segment.
     """
 
     tables: dict[str, str]
@@ -47,14 +56,22 @@ class Files:
 
 
 def scan(root: str) -> Files:
-    """Lists the tree once; links to folders are followed, each real folder once."""
-    known = tuple(f".{extension}" for extension in audio_extensions())
+    """Lists a tree once; links to folders are followed, each real folder once.
+
+    Args:
+      root: An absolute path.
+
+    Returns:
+      The tables and sound files in it.
+    """
+    known = tuple(f".{extension}" for extension in audio.audio_extensions())
     wanted = {*TABLES, LABEL_LIST, ONTOLOGY}
-    tables, folders, seen, other = {}, [], set(), 0
+    tables: dict[str, str] = {}
+    folders, seen, other = [], set(), 0
     columns = collections.defaultdict(list)
 
     def unreadable(error: OSError):
-        logging.warning("%s: passed over (%s)", error.filename, error.strerror)
+        logging.warning("%s: skipped (%s)", error.filename, error.strerror)
 
     # Archives are big: people link sub-folders on other disks.
     for current, below, files in os.walk(root, onerror=unreadable, followlinks=True):
@@ -73,13 +90,12 @@ def scan(root: str) -> Files:
             stem, extension = os.path.splitext(name)
             if extension.lower() not in known or name.startswith("."):
                 continue
-            match = _STEM.fullmatch(stem)
-            if not match:
+            parsed = parse_name(stem)
+            if parsed is None:
                 other += 1
                 continue
-            columns["video_id"].append(match[1])
-            columns["first"].append(float(match[2] or "nan"))
-            columns["last"].append(float(match[3] or "nan"))
+            for column, value in zip(("video_id", "first", "last"), parsed, strict=True):
+                columns[column].append(value)
             columns["folder"].append(len(folders) - 1)
             columns["name"].append(name)
     names = ("video_id", "first", "last", "folder", "name")
@@ -88,22 +104,43 @@ def scan(root: str) -> Files:
     return Files(tables, found, folders, other)
 
 
-def match(segments: pd.DataFrame, files: Files) -> pd.DataFrame:
-    """The segments that have a file: with path, start_seconds, end_seconds (NaN = whole file).
+def parse_name(stem: str) -> tuple[str, float, float] | None:
+    """What the name of a sound file says, without its extension.
 
-    A cut without times in its name cannot be told apart when its video has several segments: those
-    segments are left out, with a warning.
+    Returns:
+      (YouTube id, first time, last time), NaN where a time is not in the name; None for a name
+      that is not a segment's.
+    """
+    match = _STEM.fullmatch(stem)
+    return (match[1], float(match[2] or "nan"), float(match[3] or "nan")) if match else None
+
+
+def match(segments: pd.DataFrame, files: Files) -> pd.DataFrame:
+    """Finds the file of each segment.
+
+    Where a video has several segments, a cut without times in its name could be of any of them:
+    they are left out, with a warning.
+
+    Args:
+      segments: Columns video_id [str], start, end [float64, s], and any others.
+      files: What is there.
+
+    Returns:
+      The segments that have a file, with the columns path, start_seconds, end_seconds (NaN = the
+      whole file) too.
     """
     numbered = segments.assign(row=np.arange(len(segments)))
     pairs = numbered.merge(files.audio, on="video_id")
-    fits = _agrees(pairs["first"], pairs["last"], pairs["start"], pairs["end"])
+    fits = times_agree(pairs["first"], pairs["last"], pairs["start"], pairs["end"])
     if (~fits).any():
         logging.info("AudioSet: %d files are of other times than the tables'", (~fits).sum())
     pairs = pairs[fits]
     folders = np.array([os.path.join(path, "") for path in files.folders], dtype=object)
     pairs = pairs.assign(path=folders[pairs["folder"]] + pairs["name"].to_numpy(dtype=object))
-    pairs["untold"] = pairs[["first", "last"]].isna().sum(axis=1)
-    chosen = pairs.sort_values(["row", "untold", "path"]).drop_duplicates("row", ignore_index=True)
+    pairs["times_missing"] = pairs[["first", "last"]].isna().sum(axis=1)
+    chosen = pairs.sort_values(["row", "times_missing", "path"]).drop_duplicates(
+        "row", ignore_index=True
+    )
     bare = chosen["first"].isna()
     whole = bare & _are_whole(chosen.assign(bare=bare))
     chosen["start_seconds"] = chosen["start"].where(whole, 0.0)
@@ -118,10 +155,19 @@ def match(segments: pd.DataFrame, files: Files) -> pd.DataFrame:
     return chosen[~unclear].reset_index(drop=True)
 
 
-def _agrees(first: pd.Series, last: pd.Series, start: pd.Series, end: pd.Series) -> pd.Series:
-    """Whether times in file names are those of the table: bool[n].
+def times_agree(first: pd.Series, last: pd.Series, start: pd.Series, end: pd.Series) -> pd.Series:
+    """Whether times in file names are those of the table.
 
     Seconds may be rounded; milliseconds, of which the table has three decimals, are exact.
+
+    Args:
+      first: float64[n], in the name, NaN = not there.
+      last: float64[n], likewise.
+      start: float64[n], in the table, seconds.
+      end: float64[n], likewise.
+
+    Returns:
+      bool[n].
     """
 
     def near(named, listed):
@@ -133,7 +179,10 @@ def _agrees(first: pd.Series, last: pd.Series, start: pd.Series, end: pd.Series)
 
 
 def _are_whole(chosen: pd.DataFrame) -> pd.Series:
-    """Which of the bare files are whole videos: bool[n], False where `bare` is."""
+    """Which of the files without times in their names are whole videos: bool[n].
+
+    False where the column `bare` is.
+    """
     whole = pd.Series(False, index=chosen.index)
     unread = []
     for _, group in chosen[chosen["bare"]].groupby("folder"):
@@ -146,7 +195,7 @@ def _are_whole(chosen: pd.DataFrame) -> pd.Series:
             longer = pd.Series(kinds[0], index=group.index)
         elif len(probed) < len(group):
             longer, failed = _longer(group)
-        # What cannot be read stays in as it is: the reader names it with its reason.
+        # What cannot be read stays in: who reads it will report it with its reason.
         whole[longer.index] = longer
         unread += list(group.loc[failed[failed].index, "path"])
     if unread:
@@ -159,10 +208,10 @@ def _are_whole(chosen: pd.DataFrame) -> pd.Series:
 def _longer(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Per row: whether the file is too long for a cut; whether it is unreadable.
 
-    A second is allowed for what tools round and pad. A file that does not reach the segment's end
-    is no whole video, though longer: some tools cut 10 s of segments that are shorter.
+    One second is allowed for what tools round and pad. A file that does not reach the segment's end
+    is not the whole video, though longer: some tools cut 10 s of segments that are shorter.
 
-    Threads, because on a network disk the wait for each header is what takes time.
+    By threads, because on a network disk the wait for each header is what takes time.
     """
 
     def duration(path: str) -> float:
@@ -180,7 +229,7 @@ def _longer(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 def no_audio(folder: str, requested: int, files: Files) -> str:
     """The message for a folder without audio of any requested segment."""
     there = len(files.audio) + files.other_audio
-    kinds = ", ".join(audio_extensions())
+    kinds = ", ".join(audio.audio_extensions())
     return (
         f"{folder}: no audio of any of the {requested} requested segments among {there} sound files"
         f" there ({kinds}); files are called YTID, YTID_START or YTID_START_END, convert others "

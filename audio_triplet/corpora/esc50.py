@@ -28,17 +28,17 @@ def load(folder: str) -> Manifest:
     The clips may have been re-encoded (`published.find_clips`).
 
     Args:
-      folder: holds `meta/esc50.csv` and `audio/`.
+      folder: Holds `meta/esc50.csv` and `audio/`.
 
     Returns:
-      One row a clip: labels = its category, split = "fold1" … "fold5", recording_id = `src_file`
+      One row per clip: labels = its category, split = "fold1" … "fold5", recording_id = `src_file`
       (the Freesound recording, from which several clips may have been cut). Clips that are not
       there are left out, with a warning that counts them; clips whose source is in a later fold
       too have the split "unused".
 
     Raises:
-      CorpusError: no table, a table without the published columns, or none of its clips.
-      ManifestError: a clip listed twice.
+      CorpusError: No table, a table without the published columns, or none of its clips.
+      ManifestError: A clip listed twice.
     """
     table = published.read_table(folder, "meta/esc50.csv", _NEEDED, _CORPUS)
     audio_folder = os.path.join(folder, "audio")

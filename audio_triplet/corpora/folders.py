@@ -1,54 +1,33 @@
-"""A tree of sound files: one folder per class, or no folders for unlabelled sound."""
+"""A tree of sound files: one folder per class, or no folders for unlabelled sound.
+
+In: the root of the tree. Out: one row per sound file, labelled by its folder.
+"""
 
 import os
 
 import pandas as pd
-import soundfile
 from absl import logging
 
+from audio_triplet.audio import audio_extensions, is_audio
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
-
-# Extension → the container libsndfile must know.
-_CONTAINERS = {
-    "wav": "WAV",
-    "flac": "FLAC",
-    "ogg": "OGG",
-    "oga": "OGG",
-    "opus": "OGG",
-    "mp3": "MP3",
-    "aif": "AIFF",
-    "aiff": "AIFF",
-}
-
-
-def audio_extensions() -> tuple[str, ...]:
-    """Extensions (lower case, no dot) of the files that the installed libsndfile decodes."""
-    available = soundfile.available_formats()
-    return tuple(name for name, container in _CONTAINERS.items() if container in available)
-
-
-def is_audio(name: str) -> bool:
-    """Whether a file's name ends like audio, in whatever case, and is not hidden."""
-    extension = os.path.splitext(name)[1].lower().lstrip(".")
-    return not name.startswith(".") and extension in audio_extensions()
 
 
 def load(folder: str) -> Manifest:
     """The tree as a manifest.
 
-    Hidden files and folders are passed over, and so are links to folders (a link could lead
-    outside, or in a circle). The order is that of the sorted paths.
+    Hidden files and folders are skipped, and so are links to folders (a link could lead outside, or
+    in a circle). The order is that of the sorted paths.
 
     Args:
-      folder: the root. Its immediate sub-folders are the classes; files lie in them at any depth.
+      folder: The root. Its immediate sub-folders are the classes; files lie in them at any depth.
         Files directly in the root have no label.
 
     Returns:
-      One row a file; recording_id = its path below the root; no splits.
+      One row per file; recording_id = its path below the root; no splits.
 
     Raises:
-      CorpusError: no such folder, no audio in it, or a class name with ";".
+      CorpusError: No such folder, no audio in it, or a class name with ";".
     """
     if not os.path.isdir(folder):
         raise CorpusError(f"{folder}: no such folder; check the path")
@@ -56,7 +35,7 @@ def load(folder: str) -> Manifest:
     relative, skipped_links, not_utf8 = [], [], []
 
     def unreadable(error: OSError):
-        logging.warning("%s: passed over (%s)", error.filename, error.strerror)
+        logging.warning("%s: skipped (%s)", error.filename, error.strerror)
 
     for current, folders, files in os.walk(root, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -28,16 +28,16 @@ def load(folder: str) -> Manifest:
     clip [D].
 
     Args:
-      folder: holds the three folders.
+      folder: Holds the three folders.
 
     Returns:
-      One row a clip: labels as in the ground truth (its names, with underscores), splits "train",
+      One row per clip: labels as in the ground truth (its names, with underscores), splits "train",
       "validation" and "eval", recording_id = fname (the Freesound id).
 
     Raises:
-      CorpusError: no table, another table, a label that is not in vocabulary.csv, an unknown split,
+      CorpusError: No table, another table, a label that is not in vocabulary.csv, an unknown split,
         or none of the clips.
-      ManifestError: a clip listed twice.
+      ManifestError: A clip listed twice.
     """
     vocabulary = published.read_table(
         folder, f"{_TRUTH}/vocabulary.csv", ("index", "name", "mid"), _CORPUS, header=False
@@ -47,7 +47,7 @@ def load(folder: str) -> Manifest:
     if wrong.any():
         raise CorpusError(
             f"{os.path.join(folder, _TRUTH, 'dev.csv')}: clip {dev['fname'][wrong].iloc[0]} has the"
-            f" split {dev['split'][wrong].iloc[0]!r}; it is train or val; copy the table anew"
+            f" split {dev['split'][wrong].iloc[0]!r}; it is train or val; copy the table again"
         )
     dev["split"] = dev["split"].map(_DEV_SPLITS)
     evaluation = _table(folder, "eval", ("fname", "labels"), set(vocabulary["name"]))

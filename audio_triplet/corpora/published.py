@@ -1,4 +1,8 @@
-"""What adapters of corpora in a published layout share: read a table, find its clips, count."""
+"""What adapters of corpora in a published layout share: read a table, find its clips, count.
+
+In: a published table and the folder of its clips. Out: the rows whose clip is there, and splits in
+which no recording is on two sides.
+"""
 
 import os
 from collections.abc import Sequence
@@ -6,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 from absl import logging
 
-from audio_triplet.corpora.folders import audio_extensions, is_audio
+from audio_triplet.audio import audio_extensions, is_audio
 from audio_triplet.data.manifest_csv import UNUSED
 from audio_triplet.errors import CorpusError
 
@@ -17,17 +21,17 @@ def read_table(
     """A published CSV, every cell as text.
 
     Args:
-      folder: the corpus's folder.
-      relative: the table's path below it, with "/".
-      needed: columns that must be there; the names of all columns if there is no header.
-      corpus: name and address of the corpus, for messages.
-      header: whether the first line names the columns.
+      folder: The corpus's folder.
+      relative: The table's path below it, with "/".
+      needed: Columns that must be there; the names of all columns if there is no header.
+      corpus: Name and address of the corpus, for messages.
+      header: Whether the first line names the columns.
 
     Returns:
       str[rows, columns]; "" where a cell is empty.
 
     Raises:
-      CorpusError: no such table, not readable, not this table, or no rows.
+      CorpusError: No such table, not readable, not this table, or no rows.
     """
     path = os.path.join(folder, *relative.split("/"))
     names = {} if header else {"header": None, "names": list(needed)}
@@ -39,7 +43,7 @@ def read_table(
         ) from None
     except (OSError, ValueError) as error:
         cause = " ".join(str(error).split())
-        raise CorpusError(f"{path}: cannot be read ({cause}); copy it anew") from error
+        raise CorpusError(f"{path}: cannot be read ({cause}); copy it again") from error
     absent = [name for name in needed if name not in table]
     if absent:
         raise CorpusError(
@@ -47,7 +51,7 @@ def read_table(
             "one here"
         )
     if table.empty:
-        raise CorpusError(f"{path}: holds no rows; copy the table of {corpus} anew")
+        raise CorpusError(f"{path}: holds no rows; copy the table of {corpus} again")
     return table
 
 
@@ -55,10 +59,10 @@ def find_clips(folder: str, names: pd.Series) -> pd.Series:
     """The files of the named clips in one folder, which may have been re-encoded.
 
     `7061-6-0-0.wav` of a table is found as `7061-6-0-0.flac` too; the named file is preferred, else
-    the first by name. One listing of the folder, no look at each clip.
+    the first by name. One listing of the folder, rather than a look at each clip.
 
     Args:
-      folder: holds the clips; may be missing.
+      folder: Holds the clips; may be missing.
       names: str[clips], file names with their published extension.
 
     Returns:
@@ -85,13 +89,13 @@ def drop_missing(table: pd.DataFrame, column: str, folder: str, corpus: str) -> 
     """The rows whose clip is there; the others are counted in a warning.
 
     Args:
-      table: with a column `path` [str, "" = not there].
-      column: the column that names the clip, for messages.
-      folder: where they were looked for, for messages.
-      corpus: name of the corpus, for messages.
+      table: With a column `path` [str, "" = not there].
+      column: The column that names the clip, for messages.
+      folder: Where they were looked for, for messages.
+      corpus: Name of the corpus, for messages.
 
     Raises:
-      CorpusError: none is there.
+      CorpusError: None is there.
     """
     missing = table.loc[table["path"] == "", column]
     if len(missing) == len(table):
@@ -119,8 +123,8 @@ def in_last_split(
     Args:
       split: str[rows].
       recording: str[rows], recording ids.
-      order: all splits, the one that keeps its recordings last.
-      corpus: name of the corpus, for messages.
+      order: All splits, the one that keeps its recordings last.
+      corpus: Name of the corpus, for messages.
 
     Returns:
       str[rows].

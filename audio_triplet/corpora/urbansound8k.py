@@ -26,15 +26,15 @@ def load(folder: str) -> Manifest:
     two folds stays only in the later one, as with ESC-50 [D].
 
     Args:
-      folder: holds `metadata/` and `audio/`.
+      folder: Holds `metadata/` and `audio/`.
 
     Returns:
-      One row a slice: labels = its class, split = "fold1" … "fold10", recording_id = fsID (the
+      One row per slice: labels = its class, split = "fold1" … "fold10", recording_id = fsID (the
       Freesound recording it was cut from).
 
     Raises:
-      CorpusError: no table, another table, a fold that is not 1 … 10, or none of the slices.
-      ManifestError: a slice listed twice.
+      CorpusError: No table, another table, a fold that is not 1 … 10, or none of the slices.
+      ManifestError: A slice listed twice.
     """
     table = published.read_table(folder, _TABLE, _NEEDED, _CORPUS)
     fold = "fold" + table["fold"].str.strip()
@@ -42,7 +42,7 @@ def load(folder: str) -> Manifest:
     if wrong.any():
         raise CorpusError(
             f"{os.path.join(folder, *_TABLE.split('/'))}: {table['slice_file_name'][wrong].iloc[0]}"
-            f" is in fold {table['fold'][wrong].iloc[0]!r}; folds are 1 … 10; copy the table anew"
+            f" is in fold {table['fold'][wrong].iloc[0]!r}; folds are 1 … 10; copy the table again"
         )
     table["path"] = ""
     for name in fold.unique():

@@ -36,7 +36,7 @@ class BadFiles:
         writer.writerow(["path", "reason"])
         with self._lock:
             writer.writerows(sorted(self.entries.items()))
-        storage.write_whole(path, text.getvalue())
+        storage.write_text(path, text.getvalue())
 
     def check_share(self, files: int, max_share: float, name: str) -> None:
         """Stops before any work is lost: too many bad files are a mistake, not bad luck.

@@ -104,15 +104,11 @@ class EnergyCache:
         if not room:
             self._tell(f"is full ({self._most / 1e9:g} GB, --cache_gigabytes)")
             return
-        temporary = f"{path}.{os.getpid()}.{threading.get_ident()}.tmp"
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(temporary, "wb") as file:
+            with storage.open_replacing(path, "wb", unique=True) as file:
                 file.write(content)
-            os.replace(temporary, path)
         except OSError as error:  # no space left: training goes on without
-            if os.path.exists(temporary):
-                os.remove(temporary)
             self._tell(f"cannot be written to ({error.strerror})")
 
     def _path(self, name: str) -> str:

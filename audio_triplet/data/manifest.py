@@ -20,7 +20,6 @@ import errno
 import functools
 import hashlib
 import os
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -167,15 +166,11 @@ class Manifest:
         # A bare carriage return is not quoted by default, yet ends a line when read.
         text = frame.select_dtypes(exclude="number")
         returns = any(text[name].str.contains("\r", regex=False).any() for name in text)
-        temporary = None
         try:
             os.makedirs(folder, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=folder, prefix=".manifest-", suffix=".csv")
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                os.chmod(temporary, 0o666 & ~_umask())
+            with storage.open_replacing(path, unique=True) as file:
                 quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
                 frame[columns].to_csv(file, index=False, quoting=quoting, lineterminator="\n")
-            os.replace(temporary, path)
         except OSError as error:
             mend = (
                 "free some space and run it again"
@@ -187,9 +182,6 @@ class Manifest:
             raise ManifestError(
                 f"{path}: not written: a file name is not UTF-8 ({error.object!r}); rename it"
             ) from error
-        finally:
-            if temporary and os.path.exists(temporary):
-                os.unlink(temporary)
 
     @classmethod
     def read(cls, path: str | os.PathLike, name: str | None = None) -> "Manifest":
@@ -239,10 +231,3 @@ def check_files(manifest: Manifest) -> list[tuple[str, str]]:
         except (OSError, ValueError) as error:
             bad.append((path, getattr(error, "strerror", None) or str(error)))
     return bad
-
-
-def _umask() -> int:
-    """The process's file mode mask (mkstemp makes private files; a manifest is not)."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

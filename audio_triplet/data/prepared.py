@@ -4,7 +4,6 @@ No TensorFlow here, see `audio_triplet.data.chunks`.
 """
 
 import dataclasses
-import json
 import re
 
 from audio_triplet import storage
@@ -68,10 +67,7 @@ class PreparedInfo:
 
     def write(self, folder: str) -> None:
         """Writes prepared.json, whole or not at all. It is written last: it says «finished»."""
-        path = storage.join(folder, INFO_FILE)
-        storage.write_whole(
-            path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)
-        )
+        storage.write_json(storage.join(folder, INFO_FILE), dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: str) -> "PreparedInfo":
@@ -82,7 +78,7 @@ class PreparedInfo:
         """
         path = storage.join(folder, INFO_FILE)
         try:
-            content = json.loads(storage.read_text(path))
+            content = storage.read_json(path)
             splits = {
                 name: SplitInfo(
                     **{

@@ -155,30 +155,21 @@ def _make(files: Sequence[str], stem: str, key: str) -> None:
     """Reads all shards and writes their patches' energies, then the rest, each whole or not."""
     columns = collections.defaultdict(list)
     energies_path, table_path = stem + _ENERGIES, stem + _TABLE
-    suffix = f".{os.getpid()}.tmp"
-    try:
-        with open(energies_path + suffix, "wb") as energies:
-            for number, path in enumerate(files):
-                try:
-                    found = _read_shard(path, energies)
-                except (tf.errors.OpError, ValueError, IndexError) as error:
-                    cause = re.sub(r"\{\{.*\}\} | \[Op:.*", "", str(error).splitlines()[0])
-                    raise CorpusError(
-                        f"{path}: the shard is damaged ({cause}); delete it and prepare the folder "
-                        "again, which makes it anew, or train with --skip_damaged"
-                    ) from error
-                for column, values in found.items():
-                    columns[column].append(np.array(values, np.int64))
-                columns["shard"].append(np.full(len(found["offset"]), number))
-        os.replace(energies_path + suffix, energies_path)
-        arrays = {column: np.concatenate(parts) for column, parts in columns.items()}
-        with open(table_path + suffix, "wb") as file:
-            storage.write_arrays(file, {"key": np.array(key)} | arrays)
-        os.replace(table_path + suffix, table_path)
-    finally:
-        for path in (energies_path + suffix, table_path + suffix):
-            if os.path.exists(path):
-                os.remove(path)
+    with storage.open_replacing(energies_path, "wb", unique=True) as energies:
+        for number, path in enumerate(files):
+            try:
+                found = _read_shard(path, energies)
+            except (tf.errors.OpError, ValueError, IndexError) as error:
+                cause = re.sub(r"\{\{.*\}\} | \[Op:.*", "", str(error).splitlines()[0])
+                raise CorpusError(
+                    f"{path}: the shard is damaged ({cause}); delete it and prepare the folder "
+                    "again, which makes it anew, or train with --skip_damaged"
+                ) from error
+            for column, values in found.items():
+                columns[column].append(np.array(values, np.int64))
+            columns["shard"].append(np.full(len(found["offset"]), number))
+    arrays = {column: np.concatenate(parts) for column, parts in columns.items()}
+    storage.save_arrays(table_path, {"key": np.array(key)} | arrays, unique=True)
 
 
 def _read_shard(path: str, energies) -> dict[str, list[int]]:

@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import hashlib
-import json
 import os
 import shutil
 import zipfile
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audio_triplet import storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data import chunks
 from audio_triplet.data.bad_files import BadFiles
@@ -207,8 +207,7 @@ def _check_folder(
     }
     if os.path.exists(path) and not overwrite:
         try:
-            with open(path, encoding="utf-8") as file:
-                earlier = {"precision": "float32"} | json.load(file)  # older versions had no other
+            earlier = {"precision": "float32"} | storage.read_json(path)  # older ones had no other
             wrong = [
                 name for name in settings if name != "model" and earlier[name] != settings[name]
             ]
@@ -224,9 +223,7 @@ def _check_folder(
                 f"{output_dir}: holds embeddings made otherwise ({changes}); choose another "
                 "--output_dir, or --overwrite"
             )
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-        json.dump(settings, file, indent=1)
-    os.replace(f"{path}.tmp", path)
+    storage.write_json(path, settings)
 
 
 def _is_finished(output: str, source: str) -> bool:

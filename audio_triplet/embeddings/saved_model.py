@@ -6,16 +6,14 @@ The export holds front end and encoder, needs TensorFlow alone to be loaded, and
 
 import dataclasses
 import functools
-import json
 import os
-import shutil
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from audio_triplet import distribution, features, models
+from audio_triplet import distribution, features, models, storage
 from audio_triplet.config import EmbedConfig, EncoderConfig, current_names
 from audio_triplet.embeddings import embed, sounds
 from audio_triplet.embeddings.model_files import digest_of, holds_model, released_model_path
@@ -110,26 +108,18 @@ def export(encoder: keras.Model, path: str, config: dict) -> None:
       config: What config.json will say: how the model was trained and on what.
     """
     module = _Export(encoder)
-    temporary = f"{os.path.normpath(path)}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    tf.saved_model.save(
-        module,
-        temporary,
-        signatures={
-            SIGNATURE: module.__call__.get_concrete_function(),
-            "with_hop": module.with_hop.get_concrete_function(),
-            ENCODER_SIGNATURE: module.encode.get_concrete_function(),
-        },
-    )
-    config = config | {"digest": digest_of(temporary)}
-    with open(os.path.join(temporary, CONFIG_FILE), "w", encoding="utf-8") as file:
-        json.dump(config, file, indent=1, ensure_ascii=False)
-    earlier = f"{os.path.normpath(path)}.earlier.tmp"
-    shutil.rmtree(earlier, ignore_errors=True)
-    if os.path.exists(path):
-        os.rename(path, earlier)
-    os.rename(temporary, path)
-    shutil.rmtree(earlier, ignore_errors=True)
+    with storage.replacing(path) as temporary:
+        tf.saved_model.save(
+            module,
+            temporary,
+            signatures={
+                SIGNATURE: module.__call__.get_concrete_function(),
+                "with_hop": module.with_hop.get_concrete_function(),
+                ENCODER_SIGNATURE: module.encode.get_concrete_function(),
+            },
+        )
+        config = config | {"digest": digest_of(temporary)}
+        storage.write_json(os.path.join(temporary, CONFIG_FILE), config)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,8 +176,7 @@ class Model:
         config_path = os.path.join(path, CONFIG_FILE)
         try:
             if os.path.exists(config_path):
-                with open(config_path, encoding="utf-8") as file:
-                    self.config = json.load(file)
+                self.config = storage.read_json(config_path)
             expected = self.config.pop("digest", None)
             if "model" in self.config:
                 self.config["model"] = current_names(self.config["model"])

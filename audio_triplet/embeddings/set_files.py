@@ -8,6 +8,7 @@
 No file holds a pickle. Keys on disk are of older versions: `level` is the granularity.
 """
 
+import contextlib
 import json
 import os
 import zipfile
@@ -225,8 +226,8 @@ def write_parquet(path: str, parts: Iterable[Part]) -> None:
       ArchiveError: pyarrow is not installed.
     """
     pa, parquet = _parquet()
-    temporary, writer = f"{path}.tmp", None
-    try:
+    with storage.replacing(path) as temporary, contextlib.ExitStack() as opened:
+        writer = None
         for columns, origin in parts:
             codes = pa.array(columns["segment"])
             of_segment = {name: columns[name] for name in (*_NAMES, *_SEGMENT_COLUMNS[:2])}
@@ -247,11 +248,8 @@ def write_parquet(path: str, parts: Iterable[Part]) -> None:
                     compression="zstd",
                     use_dictionary=list(_NAMES),
                 )
+                opened.enter_context(writer)
             writer.write_table(table)
-    finally:
-        if writer is not None:
-            writer.close()
-    os.replace(temporary, path)
 
 
 def _read_parquet(path: str) -> tuple[dict, dict]:

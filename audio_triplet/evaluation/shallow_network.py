@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -145,14 +144,14 @@ class Classifier:
         directory.mkdir(parents=True, exist_ok=True)
         arrays = {f"weight_{i}": weight for i, weight in enumerate(self.weights)}
         storage.save_arrays(
-            str(directory / _WEIGHTS_FILE), {"mean": self.mean, "scale": self.scale} | arrays
+            directory / _WEIGHTS_FILE, {"mean": self.mean, "scale": self.scale} | arrays
         )
         description = {
             "config": dataclasses.asdict(self.config),
             "rounds": self.rounds,
             "validation_map": self.validation_map,
         }
-        (directory / _CONFIG_FILE).write_text(json.dumps(description, indent=2) + "\n")
+        storage.write_json(directory / _CONFIG_FILE, description)
 
     @classmethod
     def load(cls, directory) -> Classifier:
@@ -163,7 +162,7 @@ class Classifier:
         """
         directory = Path(directory)
         try:
-            description = json.loads((directory / _CONFIG_FILE).read_text())
+            description = storage.read_json(directory / _CONFIG_FILE)
             with np.load(directory / _WEIGHTS_FILE, allow_pickle=False) as arrays:
                 mean, scale = arrays["mean"], arrays["scale"]
                 weights = tuple(arrays[f"weight_{i}"] for i in range(len(arrays.files) - 2))

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from absl import logging
 
+from audio_triplet import storage
 from audio_triplet.errors import SearchError
 from audio_triplet.search.exact import Neighbour, nearest_of_many
 from audio_triplet.search.index_format import (
@@ -144,10 +145,10 @@ def build(
     if total < 2 * _RECALL_TOP:
         raise SearchError(f"{folder}: too few vectors ({total}) for FAISS")
     lists = max(1, min(1 << round(np.log2(4 * np.sqrt(total))), total // 39))
-    storage = "Flat" if info.dtype == "float32" else "SQfp16"
+    code = "Flat" if info.dtype == "float32" else "SQfp16"
     name = {
-        "ivf": f"IVF{lists},{storage}",
-        "hnsw": "HNSW32" if storage == "Flat" else "HNSW32_SQfp16",
+        "ivf": f"IVF{lists},{code}",
+        "hnsw": "HNSW32" if code == "Flat" else "HNSW32_SQfp16",
     }[kind]
     built = faiss.index_factory(info.dim, name, faiss.METRIC_INNER_PRODUCT)
     if not built.is_trained:
@@ -160,8 +161,8 @@ def build(
     seconds = time.monotonic() - start
     file_name = f"faiss-{secrets.token_hex(6)}.bin"
     path = os.path.join(folder, file_name)
-    faiss.write_index(built, f"{path}.tmp")
-    os.replace(f"{path}.tmp", path)
+    with storage.replacing(path) as temporary:
+        faiss.write_index(built, temporary)
     names = tuple(part.name for part in info.parts)
     return FaissInfo(file_name, names, name, effort, found, seconds, os.path.getsize(path))
 

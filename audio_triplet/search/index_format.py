@@ -12,16 +12,15 @@ Parts are written aside, then index.json is replaced by one that lists them: a p
 killed loses what it had not listed yet, and a reader sees the old index or the new one.
 """
 
-import contextlib
 import dataclasses
 import json
 import mmap
 import os
 from collections.abc import Iterator, Sequence
-from typing import IO
 
 import numpy as np
 
+from audio_triplet import storage
 from audio_triplet.data.manifest import key_of
 from audio_triplet.errors import SearchError
 
@@ -135,8 +134,7 @@ class IndexInfo:
         """
         path = os.path.join(folder, INDEX_FILE)
         try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
+            content = storage.read_json(path)
             if content["version"] != _VERSION:
                 raise SearchError(
                     f"{path}: is of format {content['version']}, this package reads {_VERSION}; "
@@ -170,10 +168,7 @@ class IndexInfo:
             "level" if name == "granularity" else name: value
             for name, value in dataclasses.asdict(self).items()
         }
-        with synced(f"{path}.tmp", "w") as file:
-            json.dump(content, file, indent=1)
-        os.replace(f"{path}.tmp", path)
-        _sync_folder(folder)
+        storage.write_json(path, content, sync=True)
 
 
 class Part:
@@ -294,20 +289,3 @@ def other_model(folder: str, info: IndexInfo, name: str, digest: str) -> str:
         f"{name} are of another ({digest[:12]}) and cannot be compared; use that model, or make "
         "another index"
     )
-
-
-@contextlib.contextmanager
-def synced(path: str, mode: str) -> Iterator[IO]:
-    """A file that is on the disk when it is closed."""
-    with open(path, mode, encoding=None if "b" in mode else "utf-8") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

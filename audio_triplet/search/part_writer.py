@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from audio_triplet import storage
 from audio_triplet.data.manifest import key_of
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.search.index_format import (
@@ -16,7 +17,6 @@ from audio_triplet.search.index_format import (
     Part,
     PartInfo,
     segment_key,
-    synced,
 )
 
 # A set, and which of its segments and which of its vectors to write: bool[segments], bool[n].
@@ -94,25 +94,24 @@ def _write(
     """Writes a part aside and renames it."""
     name = f"part-{secrets.token_hex(6)}"
     path = os.path.join(folder, name)
-    os.makedirs(f"{path}.tmp")
     count = int(table["count"].sum())
-    file_name = os.path.join(f"{path}.tmp", "vectors.npy")
-    if count:
-        mapped = np.lib.format.open_memmap(file_name, "w+", info.dtype, (count, info.dim))
-        done = 0
-        for block in vectors:
-            mapped[done : done + len(block)] = block
-            done += len(block)
-        mapped.flush()
-        del mapped
-    else:  # a file that holds nothing cannot be mapped
-        np.save(file_name, np.zeros((0, info.dim), info.dtype))
-    for content, file_name in ((spans, "spans.npy"), (table, "segments.npy")):
-        with synced(os.path.join(f"{path}.tmp", file_name), "wb") as file:
-            np.save(file, content)
-    with synced(os.path.join(f"{path}.tmp", "names.jsonl"), "wb") as file:
-        file.writelines(lines)
-    os.rename(f"{path}.tmp", path)
+    with storage.replacing(path, sync=True) as temporary:
+        os.makedirs(temporary)
+        vectors_path, shape = os.path.join(temporary, "vectors.npy"), (count, info.dim)
+        if count:
+            mapped = np.lib.format.open_memmap(vectors_path, "w+", info.dtype, shape)
+            done = 0
+            for block in vectors:
+                mapped[done : done + len(block)] = block
+                done += len(block)
+            mapped.flush()
+            del mapped
+        else:  # a file that holds nothing cannot be mapped
+            np.save(vectors_path, np.zeros(shape, info.dtype))
+        np.save(os.path.join(temporary, "spans.npy"), spans)
+        np.save(os.path.join(temporary, "segments.npy"), table)
+        with open(os.path.join(temporary, "names.jsonl"), "wb") as file:
+            file.writelines(lines)
     return PartInfo(name, count, len(table))
 
 

@@ -36,7 +36,7 @@ def tidy(folder: str) -> None:
             # The manager passes over what is not later than the last one it preserves for ever.
             lines += [f"all_model_checkpoint_timestamps: {2 + n}.0" for n in range(len(kept))]
             lines += ["last_preserved_timestamp: 1.0"]
-            storage.write_whole(storage.join(folder, "checkpoint"), "\n".join(lines) + "\n")
+            storage.write_text(storage.join(folder, "checkpoint"), "\n".join(lines) + "\n")
     for name, number in numbers.items():
         if number and int(number[1]) not in kept:
             tf.io.gfile.remove(storage.join(folder, name))

@@ -117,6 +117,6 @@ class MetricsLog:
             with open(self._path, "ab") as file:
                 file.write(text.getvalue().encode())
         else:
-            storage.write_whole(self._path, text.getvalue())
+            storage.write_text(self._path, text.getvalue())
         self._written = len(self._numbers) // len(_COLUMNS)
         self._writer.flush()

@@ -22,9 +22,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import os
 from collections.abc import Sequence
 
+from audio_triplet import storage
 from audio_triplet.web.clips import Clips
 from audio_triplet.web.formatting import json_block, text
 
@@ -126,9 +126,8 @@ def page(
 
 def write(path: str, content: str) -> None:
     """Writes a page, whole or not at all."""
-    with open(f"{path}.tmp", "w", encoding="utf-8", newline="\n") as file:
+    with storage.open_replacing(path) as file:
         file.write(content)
-    os.replace(f"{path}.tmp", path)
 
 
 STYLE = """

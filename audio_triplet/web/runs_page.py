@@ -1,10 +1,10 @@
 """Training runs side by side."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 
+from audio_triplet import storage
 from audio_triplet.config import RunConfig
 from audio_triplet.errors import UsageError
 
@@ -66,8 +66,7 @@ def load_runs(arguments: Sequence[str]) -> list[Run]:
 def _read_scores(folder: str) -> dict:
     path = os.path.join(folder, "metrics.json")
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        content = storage.read_json(path)
         content["cls_per_class"].items()
         return content
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:

@@ -1,7 +1,6 @@
 """The bench: its folders, its trials, its table."""
 
 import dataclasses
-import json
 import os
 import random
 import shutil
@@ -99,7 +98,7 @@ class Bench:
                     tone = np.sin(2 * np.pi * hertz * (1 + 0.02 * number) * time_axis)
                     name = os.path.join(folder, label, f"{number}.flac")
                     soundfile.write(name, 0.3 * tone + 0.02 * noise, 16_000)
-            storage.write_whole(os.path.join(folder, "done"), "")
+            storage.write_text(os.path.join(folder, "done"), "")
         return folder
 
     def drawn(self, part: str, number: int) -> tuple[random.Random, str, str, str, float]:
@@ -123,6 +122,5 @@ class Bench:
             command = self.start(JOBS[name], out, f"{folder}/{name}.log")
             if command.wait():
                 raise UsageError(f"{name}: fails undisturbed; see {command.log}")
-            storage.write_whole(told, json.dumps(time.monotonic() - begin))
-        with open(told, encoding="utf-8") as file:
-            return out, json.load(file)
+            storage.write_json(told, time.monotonic() - begin)
+        return out, storage.read_json(told)

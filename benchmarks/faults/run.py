@@ -49,7 +49,7 @@ def main(argv):
 
 def _recordings(folder: str | None) -> list[str]:
     """At most 20 sound files of a folder, spread over it."""
-    from audio_triplet.corpora.folders import is_audio
+    from audio_triplet.audio import is_audio
 
     if folder is None:
         return []
@@ -97,7 +97,7 @@ def _earlier_rows(folder: str) -> dict[str, dict]:
     path = os.path.join(folder, "faults.json")
     if not os.path.exists(path):
         return {}
-    return {row["name"]: row for row in json.loads(storage.read_text(path))["parts"]}
+    return {row["name"]: row for row in storage.read_json(path)["parts"]}
 
 
 def write(bench: Bench, folder: str) -> None:
@@ -155,8 +155,5 @@ def write(bench: Bench, folder: str) -> None:
         "",
     ]
     os.makedirs(folder, exist_ok=True)
-    storage.write_whole(
-        os.path.join(folder, "faults.json"),
-        json.dumps({"parts": rows, "config": told}, indent=1, ensure_ascii=False) + "\n",
-    )
-    storage.write_whole(os.path.join(folder, "faults.md"), "\n".join(lines))
+    storage.write_json(os.path.join(folder, "faults.json"), {"parts": rows, "config": told})
+    storage.write_text(os.path.join(folder, "faults.md"), "\n".join(lines))

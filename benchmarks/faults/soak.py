@@ -11,7 +11,6 @@ not stretch. Embedding needs what was trained: without it, it trains for a few s
 Written to --output_dir: soak.json. `benchmarks.faults` runs both as two of its parts.
 """
 
-import json
 import os
 import signal
 import threading
@@ -128,7 +127,7 @@ def main(argv):
             if minutes
         }
     path = os.path.join(values.output_dir, "soak.json")
-    storage.write_whole(path, json.dumps(found | provenance(), indent=1) + "\n")
+    storage.write_json(path, found | provenance())
     for name, told in found.items():
         print(f"{name}: {told}, broken: {broken(told)}")
 

@@ -70,7 +70,7 @@ def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> d
         "training": trained,
         **provenance(),
     }
-    with storage.written_folder(storage.join(output_dir, "export")) as path:
+    with storage.replacing(storage.join(output_dir, "export")) as path:
         saved_model.export(encoder, path, told)
         live = saved_model.check(lambda waveform: saved_model.embed_waveforms(encoder, waveform))
         back = saved_model.check(saved_model.Model(path))

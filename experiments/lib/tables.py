@@ -80,8 +80,7 @@ def read_json(path: str) -> dict | None:
     if not os.path.exists(path):
         return None
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return storage.read_json(path)
     except ValueError as error:
         raise UsageError(f"{path}: is damaged ({error}); delete it") from error
 
@@ -89,7 +88,7 @@ def read_json(path: str) -> dict | None:
 def write_json(path: str, content: dict) -> None:
     """Writes a JSON file, whole or not at all, and its folder if need be."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    storage.write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
+    storage.write_json(path, content)
 
 
 def read_scores(path: str, settings: dict) -> dict | None:
@@ -115,7 +114,7 @@ def write(path: str, table: dict, markdown: str, draw: Callable[[dict, str], Non
       draw: Draws the table into a PNG file of the given name.
     """
     write_json(f"{path}.json", table)
-    storage.write_whole(f"{path}.md", markdown)
+    storage.write_text(f"{path}.md", markdown)
     draw(table, f"{path}.png")
 
 
@@ -151,9 +150,9 @@ def pyplot():
 
 def save_figure(figure, path: str) -> None:
     """Writes a figure, whole or not at all, and closes it."""
-    figure.savefig(f"{path}.tmp", dpi=150, format="png")
+    with storage.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
     pyplot().close(figure)
-    os.replace(f"{path}.tmp", path)
 
 
 def mean(values) -> float | None:

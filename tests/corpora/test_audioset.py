@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio_triplet import audio
-from audio_triplet.corpora import audioset, audioset_files
+from audio_triplet.corpora import audioset, audioset_files, audioset_tables
 from audio_triplet.corpora.registry import load_corpus
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.data.splits import train_test
@@ -325,8 +325,8 @@ def test_semicolons_in_names(tmp_path):
     path = tmp_path / "class_labels_indices.csv"
     path.write_text('index,mid,display_name\n1,/m/b,"a; b"\n0,/m/a,"a, b"\n2,/m/c,c\n')
     expected = {"/m/a": "a, b (/m/a)", "/m/b": "a, b (/m/b)", "/m/c": "c"}
-    assert audioset.read_label_list(str(path)) == expected
-    assert list(audioset.read_label_list(str(path))) == ["/m/a", "/m/b", "/m/c"]
+    assert audioset_tables.read_label_list(str(path)) == expected
+    assert list(audioset_tables.read_label_list(str(path))) == ["/m/a", "/m/b", "/m/c"]
 
 
 def _write(name, text):
@@ -425,15 +425,14 @@ def test_every_id_is_read_back_from_every_layout(video, start, milliseconds, y, 
             ]
         )
     )  # fmt: skip
-    match = audioset_files._STEM.fullmatch("Y" * y + video + times)
-    assert match[1] == video
-    first, last = (pd.Series([float(match[group] or "nan")]) for group in (2, 3))
-    assert audioset_files._agrees(first, last, pd.Series([start]), pd.Series([end])).all()
+    found, *named = audioset_files.parse_name("Y" * y + video + times)
+    assert found == video
+    first, last = (pd.Series([time]) for time in named)
+    assert audioset_files.times_agree(first, last, pd.Series([start]), pd.Series([end])).all()
 
 
 def test_needs_no_tensorflow():
     code = (
-        "import sys; import audio_triplet.corpora.audioset, audio_triplet.corpora.fsd50k, audio_triplet.corpora.urbansound8k; "
-        "sys.exit('tensorflow' in sys.modules)"
+        "import sys; import audio_triplet.corpora.registry; sys.exit('tensorflow' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

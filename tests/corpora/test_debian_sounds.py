@@ -21,7 +21,12 @@ import pytest
 import soundfile
 
 from audio_triplet.corpora.debian_sounds import corpus
-from audio_triplet.corpora.debian_sounds.classes import PACKAGE_SETS, RULES, classify
+from audio_triplet.corpora.debian_sounds.classes import (
+    PACKAGE_SETS,
+    class_rules,
+    classify,
+    source_rules,
+)
 from audio_triplet.corpora.debian_sounds.corpus import build_manifest, download, source_of
 from audio_triplet.corpora.debian_sounds.licences import licence_of, parse_copyright
 from audio_triplet.corpora.debian_sounds.packages import collect_audio, measure
@@ -85,15 +90,15 @@ def test_class_of_a_path(package, path, label, kind):
 
 def test_the_table_is_well_formed():
     packages = {pattern for patterns in PACKAGE_SETS.values() for pattern in patterns}
-    assert packages == set(RULES)
+    assert packages == set(class_rules())
     assert set(PACKAGE_SETS["small"]) < set(PACKAGE_SETS["all"]) < set(PACKAGE_SETS["wide"])
-    for rules in RULES.values():
-        patterns = [pattern for pattern, _, _ in rules]
+    for rules in class_rules().values():
+        patterns = [rule.pattern.pattern for rule in rules]
         assert len(set(patterns)) == len(patterns)
-        for pattern, label, kind in rules:
-            re.compile(pattern)
-            assert re.fullmatch(r"([a-z]+(_[a-z]+)*)?", label)
-            assert kind in ("effect", "ambience", "music", "speech")
+        for rule in rules:
+            assert re.fullmatch(r"([a-z]+(_[a-z]+)*)?", rule.label)
+            assert rule.kind in ("effect", "ambience", "music", "speech")
+    assert {rule.package for rule in source_rules()} < packages
 
 
 @pytest.mark.parametrize(
@@ -431,7 +436,7 @@ def test_a_wrong_checksum_is_refused(server, tmp_path):
     data = bytearray(deb.read_bytes())
     data[-1] ^= 1
     deb.write_bytes(data)
-    with pytest.raises(CorpusError, match="first: the downloaded file has not the checksum"):
+    with pytest.raises(CorpusError, match="first: the downloaded file does not have the checksum"):
         download(str(tmp_path / "corpus"), ["first"])
     assert not (tmp_path / "corpus" / "audio").exists()
 

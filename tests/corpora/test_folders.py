@@ -77,11 +77,3 @@ def test_names_that_are_not_utf8_are_said(tmp_path, caplog):
         made = folders.load(root)
     assert list(made.frame["recording_id"]) == ["a.wav"]
     assert "not UTF-8" in caplog.text
-
-
-def test_extensions_follow_the_installed_library(monkeypatch):
-    assert {"wav", "flac", "ogg", "aiff"} <= set(folders.audio_extensions())
-    monkeypatch.setattr(folders.soundfile, "available_formats", lambda: {"WAV": "WAV (Microsoft)"})
-    assert folders.audio_extensions() == ("wav",)
-    assert folders.is_audio("A.WAV")
-    assert not folders.is_audio("a.mp3")

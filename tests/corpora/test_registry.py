@@ -2,8 +2,8 @@
 
 import pytest
 
-from audio_triplet.corpora.registry import CorpusError, is_prepared, load_corpus
-from audio_triplet.errors import ManifestError
+from audio_triplet.corpora.registry import is_prepared, load_corpus
+from audio_triplet.errors import CorpusError, ManifestError
 
 
 def _touch(path):

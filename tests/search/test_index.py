@@ -231,7 +231,7 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("call", range(12))
+@pytest.mark.parametrize("call", range(25))
 def test_a_kill_at_any_step_loses_nothing_that_was_added(tmp_path, monkeypatch, call):
     """Every call that makes something visible or takes it away is the last one in turn."""
     first, second = embeddings(0, name="a"), embeddings(1, name="b")

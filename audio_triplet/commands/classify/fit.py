@@ -2,7 +2,8 @@
 
 import os
 
-from audio_triplet.commands.classify.shared import write_bad_files, write_json
+from audio_triplet import storage
+from audio_triplet.commands.classify.shared import write_bad_files
 from audio_triplet.commands.classify.suggest import place_of
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.errors import UsageError
@@ -85,7 +86,7 @@ def fit(
         },
         **provenance(),
     }
-    write_json(os.path.join(output_dir, "scores.json"), told)
+    storage.write_json(os.path.join(output_dir, "scores.json"), told)
     frame = embeddings.manifest.frame
     heard = [list(place_of(row)) for row in frame.itertuples()]
     classifier.SoundClassifier(

@@ -3,6 +3,7 @@
 import csv
 import os
 
+from audio_triplet import storage
 from audio_triplet.commands.classify.shared import write_bad_files
 from audio_triplet.config import EmbedConfig
 
@@ -33,7 +34,7 @@ def predict(
     fitted, model = load_classifier(classifier_dir, model_path)
     bad_files = BadFiles()
     path, rows, files = os.path.join(output_dir, "predictions.csv"), 0, set()
-    with open(f"{path}.tmp", "w", encoding="utf-8", newline="") as file:
+    with storage.open_replacing(path) as file:
         writer = csv.writer(file)
         writer.writerow(["path", "start_seconds", "end_seconds", "top_class", *fitted.classes])
         for one, scores in scored(fitted, model, manifest, config, bad_files):
@@ -54,7 +55,6 @@ def predict(
                 )
             rows += len(scores)
             files.add(source)
-    os.replace(f"{path}.tmp", path)
     write_bad_files(bad_files, output_dir)
     told = f"{rows:,} rows for {len(files):,} files: {path}"
     if bad_files.entries:

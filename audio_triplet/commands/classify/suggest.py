@@ -3,6 +3,7 @@
 import csv
 import os
 
+from audio_triplet import storage
 from audio_triplet.commands.classify.predict import load_classifier, scored
 from audio_triplet.commands.classify.shared import write_bad_files
 from audio_triplet.config import EmbedConfig
@@ -63,11 +64,10 @@ def suggest(
     chosen = suggestions.suggest(scores, frame["recording_id"].tolist(), count)
     frame, scores = frame.iloc[chosen], scores[chosen]
     path = os.path.join(output_dir, "suggest.csv")
-    with open(f"{path}.tmp", "w", encoding="utf-8", newline="") as file:
+    with storage.open_replacing(path) as file:
         writer = csv.writer(file)
         writer.writerow(classifier_page.LABEL_COLUMNS)
         writer.writerows(classifier_page.label_rows(frame))
-    os.replace(f"{path}.tmp", path)
     page = os.path.join(output_dir, "suggest.html")
     classifier_page.write_suggestions(page, frame, scores, fitted.classes, len(found))
     return (

@@ -1,1 +1,13 @@
-"""…"""
+"""debian-sounds: recorded, freely licensed sounds from Debian packages, as a labelled corpus.
+
+In: names of Debian packages or of sets of them. Out: a folder of sound files and a `Manifest`.
+
+Files, in reading order:
+
+| file | what |
+|---|---|
+| `corpus` | the corpus in a folder: `load`, `download`, `build_manifest`, sources and duplicates |
+| `classes`, `classes.csv`, `same_source.csv` | packages of the sets; class, kind, source by path |
+| `packages` | packages looked up, downloaded, verified, and their sound files copied out |
+| `licences` | the licence of each file, by its package's copyright file |
+"""

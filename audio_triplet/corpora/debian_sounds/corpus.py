@@ -4,8 +4,8 @@
     python -m data_prep.debian_sounds --output_dir=debian_sounds --packages=all
 
 Packages are fetched with `apt-get download` and unpacked with `dpkg-deb -x`: nothing is installed
-and no root is needed. The sets "small" (the default), "all" and "wide" are listed in
-`classes.py`, with the table that gives each path its class.
+and no root is needed. The sets "small" (the default), "all" and "wide" are listed in `classes.py`;
+`classes.csv` gives each path its class.
 
 What --output_dir holds afterwards:
 
@@ -32,7 +32,7 @@ import pandas as pd
 from absl import logging
 
 from audio_triplet import locks
-from audio_triplet.corpora.debian_sounds.classes import PACKAGE_SETS, SAME_SOURCE, classify
+from audio_triplet.corpora.debian_sounds.classes import PACKAGE_SETS, classify, known_source
 from audio_triplet.corpora.debian_sounds.packages import disk_error, need_tools, resolve, unpack
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.data.splits import split_by_recording
@@ -44,27 +44,26 @@ TEST_FRACTION = 0.25
 # The first of 0, 1, 2, … with which every class of "small" and of "all" (Debian 12) has at least
 # two recordings on the test side and three on the other. Chosen by these counts alone [D].
 SPLIT_SEED = 7
-# What tells takes and velocity layers of one sound apart, at the end of a name.
+# What distinguishes takes and velocity layers of one sound, at the end of a name.
 _VARIANT = re.compile(
     r"[ _.-]*(?:\(?\d+[a-z]?\)?|hardest|hard|medium|med|softest|soft|miss)$", re.IGNORECASE
 )
 
 
-# --- the library --------------------------------------------------------------------------------
-
-
-def load(place: str) -> Manifest:
-    """The corpus prepared in a folder, downloaded as far as it is not there.
+def load(location: str) -> Manifest:
+    """The corpus in a folder; packages that are wanted and not there are downloaded.
 
     Args:
-      place: `DIR`, where the small set is downloaded if it is empty or absent and all that is
-        there is taken else; or `DIR?packages=wide`, with sets or packages, separated by commas,
-        that are to be there.
+      location: `DIR`: all that is there, or the small set if it is empty or absent. Or
+        `DIR?packages=wide`, with the sets or packages, separated by commas, that are to be there.
+
+    Returns:
+      The manifest, as `build_manifest` makes it.
 
     Raises:
-      CorpusError: the folder holds something else, or the download failed.
+      CorpusError: The folder holds something else, or the download failed.
     """
-    folder, _, wanted = place.partition("?packages=")
+    folder, _, wanted = location.partition("?packages=")
     names = tuple(name.strip() for name in wanted.split(",") if name.strip())
     manifest_path = os.path.join(folder, MANIFEST_FILE)
     if os.path.isfile(manifest_path) and not _missing(folder, names):
@@ -75,7 +74,7 @@ def load(place: str) -> Manifest:
     if held and "packages" not in held:
         if MANIFEST_FILE in held:
             raise CorpusError(
-                f"{folder}: has a {MANIFEST_FILE} but no packages/, which tells what is there; "
+                f"{folder}: has a {MANIFEST_FILE} but no packages/, which lists what is there; "
                 f"write manifest:{manifest_path} to take it as it is, or name an empty folder to "
                 "download into"
             )
@@ -100,16 +99,16 @@ def download(
     """Downloads packages, keeps their sound files and writes the manifest of all that is there.
 
     Args:
-      output_dir: made if absent; packages that it holds already are not fetched again.
-      packages: package names, or the sets "small", "all" and "wide".
-      deb_dir: where .deb files are kept, and looked for first; if None they are thrown away.
+      output_dir: Made if absent; packages that it holds already are not fetched again.
+      packages: Package names, or the sets "small", "all" and "wide".
+      deb_dir: Where .deb files are kept, and looked for first; if None they are thrown away.
 
     Returns:
       The manifest, as written to `output_dir/manifest.csv`.
 
     Raises:
-      CorpusError: no apt, unknown packages, no space, no network, a wrong checksum.
-      LockedError: another run is filling the folder.
+      CorpusError: No apt, unknown packages, no space, no network, a wrong checksum.
+      LockedError: Another run is filling the folder.
     """
     need_tools()
     try:
@@ -129,14 +128,14 @@ def build_manifest(output_dir: str) -> Manifest:
     """The manifest of the packages in a folder, from their tables.
 
     Args:
-      output_dir: as `download` fills it.
+      output_dir: As `download` fills it.
 
     Returns:
-      One row a file, sorted by path; labels and kinds from the class table, splits "train" and
+      One row per file, sorted by path; labels and kinds from `classes.csv`, splits "train" and
       "test".
 
     Raises:
-      CorpusError: no package is there.
+      CorpusError: No package is there.
     """
     tables_dir = os.path.join(output_dir, "packages")
     names = (
@@ -174,14 +173,12 @@ def build_manifest(output_dir: str) -> Manifest:
 def source_of(package: str, path: str) -> str:
     """The recording_id of a file: its path without the marks of takes and velocity layers.
 
-    Where names do not tell that files are of one source, SAME_SOURCE of the class table does.
-    megaglest-data uses the same names for re-encoded copies in several folders, so there the name
-    alone counts.
+    Where names do not say that files are of one source, `same_source.csv` does. megaglest-data uses
+    the same names for re-encoded copies in several folders, so there the name alone counts.
     """
-    for name, pattern, source in SAME_SOURCE:
-        match = re.search(pattern, path) if name == package else None
-        if match:
-            return f"{package}/{match.expand(source)}"
+    source = known_source(package, path)
+    if source is not None:
+        return f"{package}/{source}"
     folder, name = os.path.split(path)
     stem = os.path.splitext(name)[0]
     short = _VARIANT.sub("", stem) or stem
@@ -193,8 +190,11 @@ def _join_duplicates(sources: list[str], keys: Sequence[pd.Series]) -> list[str]
     """Sources that have a duplicate in common become one: the first of them by name.
 
     Args:
-      sources: of each file.
-      keys: columns of checksums; equal ones (but not "") mark duplicates.
+      sources: str[files].
+      keys: Columns of checksums, str[files]; equal ones (but not "") mark duplicates.
+
+    Returns:
+      str[files].
     """
     parent = {source: source for source in sources}
 
@@ -207,8 +207,8 @@ def _join_duplicates(sources: list[str], keys: Sequence[pd.Series]) -> list[str]
         first: dict[str, str] = {}
         for source, key in zip(sources, column, strict=True):
             if key:
-                one, other = sorted((root(first.setdefault(key, source)), root(source)))
-                parent[other] = one
+                kept, joined = sorted((root(first.setdefault(key, source)), root(source)))
+                parent[joined] = kept
     return [root(source) for source in sources]
 
 

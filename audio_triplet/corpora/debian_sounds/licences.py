@@ -5,15 +5,19 @@ import os
 import re
 from collections.abc import Sequence
 
-# --- licences -----------------------------------------------------------------------------------
-
 
 def parse_copyright(text: str) -> list[tuple[tuple[str, ...], str]]:
-    """(path patterns, licence short name) of each stanza of a machine-readable copyright file.
+    """The stanzas of a machine-readable copyright file.
 
     Debian's copyright-format 1.0: stanzas separated by empty lines; `Files:` lists patterns
     separated by blanks, `License:` begins with the short name. The last stanza that matches a
-    file holds. Other texts give [].
+    file holds.
+
+    Args:
+      text: The file's content.
+
+    Returns:
+      (path patterns, licence short name) of each stanza; [] for other texts.
     """
     if not re.match(r"\s*Format(?:-Specification)?:", text):
         return []
@@ -34,6 +38,13 @@ def licence_of(path: str, stanzas: Sequence[tuple[Sequence[str], str]]) -> str:
     (`etc/samples/a.flac` becomes `sonic-pi/samples/a.flac`). So a pattern matches too if its last
     two or more parts match the end of the path, and an archive (`drumkits/Kit.h2drumkit`) stands
     for the folder it was unpacked to.
+
+    Args:
+      path: The file's path in the package, without `usr/share/`.
+      stanzas: As `parse_copyright` returns them.
+
+    Returns:
+      The short name of its licence.
     """
     found = "see copyright"
     for patterns, licence in stanzas:
@@ -51,7 +62,7 @@ def _pattern_matches(pattern: str, path: str) -> bool:
     if pattern.endswith("/*") and len(parts) == 2 and parts[0] == "debian":
         return False  # the packaging itself
     for begin in range(max(1, len(parts) - 1)):
-        # A part that is all wildcard says nothing of where the file lies.
+        # A part that is only a wildcard does not say where the file lies.
         if begin and not parts[begin].strip("*?"):
             continue
         tail = "/".join(parts[begin:])

@@ -19,15 +19,18 @@ import pandas as pd
 import soundfile
 from absl import logging
 
+from audio_triplet import storage
+from audio_triplet.audio import is_audio
 from audio_triplet.corpora.debian_sounds.classes import PACKAGE_SETS
 from audio_triplet.corpora.debian_sounds.licences import licence_of, parse_copyright, read_copyright
-from audio_triplet.corpora.folders import is_audio
 from audio_triplet.errors import CorpusError
 
 # Longer files are hashed but not decoded: music, in which duplicates are not worth the minutes.
-DECODED_SECONDS = 60.0
+_DECODED_SECONDS = 60.0
 
-OTHER_CORPORA = "use another corpus: esc50:DIR, folders:DIR or manifest:FILE.csv"
+_OTHER_CORPORA = "use another corpus: esc50:DIR, folders:DIR or manifest:FILE.csv"
+
+# Of packages/PACKAGE.csv.
 COLUMNS = ("path", "sha256", "samples_sha256", "seconds", "licence", "version", "deb_sha256")
 
 
@@ -36,11 +39,11 @@ class Package:
     """What apt knows of a package.
 
     Attributes:
-      name: package name.
-      version: candidate version.
-      sha256: of the .deb file.
-      download_bytes: size of the .deb file.
-      installed_bytes: size when unpacked.
+      name: Package name.
+      version: Candidate version.
+      sha256: Of the .deb file.
+      download_bytes: Size of the .deb file.
+      installed_bytes: Size when unpacked.
     """
 
     name: str
@@ -54,12 +57,16 @@ class Package:
 
 
 def need_tools() -> None:
-    """CorpusError if a Debian tool is not there."""
+    """Checks that Debian's tools are there.
+
+    Raises:
+      CorpusError: One of them is not.
+    """
     absent = [t for t in ("apt-get", "apt-cache", "dpkg-deb") if shutil.which(t) is None]
     if absent:
         raise CorpusError(
             f"debian-sounds needs {', '.join(absent)}, which this system does not have (Debian and "
-            f"Ubuntu do); {OTHER_CORPORA}"
+            f"Ubuntu do); {_OTHER_CORPORA}"
         )
 
 
@@ -67,8 +74,16 @@ def resolve(wanted: Sequence[str]) -> list[Package]:
     """The packages of the names and sets, as far as apt knows them.
 
     A member of a set may be a pattern, because some packages carry their version in their name;
-    the highest version is taken. An unknown package named by the user is an error, an unknown
-    member of a set a warning.
+    the highest version is taken.
+
+    Args:
+      wanted: Package names, or names of PACKAGE_SETS.
+
+    Returns:
+      Those that apt knows; unknown members of a set are logged and left out.
+
+    Raises:
+      CorpusError: An unknown package that the user named, or none is known.
     """
     members = [
         (pattern, name not in PACKAGE_SETS)
@@ -80,14 +95,14 @@ def resolve(wanted: Sequence[str]) -> list[Package]:
         logging.info("apt does not know %s; running apt-get update", ", ".join(sorted(unknown)))
         _run(["apt-get", "update"], "package lists not updated; is there a network?")
         known, unknown = _look_up(members)
-    mend = "run `apt-get update` as root (or `sudo apt-get update`) once, and try again"
+    fix = "run `apt-get update` as root (or `sudo apt-get update`) once, and try again"
     named = [pattern for pattern, explicit in members if explicit and pattern in unknown]
     if named:
-        raise CorpusError(f"apt has no package {', '.join(named)}; {mend}, or name another")
+        raise CorpusError(f"apt has no package {', '.join(named)}; {fix}, or name another")
     if not known:
-        raise CorpusError(f"apt knows none of {', '.join(unknown)}; {mend}; or {OTHER_CORPORA}")
+        raise CorpusError(f"apt knows none of {', '.join(unknown)}; {fix}; or {_OTHER_CORPORA}")
     if unknown:
-        logging.warning("apt does not know %s, left out; %s", ", ".join(sorted(unknown)), mend)
+        logging.warning("apt does not know %s, left out; %s", ", ".join(sorted(unknown)), fix)
     return list(known.values())
 
 
@@ -114,7 +129,7 @@ def _newest_name(pattern: str) -> str | None:
     numbers = {name: [int(digits) for digits in re.findall(r"\d+", name)] for name in names}
     # Names known only as a dependency have no candidate.
     names = [name for name in names if _candidate(name)]
-    return max(names, key=numbers.get) if names else None
+    return max(names, key=numbers.__getitem__) if names else None
 
 
 def _candidate(name: str) -> Package | None:
@@ -153,7 +168,7 @@ def _fetch(package: Package, folder: str) -> str:
     found = _matching_deb(package, folder)
     if not found:
         raise CorpusError(
-            f"{package.name}: the downloaded file has not the checksum that apt lists "
+            f"{package.name}: the downloaded file does not have the checksum that apt lists "
             f"({package.sha256[:12]}…); remove it from {folder} and run it again"
         )
     return found
@@ -171,8 +186,8 @@ def _matching_deb(package: Package, folder: str) -> str | None:
     return None
 
 
-def _run(command: list[str], what: str, cwd: str | None = None) -> None:
-    """Runs a tool; CorpusError with its last word if it fails."""
+def _run(command: list[str], fix: str, cwd: str | None = None) -> None:
+    """Runs a tool; CorpusError with its last error message if it fails."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, errors="replace"
@@ -181,15 +196,25 @@ def _run(command: list[str], what: str, cwd: str | None = None) -> None:
         said = [line for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in said if line.startswith("E:")] or said or ["no message"]
         full = "No space left on device" in done.stderr
-        mend = "free some space and run it again" if full else what
-        raise CorpusError(f"{mend} ({' '.join(command[:2])}: {errors[-1].strip()})")
+        fix = "free some space and run it again" if full else fix
+        raise CorpusError(f"{fix} ({' '.join(command[:2])}: {errors[-1].strip()})")
 
 
 # --- unpacking ----------------------------------------------------------------------------------
 
 
 def unpack(package: Package, output_dir: str, deb_dir: str | None) -> None:
-    """Puts one package's sound files, copyright and table into the corpus; whole or not at all."""
+    """Puts one package's sound files, copyright and table into a corpus; whole or not at all.
+
+    Args:
+      package: What to download.
+      output_dir: The corpus's folder. A package that it holds already is left as it is.
+      deb_dir: Where .deb files are kept, and looked for first; if None they are thrown away.
+
+    Raises:
+      CorpusError: No space, no network, a wrong checksum, or no sound in it.
+      OSError: The folder cannot be written.
+    """
     table_path = os.path.join(output_dir, "packages", f"{package.name}.csv")
     audio_dir = os.path.join(output_dir, "audio", package.name)
     if os.path.isfile(table_path) and os.path.isdir(audio_dir):
@@ -216,15 +241,13 @@ def unpack(package: Package, output_dir: str, deb_dir: str | None) -> None:
 
         for folder in ("audio", "copyright", "packages"):
             os.makedirs(os.path.join(output_dir, folder), exist_ok=True)
-        with open(os.path.join(output_dir, "copyright", package.name), "w", encoding="utf-8") as f:
-            f.write(copyright_text)
-        if os.path.isdir(audio_dir):  # of a run that ended between these two lines
+        storage.write_text(os.path.join(output_dir, "copyright", package.name), copyright_text)
+        if os.path.isdir(audio_dir):  # of a run that ended before it wrote the table
             shutil.rmtree(audio_dir)
         os.replace(staged, audio_dir)
         # The table comes last: where it is, the package is whole.
-        table_draft = os.path.join(work, "table.csv")
-        table.to_csv(table_draft, index=False, columns=list(COLUMNS))
-        os.replace(table_draft, table_path)
+        with storage.replacing(table_path) as temporary:
+            table.to_csv(temporary, index=False, columns=list(COLUMNS))
     logging.info(
         "%s %s: %d sound files, %.0f s",
         package.name, package.version, len(table), time.monotonic() - began,
@@ -234,7 +257,11 @@ def unpack(package: Package, output_dir: str, deb_dir: str | None) -> None:
 def collect_audio(unpacked: str, staged: str) -> list[str]:
     """Moves the sound files of an unpacked package, those inside .zip files too, to `staged`.
 
-    Symbolic links are not followed, and a name in a .zip file that would lead outside is refused.
+    Symbolic links are not followed, and a name in a .zip file that would lead outside is skipped.
+
+    Args:
+      unpacked: Folder of the unpacked package.
+      staged: Folder that the files are moved to.
 
     Returns:
       Their paths below `staged`, sorted: as in the package, without usr/share/.
@@ -268,7 +295,7 @@ def _collect_zipped(archive_path: str, inside: str, staged: str) -> list[str]:
                 if not is_audio(parts[-1]) or not _is_utf8(member.filename):
                     continue
                 if any(part in ("", ".", "..") for part in parts) or "\\" in member.filename:
-                    logging.warning("%s: passed over %r", inside, member.filename)
+                    logging.warning("%s: skipped %r", inside, member.filename)
                     continue
                 path = f"{inside}/{member.filename}"
                 target = os.path.join(staged, path)
@@ -277,7 +304,7 @@ def _collect_zipped(archive_path: str, inside: str, staged: str) -> list[str]:
                     shutil.copyfileobj(source, file)
                 taken.append(path)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        logging.warning("%s: not a readable .zip file (%s), passed over", inside, error)
+        logging.warning("%s: not a readable .zip file (%s), skipped", inside, error)
     return taken
 
 
@@ -301,9 +328,14 @@ def _describe(
 
 
 def measure(path: str) -> tuple[str, str, float] | str:
-    """(sha256 of the file, sha256 of its samples or "", seconds), or why it is of no use.
+    """What identifies a sound file, or why it is of no use.
 
-    Samples of files longer than DECODED_SECONDS are not looked at.
+    Args:
+      path: The file.
+
+    Returns:
+      (sha256 of the file, sha256 of its samples, seconds), the second one "" for files longer than
+      a minute, whose samples are not decoded; or the reason why it is left out.
     """
     samples_sha256 = ""
     try:
@@ -311,7 +343,7 @@ def measure(path: str) -> tuple[str, str, float] | str:
             seconds = file.frames / file.samplerate
             if file.frames <= 0:
                 return "no samples"
-            if seconds <= DECODED_SECONDS:
+            if seconds <= _DECODED_SECONDS:
                 samples = file.read(dtype="int16", always_2d=True)
                 if not samples.any():
                     return "silent"
@@ -324,14 +356,11 @@ def measure(path: str) -> tuple[str, str, float] | str:
     return _sha256(path), samples_sha256, round(seconds, 3)
 
 
-# --- small things -------------------------------------------------------------------------------
-
-
 def disk_error(output_dir: str, error: OSError) -> CorpusError:
-    """The message for a folder that cannot be written."""
+    """The error for a folder that cannot be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    mend = "free some space" if full else "name a folder you may write to"
-    return CorpusError(f"{output_dir}: {error.strerror or error}; {mend} and run it again")
+    fix = "free some space" if full else "name a folder you may write to"
+    return CorpusError(f"{output_dir}: {error.strerror or error}; {fix} and run it again")
 
 
 def _sha256(path: str) -> str:
