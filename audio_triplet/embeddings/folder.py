@@ -207,8 +207,7 @@ def _check_folder(
     }
     if os.path.exists(path) and not overwrite:
         try:
-            # Older versions had no other precision.
-            earlier = {"precision": "float32"} | storage.read_json(path)
+            earlier = {"precision": "float32"} | storage.read_json(path)  # older ones had no other
             wrong = [
                 name for name in settings if name != "model" and earlier[name] != settings[name]
             ]

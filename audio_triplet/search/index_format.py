@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from audio_triplet import storage
+from audio_triplet.data.manifest import key_of
 from audio_triplet.errors import SearchError
 
 INDEX_FILE = "index.json"
@@ -55,8 +56,6 @@ SEGMENT = np.dtype(
 
 def segment_key(path: str, start_seconds: float, end_seconds: float) -> int:
     """The key that a segment is known by, the same for every way to write its path."""
-    from audio_triplet.data.manifest import key_of  # with pandas, for which --help must not wait
-
     return key_of(os.path.abspath(path), float(start_seconds), float(end_seconds))
 
 

@@ -97,9 +97,9 @@ def _write(
     count = int(table["count"].sum())
     with storage.replacing(path, sync=True) as temporary:
         os.makedirs(temporary)
-        file_name = os.path.join(temporary, "vectors.npy")
+        vectors_path, shape = os.path.join(temporary, "vectors.npy"), (count, info.dim)
         if count:
-            mapped = np.lib.format.open_memmap(file_name, "w+", info.dtype, (count, info.dim))
+            mapped = np.lib.format.open_memmap(vectors_path, "w+", info.dtype, shape)
             done = 0
             for block in vectors:
                 mapped[done : done + len(block)] = block
@@ -107,7 +107,7 @@ def _write(
             mapped.flush()
             del mapped
         else:  # a file that holds nothing cannot be mapped
-            np.save(file_name, np.zeros((0, info.dim), info.dtype))
+            np.save(vectors_path, np.zeros(shape, info.dtype))
         np.save(os.path.join(temporary, "spans.npy"), spans)
         np.save(os.path.join(temporary, "segments.npy"), table)
         with open(os.path.join(temporary, "names.jsonl"), "wb") as file:
