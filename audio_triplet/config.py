@@ -429,9 +429,9 @@ def _with_tuples(values: Mapping[str, object]) -> dict:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
-def _flat(config, prefix: str = "") -> dict:
+def _flat(config, prefix: str = "") -> dict[str, object]:
     """Dotted names → values of a tree of dataclasses. The corpus is known by its fingerprint."""
-    values = {}
+    values: dict[str, object] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):

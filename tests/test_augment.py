@@ -30,13 +30,13 @@ def test_amounts_of_zero_leave_a_patch_as_it_is():
 def test_the_seed_decides_and_examples_differ():
     x = np.repeat(energies(1), 4, axis=0)
     config = TripletConfig(constraints=COMBINED)
-    one, again, other = (
+    first, again, other = (
         augment.augment(x, energies(4, 1), seed, config).numpy() for seed in (SEED, SEED, (3, 5))
     )
-    np.testing.assert_array_equal(one, again)
-    assert not np.allclose(one, other) and not np.allclose(one[0], one[1])
-    assert one.dtype == np.float32 and one.shape == x.shape
-    assert (one >= 0).all() and np.isfinite(one).all()
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other) and not np.allclose(first[0], first[1])
+    assert first.dtype == np.float32 and first.shape == x.shape
+    assert (first >= 0).all() and np.isfinite(first).all()
 
 
 def test_equaliser_is_one_smooth_curve_over_the_bands():
@@ -66,10 +66,10 @@ def test_zoom_of_a_ramp_is_a_ramp():
     slope = np.diff(seen, axis=1)[:, :, 32]
     inside = (seen[:, 1:, 32] > -4) & (seen[:, :-1, 32] > -4)  # not in the silence around
     sizes = []
-    for one, keep in zip(slope, inside, strict=True):
+    for rise, keep in zip(slope, inside, strict=True):
         if keep.sum() > 3:
-            np.testing.assert_allclose(one[keep][1:-1], np.median(one[keep]), atol=2e-3)
-            sizes.append(np.median(one[keep]) / (4 / 95))
+            np.testing.assert_allclose(rise[keep][1:-1], np.median(rise[keep]), atol=2e-3)
+            sizes.append(np.median(rise[keep]) / (4 / 95))
     # Uniform logarithm between -0.5 and 0.25.
     assert min(sizes) > np.exp(-0.5) - 0.01 and max(sizes) < np.exp(0.25) + 0.01
     np.testing.assert_allclose(np.mean(np.log(sizes)), -0.125, atol=0.04)
@@ -89,7 +89,7 @@ def test_zoom_equals_tensorflows_crop_and_resize():
         extrapolation_value=silence,
     ).numpy()[..., 0]
     found = np.log(augment.zoom(x, SEED, 0.5).numpy() + 0.01)
-    # At the very border rounding decides whether a place is inside.
+    # At the very border rounding decides whether a position is inside.
     assert (np.abs(found - expected) > 1e-3).mean() < 1e-3
 
 
@@ -133,8 +133,8 @@ def test_combined_pairs_are_neighbours_or_the_patch_itself():
         tuple(a.flatten()[:3]): p
         for a, p in zip(made["anchor"].numpy(), made["positive"].numpy(), strict=True)
     }
-    for place, positive in enumerate((near[0], x[1], near[2], near[3])):
-        np.testing.assert_array_equal(kept[tuple(x[place].flatten()[:3])], positive)
+    for number, positive in enumerate((near[0], x[1], near[2], near[3])):
+        np.testing.assert_array_equal(kept[tuple(x[number].flatten()[:3])], positive)
     assert sorted(made["valid"].numpy()) == [False, True, True, True]
     assert (made["negative"].numpy() == -1).all()
 

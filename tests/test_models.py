@@ -33,7 +33,7 @@ def by_formula(architecture: str, width: float) -> int:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "width", "told"),
+    ("architecture", "width", "count"),
     [
         ("vggish", 1.0, 4565376),
         ("vggish", 0.5, 1158400),
@@ -41,11 +41,11 @@ def by_formula(architecture: str, width: float) -> int:
         ("resnet50", 1.0, 23764032),
     ],
 )
-def test_parameter_counts_of_the_docstring(architecture, width, told):
+def test_parameter_counts_of_the_docstring(architecture, width, count):
     encoder = models.build_encoder(architecture, width=width)
     trainable = sum(int(np.prod(v.shape)) for v in encoder.trainable_variables)
-    assert trainable == told == by_formula(architecture, width)
-    assert f"{told:,}" in models.__doc__
+    assert trainable == count == by_formula(architecture, width)
+    assert f"{count:,}" in models.__doc__
 
 
 @pytest.mark.parametrize("architecture", ["vggish", "resnet50"])

@@ -68,7 +68,7 @@ def test_translation_moves_bands_whole(seed, most):
 
 
 def test_translation_draws_every_shift_evenly():
-    # Band 32, frame 0 alone has energy: its new place tells both shifts.
+    # Band 32, frame 0 alone has energy: its new position tells both shifts.
     x = np.zeros((6000, 96, 64), "f4")
     x[:, 0, 32] = 1
     y = triplets.translate(x, [3, 4], 10).numpy()
@@ -138,26 +138,26 @@ def test_shares_follow_the_weights():
 
 
 @pytest.mark.parametrize("constraints", [*CONSTRAINTS, "joint"])
-def test_make_triplets_applies_each_constraint_in_its_places(constraints):
+def test_make_triplets_applies_each_constraint_in_its_positions(constraints):
     config = TripletConfig(constraints=constraints)
     batch = triplets.make_triplets(draws(32), [1, 2], config)
     assert batch["valid"].numpy().all()
     anchor, positive = batch["anchor"].numpy(), batch["positive"].numpy()
     by_recording = dict(zip(range(32), patches(32, 8), strict=True))
-    for place, constraint in enumerate(batch["constraint"].numpy()):
+    for position, constraint in enumerate(batch["constraint"].numpy()):
         name = CONSTRAINTS[constraint]
         if constraints != "joint":
             assert name == constraints
-        partner = batch["negative"].numpy()[place]
+        partner = batch["negative"].numpy()[position]
         if name == "gaussian_noise":
-            assert (positive[place] > anchor[place]).mean() > 0.99
+            assert (positive[position] > anchor[position]).mean() > 0.99
         elif name == "mixing":
-            assert partner != place and partner >= 0
-            expected = triplets.mix(anchor[place][None], anchor[partner][None], 0.25)[0]
-            np.testing.assert_allclose(positive[place], expected, rtol=1e-5)
+            assert partner != position and partner >= 0
+            expected = triplets.mix(anchor[position][None], anchor[partner][None], 0.25)[0]
+            np.testing.assert_allclose(positive[position], expected, rtol=1e-5)
         elif name == "proximity":
-            recording = batch["recording"].numpy()[place]
-            np.testing.assert_array_equal(positive[place], by_recording[recording])
+            recording = batch["recording"].numpy()[position]
+            np.testing.assert_array_equal(positive[position], by_recording[recording])
         if name != "mixing":
             assert partner == -1
 
@@ -191,14 +191,14 @@ def test_mixing_partner_is_audible_and_of_another_recording():
     for seed in range(60):
         partner, found = triplets.mixing_partners(recording, drawn, [seed, 0])
         assert found.numpy().tolist() == drawn.numpy().tolist()
-        for place in np.flatnonzero(drawn):
-            assert recording[partner[place]] != recording[place] and drawn[partner[place]]
-            seen.add((place, int(partner[place])))
+        for position in np.flatnonzero(drawn):
+            assert recording[partner[position]] != recording[position] and drawn[partner[position]]
+            seen.add((position, int(partner[position])))
     assert len(seen) == 3 + 3 + 4 + 3 + 3  # every allowed pair comes up
-    for place in range(6):
-        partner, found = triplets.mixing_partners(recording, drawn, [7, 0], [place])
-        assert bool(found[0]) == bool(drawn[place])
-        assert not found[0] or (place, int(partner[0])) in seen
+    for position in range(6):
+        partner, found = triplets.mixing_partners(recording, drawn, [7, 0], [position])
+        assert bool(found[0]) == bool(drawn[position])
+        assert not found[0] or (position, int(partner[0])) in seen
 
 
 def test_unknown_constraint_is_refused():

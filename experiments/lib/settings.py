@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audio_triplet.config import (
     EXPLICIT,
@@ -74,7 +74,7 @@ class ExperimentSettings:
 
     @classmethod
     def of_recipe(
-        cls, recipe: Recipe, corpus: str, output_dir: str, **values: object
+        cls, recipe: Recipe, corpus: str, output_dir: str, **values: Any
     ) -> ExperimentSettings:
         """A recipe's values on a corpus.
 

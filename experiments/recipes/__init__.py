@@ -27,6 +27,7 @@ import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping
+from typing import Any
 
 from audio_triplet.config import EncoderConfig, PipelineConfig, TrainingConfig, TripletConfig
 
@@ -56,7 +57,7 @@ class Recipe:
     test_splits: tuple[str, ...] = ()
     max_share: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
-    def settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         """Name → value, as arguments of `experiments.lib.settings.ExperimentSettings`."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 

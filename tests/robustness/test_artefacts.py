@@ -82,7 +82,7 @@ def test_lost_checkpoints_are_told(prepared, finished, tmp_path, caplog):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "checkpoints")
     run(config_of(1), prepared, tmp_path)
-    assert "tells of 6 steps, but no checkpoint is there" in caplog.text
+    assert "has 6 steps, but there is no checkpoint" in caplog.text
 
 
 def test_flipped_bits_in_a_checkpoint_are_noticed(finished, tmp_path):
