@@ -1,9 +1,9 @@
 """Embeddings in the plane: a layout by t-SNE, fitted into a frame, with the names of classes on it.
 
 [D] scikit-learn's t-SNE rather than openTSNE or umap-learn: of 400 sounds of ESC-50 all three keep
-as many of the five nearest in their class (0.80, 0.80, 0.81), and it is the quickest of them at
-that size; openTSNE is made for tens of thousands of points, umap-learn brings 200 MB of numba and
-LLVM.
+as many of the five nearest in their class (0.80, 0.80, 0.81), and it is installed anyway. openTSNE
+is made for tens of thousands of points and was slower; umap-learn brings 200 MB of numba and LLVM,
+and compiles before the first map.
 """
 
 from __future__ import annotations
