@@ -64,6 +64,7 @@ def test_taken_again_by_the_same_process_and_through_a_link(tmp_path):
     assert os.listdir(tmp_path / "real") == []
 
 
+@pytest.mark.slow
 def test_many_takers_never_hold_it_together(tmp_path):
     """Locks are taken and their files removed as fast as can be, by processes that count."""
     code = """

@@ -48,6 +48,7 @@ def test_parameter_counts_of_the_docstring(architecture, width, count):
     assert f"{count:,}" in models.__doc__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["vggish", "resnet50"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("normalisation", ["none", "batch"])

@@ -67,6 +67,7 @@ def test_translation_moves_bands_whole(seed, most):
             assert len(rolls) == 1
 
 
+@pytest.mark.slow
 def test_translation_draws_every_shift_evenly():
     # Band 32, frame 0 alone has energy: its new position tells both shifts.
     x = np.zeros((6000, 96, 64), "f4")

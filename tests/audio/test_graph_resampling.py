@@ -34,6 +34,7 @@ def resample_by_formula(x, rate_in, rate_out):
     return y
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     rate_in=st.sampled_from([4000, 8000, 11_025, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000])

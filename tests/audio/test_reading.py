@@ -48,6 +48,7 @@ def test_channels_are_averaged(tmp_path):
     np.testing.assert_allclose(audio.load_audio(path), expected, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resampler", RESAMPLERS)
 @pytest.mark.parametrize("rate", [4000, 11_025, 22_050, 44_099, 44_100, 48_000, 96_000, 192_000])
 def test_a_resampled_sine_is_the_sine_at_16_khz(tmp_path, rate, resampler):
@@ -271,6 +272,7 @@ def test_damaged_set_up_headers_of_vorbis_do_not_end_the_process(tmp_path):
 # --- flat memory ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_three_hours_in_flat_memory(tmp_path):
     path = tmp_path / "long.wav"
     n_bytes = 3 * 3600 * 44_100 * 2

@@ -557,6 +557,7 @@ def _command(*arguments):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_dpkg
 def test_command(server, tmp_path):
     server.add("tuxpaint-stamps-default", _BIRDS)

@@ -11,6 +11,7 @@ from audio_triplet.errors import CorpusError
 from tests.conftest import RATE, tone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_visit", [1, 3])
 @pytest.mark.parametrize("constraints", ["joint", "mixing", EXPLICIT])
 def test_batches_are_a_function_of_seed_and_step(prepared, constraints, per_visit):
@@ -31,6 +32,7 @@ def test_batches_are_a_function_of_seed_and_step(prepared, constraints, per_visi
     assert not np.array_equal(other_seed[0]["anchor"], whole[0]["anchor"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("constraints", "per_visit"), [("joint", 1), (EXPLICIT, 1), ("joint", 2)])
 def test_files_and_shards_give_the_same_batches(tone_folder, prepared, constraints, per_visit):
     """The n-th batch is the same, read patch by patch or piece by piece, up to float16."""

@@ -50,6 +50,7 @@ def served_visits(source, service, count):
     return [(int(r), int(e)) for r, e in served.take(count).as_numpy_iterator()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["shards", "files"])
 def test_every_recording_is_visited_once_an_epoch_by_one_worker(
     kind, service, many_shards, tone_folder
@@ -67,6 +68,7 @@ def test_every_recording_is_visited_once_an_epoch_by_one_worker(
         assert {recording for recording, e in visits if e == epoch} == local
 
 
+@pytest.mark.slow
 def test_anchors_and_shares_are_those_of_the_local_pipeline(service, tone_folder):
     """A draw depends on piece and epoch alone, so the first epoch's anchors come out again."""
     source = files_of(tone_folder)
@@ -91,6 +93,7 @@ def test_anchors_and_shares_are_those_of_the_local_pipeline(service, tone_folder
         assert (batch["recording"][mixed] != batch["recording"][batch["negative"][mixed]]).all()
 
 
+@pytest.mark.slow
 def test_explicit_pairs_share_a_label(service, many_shards):
     batches = batching.triplet_batches(
         shard_source.ShardChunks(many_shards, buffer=4),
@@ -103,6 +106,7 @@ def test_explicit_pairs_share_a_label(service, many_shards):
         assert batch["labels"][np.arange(4), batch["label"]].all()
 
 
+@pytest.mark.slow
 def test_another_process_serves_what_python_cannot_reach(many_shards, tone_folder):
     command = [sys.executable, "-m", "experiments.data_service", "--port=0", "--workers=2"]
     process = subprocess.Popen(
@@ -123,6 +127,7 @@ def test_another_process_serves_what_python_cannot_reach(many_shards, tone_folde
         assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_what_a_service_cannot_do_is_refused(service, tone_folder, many_shards):
     source = shard_source.ShardChunks(many_shards)
 

@@ -104,6 +104,7 @@ def test_a_full_disk_stops_nothing(cache, monkeypatch, caplog):
     assert not entries(cache) and caplog.text.count("cannot be written to") == 1
 
 
+@pytest.mark.slow
 def test_second_epoch_decodes_nothing_and_hears_the_same(tmp_path, monkeypatch):
     (tmp_path / "sound").mkdir()
     for number in range(5):

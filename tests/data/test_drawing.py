@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,6 +80,7 @@ def test_silent_patches_are_not_drawn():
         assert not drawing.draw_patches(nothing, 2, TripletConfig(), 0)["drawn"].numpy().any()
 
 
+@pytest.mark.slow
 def test_phase_of_the_grid_is_drawn():
     starts = [
         round(

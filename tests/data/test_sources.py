@@ -166,6 +166,7 @@ print(int(status["VmHWM"].split()[0]) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_three_hours_in_one_file_stay_below_a_gigabyte(tmp_path):
     rate = 8000
     hour = tone(3600, 300, rate=rate)
@@ -183,6 +184,7 @@ def test_three_hours_in_one_file_stay_below_a_gigabyte(tmp_path):
     assert int(done.stdout) < 1000  # MiB, TensorFlow's own 500 to 600 among them
 
 
+@pytest.mark.slow
 def test_in_graph_decoding_gives_the_same_pieces(tmp_path):
     for number, rate in enumerate((16000, 44100)):
         soundfile.write(tmp_path / f"{number}.wav", tone(13, 500, number, rate), rate)
@@ -222,6 +224,7 @@ except TrainingError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_while_decoding_ends(tone_folder, tmp_path):
     """Threads of a live pipeline that call Python used to keep the process from ending."""
     done = subprocess.run(

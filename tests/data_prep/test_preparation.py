@@ -94,6 +94,7 @@ def test_same_bytes_again_and_finished_shards_are_kept(tone_folder, tmp_path):
         assert os.stat(os.path.join(other, name)).st_mtime_ns == changed
 
 
+@pytest.mark.slow
 def test_beam_writes_the_same_bytes(tone_folder, tmp_path):
     """By one process, and by two worker processes of the same pipeline."""
     beam = pytest.importorskip("data_prep.beam", reason="apache-beam is not installed")
@@ -111,6 +112,7 @@ def test_beam_writes_the_same_bytes(tone_folder, tmp_path):
         assert digests(folder) == expected
 
 
+@pytest.mark.slow
 def test_beam_reads_the_headers_of_many_files(tone_folder, tmp_path, monkeypatch):
     """By its workers, and again after a kill only those that are missing."""
     beam = pytest.importorskip("data_prep.beam", reason="apache-beam is not installed")
@@ -344,6 +346,7 @@ def test_records_are_what_the_docstring_says(prepared):
     )
 
 
+@pytest.mark.slow
 def test_command(tone_folder, tmp_path):
     command = [
         sys.executable,
@@ -376,6 +379,7 @@ prepare.run()
 """
 
 
+@pytest.mark.slow
 def test_full_disk_is_one_line_and_the_process_ends(tone_folder, tmp_path):
     out = tmp_path / "out"
     code = FULL.format(corpus=tone_folder, out=out)

@@ -37,6 +37,7 @@ def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return (ours * theirs).sum(axis=-1) / norms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", conversion.PRECISIONS)
 def test_tflite_encoder_says_what_the_export_says(model, sounds, log_mel, precision):
     content = conversion.encoder_tflite(model, precision, log_mel[::2])
@@ -52,6 +53,7 @@ def test_tflite_encoder_says_what_the_export_says(model, sounds, log_mel, precis
     assert bytes_each * weights < len(content) < bytes_each * weights + 24_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", conversion.PRECISIONS)
 def test_tflite_encoder_hears_alike_at_any_level(tmp_path, sounds, precision):
     encoder = models.build_encoder(

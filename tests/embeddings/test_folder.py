@@ -76,6 +76,7 @@ def test_a_folder_goes_on_where_it_stopped(small_model, archive_folder, tmp_path
     assert (done.files, done.finished) == (3, 0)
 
 
+@pytest.mark.slow
 def test_a_folder_of_other_embeddings_is_refused(small_model, archive_folder, tmp_path):
     manifest, names = archive_folder
     out = str(tmp_path / "out")

@@ -36,6 +36,7 @@ def exported(encoder, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_one_check_for_live_model_and_export(encoder, exported):
     live = saved_model.check(lambda waveform: saved_model.embed_waveforms(encoder, waveform))
     back = saved_model.check(saved_model.Model(exported))
@@ -43,6 +44,7 @@ def test_one_check_for_live_model_and_export(encoder, exported):
         np.testing.assert_allclose(back[name], value, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_loads_in_a_process_without_this_package(encoder, exported, tmp_path):
     waveform = np.stack([tone(3.3, 440), tone(3.3, 900, 1)])
     np.save(tmp_path / "in.npy", waveform)
@@ -89,6 +91,7 @@ def test_the_encoder_alone(encoder, exported, tmp_path):
         saved_model.Model(str(tmp_path / "older")).encode(mel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amplitude", [0.0, 1e-30, 1.0, 1e30, 3e38])
 def test_any_amplitude_gives_unit_vectors(exported, amplitude):
     waveform = (tone(1.5, 500) * np.float64(amplitude)).astype("f4")[None]
@@ -108,6 +111,7 @@ def test_values_that_are_not_finite_count_as_zero(exported):
     )
 
 
+@pytest.mark.slow
 def test_export_replaces_an_earlier_one_whole(encoder, tmp_path):
     path = str(tmp_path / "model")
     saved_model.export(encoder, path, {"version": 1})
@@ -144,6 +148,7 @@ def test_weights_are_saved_once(encoder, exported):
     assert numbers == encoder.count_params()
 
 
+@pytest.mark.slow
 def test_bfloat16_is_the_same_network_and_another_one_is_refused(encoder, tmp_path):
     path, mel = str(tmp_path / "model"), tf.random.stateless_normal([5, 96, 64], [3, 4])
     told = {"architecture": "vggish", "width": 0.125, "embedding_size": 24, "parameters": 1}

@@ -22,6 +22,7 @@ def folds(tone_folder, tmp_path_factory):
     return f"manifest:{path}"
 
 
+@pytest.mark.slow
 def test_release_is_a_scored_model_with_a_card(folds, tmp_path):
     command = [
         sys.executable,

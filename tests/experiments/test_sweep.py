@@ -12,6 +12,7 @@ from experiments.lib.sweep.table import SweepOptions, make_table
 from tests.experiments.small import small_settings
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_is_kept_and_scored_again(prepared, tmp_path, monkeypatch):
     monkeypatch.setitem(
         sweep.PARAMETERS,

@@ -28,6 +28,7 @@ def finished(prepared, tmp_path_factory):
     return out, settings, options
 
 
+@pytest.mark.slow
 def test_contract_of_the_json(finished):
     out, _, _ = finished
     with open(os.path.join(out, "table2.json"), encoding="utf-8") as file:

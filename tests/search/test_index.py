@@ -283,6 +283,7 @@ def test_a_kill_at_any_step_loses_nothing_that_was_added(tmp_path, monkeypatch, 
     }
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_readable_index(tmp_path):
     code = (
         "import os, signal, sys\n"

@@ -60,6 +60,7 @@ def losses(rows):
     return [row["loss"] for row in rows]
 
 
+@pytest.mark.slow
 def test_loss_falls_and_the_embedding_separates_the_classes(prepared, tmp_path):
     trainer, rows = run(config_of(60), prepared, tmp_path)
     assert np.mean(losses(rows)[-10:]) < 0.6 * np.mean(losses(rows)[:10])
@@ -115,6 +116,7 @@ def losses_by_hand(objective, a, p, batch, memory=()):
     return found
 
 
+@pytest.mark.slow
 def test_first_loss_by_hand(prepared, tmp_path):
     """The first step's loss from the batch and the initial weights, by a plain loop."""
     from audio_triplet.data import batching
@@ -130,6 +132,7 @@ def test_first_loss_by_hand(prepared, tmp_path):
     assert rows[0]["valid"] == pytest.approx(len(expected) / 8)
 
 
+@pytest.mark.slow
 def test_first_contrastive_loss_by_hand(prepared, tmp_path):
     """Each anchor and positive against all others of other recordings, by a plain loop."""
     from audio_triplet.data import batching
@@ -152,6 +155,7 @@ def test_first_contrastive_loss_by_hand(prepared, tmp_path):
     np.testing.assert_allclose(again.offset, scaling.offset, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["triplet", "contrastive"])
 def test_remembered_anchors_are_negatives_too(prepared, tmp_path, objective):
     """Three steps' losses by a plain loop over the batch and the 11 anchors before it."""
@@ -177,6 +181,7 @@ def test_remembered_anchors_are_negatives_too(prepared, tmp_path, objective):
     assert used > 20  # the memory did matter
 
 
+@pytest.mark.slow
 def test_a_run_with_memory_goes_on_as_if_it_had_not_stopped(prepared, tmp_path):
     _, whole = run(combined(6, memory=20), prepared, tmp_path / "whole")
     run(combined(3, memory=20), prepared, tmp_path / "parts")
@@ -214,6 +219,7 @@ def test_explicit_negatives_lack_the_label(prepared):
             assert bool(allowed[i, j]) == expected
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_an_undisturbed_one(prepared, tmp_path):
     _, whole = run(config_of(8), prepared, tmp_path / "whole")
     run(config_of(4), prepared, tmp_path / "parts")
@@ -253,6 +259,7 @@ def wait_for_checkpoint(out, process):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_kill_and_interrupt_lose_nothing(prepared, tmp_path):
     killed, undisturbed = str(tmp_path / "killed"), str(tmp_path / "undisturbed")
     process = start(prepared, killed)
@@ -306,6 +313,7 @@ def _told_steps(folder):
     return steps
 
 
+@pytest.mark.slow
 def test_values_are_read_every_few_steps_and_checkpoints_come_when_due(prepared, tmp_path):
     _, rows = run(config_of(12, log_steps=5), prepared, tmp_path / "log")
     assert [row["step"] for row in rows] == list(range(12))
@@ -317,6 +325,7 @@ def test_values_are_read_every_few_steps_and_checkpoints_come_when_due(prepared,
     np.testing.assert_allclose(again, losses(rows)[:8], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
 def test_logging_for_long_keeps_no_memory(tmp_path):
     """Each number that TensorBoard gets was once kept as a tensor, for ever: 13 MB here."""
@@ -335,6 +344,7 @@ def test_logging_for_long_keeps_no_memory(tmp_path):
     assert resident_megabytes() - before < 5
 
 
+@pytest.mark.slow
 def test_other_configuration_is_refused(prepared, tmp_path):
     run(config_of(2), prepared, tmp_path)
     other = dataclasses.replace(config_of(2), triplets=TripletConfig(noise_sigma=0.7))
@@ -348,6 +358,7 @@ def test_other_configuration_is_refused(prepared, tmp_path):
         run(config_of(4, schedule="cosine"), prepared, tmp_path)
 
 
+@pytest.mark.slow
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(prepared, tmp_path):
     run(config_of(4), prepared, tmp_path)
     trainer = Trainer(config_of(8), distribution.build_strategy("cpu"))
@@ -367,6 +378,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(prepared, tmp_path
     assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).endswith("ckpt-4")
 
 
+@pytest.mark.slow
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(prepared, tmp_path):
     run(config_of(6, checkpoint_steps=2), prepared, tmp_path)
     for data in (tmp_path / "checkpoints").glob("ckpt-6.data*"):
@@ -426,6 +438,7 @@ print("LOSSES", json.dumps([[r["loss"], r["positive_distance"], r["negative_dist
 """
 
 
+@pytest.mark.slow
 def test_replicas_mine_over_the_global_batch(prepared, tmp_path):
     """1, 2 and 4 replicas with one global batch give the same losses."""
     import json
@@ -497,6 +510,7 @@ def ops_of(graph) -> set[str]:
     return {node.op for node in nodes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "memory"), [("float32", 0), ("mixed_bfloat16", 0), ("float32", 12)]
 )
@@ -530,6 +544,7 @@ def test_whole_step_compiles_with_xla_on_static_shapes(prepared, precision, memo
     assert other.steps_done == 3
 
 
+@pytest.mark.slow
 def test_run_elsewhere(prepared, tmp_path):
     """Shards, checkpoints, metrics and configuration on what only tf.io.gfile reaches."""
     away = "ram://training"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from audio_triplet.training import metrics_log
 from tests.training import test_training as t
@@ -73,6 +74,7 @@ def run_both(prepared, folder, die_at=0):
     return texts, [process.returncode for process in processes]
 
 
+@pytest.mark.slow
 def test_killed_worker_stops_the_other_and_both_go_on(prepared, tmp_path):
     folder = str(tmp_path / "shared")
     texts, codes = run_both(prepared, folder, die_at=7)

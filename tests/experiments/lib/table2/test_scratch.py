@@ -100,6 +100,7 @@ def predicted(network, clips):
     return network.predict_segments(patches, np.arange(len(patches)), len(patches))
 
 
+@pytest.mark.slow
 def test_network_learns_and_depends_on_the_seed_alone(network):
     """Six recordings a class: one of each is held back, and tells when to stop."""
     clips = textures()
@@ -116,6 +117,7 @@ def test_network_learns_and_depends_on_the_seed_alone(network):
     assert np.abs(other - first).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_too_few_recordings_to_hold_back(network):
     """Two recordings of three clips each a class: nothing is held back, the steps are fixed."""
     clips = textures()
