@@ -76,7 +76,7 @@ def sample_segments(
     """The segments, or a sample of them, and their vectors by representation.
 
     Args:
-      log_mel: `SegmentEmbeddings` of the baseline.
+      log_mel: `EmbeddingSet` of the baseline.
       joint: The same segments' joint embedding.
       classes: Names of the labels.
       seed: Of the sample.
