@@ -6,7 +6,7 @@ have a query by example mAP of 0.096 where `short` has 0.106 (results/sweep.md, 
     python -m experiments.table1 --corpus=audioset:DIR --output_dir=runs/paper --recipe=paper \
         --architecture=resnet50 --steps=1000000
 
-Time: not measured; days on an accelerator. See docs/method.md for what the paper leaves open.
+Time: not measured. See docs/method.md for what the paper leaves open.
 
 Vary: --steps; --strategy and --tpu for where it runs.
 """
