@@ -12,6 +12,7 @@ from absl import logging
 
 from audio_triplet import features, storage
 from audio_triplet.data import prepared, shard_format, shard_index, sources
+from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 
@@ -66,6 +67,7 @@ class ShardChunks(sources.ChunkSource):
         if skip_damaged:
             self._leave_out_damaged([n for part in parts for n in part.shard_recordings])
         self._buffer = buffer
+        self.bad_files = BadFiles()  # they were left out, and listed, when the folder was prepared
 
     def _check_files(self, sizes: list[int], only_missing: bool) -> None:
         """Raises CorpusError for a shard that is missing or, on this machine, of another size."""

@@ -20,6 +20,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.errors import CorpusError
 
 
@@ -37,11 +38,13 @@ class ChunkSource(abc.ABC):
     Attributes:
       classes: Names of the labels.
       recordings: Number of recordings, i.e. of visits in an epoch.
+      bad_files: Files that turned out to be unreadable; prepared shards have none.
       graph_only: Whether its pipeline is made of TensorFlow ops alone, and so runs in any process.
     """
 
     classes: tuple[str, ...]
     recordings: int
+    bad_files: BadFiles
     graph_only = True
 
     @abc.abstractmethod

@@ -54,7 +54,7 @@ def embed_files(
       Each segment as it is finished, in about the manifest's order.
     """
     config = config or EmbedConfig()
-    bad_files = bad_files or BadFiles()
+    bad_files = BadFiles() if bad_files is None else bad_files
     batches, by_mel = _batches(model, config.batch_size)
     decoder = Decoder(manifest, config, by_mel)
     in_progress: dict[int, _Segment] = collections.defaultdict(_Segment)

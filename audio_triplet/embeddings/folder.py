@@ -122,7 +122,7 @@ def embed_to_folder(
       CorpusError: Of the sound that is left to embed, not one file can be read.
     """
     config = config or EmbedConfig()
-    bad_files = bad_files or BadFiles()
+    bad_files = BadFiles() if bad_files is None else bad_files
     os.makedirs(output_dir, exist_ok=True)
     _check_folder(output_dir, model, config, form, overwrite)
     frame = manifest.frame

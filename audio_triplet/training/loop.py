@@ -10,6 +10,7 @@ import contextlib
 import math
 import os
 import time
+from collections.abc import Iterator
 
 import tensorflow as tf
 from absl import logging
@@ -17,14 +18,13 @@ from absl import logging
 from audio_triplet import distribution, features, locks, models, storage
 from audio_triplet.config import CONFIG_FILE, RunConfig
 from audio_triplet.data import batching, sources
+from audio_triplet.data.bad_files import BAD_FILES, listed_in
 from audio_triplet.errors import CorpusError, Interrupted, TrainingError
 from audio_triplet.training.cadence import Cadence, StopSignals, Stretch
 from audio_triplet.training.checkpoints import KEPT_CHECKPOINTS, restore, tidy
 from audio_triplet.training.metrics_log import METRICS_FILE, MetricsLog, read_metrics
 from audio_triplet.training.progress import Progress
 from audio_triplet.training.trainer import Trainer
-
-BAD_FILES = "bad_files.csv"
 
 # Patches, about as many, from which `input_scaling` is estimated: fifty thousand frames.
 _SCALING_PATCHES = 512
@@ -72,10 +72,12 @@ def run(
         if trainer.steps_done == 0 and trainer.config.encoder.input_scaling:
             _scale_input(trainer, source)
         name = os.path.basename(os.path.normpath(output_dir))
-        with _progress(trainer, name, progress) as bar:
+        with (
+            _bad_files_listed(trainer, source, output_dir),
+            _progress(trainer, name, progress) as bar,
+        ):
             stopped = _train(trainer, source, service, manager, log, bar, started)
         log.flush()
-        _write_bad_files(trainer, source, output_dir)
         if stopped and trainer.steps_done < trainer.config.training.steps:
             raise Interrupted(
                 f"stopped at step {trainer.steps_done} of {trainer.config.training.steps}, "
@@ -89,6 +91,20 @@ def only_writer(trainer: Trainer, output_dir: str) -> contextlib.AbstractContext
     if distribution.is_chief(trainer.strategy):
         return locks.exclusive(output_dir)
     return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _bad_files_listed(
+    trainer: Trainer, source: sources.ChunkSource, output_dir: str
+) -> Iterator[None]:
+    """Lists the source's bad files when training ends; of several workers the chief alone does."""
+    if not distribution.is_chief(trainer.strategy):
+        yield
+        return
+    with listed_in(output_dir, source.bad_files) as bad_files:
+        yield
+    if bad_files.entries:
+        logging.warning("%s", bad_files.summary(output_dir))
 
 
 def _train(
@@ -211,13 +227,6 @@ def _save(trainer: Trainer, manager: tf.train.CheckpointManager, log: MetricsLog
     if distribution.is_chief(trainer.strategy):
         log.flush()
         manager.save(trainer.steps_done)
-
-
-def _write_bad_files(trainer: Trainer, source: sources.ChunkSource, output_dir: str) -> None:
-    bad_files = getattr(source, "bad_files", None)
-    if distribution.is_chief(trainer.strategy) and bad_files is not None and bad_files.entries:
-        bad_files.write(storage.join(output_dir, BAD_FILES))
-        logging.warning("%d bad files, listed in %s", len(bad_files.entries), BAD_FILES)
 
 
 def _check_finite(values, manager: tf.train.CheckpointManager) -> None:

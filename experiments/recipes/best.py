@@ -2,8 +2,8 @@
 
 Every pair is two patches of one recording, both augmented in all the paper's ways at once; each is
 held against all other patches of the batch. Claim: ESC-50, five folds, width 0.25, 500 steps, no
-labels: query by example 0.171, classification mAP 0.761 (results/table1_best_folds.md), in 10
-minutes per fold on two cores.
+labels: query by example 0.171, classification mAP 0.761 (results/table1_best_folds.md), in 48
+minutes for the five on the machine named there.
 
     python -m experiments.table1 --corpus=esc50:DIR --output_dir=runs/best --recipe=best \
         --width=0.25 --steps=500 --rows=combined --folds=all

@@ -2,8 +2,8 @@
 
     python -m experiments.demo
 
-Claim: two encoders trained, scored and shown on a page, in 15 minutes on two cores. Speech and
-music have methods and collections of their own and are left out; the paper is about the rest.
+Claim: two encoders trained, scored and shown on a page, in 15 to 20 minutes on two cores. Speech
+and music have methods and collections of their own and are left out; the paper is about the rest.
 
 Vary: --steps; --recipe=best for the better embedding.
 """
