@@ -53,6 +53,7 @@ def encoder_of(variant):
     return made
 
 
+@pytest.mark.slow
 def test_plain_is_the_same_encoder_and_needs_keras_alone(tmp_path):
     x, plain = log_mel(), {}
     for variant in VARIANTS:
@@ -73,6 +74,7 @@ def test_plain_is_the_same_encoder_and_needs_keras_alone(tmp_path):
         np.testing.assert_allclose(found[variant], plain[variant](x), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_head_of_the_documentation_learns_tones(tone_folder):
     classes = ("low", "middle", "high")
     files = [
@@ -96,6 +98,7 @@ def test_the_head_of_the_documentation_learns_tones(tone_folder):
     assert all(changed)
 
 
+@pytest.mark.slow
 def test_a_saved_model_as_a_keras_layer_is_trained_with_frozen(small_model):
     """As in docs: `trainable=False`. Keras names optimizer slots after variables, and TensorFlow
     ends every variable's name in `:0`, which no name of ours can avoid."""

@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 import soundfile
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PINS = pathlib.Path(__file__).with_name("pins.json")
 RATE = 16000

@@ -20,6 +20,8 @@ from experiments.lib.table1.table import Table1Options, make_table, open_folds
 from tests.conftest import flags_given
 from tests.experiments.small import FLAGS, small_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(prepared, tmp_path_factory):
@@ -40,7 +42,6 @@ def contents(out, *parts):
     }
 
 
-@pytest.mark.slow
 def test_contract_of_the_json(finished):
     settings, _, made = finished
     out = settings.output_dir
@@ -105,7 +106,6 @@ def test_the_topline_alone_has_its_own_learning_rate(finished):
     assert "Adam 0.0003 (topline 0.0002), " in table1.markdown(table)
 
 
-@pytest.mark.slow
 def test_rerun_keeps_what_is_finished(finished, tmp_path):
     """The command itself, in a process of its own: its flags describe the same settings."""
     settings, _, made = finished
@@ -131,7 +131,6 @@ def test_rerun_keeps_what_is_finished(finished, tmp_path):
     assert "experiments.table1" in table["config"]["command"]
 
 
-@pytest.mark.slow
 def test_a_row_whose_embeddings_are_gone_is_made_again(finished, tmp_path):
     """The folder vanished between the making of the embeddings and their scores."""
     settings, options, made = finished
@@ -150,7 +149,6 @@ def test_a_row_whose_embeddings_are_gone_is_made_again(finished, tmp_path):
     assert ours - events == theirs - events
 
 
-@pytest.mark.slow
 def test_rescore_makes_the_same_figures_from_the_embeddings(finished):
     settings, options, made = finished
     out = settings.output_dir
@@ -174,7 +172,6 @@ def test_other_settings_in_the_same_folder_are_refused(finished):
         make_table(dataclasses.replace(settings, triplets=other), options)
 
 
-@pytest.mark.slow
 def test_folds_in_turn(prepared, tmp_path):
     """Both splits tested on, with two seeds; untrained representations are made only once."""
     settings = small_settings(prepared, tmp_path)

@@ -12,6 +12,8 @@ from experiments.lib.table2.table import Table2Options, make_table
 from tests.conftest import flags_given
 from tests.experiments.small import small_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(prepared, tmp_path_factory):
@@ -28,7 +30,6 @@ def finished(prepared, tmp_path_factory):
     return out, settings, options
 
 
-@pytest.mark.slow
 def test_contract_of_the_json(finished):
     out, _, _ = finished
     with open(os.path.join(out, "table2.json"), encoding="utf-8") as file:
