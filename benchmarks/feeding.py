@@ -173,7 +173,7 @@ def open_shards(folder: str, recordings: int, frames: int):
     import tensorflow as tf
 
     from audio_triplet.data import prepared, shard_format, shard_source
-    from audio_triplet.data.manifest import key_of
+    from audio_triplet.data.keys import key_of
 
     path = os.path.join(folder, f"{recordings}x{frames}")
     if not os.path.exists(path):

@@ -84,7 +84,7 @@ def make_table(settings: ScoringSettings, decibels: Sequence[float]) -> dict:
 
     from audio_triplet import storage
     from audio_triplet.data.bad_files import BadFiles
-    from audio_triplet.data.manifest import key_of
+    from audio_triplet.data.keys import key_of
     from audio_triplet.evaluation import probe
     from audio_triplet.provenance import provenance
     from experiments.lib import protocol

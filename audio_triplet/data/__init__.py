@@ -9,6 +9,7 @@ In reading order:
 - `manifest`: the table of segments, its type and what is asked of it.
 - `manifest_csv`: that table as CSV: reading, checking, writing.
 - `splits`: which segments train and which test.
+- `keys`: numbers that names are known by.
 - `bad_files`: sound that could not be used, and its list `bad_files.csv`.
 - `chunks`: which chunks of up to 10.56 s the segments have.
 - `sources`: what a source of chunks offers, and the order in which chunks are visited.

@@ -19,7 +19,8 @@ from absl import logging
 from audio_triplet import audio, storage
 from audio_triplet.config import FrontEndConfig
 from audio_triplet.data.bad_files import BadFiles
-from audio_triplet.data.manifest import Manifest, key_of
+from audio_triplet.data.keys import key_of
+from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import AudioError, CorpusError
 
 _FRONT_END = FrontEndConfig()

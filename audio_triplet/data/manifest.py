@@ -30,13 +30,6 @@ from audio_triplet.errors import ManifestError
 _ROWS_AT_A_TIME = 100_000  # as CSV text; all of two million at once would take gigabytes
 
 
-def key_of(*names: object) -> int:
-    """A stable non-negative int64 for a name, the same on every machine and in every run."""
-    text = "\0".join(str(name) for name in names)
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Manifest:
     """A checked table of segments.

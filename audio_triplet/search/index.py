@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audio_triplet.data.manifest import key_of
+from audio_triplet.data.keys import key_of
 from audio_triplet.errors import SearchError
 from audio_triplet.search import exact as exact_search
 from audio_triplet.search.exact import Neighbour

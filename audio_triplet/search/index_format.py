@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from audio_triplet import storage
-from audio_triplet.data.manifest import key_of
+from audio_triplet.data.keys import key_of
 from audio_triplet.errors import SearchError
 
 INDEX_FILE = "index.json"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from audio_triplet import storage
-from audio_triplet.data.manifest import key_of
+from audio_triplet.data.keys import key_of
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.search.index_format import (
     SEGMENT,

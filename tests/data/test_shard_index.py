@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from audio_triplet.data import shard_format, shard_index, shard_source
-from audio_triplet.data.manifest import key_of
+from audio_triplet.data.keys import key_of
 from audio_triplet.data.prepared import PreparedInfo, SplitInfo, shard_name
 from audio_triplet.errors import CorpusError
 

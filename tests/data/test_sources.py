@@ -14,7 +14,8 @@ from audio_triplet.corpora.registry import load_corpus
 from audio_triplet.data import chunks, file_source
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.file_source import FileChunks
-from audio_triplet.data.manifest import Manifest, key_of
+from audio_triplet.data.keys import key_of
+from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 from tests.conftest import RATE, tone
 

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from audio_triplet import audio
-from audio_triplet.data.manifest import key_of
+from audio_triplet.data.keys import key_of
 from audio_triplet.errors import UsageError
 from experiments import evaluate, loudness
 from experiments.lib import scored_corpus
