@@ -131,6 +131,7 @@ def test_reading_in_blocks_decodes_what_one_read_does(tmp_path, codec, monkeypat
 # --- chunks and streams equal the whole -----------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", CODECS)
 def test_chunks_are_parts_of_the_whole(tmp_path, codec):
     file_format, subtype, rates, tolerance = CODECS[codec]

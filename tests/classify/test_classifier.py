@@ -70,6 +70,7 @@ def test_what_nothing_can_be_learned_from():
         ClassifyConfig(labelling="both")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labelling", ["single", "multi"])
 def test_cross_validated_score_of_what_can_be_told_apart(examples, labelling):
     checked = cross_validation.cross_validate(

@@ -125,6 +125,7 @@ def test_a_fifth_joins_joint_when_it_has_a_share():
         TripletConfig(shares=(1, 1, 1, 1, 1, 1))
 
 
+@pytest.mark.slow
 def test_a_fifth_is_trained_on_and_shown_in_tensorboard(prepared, tmp_path):
     config = RunConfig(
         splits=("train",),

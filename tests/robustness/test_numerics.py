@@ -60,6 +60,7 @@ def batch_of(waveforms):
     return triplets.make_triplets(drawn, tf.constant([0, 1], tf.int64), TripletConfig())
 
 
+@pytest.mark.slow
 def test_a_step_on_edges_keeps_loss_and_weights_finite(trainer):
     kinds = [kind for kind in EDGES if kind not in ("full range of float32", "not finite")]
     sounds = [EDGES[kind] for kind in kinds if kind != "1e+30"]  # which audio refuses
@@ -84,6 +85,7 @@ DEGENERATE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DEGENERATE)
 def test_degenerate_batches_have_finite_loss_and_gradient(prepared, trainer, kind):
     source = shard_source.ShardChunks(prepared, ("train",))

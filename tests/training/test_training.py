@@ -391,6 +391,7 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(prepared, tmp_pa
         run(config_of(10, checkpoint_steps=2), prepared, tmp_path)
 
 
+@pytest.mark.slow
 def test_collapse_is_recognised(prepared, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(metrics_log, "COLLAPSED_STEPS", 10)
     config = config_of(12, learning_rate=1e-20)
