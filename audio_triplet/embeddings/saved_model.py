@@ -261,12 +261,13 @@ class Model:
         """The encoder as a plain Keras model, float32[n, 96, 64] log mel → float32[n, dim].
 
         Built anew from config.json with the export's weights: it can be trained further, and what
-        is done to it changes nothing here. Its layers are all of Keras or registered with it.
+        is done to it changes nothing here. All its layers are Keras' own, so that what is saved
+        of it as `.keras` needs nothing of this package to be loaded.
 
         Raises:
           ExportError: config.json does not describe the network, as in exports of others.
         """
-        return self._built_encoder("float32")
+        return models.plain(self._built_encoder("float32"))
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:
