@@ -130,7 +130,7 @@ def _to_tflite(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        elif calibration is not None:  # int8
+        elif precision == "int8" and calibration is not None:
             converter.representative_dataset = lambda: (
                 {spec.name: patch[None].astype(np.float32)} for patch in calibration
             )
