@@ -8,7 +8,7 @@ from audio_triplet.evaluation import recovery
 
 
 def test_the_papers_own_table_gives_the_abstracts_figures():
-    # paper.md: retrieval 0.575 between 0.423 and 0.790 is "41 %".
+    # The paper: retrieval 0.575 between 0.423 and 0.790 is "41 %".
     assert round(100 * recovery.recovery(0.575, 0.423, 0.790)) == 41
     # Classification 0.244 between 0.065 and 0.288 is 80 % of the gap and 85 % of the topline.
     assert round(100 * recovery.recovery(0.244, 0.065, 0.288)) == 80
