@@ -1,6 +1,6 @@
 # make demo    trains on real recordings and writes demo/report.html
 # make check   what every commit has to pass: lint, format, types, layers, documents, quick tests
-# make test    the same, and all other tests
+# make test    the same, and all other tests; installs chromium by apt where it may
 # Each does all the set-up itself, in a virtual environment of its own.
 
 PYTHON ?= python3.11
@@ -20,7 +20,7 @@ demo: $(VENV)/installed
 check: lint types layers docs
 	$(PYTEST) -m "not slow"
 
-test: lint types layers docs
+test: browser lint types layers docs
 	$(PYTEST)
 
 # The same tests under the newest TensorFlow, which tensorflow-io does not support.
