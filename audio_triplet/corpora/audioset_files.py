@@ -3,11 +3,13 @@
 The folder is listed once; two million files are not looked at one by one. A file belongs to a
 segment by its name:
 
-| name (any audio extension, with or without "Y" before the id) | what it is |
+| name (any audio extension, with or without "Y" or "id_" before the id) | what it is |
 |---|---|
 | `YTID_START_END` | the segment, cut; times in seconds (30, 30.000) or milliseconds (30000) |
 | `YTID_START` | the same |
 | `YTID` | the segment, cut, or the whole video |
+
+Each "_" before a time may be "-": `audioset-download` writes `YTID_30.0-40.0.wav`.
 
 Seconds are compared with the table's to less than one, because tools round. Whether a bare `YTID`
 is the whole video, its duration decides: more than end − start + 1 s, and enough to reach the end,
@@ -35,7 +37,7 @@ from audio_triplet.errors import AudioError
 PROBES = 500
 
 _NUMBER = r"\d+(?:\.\d+)?"
-_STEM = re.compile(rf"Y?({VIDEO_ID})(?:_({_NUMBER})(?:_({_NUMBER}))?)?")
+_STEM = re.compile(rf"Y?({VIDEO_ID})(?:[_-]({_NUMBER})(?:[_-]({_NUMBER}))?)?")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,18 +92,27 @@ def scan(root: str) -> Files:
             stem, extension = os.path.splitext(name)
             if extension.lower() not in known or name.startswith("."):
                 continue
-            parsed = parse_name(stem)
-            if parsed is None:
-                other += 1
-                continue
-            for column, value in zip(("video_id", "first", "last"), parsed, strict=True):
-                columns[column].append(value)
-            columns["folder"].append(len(folders) - 1)
-            columns["name"].append(name)
+            parsed = readings(stem)
+            other += not parsed
+            for reading in parsed:
+                for column, value in zip(("video_id", "first", "last"), reading, strict=True):
+                    columns[column].append(value)
+                columns["folder"].append(len(folders) - 1)
+                columns["name"].append(name)
     names = ("video_id", "first", "last", "folder", "name")
     found = pd.DataFrame({name: columns[name] for name in names})
     found = found.astype({"first": float, "last": float, "folder": int})
     return Files(tables, found, folders, other)
+
+
+def readings(stem: str) -> list[tuple[str, float, float]]:
+    """What the name of a sound file may say: `parse_name`'s reading, and that without "id_".
+
+    Both, because `id_aaaaaaaa_30` may be the video `id_aaaaaaaa` from 30 s or `aaaaaaaa_30` whole.
+    The tables tell.
+    """
+    stems = [stem, stem.removeprefix("id_")] if stem.startswith("id_") else [stem]
+    return [parsed for name in stems if (parsed := parse_name(name)) is not None]
 
 
 def parse_name(stem: str) -> tuple[str, float, float] | None:
