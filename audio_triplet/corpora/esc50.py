@@ -1,4 +1,4 @@
-"""ESC-50 in its published layout: `meta/esc50.csv` and `audio/`.
+"""ESC-50 as published, `meta/esc50.csv` and `audio/`, or as its mirrors arrange it.
 
 K. J. Piczak, "ESC: Dataset for Environmental Sound Classification", ACM Multimedia 2015. 2,000
 clips of 5 s, 50 classes of 40, five official folds. CC BY-NC 3.0; the subset ESC-10 CC BY 3.0.
@@ -14,7 +14,7 @@ import os
 
 import pandas as pd
 
-from audio_triplet.corpora import published
+from audio_triplet.corpora import mirrors, published
 from audio_triplet.data.manifest import Manifest
 
 _NEEDED = ("filename", "fold", "category", "src_file")
@@ -28,7 +28,8 @@ def load(folder: str) -> Manifest:
     The clips may have been re-encoded (`published.find_clips`).
 
     Args:
-      folder: Holds `meta/esc50.csv` and `audio/`.
+      folder: Holds `meta/esc50.csv` and `audio/`, or `esc50.csv` and the clips elsewhere
+        (`mirrors`).
 
     Returns:
       One row per clip: labels = its category, split = "fold1" … "fold5", recording_id = `src_file`
@@ -37,12 +38,14 @@ def load(folder: str) -> Manifest:
       too have the split "unused".
 
     Raises:
-      CorpusError: No table, a table without the published columns, or none of its clips.
+      CorpusError: No table or two, a table without the published columns, none of its clips, or a
+        clip in two folders.
       ManifestError: A clip listed twice.
     """
-    table = published.read_table(folder, "meta/esc50.csv", _NEEDED, _CORPUS)
-    audio_folder = os.path.join(folder, "audio")
-    table["path"] = published.find_clips(audio_folder, table["filename"])
+    path = mirrors.find_table(folder, "meta/esc50.csv", _CORPUS)
+    table = published.read_table(*os.path.split(path), _NEEDED, _CORPUS)
+    audio_folder = os.path.join(os.path.dirname(os.path.dirname(path)), "audio")
+    table["path"] = mirrors.find_clips(folder, table["filename"], audio_folder, "ESC-50")
     table = published.drop_missing(table, "filename", audio_folder, "ESC-50")
     fold = "fold" + table["fold"]
     columns = {

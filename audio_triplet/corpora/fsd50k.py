@@ -1,4 +1,4 @@
-"""FSD50K as published: `FSD50K.ground_truth/`, `FSD50K.dev_audio/`, `FSD50K.eval_audio/`.
+"""FSD50K as published (`FSD50K.ground_truth/`, `FSD50K.dev_audio/`, `FSD50K.eval_audio/`) or mirrored.
 
 E. Fonseca et al., "FSD50K: an Open Dataset of Human-Labeled Sound Events", IEEE/ACM TASLP 30, 2022
 (https://zenodo.org/record/4060432). 51,197 Freesound clips of 0.3 to 30 s, 200 classes of the
@@ -10,7 +10,7 @@ import os
 
 import pandas as pd
 
-from audio_triplet.corpora import published
+from audio_triplet.corpora import mirrors, published
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 
@@ -28,29 +28,32 @@ def load(folder: str) -> Manifest:
     clip [D].
 
     Args:
-      folder: Holds the three folders.
+      folder: Holds the three folders, or the tables and clips elsewhere (`mirrors`).
 
     Returns:
       One row per clip: labels as in the ground truth (its names, with underscores), splits "train",
       "validation" and "eval", recording_id = fname (the Freesound id).
 
     Raises:
-      CorpusError: No table, another table, a label that is not in vocabulary.csv, an unknown split,
-        or none of the clips.
+      CorpusError: No table or two, another table, a label that is not in vocabulary.csv, an unknown
+        split, none of the clips, or a clip in two folders.
       ManifestError: A clip listed twice.
     """
+    path = mirrors.find_table(folder, f"{_TRUTH}/vocabulary.csv", _CORPUS)
     vocabulary = published.read_table(
-        folder, f"{_TRUTH}/vocabulary.csv", ("index", "name", "mid"), _CORPUS, header=False
+        *os.path.split(path), ("index", "name", "mid"), _CORPUS, header=False
     )
-    dev = _table(folder, "dev", ("fname", "labels", "split"), set(vocabulary["name"]))
+    dev_path = mirrors.find_table(folder, f"{_TRUTH}/dev.csv", _CORPUS)
+    dev = _table(folder, dev_path, ("fname", "labels", "split"), set(vocabulary["name"]))
     wrong = ~dev["split"].isin(list(_DEV_SPLITS))
     if wrong.any():
         raise CorpusError(
-            f"{os.path.join(folder, _TRUTH, 'dev.csv')}: clip {dev['fname'][wrong].iloc[0]} has the"
-            f" split {dev['split'][wrong].iloc[0]!r}; it is train or val; copy the table again"
+            f"{dev_path}: clip {dev['fname'][wrong].iloc[0]} has the split "
+            f"{dev['split'][wrong].iloc[0]!r}; it is train or val; copy the table again"
         )
     dev["split"] = dev["split"].map(_DEV_SPLITS)
-    evaluation = _table(folder, "eval", ("fname", "labels"), set(vocabulary["name"]))
+    path = mirrors.find_table(folder, f"{_TRUTH}/eval.csv", _CORPUS)
+    evaluation = _table(folder, path, ("fname", "labels"), set(vocabulary["name"]))
     evaluation["split"] = "eval"
     table = pd.concat([dev, evaluation], ignore_index=True)
     table = published.drop_missing(table, "fname", folder, "FSD50K")
@@ -63,17 +66,21 @@ def load(folder: str) -> Manifest:
     return Manifest(pd.DataFrame(columns), name="fsd50k")
 
 
-def _table(folder: str, part: str, needed: tuple[str, ...], vocabulary: set[str]) -> pd.DataFrame:
-    """The ground truth of "dev" or "eval" with the column `path`; CorpusError on unknown labels."""
-    relative = f"{_TRUTH}/{part}.csv"
-    table = published.read_table(folder, relative, needed, _CORPUS)
+def _table(folder: str, truth: str, needed: tuple[str, ...], vocabulary: set[str]) -> pd.DataFrame:
+    """The ground truth `dev.csv` or `eval.csv` with the column `path`.
+
+    CorpusError on unknown labels.
+    """
+    table = published.read_table(*os.path.split(truth), needed, _CORPUS)
     for joined in table["labels"].unique():
         unknown = [label for label in joined.split(",") if label not in vocabulary]
         if unknown:
             raise CorpusError(
-                f"{os.path.join(folder, _TRUTH, part + '.csv')}: label {unknown[0]!r} is not in "
-                "vocabulary.csv; copy both from the same release"
+                f"{truth}: label {unknown[0]!r} is not in vocabulary.csv; copy both from the same "
+                "release"
             )
-    clips = os.path.join(folder, f"FSD50K.{part}_audio")
-    table["path"] = published.find_clips(clips, table["fname"] + ".wav")
+    part = os.path.splitext(os.path.basename(truth))[0].lower()
+    base = os.path.dirname(os.path.dirname(truth))
+    clips = os.path.join(base, f"FSD50K.{part}_audio")
+    table["path"] = mirrors.find_clips(folder, table["fname"] + ".wav", clips, "FSD50K")
     return table

@@ -32,7 +32,7 @@ class Adapter:
 
 ADAPTERS = {
     "esc50": Adapter(
-        "DIR", "ESC-50 in its published layout (meta/esc50.csv, audio/)", esc50.load, True
+        "DIR", "ESC-50 as published (meta/esc50.csv, audio/) or mirrored", esc50.load, True
     ),
     "audioset": Adapter(
         "DIR",
@@ -42,9 +42,9 @@ ADAPTERS = {
         audioset.load_without,
     ),
     "fsd50k": Adapter(
-        "DIR", "FSD50K in its published layout (FSD50K.ground_truth/ …)", fsd50k.load
+        "DIR", "FSD50K as published (FSD50K.ground_truth/ …) or mirrored", fsd50k.load
     ),
-    "urbansound8k": Adapter("DIR", "UrbanSound8K in its published layout", urbansound8k.load),
+    "urbansound8k": Adapter("DIR", "UrbanSound8K as published or mirrored", urbansound8k.load),
     "folders": Adapter("DIR", "one folder per class, or files without folders", folders.load, True),
     "manifest": Adapter(
         "FILE.csv", "a table of files, see audio_triplet/data/manifest_csv.py", Manifest.read

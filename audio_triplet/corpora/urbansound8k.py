@@ -1,4 +1,4 @@
-"""UrbanSound8K in its published layout: `metadata/UrbanSound8K.csv` and `audio/fold1` … `fold10`.
+"""UrbanSound8K as published, `metadata/UrbanSound8K.csv` and `audio/fold1` … `fold10`, or mirrored.
 
 J. Salamon, C. Jacoby, J. P. Bello, "A Dataset and Taxonomy for Urban Sound Research", ACM
 Multimedia 2014. 8,732 slices of at most 4 s from field recordings of Freesound, 10 classes, ten
@@ -9,7 +9,7 @@ import os
 
 import pandas as pd
 
-from audio_triplet.corpora import published
+from audio_triplet.corpora import mirrors, published
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 
@@ -26,34 +26,30 @@ def load(folder: str) -> Manifest:
     two folds stays only in the later one, as with ESC-50 [D].
 
     Args:
-      folder: Holds `metadata/` and `audio/`.
+      folder: Holds `metadata/` and `audio/`, or the table and `fold1` … elsewhere (`mirrors`).
 
     Returns:
       One row per slice: labels = its class, split = "fold1" … "fold10", recording_id = fsID (the
       Freesound recording it was cut from).
 
     Raises:
-      CorpusError: No table, another table, a fold that is not 1 … 10, or none of the slices.
+      CorpusError: No table or two, another table, a fold that is not 1 … 10, none of the slices, or
+        a slice in two folders.
       ManifestError: A slice listed twice.
     """
-    table = published.read_table(folder, _TABLE, _NEEDED, _CORPUS)
+    path = mirrors.find_table(folder, _TABLE, _CORPUS)
+    table = published.read_table(*os.path.split(path), _NEEDED, _CORPUS)
     fold = "fold" + table["fold"].str.strip()
     wrong = ~fold.isin(_FOLDS)
     if wrong.any():
         raise CorpusError(
-            f"{os.path.join(folder, *_TABLE.split('/'))}: {table['slice_file_name'][wrong].iloc[0]}"
-            f" is in fold {table['fold'][wrong].iloc[0]!r}; folds are 1 … 10; copy the table again"
+            f"{path}: {table['slice_file_name'][wrong].iloc[0]} is in fold "
+            f"{table['fold'][wrong].iloc[0]!r}; folds are 1 … 10; copy the table again"
         )
-    table["path"] = ""
-    for name in fold.unique():
-        slices = table.loc[fold == name, "slice_file_name"]
-        table.loc[slices.index, "path"] = published.find_clips(
-            os.path.join(folder, "audio", name), slices
-        )
+    audio_folder = os.path.join(os.path.dirname(os.path.dirname(path)), "audio")
+    table["path"] = _slices(folder, table["slice_file_name"], fold, audio_folder)
     table["fold"] = fold
-    table = published.drop_missing(
-        table, "slice_file_name", os.path.join(folder, "audio"), "UrbanSound8K"
-    )
+    table = published.drop_missing(table, "slice_file_name", audio_folder, "UrbanSound8K")
     columns = {
         "path": table["path"],
         "recording_id": table["fsID"],
@@ -61,3 +57,18 @@ def load(folder: str) -> Manifest:
         "split": published.in_last_split(table["fold"], table["fsID"], _FOLDS, "UrbanSound8K"),
     }
     return Manifest(pd.DataFrame(columns), name="urbansound8k")
+
+
+def _slices(folder: str, names: pd.Series, folds: pd.Series, audio_folder: str) -> pd.Series:
+    """The file of each slice, "" where there is none; a slice in another's fold is not taken."""
+    paths = pd.Series("", index=names.index)
+    for fold, slices in names.groupby(folds, sort=False):
+        there = published.find_clips(os.path.join(audio_folder, str(fold)), slices)
+        paths.loc[slices.index] = there
+    if (paths != "").any():
+        return paths
+
+    def may_hold(name: str, row: int) -> bool:
+        return name not in _FOLDS or name == folds[row]
+
+    return mirrors.find_clips(folder, names, audio_folder, "UrbanSound8K", may_hold)
