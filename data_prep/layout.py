@@ -74,7 +74,7 @@ def lay_out(
     folder: str,
     config: PrepareConfig,
     fingerprint: str,
-    requested: dict | None = None,
+    scan: dict[str, dict | None] | None = None,
     read_lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] = chunks.read_lengths,
 ) -> dict:
     """Reads the headers, writes what each shard is to hold, manifest.csv, and the layout.
@@ -84,7 +84,8 @@ def lay_out(
       folder: Where it is prepared.
       config: How.
       fingerprint: As `prepared.fingerprint`.
-      requested: What the corpus's adapter asked for, for the summary.
+      scan: For the summary: what the corpus's adapter "requested", and which files, by extension,
+        were "passed_over".
       read_lengths: Reads the headers, see `chunks.scan`; it may keep files in `WORK_DIR`.
 
     Returns:
@@ -125,7 +126,8 @@ def lay_out(
         "splits": splits,
         "per_class": _per_class(table),
         "files": files,
-        "requested": requested,
+        "requested": None,
+        **(scan or {}),
         "bad_files": bad_files.entries,
     }
     storage.write_json(storage.join(folder, WORK_DIR, LAYOUT_FILE), layout, indent=None)

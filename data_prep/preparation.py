@@ -62,7 +62,7 @@ def prepare(
       LockedError: Another process is preparing the folder.
     """
     config = config or PrepareConfig()
-    requested = manifest.frame.attrs.get("requested")
+    scan = {key: manifest.frame.attrs.get(key) for key in ("requested", "passed_over")}
     manifest = split_by_recording(manifest)  # only segments that have no split
     manifest = manifest.select([split for split in manifest.splits if split != UNUSED])
     fingerprint = prepared.fingerprint(manifest, config)
@@ -77,7 +77,7 @@ def prepare(
                     output_dir,
                     config,
                     fingerprint,
-                    requested,
+                    scan,
                     progress,
                     engine or Engine(),
                 )
@@ -107,7 +107,7 @@ def _prepare(
     folder: str,
     config: PrepareConfig,
     fingerprint: str,
-    requested: dict | None,
+    scan: dict[str, dict | None],
     progress: bool,
     engine: Engine,
 ) -> prepared.PreparedInfo:
@@ -116,7 +116,7 @@ def _prepare(
     locks.clear_leftovers(folder)
     if layout is None:
         read_lengths = functools.partial(engine.read_lengths, folder, fingerprint)
-        layout = lay_out(manifest, folder, config, fingerprint, requested, read_lengths)
+        layout = lay_out(manifest, folder, config, fingerprint, scan, read_lengths)
         keep_finished_shards(folder)
     with listed_in(folder) as bad_files:
         bad_files.entries.update(layout["bad_files"])
@@ -220,6 +220,7 @@ def _summary(layout: dict, info: prepared.PreparedInfo) -> dict:
         "bytes_per_hour": round(total["bytes"] / total["hours"]) if total["hours"] else None,
         "splits": splits,
         "requested": layout["requested"],
+        "passed_over": layout.get("passed_over"),  # not in layouts of earlier versions
         "files": {"found": layout["files"], "broken": len(info.bad_files)},
         "bad_files": [{"path": path, "reason": reason} for path, reason in info.bad_files],
         "classes": layout["per_class"],

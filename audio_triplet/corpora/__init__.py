@@ -9,6 +9,7 @@ Files, in reading order:
 |---|---|
 | `registry` | the string → the adapter that reads it; the one table of adapters |
 | `folders` | one folder per class, or none |
+| `passed_over` | what a scan did not take for sound, counted |
 | `mirrors` | where a copy has its table and clips |
 | `published` | what adapters of published tables share: read a table, find its clips, count |
 | `esc50`, `urbansound8k`, `fsd50k` | an adapter each |

@@ -174,6 +174,7 @@ def survey(
     manifest.frame.attrs["requested"] = {  # for the summary of data_prep.prepare
         count.table: dataclasses.asdict(count) | {"missing": count.missing} for count in counts
     }
+    manifest.frame.attrs["passed_over"] = files.passed_over
     return manifest, counts
 
 

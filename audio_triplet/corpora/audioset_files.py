@@ -31,6 +31,7 @@ from absl import logging
 
 from audio_triplet import audio
 from audio_triplet.corpora.audioset_tables import LABEL_LIST, ONTOLOGY, TABLES, VIDEO_ID
+from audio_triplet.corpora.passed_over import PassedOver
 from audio_triplet.errors import AudioError
 
 # Files of a folder whose duration decides for all of it.
@@ -49,12 +50,14 @@ class Files:
       audio: Columns video_id, first, last [float64, NaN = not in the name], folder [int], name.
       folders: The folders with audio, absolute, by number.
       other_audio: Number of audio files whose names are not those of a segment.
+      passed_over: Files that are neither, by extension.
     """
 
     tables: dict[str, str]
     audio: pd.DataFrame
     folders: list[str]
     other_audio: int
+    passed_over: dict[str, int]
 
 
 def scan(root: str) -> Files:
@@ -70,6 +73,7 @@ def scan(root: str) -> Files:
     wanted = {*TABLES, LABEL_LIST, ONTOLOGY}
     tables: dict[str, str] = {}
     folders, seen, other = [], set(), 0
+    passed_over = PassedOver()
     columns = collections.defaultdict(list)
 
     def unreadable(error: OSError):
@@ -91,6 +95,8 @@ def scan(root: str) -> Files:
                     logging.warning("%s: not read, because %s is", path, tables[name])
             stem, extension = os.path.splitext(name)
             if extension.lower() not in known or name.startswith("."):
+                if name not in wanted:
+                    passed_over.add(name)
                 continue
             parsed = readings(stem)
             other += not parsed
@@ -102,7 +108,8 @@ def scan(root: str) -> Files:
     names = ("video_id", "first", "last", "folder", "name")
     found = pd.DataFrame({name: columns[name] for name in names})
     found = found.astype({"first": float, "last": float, "folder": int})
-    return Files(tables, found, folders, other)
+    passed_over.log(root)
+    return Files(tables, found, folders, other, passed_over.counts())
 
 
 def readings(stem: str) -> list[tuple[str, float, float]]:

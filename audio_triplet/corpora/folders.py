@@ -9,6 +9,7 @@ import pandas as pd
 from absl import logging
 
 from audio_triplet.audio import audio_extensions, is_audio
+from audio_triplet.corpora.passed_over import PassedOver
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 
@@ -24,7 +25,8 @@ def load(folder: str) -> Manifest:
         Files directly in the root have no label.
 
     Returns:
-      One row per file; recording_id = its path below the root; no splits.
+      One row per file; recording_id = its path below the root; no splits. Its frame's
+      `attrs["passed_over"]` counts the other files by extension, as a log line does.
 
     Raises:
       CorpusError: No such folder, no audio in it, or a class name with ";".
@@ -33,6 +35,7 @@ def load(folder: str) -> Manifest:
         raise CorpusError(f"{folder}: no such folder; check the path")
     root = os.path.abspath(folder)
     relative, skipped_links, not_utf8 = [], [], []
+    passed_over = PassedOver()
 
     def unreadable(error: OSError):
         logging.warning("%s: skipped (%s)", error.filename, error.strerror)
@@ -47,6 +50,7 @@ def load(folder: str) -> Manifest:
         for name in sorted(files):
             path = os.path.relpath(os.path.join(current, name), root)
             if not is_audio(name):
+                passed_over.add(name)
                 continue
             try:
                 path.encode("utf-8")
@@ -67,7 +71,9 @@ def load(folder: str) -> Manifest:
     if not relative:
         raise CorpusError(
             f"{folder}: no audio files in it; looked for {', '.join(audio_extensions())}"
+            + (f"; {passed_over}" if str(passed_over) else "")
         )
+    passed_over.log(folder)
     labels = [path.split(os.sep)[0] if os.sep in path else "" for path in relative]
     wrong = sorted({label for label in labels if ";" in label})
     if wrong:
@@ -82,4 +88,6 @@ def load(folder: str) -> Manifest:
             "labels": labels,
         }
     )
-    return Manifest(frame, name=f"folders:{folder}")
+    manifest = Manifest(frame, name=f"folders:{folder}")
+    manifest.frame.attrs["passed_over"] = passed_over.counts()
+    return manifest

@@ -1,4 +1,4 @@
-"""FSD50K as published (`FSD50K.ground_truth/`, `FSD50K.dev_audio/`, `FSD50K.eval_audio/`) or mirrored.
+"""FSD50K as published (`FSD50K.ground_truth/`, `FSD50K.{dev,eval}_audio/`), or as mirrored.
 
 E. Fonseca et al., "FSD50K: an Open Dataset of Human-Labeled Sound Events", IEEE/ACM TASLP 30, 2022
 (https://zenodo.org/record/4060432). 51,197 Freesound clips of 0.3 to 30 s, 200 classes of the
