@@ -10,6 +10,7 @@ Files, in reading order:
 | `reading` | the four ways in: `probe`, `load_audio`, `stream_audio`, `read_piece` |
 | `decoder` | what a decoder gives (`Decoder`, `AudioInfo`), and what every decoder refuses |
 | `files` | paths and file objects, opened and named |
+| `containers` | sound inside tar files and Parquet tables, by paths below theirs |
 | `formats` | which files are sound, by their extensions |
 | `libsndfile` | the decoder, with what libsndfile gets wrong worked around |
 | `ogg`, `mp3` | what it must know of these: where a seek is safe, whether a length is stated |
@@ -17,6 +18,7 @@ Files, in reading order:
 | `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |
 """
 
+from audio_triplet.audio.containers import container_of, status
 from audio_triplet.audio.decoder import AudioInfo, AudioPath
 from audio_triplet.audio.formats import audio_extensions, is_audio
 from audio_triplet.audio.reading import load_audio, probe, read_piece, stream_audio
@@ -29,9 +31,11 @@ __all__ = [
     "AudioInfo",
     "AudioPath",
     "audio_extensions",
+    "container_of",
     "is_audio",
     "load_audio",
     "probe",
     "read_piece",
+    "status",
     "stream_audio",
 ]

@@ -8,6 +8,7 @@ import stat
 from typing import BinaryIO
 
 from audio_triplet import storage
+from audio_triplet.audio import containers
 from audio_triplet.audio.decoder import AudioPath
 from audio_triplet.errors import AudioError
 
@@ -74,7 +75,10 @@ def _open(path: str | bytes | os.PathLike, name: str) -> BinaryIO:
     try:
         if storage.is_remote(path):
             return storage.open_remote(path)
-        mode = os.stat(path).st_mode
+        try:
+            mode = os.stat(path).st_mode
+        except NotADirectoryError:  # a path below a file: what is inside it
+            return containers.open_member(os.fsdecode(path))
         if stat.S_ISDIR(mode):
             raise AudioError(name, "is a directory", "give the path of one sound file")
         if not stat.S_ISREG(mode):  # Opening a FIFO would wait for ever.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from audio_triplet import audio
 from audio_triplet.corpora import folders, registry
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import UsageError
@@ -60,6 +61,8 @@ def _load(argument: str) -> tuple[pd.DataFrame, str]:
     path = os.path.abspath(os.path.expanduser(argument))
     if registry.is_prepared(argument):
         raise UsageError(f"{argument}: prepared shards, which hold no sound; name its source")
+    if (scheme := registry.scheme_of_file(path)) and os.path.isfile(path):
+        raise UsageError(f"{argument}: holds sound inside it; write {scheme}:{argument}")
     if os.path.isdir(path):
         frame = folders.load(path).frame
         return frame.assign(recording_id=frame["path"]), path
@@ -70,6 +73,8 @@ def _load(argument: str) -> tuple[pd.DataFrame, str]:
         frame = registry.load_corpus(argument).frame
     elif path.lower().endswith(".csv"):
         frame = Manifest.read(path, argument).frame
+    elif audio.container_of(path):  # as answers name it
+        frame = Manifest(pd.DataFrame({"path": [path]}), argument).frame
     else:
         raise UsageError(f"{argument}: no such file or folder. {FORMS}")
     absolute = [os.path.abspath(path) for path in frame["path"]]

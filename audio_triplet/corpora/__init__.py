@@ -13,6 +13,8 @@ Files, in reading order:
 | `mirrors` | where a copy has its table and clips |
 | `published` | what adapters of published tables share: read a table, find its clips, count |
 | `esc50`, `urbansound8k`, `fsd50k` | an adapter each |
+| `parquet`, `webdataset` | sound inside tables and tar files |
+| `fields` | which of their columns or keys is the label, the recording, the split |
 | `audioset` | AudioSet: which segments are asked for, and which of them there are |
 | `audioset_tables` | its published tables: segments, label list, ontology |
 | `audioset_files` | which sound file holds which segment |

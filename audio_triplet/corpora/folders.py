@@ -4,6 +4,7 @@ In: the root of the tree. Out: one row per sound file, labelled by its folder.
 """
 
 import os
+from collections.abc import Mapping
 
 import pandas as pd
 from absl import logging
@@ -72,6 +73,7 @@ def load(folder: str) -> Manifest:
         raise CorpusError(
             f"{folder}: no audio files in it; looked for {', '.join(audio_extensions())}"
             + (f"; {passed_over}" if str(passed_over) else "")
+            + _hint(folder, passed_over.counts())
         )
     passed_over.log(folder)
     labels = [path.split(os.sep)[0] if os.sep in path else "" for path in relative]
@@ -91,3 +93,10 @@ def load(folder: str) -> Manifest:
     manifest = Manifest(frame, name=f"folders:{folder}")
     manifest.frame.attrs["passed_over"] = passed_over.counts()
     return manifest
+
+
+def _hint(folder: str, kinds: Mapping[str, int]) -> str:
+    """What to write where sound may lie inside the files that were passed over."""
+    if ".parquet" in kinds:
+        return f"; for sound inside tables write parquet:{folder}"
+    return f"; for sound inside tar files write webdataset:{folder}" if ".tar" in kinds else ""

@@ -6,7 +6,15 @@ import re
 from collections.abc import Callable
 
 from audio_triplet import storage
-from audio_triplet.corpora import audioset, esc50, folders, fsd50k, urbansound8k
+from audio_triplet.corpora import (
+    audioset,
+    esc50,
+    folders,
+    fsd50k,
+    parquet,
+    urbansound8k,
+    webdataset,
+)
 from audio_triplet.corpora.debian_sounds import corpus as debian_sounds
 from audio_triplet.data import prepared
 from audio_triplet.data.manifest import Manifest
@@ -49,6 +57,15 @@ ADAPTERS = {
     "manifest": Adapter(
         "FILE.csv", "a table of files, see audio_triplet/data/manifest_csv.py", Manifest.read
     ),
+    "parquet": Adapter(
+        "DIR",
+        "Parquet tables with sound in them, as the Hugging Face hub has them; columns, if they are "
+        "not found: 'DIR?labels=COLUMN;COLUMN&audio=COLUMN'",
+        parquet.load,
+    ),
+    "webdataset": Adapter(
+        "DIR", "tar files of sound with .json or .cls; 'DIR?labels=KEY'", webdataset.load
+    ),
     "debian-sounds": Adapter(
         "DIR",
         "recorded sounds from Debian packages; downloaded if DIR is empty; larger sets are "
@@ -69,6 +86,12 @@ def accepted_forms() -> str:
 def is_prepared(spec: str) -> bool:
     """Whether a string is a folder of prepared TFRecord shards (it holds `prepared.json`)."""
     return storage.exists(storage.join(os.path.expanduser(spec), prepared.INFO_FILE))
+
+
+def scheme_of_file(path: str) -> str | None:
+    """The scheme for a file that holds sound inside it, by its name; None for others."""
+    extension = os.path.splitext(path)[1].lower()
+    return {".tar": "webdataset", ".parquet": "parquet"}.get(extension)
 
 
 def load_corpus(spec: str) -> Manifest:
@@ -111,6 +134,8 @@ def _without_scheme(spec: str) -> str:
         return f"{spec}: prepared shards, which have no manifest; train from them directly"
     if storage.is_remote(spec):
         return f"{missing}; for sound there give a manifest:FILE.csv of it"
+    if (scheme := scheme_of_file(location)) and os.path.isfile(location):
+        return f"{spec}: holds sound inside it; write {scheme}:{spec}"
     if os.path.isfile(os.path.join(location, "meta", "esc50.csv")):
         return f"{spec}: looks like ESC-50; write esc50:{spec}"
     if os.path.isdir(location):

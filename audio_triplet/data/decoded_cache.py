@@ -22,7 +22,7 @@ import zlib
 import numpy as np
 from absl import logging
 
-from audio_triplet import features, storage
+from audio_triplet import audio, features, storage
 
 _FORMAT = 1
 _MELS = features.DEFAULT.mel_bands
@@ -74,7 +74,7 @@ class EnergyCache:
                 stat = tf.io.gfile.stat(path)
                 size, date = stat.length, stat.mtime_nsec
             else:
-                stat = os.stat(path)
+                stat = audio.status(path)
                 size, date, path = stat.st_size, stat.st_mtime_ns, os.path.abspath(path)
         except Exception:  # TensorFlow has many; reading the file will say what is wrong
             return None

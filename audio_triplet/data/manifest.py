@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from audio_triplet import audio
 from audio_triplet.data.manifest_csv import checked_frame, listed, read_frame, write_frame
 from audio_triplet.errors import ManifestError
 
@@ -128,7 +129,7 @@ class Manifest:
             digest.update(text.encode("utf-8", "surrogateescape"))
         for path in self.frame["path"].unique():
             try:
-                size = os.stat(path).st_size
+                size = audio.status(path).st_size
             except (OSError, ValueError):
                 size = -1
             digest.update(f"{size};".encode())

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from audio_triplet import audio
 from audio_triplet.config import EmbedConfig, FrontEndConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import ArchiveError
@@ -246,7 +247,7 @@ def stamp_of(path: str) -> tuple[int, int]:
     Raises:
       OSError: It is not there.
     """
-    status = os.stat(path)
+    status = audio.status(path)
     return status.st_size, status.st_mtime_ns
 
 
