@@ -17,6 +17,7 @@ Files, in reading order:
 | `fields` | which of their columns or keys is the label, the recording, the split |
 | `audioset` | AudioSet: which segments are asked for, and which of them there are |
 | `audioset_tables` | its published tables: segments, label list, ontology |
+| `audioset_strong` | its strong labels, as moments |
 | `audioset_files` | which sound file holds which segment |
 | `debian_sounds/` | recorded sounds of Debian packages, downloaded |
 """

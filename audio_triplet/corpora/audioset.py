@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from absl import logging
 
-from audio_triplet.corpora import audioset_tables, published
+from audio_triplet.corpora import audioset_strong, audioset_tables, published
 from audio_triplet.corpora.audioset_files import Files, match, no_audio, scan
 from audio_triplet.corpora.audioset_tables import (
     DOWNLOAD,
@@ -73,6 +73,8 @@ def load(
 def load_without(location: str) -> Manifest:
     """As `load`, from one string: `DIR`, `DIR?without=CLASS;CLASS`, `DIR?without_subtree=CLASS`.
 
+    `DIR?strong` is `audioset_strong.load(DIR)`: moments with strong labels.
+
     Args:
       location: The folder; then, after "?" and separated by "&", classes to leave out, separated
         by ";". The names of AudioSet's classes hold commas.
@@ -83,6 +85,8 @@ def load_without(location: str) -> Manifest:
     Raises:
       CorpusError: As `survey`.
     """
+    if location.endswith("?strong") and not os.path.isdir(location):
+        return audioset_strong.load(location.removesuffix("?strong"))
     folder, found, rest = location.partition("?without")
     if os.path.isdir(location) or not found:
         return load(location)

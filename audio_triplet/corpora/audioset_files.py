@@ -30,7 +30,14 @@ import pandas as pd
 from absl import logging
 
 from audio_triplet import audio
-from audio_triplet.corpora.audioset_tables import LABEL_LIST, ONTOLOGY, TABLES, VIDEO_ID
+from audio_triplet.corpora.audioset_tables import (
+    LABEL_LIST,
+    ONTOLOGY,
+    STRONG_NAMES,
+    STRONG_TABLES,
+    TABLES,
+    VIDEO_ID,
+)
 from audio_triplet.corpora.passed_over import PassedOver
 from audio_triplet.errors import AudioError
 
@@ -70,7 +77,7 @@ def scan(root: str) -> Files:
       The tables and sound files in it.
     """
     known = tuple(f".{extension}" for extension in audio.audio_extensions())
-    wanted = {*TABLES, LABEL_LIST, ONTOLOGY}
+    wanted = {*TABLES, *STRONG_TABLES, STRONG_NAMES, LABEL_LIST, ONTOLOGY}
     tables: dict[str, str] = {}
     folders, seen, other = [], set(), 0
     passed_over = PassedOver()

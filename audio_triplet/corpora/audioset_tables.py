@@ -1,11 +1,13 @@
 """AudioSet's published tables: segments, the list of labels, the ontology."""
 
+import csv
 import difflib
 import os
 from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
+from absl import logging
 
 from audio_triplet import storage
 from audio_triplet.corpora import published
@@ -17,14 +19,19 @@ TABLES = {
     "balanced_train_segments.csv": "train",
     "eval_segments.csv": "eval",
 }
+# Of strong labels: table → split, and the names of their classes; some are in no other list.
+STRONG_TABLES = {"audioset_train_strong.tsv": "train", "audioset_eval_strong.tsv": "eval"}
+STRONG_NAMES = "mid_to_display_name.tsv"
 LABEL_LIST = "class_labels_indices.csv"
 ONTOLOGY = "ontology.json"
 VIDEO_ID = r"[A-Za-z0-9_-]{11}"
 
 # Ends of messages.
 DOWNLOAD = "download it from https://research.google.com/audioset/download.html"
+STRONG_DOWNLOAD = "download it from https://research.google.com/audioset/download_strong.html"
 ONTOLOGY_DOWNLOAD = "download it from https://github.com/audioset/ontology"
 
+_STRONG_COLUMNS = ["segment_id", "start_time_seconds", "end_time_seconds", "label"]
 _COLUMNS = ["video_id", "start", "end", "mids"]
 
 
@@ -84,6 +91,84 @@ def read_segments(path: str) -> pd.DataFrame:
     return table.assign(start=times["start"], end=times["end"])
 
 
+def read_strong(path: str) -> pd.DataFrame:
+    """A published table of strong labels.
+
+    Args:
+      path: Tab-separated `segment_id, start_time_seconds, end_time_seconds, label`, with rows such
+        as `b0RFKhbpFJA_30000 0.000 10.000 /m/03m9d0z`: times within the segment of that video that
+        begins at 30,000 ms.
+
+    Returns:
+      Columns video_id [str], start [float64, s: of the segment in its video], first, last [float64,
+      s: of the moment in its segment], mid [str].
+
+    Raises:
+      CorpusError: Not such a table; the message names the row.
+    """
+    wrong = f"not a published table of strong labels; {STRONG_DOWNLOAD}"
+    table = _read_tabs(path, wrong)
+    if list(table.columns) != _STRONG_COLUMNS:
+        raise CorpusError(f"{path}: its first line is not {' '.join(_STRONG_COLUMNS)!r}; {wrong}")
+    if table.empty:
+        raise CorpusError(f"{path}: no rows below its head; {wrong}")
+    times = table[_STRONG_COLUMNS[1:3]].apply(pd.to_numeric, errors="coerce")
+    first, last = times["start_time_seconds"], times["end_time_seconds"]
+    named = table["segment_id"].str.extract(rf"^({VIDEO_ID})_(\d+)$")
+    bad = named[0].isna() | ~(first >= 0) | ~(last >= first) | ~np.isfinite(last)
+    bad |= table["label"] == ""
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise CorpusError(
+            f"{path}, row {row + 1} below the head: {' '.join(table.iloc[row])!r} is not "
+            f"'YTID_MILLISECONDS start end mid'; {wrong}"
+        )
+    if (last == first).any():
+        logging.info("%s: %d moments without length are left out", path, (last == first).sum())
+    found = pd.DataFrame(
+        {
+            "video_id": named[0],
+            "start": named[1].astype(float) / 1000,
+            "first": first,
+            "last": last,
+            "mid": table["label"],
+        }
+    )
+    return found[last > first].reset_index(drop=True)
+
+
+def read_strong_names(path: str) -> dict[str, str]:
+    """`mid_to_display_name.tsv`: machine id → display name, ";" in it replaced by ",".
+
+    Raises:
+      CorpusError: Not that table.
+    """
+    wrong = f"not AudioSet's {STRONG_NAMES}; {STRONG_DOWNLOAD}"
+    table = _read_tabs(path, wrong, header=None)
+    if table.shape[1] != 2 or not table[0].str.startswith("/").all():
+        raise CorpusError(f"{path}: its lines are not a machine id and a name; {wrong}")
+    return _unlike_names(table[0], table[1].str.strip('"'))
+
+
+def _read_tabs(path: str, wrong: str, header: int | None = 0) -> pd.DataFrame:
+    """A tab-separated table, every cell as text."""
+    try:
+        return pd.read_csv(
+            path, sep="\t", header=header, dtype=str, keep_default_na=False, encoding="utf-8-sig",
+            quoting=csv.QUOTE_NONE, index_col=False,
+        )  # fmt: skip
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        cause = " ".join(str(error).split())
+        raise CorpusError(f"{path}: cannot be read ({cause}); {wrong}") from error
+
+
+def _unlike_names(mids: pd.Series, names: pd.Series) -> dict[str, str]:
+    """Machine id → name without ";"; where two classes share a name, with the machine id."""
+    name = names.str.replace(";", ",").str.strip()
+    name = name.where(~name.duplicated(keep=False), name + " (" + mids + ")")
+    return dict(zip(mids, name, strict=True))
+
+
 def read_label_list(path: str) -> dict[str, str]:
     """`class_labels_indices.csv`: machine id → display name, in the order of the index.
 
@@ -109,9 +194,7 @@ def read_label_list(path: str) -> dict[str, str]:
             f"{path}: its indices are not 0 … {len(table) - 1}, each once; {DOWNLOAD}"
         )
     table = table.iloc[np.argsort(index.to_numpy())]
-    name = table["display_name"].str.replace(";", ",").str.strip()
-    name = name.where(~name.duplicated(keep=False), name + " (" + table["mid"] + ")")
-    return dict(zip(table["mid"], name, strict=True))
+    return _unlike_names(table["mid"], table["display_name"])
 
 
 def subtree(path: str, roots: Collection[str]) -> set[str]:

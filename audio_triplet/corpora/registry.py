@@ -46,7 +46,7 @@ ADAPTERS = {
         "DIR",
         "AudioSet's published tables and audio named by YTID; without some classes: "
         "'DIR?without=Speech;Music', or with all below them in the ontology: "
-        "'DIR?without_subtree=Human voice;Music'",
+        "'DIR?without_subtree=Human voice;Music'; moments of its strong labels: 'DIR?strong'",
         audioset.load_without,
     ),
     "fsd50k": Adapter(
