@@ -32,8 +32,8 @@ class _PlainFormatter(stdlib_logging.Formatter):
 def set_up_logging() -> None:
     """Makes log lines plain and keeps TensorFlow's own off the terminal.
 
-    To be called by `main` before TensorFlow is imported. Who gives --verbosity wants to know more:
-    log lines then have time, thread, file and line. TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's.
+    `main` calls it before TensorFlow is imported. With --verbosity log lines have time, thread,
+    file and line. TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's.
     """
     handler = logging.get_absl_handler()
     if "verbosity" not in flags.FLAGS or not flags.FLAGS["verbosity"].present:
@@ -75,7 +75,7 @@ def clear_errors(program: str) -> Iterator[None]:
 
 
 def message_for_the_user(error: Exception) -> str | None:
-    """What a user is told of an error in one line; None if it is a defect of ours."""
+    """An error as one line for the user; None if it is a defect of ours."""
     if _is_full_disk(error):
         return (
             "no space left on the disk; free some and run the same command again, what is finished "
@@ -99,7 +99,7 @@ _TROUBLE = re.compile(
 
 
 def _is_full_disk(error: BaseException) -> bool:
-    """Whether an error, or what caused it, is a full disk, of which TensorFlow has words only."""
+    """Whether an error, or its cause, is a full disk, which TensorFlow reports only as text."""
     return any(
         getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _FULL.search(str(cause))
         for cause in _causes(error)

@@ -134,7 +134,7 @@ def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
     assert len(few) <= 3 and set(";".join(few["labels"]).split(";")) == {"low", "high", "new"}
     (tmp_path / "again").mkdir()
     told = fit.fit(again, small_model.path, str(tmp_path / "again"), CONFIG, page=False)
-    assert "3 classes, 5 labelled sounds" in told and "having one recording: new" in told
+    assert "3 classes, 5 labelled sounds" in told and "with a single recording: new" in told
     assert not (tmp_path / "again" / "classifier.html").exists()
 
 

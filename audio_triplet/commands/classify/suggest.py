@@ -35,11 +35,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "classifier", None, "The folder `classifier` that fit wrote.", required=True
     )
-    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
-    flags.DEFINE_string(
-        "model", None, "Where the classifier's model is now, if no longer where it was."
-    )
-    flags.DEFINE_integer("count", 30, "How many sounds.", lower_bound=1)
+    flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
+    flags.DEFINE_string("model", None, "Folder of the classifier's model, if it has moved.")
+    flags.DEFINE_integer("count", 30, "How many sounds to suggest.", lower_bound=1)
     flags.DEFINE_float(
         "window_seconds",
         10.0,
@@ -47,7 +45,7 @@ def define_flags() -> None:
         lower_bound=0.975,
     )
     flags.DEFINE_boolean(
-        "ignore_labels", False, "Take sounds too that have a label of the classifier."
+        "ignore_labels", False, "Also suggest sounds that have a label of the classifier."
     )
 
 
@@ -84,10 +82,10 @@ def suggest(
     """Writes suggest.csv and suggest.html: the sounds whose labels would teach the most.
 
     Args:
-      manifest: The sounds to choose from; those the classifier was fitted on are passed over.
+      manifest: The sounds to choose from; those the classifier was fitted on are skipped.
       classifier_dir: Folder of a classifier.
       output_dir: Where both files go.
-      count: How many.
+      count: How many sounds to suggest.
       window_seconds: Longer sounds are cut into windows of this length.
       ignore_labels: Whether sounds that have a label of the classifier's are candidates too.
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
@@ -136,7 +134,7 @@ def suggest(
 
 
 def _windows(manifest: Manifest, seconds: float, bad_files: BadFiles) -> Manifest:
-    """Cuts long segments; the last window takes what would be left, if that is less than a patch.
+    """Cuts long segments into windows; the last one also takes a rest shorter than a patch.
 
     Returns:
       The manifest of the windows.
