@@ -1,11 +1,11 @@
-"""Where in its shards every chunk is, so that a patch is read without reading its chunk.
+"""The position of every chunk in its shards, so that a patch is read without its chunk.
 
 A triplet needs one or two patches of a chunk of eleven. Reading, checking and parsing whole records
-costs ten times what is used; with this shard index it is one positioned read of 12 kB per patch. It
-is made by one pass over the shards, in which TensorFlow checks every record's checksum and the mean
-energies of all patches are kept (which patches are silent is then known without reading them), and
-stays in the prepared folder as `index-….npz` and `index-….energies`; it is made anew when a shard's
-size or date is another. In memory it is about 60 bytes per chunk.
+costs ten times as much as needed; with this shard index it is one positioned read of 12 kB per
+patch. One pass over the shards makes it: TensorFlow checks every record's checksum, and the mean
+energies of all patches are kept (so silent patches are known without reading them). It stays in the
+prepared folder as `index-….npz` and `index-….energies`, and is made again when the size or date of
+a shard changes. In memory it takes about 60 bytes per chunk.
 """
 
 import collections

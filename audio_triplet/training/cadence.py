@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class Cadence:
     """Which steps are logged, and which are followed by a checkpoint.
 
-    Workers that train together must do the same after the same step. What only one of them knows,
-    the time and its signals, counts after logged steps only, where they ask each other.
+    Workers that train together must do the same after the same step. Time and signals differ
+    between workers, so they count only after logged steps, where workers ask each other.
     """
 
     def __init__(self, config: TrainingConfig, first_step: int, together: bool):
-        """Args: what the run says, its first step, and whether several workers train together."""
+        """Args: settings of the run, its first step, and whether several workers train together."""
         self._config = config
         self._first_step = first_step
         self._together = together
@@ -90,7 +90,7 @@ class Stretch:
         return values, rate, wait_share
 
     def restart_clock(self) -> None:
-        """Counts time from now on: what was done since the last step is not training."""
+        """Counts time from now on: the time since the last step was not spent on training."""
         self._began = time.monotonic()
 
 
