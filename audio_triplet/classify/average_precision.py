@@ -11,7 +11,7 @@ _BOOTSTRAP_REPEATS = 500
 
 
 def draw_recordings(recordings: int, seed: int) -> np.ndarray:
-    """int[repeats, recordings]: how often each is in a bootstrap sample."""
+    """int[repeats, recordings]: how often each recording is in a bootstrap sample."""
     rng = np.random.default_rng([seed, 3])
     share = np.full(recordings, 1 / recordings)
     return rng.multinomial(recordings, share, size=_BOOTSTRAP_REPEATS)

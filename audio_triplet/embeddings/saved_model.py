@@ -1,7 +1,7 @@
 """An encoder as a SavedModel: waveform in, embeddings out.
 
-The export holds front end and encoder, needs TensorFlow alone to be loaded, and says in
-`config.json` beside it how it was made. `Model` is a loaded one.
+The export holds front end and encoder and is loaded by TensorFlow alone; `config.json` in its
+folder says how it was made. `Model` is a loaded export.
 """
 
 import dataclasses
@@ -71,7 +71,7 @@ def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Ten
 
 
 class _Export(tf.Module):
-    """What is saved. A Keras 3 model is no tf.Module, so its variables are held here.
+    """The module that is saved. A Keras 3 model is no tf.Module, so its variables are held here.
 
     The model itself is not: its weights would be saved once more, under its own names.
     """
@@ -276,7 +276,7 @@ class Model:
 
     @property
     def has_encoder(self) -> bool:
-        """Whether `encode` works: exports of older versions, and of others, lack it."""
+        """Whether `encode` works: exports of older versions and of other programs lack it."""
         return ENCODER_SIGNATURE in self._loaded.signatures
 
     def encode(self, log_mel) -> tf.Tensor:
