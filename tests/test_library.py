@@ -227,7 +227,7 @@ def test_an_index_grows_and_is_opened_again(folder, small_model, tmp_path):
 
 
 def test_what_cannot_be_indexed_or_asked_is_named(index, folder, small_model, tmp_path):
-    with pytest.raises(CorpusError, match="no sound is named"):
+    with pytest.raises(CorpusError, match="no sound given"):
         audio_triplet.build_index(tmp_path / "a", [], small_model)
     with pytest.raises(CorpusError, match="broken"):
         audio_triplet.build_index(tmp_path / "a", folder / "broken.ogg", small_model)

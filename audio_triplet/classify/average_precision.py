@@ -64,6 +64,6 @@ def weighted_average_precision(
     precision = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
     positives = gains.sum(axis=1)
     result = np.full(len(weights), np.nan)
-    some = positives > 0
-    result[some] = (gains * precision).sum(axis=1)[some] / positives[some]
+    scored = positives > 0
+    result[scored] = (gains * precision).sum(axis=1)[scored] / positives[scored]
     return result

@@ -69,7 +69,7 @@ def run(program: str, command: Verb | VerbGroup, arguments: Sequence[str]) -> No
 
     Args:
       program: What was typed up to here: the beginning of messages and of `usage:`.
-      command: What is to be run.
+      command: The verbs.
       arguments: The rest of the command line.
 
     Raises:

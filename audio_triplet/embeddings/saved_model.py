@@ -167,7 +167,7 @@ class Model:
 
         Raises:
           ExportError: It is not there, damaged, has another signature, or its config.json does
-            not describe the network that is to be made in bfloat16.
+            not describe the network, which bfloat16 needs.
         """
         if not holds_model(path):
             raise ExportError(f"{path}: holds no saved_model.pb; give the folder of a SavedModel")

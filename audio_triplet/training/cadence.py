@@ -31,14 +31,14 @@ class Cadence:
         self._saved = time.monotonic()
 
     def due(self, done: int, stop_asked: bool) -> tuple[bool, bool]:
-        """What is to be done after a step.
+        """Decides what to do after a step.
 
         Args:
           done: Steps done.
           stop_asked: Whether this process is asked to stop.
 
         Returns:
-          Whether values are to be read and logged, and whether a checkpoint is to be saved.
+          Whether to read and log values, and whether to save a checkpoint.
         """
         config = self._config
         save = bool(config.checkpoint_steps and done % config.checkpoint_steps == 0)
