@@ -1,4 +1,4 @@
-"""The promises, and how each is tried."""
+"""The promises, and the test of each."""
 
 from benchmarks.faults.bench import Part
 from benchmarks.faults.damaged_sound import corrupt_audio, corrupt_corpus
@@ -64,7 +64,7 @@ PARTS = (
     ),
     Part(
         "race",
-        "Of two processes told to write one folder one wins, and the other says so",
+        "Of two processes that write the same folder one wins, and the other says so",
         "tests/test_locks.py, tests/robustness/test_concurrency.py",
         8,
         raced,

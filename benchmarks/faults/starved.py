@@ -1,4 +1,4 @@
-"""Commands whose disk fills up, turns read-only, vanishes, or is not permitted."""
+"""Commands whose disk fills up, becomes read-only, vanishes, or is not permitted."""
 
 import contextlib
 import dataclasses
@@ -51,11 +51,11 @@ def _with_quota(bench: Bench) -> Iterator[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Trouble:
-    """What happens to the folder that a command writes to.
+    """A fault of the folder that a command writes to.
 
     Attributes:
-      disk: bench → the folder, for as long as it is needed.
-      says: What the command has to say then.
+      disk: bench → a context manager of the folder.
+      says: Pattern of the message that the command must print.
       begin: (folder, output folder, the running command) → nothing; None for a folder that is not
         permitted from the start.
       repair: (folder) → nothing; the command is then run again, and must end as if undisturbed.
@@ -68,7 +68,7 @@ class Trouble:
 
 
 def _read_only(disk: str, command: Command) -> None:
-    # Refused while a file is open for writing; it will be closed before long.
+    # Refused while a file is open for writing; it will be closed soon.
     while (
         command.poll() is None
         and subprocess.run(
@@ -115,7 +115,7 @@ TROUBLES = {
 
 
 def starved(*names: str) -> Callable[[Bench, int, int], Iterator[Trial]]:
-    """The part whose commands have the ground taken from under them in one of these ways."""
+    """The part whose commands meet one of these faults."""
 
     def run(bench: Bench, first: int, count: int) -> Iterator[Trial]:
         for number in range(first, first + count):
@@ -135,7 +135,7 @@ def starved(*names: str) -> Callable[[Bench, int, int], Iterator[Trial]]:
 def _starve(
     bench: Bench, name: str, trouble: Trouble, disk: str, log: str, draw: random.Random
 ) -> tuple[list[str], int]:
-    """Runs a job into trouble, and again when that is repaired; the problems, and how it ended."""
+    """Runs a job into a fault, and again after the repair; the problems, and how it ended."""
     (reference, seconds), out = bench.reference(name), os.path.join(disk, "out")
     problems, how = [], {}
     if trouble.begin is None:  # root may write everywhere, nobody may not

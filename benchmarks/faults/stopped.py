@@ -1,4 +1,4 @@
-"""Commands that are killed, interrupted, or told to write what another is writing."""
+"""Commands that are killed, interrupted, or started on a folder that another is writing."""
 
 import random
 import re
@@ -85,7 +85,7 @@ def interrupted(bench: Bench, first: int, count: int) -> Iterator[Trial]:
 
 
 def raced(bench: Bench, first: int, count: int) -> Iterator[Trial]:
-    """Two processes are told to write one folder, the second a little after the first."""
+    """Starts two processes that write the same folder, the second a little after the first."""
     for number in range(first, first + count):
         draw, name, out, reference, seconds = bench.drawn("race", number)
         earlier = bench.start(JOBS[name], out, f"race/{number}-earlier.log")
