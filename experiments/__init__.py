@@ -1,6 +1,6 @@
-"""The experiments: a script each. What they share is in `lib`, values of runs in `recipes`.
+"""The experiments, a script each. Shared code is in `lib`, the values of runs are in `recipes`.
 
-| script | what of the paper | writes |
+| script | part of the paper | writes |
 |---|---|---|
 | `train_embedding` | the method: one encoder, as one row of Table 1 | export/, a SavedModel |
 | `table1` | Table 1: query by example and classification, each constraint | table1.* |
