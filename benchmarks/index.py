@@ -204,7 +204,7 @@ def embed_table(folder: str) -> harness.Table:
     paths = harness.write_sounds(os.path.join(folder, "short"), sounds, 44_100, "flac")
     manifest = Manifest(pd.DataFrame({"path": paths}))
 
-    def a_call_a_file():
+    def call_per_file():
         for path in paths:
             model(audio.load_audio(path)[None])["patch_embeddings"].numpy()
 
@@ -213,7 +213,7 @@ def embed_table(folder: str) -> harness.Table:
             "audio_triplet.embeddings.embed_files": lambda: list(
                 embed.embed_files(model, manifest)
             ),
-            "one call of the model a file": a_call_a_file,
+            "one call of the model a file": call_per_file,
         },
         harness.repeats(),
     )

@@ -41,7 +41,9 @@ def measure() -> list[harness.Table]:
     answers = {}
     for size, ways in ((4096, _WAYS), (16384, ("tiled",))):
         for name in ways:
-            answer, _ = harness.in_child("benchmarks.mining:weigh", size=size, tile=_WAYS[name])
+            answer, _ = harness.in_child(
+                "benchmarks.mining:peak_growth", size=size, tile=_WAYS[name]
+            )
             answers[name, size] = answer
             memory.add(
                 f"{name}, {size:,} × {size:,}",
@@ -95,7 +97,7 @@ def prepared(size: int, tile: int | None):
     return lambda: [float(value) for value in traced(anchor, positive)]
 
 
-def weigh(size: int, tile: int | None) -> dict:
+def peak_growth(size: int, tile: int | None) -> dict:
     """Growth of this process's peak memory by mining, in GB; run it in a fresh process."""
     import time
 

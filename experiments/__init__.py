@@ -13,5 +13,6 @@
 | `demo` | Table 1 on a small corpus, as `make demo` does it | demo/report.html |
 | `data_service` | none: batches made on other machines | nothing |
 
-No script imports another, and `audio_triplet` imports nothing from here.
+`levels` is the earlier name of `loudness`. No script imports another, and `audio_triplet` imports
+nothing from here.
 """

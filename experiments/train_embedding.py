@@ -118,8 +118,8 @@ def _check_several_workers(corpus: str, decoder: str, service: str) -> None:
         )
     if service:
         raise UsageError(
-            "--data_service gives every worker other batches, of which no global batch can be "
-            "made; with --strategy=multi_worker let the workers read the shards themselves"
+            "--data_service gives every worker other batches, which make no global batch; "
+            "with --strategy=multi_worker let the workers read the shards themselves"
         )
 
 

@@ -72,7 +72,7 @@ def read_stream(file: BinaryIO, size: int, name: str) -> OggStream | None:
     serials = {page.serial for page in first_pages if page.begins_stream}
     if last_pages and last_pages[-1].serial not in serials and len(first_pages) > len(serials):
         raise AudioError(
-            name, "is a chain of Ogg streams, of which only the first can be read", "re-encode it"
+            name, "is a chain of Ogg streams; only the first can be read", "re-encode it"
         )
     if len(serials) != 1:
         return OggStream(None)

@@ -199,7 +199,7 @@ def _draw_sounds(
         if len(waveforms) == count:
             break
     if len(waveforms) < 2:
-        raise CorpusError(f"{corpus}: needs two sounds that are not silent")
+        raise CorpusError(f"{corpus}: has fewer than two audible sounds; name another corpus")
     return waveforms, rows
 
 

@@ -4,8 +4,8 @@
 
 writes PATH/TO/SOUND/a/b.wav's embeddings to embeddings/a/b.wav.npz: `embeddings` float32[n, dim],
 an embedding every --hop_seconds, their centres `timestamps` in seconds, and what they are of. With
---form=npz or parquet all go into one set. Stopped and run again it goes on where it was; files
-that cannot be read are listed in bad_files.csv.
+--form=npz or parquet all go into one set. After a stop the same command continues; files that
+cannot be read are listed in bad_files.csv.
 """
 
 from __future__ import annotations

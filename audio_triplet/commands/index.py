@@ -5,7 +5,7 @@
 
 The first embeds the sound and adds it; run again it adds what is new and what has changed.
 --embeddings adds what `audio-triplet embed` wrote. The second says what the index holds. Adding may
-be stopped at any time: what was added stays, and the same command goes on. An index belongs to
+be stopped at any time: what was added stays, and the same command continues. An index belongs to
 one model and does not take the vectors of another.
 """
 

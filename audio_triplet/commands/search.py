@@ -32,7 +32,7 @@ def define_flags() -> None:
     flags.DEFINE_boolean("exact", False, "Search exactly even where there is a FAISS index.")
     flags.DEFINE_string("model", None, "Folder of the index's model, if it has moved.")
     flags.DEFINE_boolean("json", False, "Print JSON instead of a table.")
-    flags.DEFINE_string("page", None, "HTML file to write, to look at and to listen to.")
+    flags.DEFINE_string("page", None, "HTML file to write, with pictures and players.")
 
 
 def main(argv: Sequence[str]) -> None:

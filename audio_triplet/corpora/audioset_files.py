@@ -133,7 +133,7 @@ def match(segments: pd.DataFrame, files: Files) -> pd.DataFrame:
     pairs = numbered.merge(files.audio, on="video_id")
     fits = times_agree(pairs["first"], pairs["last"], pairs["start"], pairs["end"])
     if (~fits).any():
-        logging.info("AudioSet: %d files are of other times than the tables'", (~fits).sum())
+        logging.info("AudioSet: %d files have other times than the tables", (~fits).sum())
     pairs = pairs[fits]
     folders = np.array([os.path.join(path, "") for path in files.folders], dtype=object)
     pairs = pairs.assign(path=folders[pairs["folder"]] + pairs["name"].to_numpy(dtype=object))
@@ -158,7 +158,7 @@ def match(segments: pd.DataFrame, files: Files) -> pd.DataFrame:
 def times_agree(first: pd.Series, last: pd.Series, start: pd.Series, end: pd.Series) -> pd.Series:
     """Whether times in file names are those of the table.
 
-    Seconds may be rounded; milliseconds, of which the table has three decimals, are exact.
+    Seconds may be rounded; milliseconds are exact, as the table has three decimals.
 
     Args:
       first: float64[n], in the name, NaN = not there.

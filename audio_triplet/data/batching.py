@@ -49,7 +49,7 @@ def triplet_batches(
     """
     if source.recordings < 2:
         raise CorpusError(
-            "a triplet's negative comes from another recording, and this corpus has only one"
+            "the corpus has a single recording; add another recording, for the negatives"
         )
     if service:
         _check_service(service, source)

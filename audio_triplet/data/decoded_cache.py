@@ -114,7 +114,7 @@ class EnergyCache:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with storage.open_replacing(path, "wb", unique=True) as file:
                 file.write(content)
-        except OSError as error:  # no space left: training goes on without
+        except OSError as error:  # no space left: training continues without
             self._warn_once(f"cannot be written to ({error.strerror})")
 
     def _path(self, name: str) -> str:

@@ -103,7 +103,7 @@ class Manifest:
         column = {label: index for index, label in enumerate(classes)}
         if len(column) != len(classes):
             raise ManifestError(f"{self.name}: a class is named twice in {classes}")
-        # Work on the different label strings, of which there are far fewer than rows.
+        # Work on the distinct label strings, which are far fewer than rows.
         codes, unique = pd.factorize(self.frame["labels"])
         table = np.zeros((len(unique), len(classes)), dtype=bool)
         for row, joined in enumerate(unique):

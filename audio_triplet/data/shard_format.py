@@ -209,7 +209,7 @@ def damaged(path: str, cause: str) -> str:
     """The message for a damaged shard."""
     return (
         f"{path}: the shard is damaged ({cause}); delete it and prepare the folder again, which "
-        "makes it anew and keeps the others, or train with --skip_damaged"
+        "makes it again and keeps the others, or train with --skip_damaged"
     )
 
 

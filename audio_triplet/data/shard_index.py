@@ -109,7 +109,7 @@ def open_index(folder: str, files: Sequence[str]) -> ShardIndex:
     if table is None:
         if kept_in != folder:
             logging.warning(
-                "%s: its shard index cannot be kept there and goes to %s", folder, kept_in
+                "%s: the folder cannot be written; its shard index is kept in %s", folder, kept_in
             )
             os.makedirs(kept_in, exist_ok=True)
         logging.info("indexing the %d shards of %s, once", len(files), folder)
@@ -144,7 +144,7 @@ def _load(stem: str, key: str) -> dict[str, np.ndarray] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        logging.warning("%s: is damaged (%s) and made anew", path, error)
+        logging.warning("%s: is damaged (%s); it is made again", path, error)
     return None
 
 

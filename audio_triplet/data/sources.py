@@ -95,7 +95,7 @@ class ChunkSource(abc.ABC):
         """Endless pairs of chunks that share a label, from the given pair on.
 
         The two are successive visits to that label (of a chunk with several labels, one is
-        drawn); unlabelled chunks are passed over.
+        drawn); unlabelled chunks are skipped.
 
         Args:
           seed: As of `visits`.
@@ -127,7 +127,7 @@ class ChunkSource(abc.ABC):
 
 
 class PatchSource(abc.ABC):
-    """Chunks of which a patch can be read without the rest.
+    """Chunks whose patches can be read one by one.
 
     Drawing one or two patches of a chunk then costs these patches, not the eleven of the chunk.
 

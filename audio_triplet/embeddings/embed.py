@@ -217,7 +217,7 @@ class PatchBatches:
     others of as many whole windows its answer is the same as alone.
 
     Where all patches are of one shape, the last batch is filled up: a smaller one may round
-    otherwise in the last bit, and what is last differs when a run was stopped and goes on.
+    differently in the last bit, and after a stop the last batch is another one.
     """
 
     def __init__(self, forward: Callable[[np.ndarray], np.ndarray], batch_size: int, padded: bool):

@@ -97,7 +97,7 @@ def embed_to_folder(
     """Embeds sound files into a folder; finished files are kept.
 
     Every file's embeddings are written as soon as it is done, whole or not at all, so that the
-    same call goes on after a stop. A sound file that has changed since is embedded again.
+    same call continues after a stop. A sound file that has changed since is embedded again.
 
     Args:
       model: The model.
@@ -219,7 +219,7 @@ def _check_folder(
                 for name in wrong
             )
             raise ArchiveError(
-                f"{output_dir}: holds embeddings made otherwise ({changes}); choose another "
+                f"{output_dir}: holds embeddings of other settings ({changes}); choose another "
                 "--output_dir, or --overwrite"
             )
     storage.write_json(path, settings)

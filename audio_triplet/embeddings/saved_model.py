@@ -260,9 +260,9 @@ class Model:
     def encoder(self) -> keras.Model:
         """The encoder as a plain Keras model, float32[n, 96, 64] log mel → float32[n, dim].
 
-        Built anew from config.json with the export's weights: it can be trained further, and what
-        is done to it changes nothing here. All its layers are Keras' own, so that what is saved
-        of it as `.keras` needs nothing of this package to be loaded.
+        Built from config.json with the export's weights: it can be trained further, without any
+        effect on the export. All its layers are Keras' own, so that a `.keras` file of it is
+        loaded without this package.
 
         Raises:
           ExportError: config.json does not describe the network, as in exports of others.
@@ -305,7 +305,7 @@ class Model:
         return self._loaded.signatures[ENCODER_SIGNATURE](log_mel=log_mel)["embedding"]
 
     def _built_encoder(self, precision: str) -> keras.Model:
-        """The encoder built anew from config.json with the export's weights, and compared."""
+        """The encoder built from config.json with the export's weights, and compared."""
         known = {field.name for field in dataclasses.fields(EncoderConfig)}
         held = getattr(self._loaded, "_variables", ())
         try:

@@ -136,7 +136,7 @@ class Classifier:
         return _segment_means(scores, segment, num_segments)
 
     def save(self, directory) -> None:
-        """Writes `weights.npz` and `classifier.json` into `directory`, made if need be."""
+        """Writes `weights.npz` and `classifier.json` into `directory`, made if missing."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         arrays = {f"weight_{i}": weight for i, weight in enumerate(self.weights)}

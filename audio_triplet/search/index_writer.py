@@ -147,7 +147,7 @@ class Writer:
     def missing(self, manifest: Manifest) -> np.ndarray:
         """Rows of a manifest that are not in the index, or whose file has changed: int64[n]."""
         rows = []
-        for row, (path, start, end) in enumerate(_places(manifest)):
+        for row, (path, start, end) in enumerate(_spans(manifest)):
             try:
                 stamp = stamp_of(path)
             except OSError:
@@ -181,7 +181,7 @@ class Writer:
         norms = np.linalg.norm(embeddings.vectors, axis=1)
         if not np.allclose(norms, 1, atol=1e-2):
             raise SearchError(f"{name}: holds vectors that are not of unit norm; embed it again")
-        keys = [segment_key(*place) for place in _places(embeddings.manifest)]
+        keys = [segment_key(*span) for span in _spans(embeddings.manifest)]
         stamps = list(map(tuple, stamp.tolist()))
         new = np.array(
             [self._known.get(key) != stamp for key, stamp in zip(keys, stamps, strict=True)]
@@ -308,7 +308,7 @@ class Writer:
         return sum(info.vectors for info in self.info.parts if info.name not in covered)
 
 
-def _places(manifest: Manifest) -> Iterator[tuple[str, float, float]]:
+def _spans(manifest: Manifest) -> Iterator[tuple[str, float, float]]:
     """Path, start and end of each segment."""
     frame = manifest.frame
     return zip(frame["path"], frame["start_seconds"], frame["end_seconds"], strict=True)

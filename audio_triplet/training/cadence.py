@@ -116,7 +116,7 @@ class StopSignals:
         if self.asked:
             os._exit(128 + number)
         self.asked = True
-        logging.warning("stopping after this step; once more to stop at once")
+        logging.warning("stopping after this step; a second signal stops at once")
 
     def __exit__(self, *exception) -> None:
         for number, handler in self._earlier.items():

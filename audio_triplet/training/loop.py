@@ -241,7 +241,7 @@ def _check_finite(values, manager: tf.train.CheckpointManager) -> None:
 
 
 def _explained(error, trainer: Trainer, source, manager: tf.train.CheckpointManager) -> Exception:
-    """The error as one that a user can fix, if it is such a one; else the error itself."""
+    """An error that a user can fix as one of `audio_triplet.errors`; others as they are."""
     if isinstance(error, tf.errors.DataLossError) and (cause := source.damage()):
         return CorpusError(cause)
     first = str(error.message).strip().splitlines()[0][:300]

@@ -2,7 +2,7 @@
 
 [D] By hand rather than by a library: plotly adds 4.8 MB of script to every page, Vega (altair)
 makes functions of text, which the pages' Content-Security-Policy forbids, and matplotlib's SVG is
-three times as large (34 kB a chart) with colours that do not turn dark and no words for a screen
+three times as large (34 kB per chart) with colours that do not turn dark and no words for a screen
 reader.
 """
 

@@ -99,7 +99,7 @@ class PictureGuide:
 class Clips:
     """The sounds of a page, each in it once.
 
-    A file that cannot be read does not stop the page: its player says so.
+    A file that cannot be read does not stop the page: its player shows the error.
 
     Args:
       workers: Threads that decode and encode; None: one for each CPU.

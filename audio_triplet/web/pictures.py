@@ -29,7 +29,7 @@ def _front_end():
 
 
 def log_mel_of(waveform: np.ndarray) -> np.ndarray:
-    """The front end's log mel, two frames a pixel.
+    """The front end's log mel, two frames per pixel.
 
     Args:
       waveform: float32[samples], 16 kHz; one shorter than a window is padded.
@@ -52,7 +52,7 @@ def picture_uri(log_mel: np.ndarray, span_seconds: float) -> str:
     clip is black after its end, so that all pictures of a page have one time scale.
 
     Args:
-      log_mel: float32[pixels, mels], 20 ms a pixel.
+      log_mel: float32[pixels, mels], 20 ms per pixel.
       span_seconds: Seconds that the width stands for.
 
     Returns:

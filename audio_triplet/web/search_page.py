@@ -58,7 +58,7 @@ def write_page(path: str, found: Found) -> None:
     """Writes the page of a search.
 
     Args:
-      path: The HTML file; its folder is made if need be.
+      path: The HTML file; its folder is made if missing.
       found: The search.
     """
     clips = Clips()

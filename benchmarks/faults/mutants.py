@@ -216,7 +216,7 @@ def _moved(data: bytes, random) -> bytes:
     return data or b"\0"
 
 
-def _lied(data: bytes, random) -> bytes:
+def _falsified(data: bytes, random) -> bytes:
     """Changes numbers in the header."""
     out = bytearray(data)
     for _ in range(int(random.integers(1, 4))):
@@ -231,7 +231,7 @@ def _lied(data: bytes, random) -> bytes:
     return bytes(out)
 
 
-def _boasted(data: bytes, random) -> bytes:
+def _overstated(data: bytes, random) -> bytes:
     """A header that claims gigabytes, absurd rates or channels, where each format keeps them."""
     claim = _Claim(
         huge=int(random.choice([0x7FFF_FFF0, 0xFFFF_FFF0, 0x4000_0000, 0xFFFF_FFFF])),
@@ -241,16 +241,16 @@ def _boasted(data: bytes, random) -> bytes:
     )
     out = bytearray(data)
     if data[:4] in (b"RIFF", b"RF64") and len(out) > 44:
-        _boast_riff(out, claim)
+        _overstate_riff(out, claim)
     elif data[:4] == b"fLaC" and len(out) > 42:
-        _boast_flac(out, claim, random)
+        _overstate_flac(out, claim, random)
     elif data[:4] == b"OggS":
-        _boast_ogg(out, claim, random)
+        _overstate_ogg(out, claim, random)
         return with_ogg_checksums(bytes(out))
     elif data[:4] == b"FORM":
-        _boast_aiff(out, claim, random)
+        _overstate_aiff(out, claim, random)
     else:
-        return _lied(data, random)
+        return _falsified(data, random)
     return bytes(out)
 
 
@@ -264,7 +264,7 @@ class _Claim:
     what: str
 
 
-def _boast_riff(out: bytearray, claim: _Claim) -> None:
+def _overstate_riff(out: bytearray, claim: _Claim) -> None:
     if claim.what == "length":
         struct.pack_into("<I", out, 4, claim.huge)
         at = out.find(b"data")
@@ -276,7 +276,7 @@ def _boast_riff(out: bytearray, claim: _Claim) -> None:
         struct.pack_into("<H", out, 22, claim.channels)
 
 
-def _boast_flac(out: bytearray, claim: _Claim, random) -> None:
+def _overstate_flac(out: bytearray, claim: _Claim, random) -> None:
     packed = int.from_bytes(out[18:26], "big")  # 20 bits rate, 3 channels, 5 bits, 36 frames
     if claim.what == "length":
         frames = (claim.huge * int(random.integers(1, 17))) & (2**36 - 1)
@@ -288,7 +288,7 @@ def _boast_flac(out: bytearray, claim: _Claim, random) -> None:
     out[18:26] = packed.to_bytes(8, "big")
 
 
-def _boast_ogg(out: bytearray, claim: _Claim, random) -> None:
+def _overstate_ogg(out: bytearray, claim: _Claim, random) -> None:
     if claim.what == "length":
         last = out.rfind(b"OggS")
         frames = int(random.choice([2**62, claim.huge, -2, 2**40]))
@@ -301,7 +301,7 @@ def _boast_ogg(out: bytearray, claim: _Claim, random) -> None:
         out[at] = claim.channels & 0xFF
 
 
-def _boast_aiff(out: bytearray, claim: _Claim, random) -> None:
+def _overstate_aiff(out: bytearray, claim: _Claim, random) -> None:
     at = out.find(b"COMM")
     if not 0 <= at <= len(out) - 26:
         return
@@ -335,8 +335,8 @@ KINDS: dict[str, tuple[Callable | None, int]] = {
     "cut": (_cut, 3),
     "overwrite": (_overwritten, 3),
     "move": (_moved, 2),
-    "lie": (_lied, 4),
-    "boast": (_boasted, 4),
+    "lie": (_falsified, 4),
+    "boast": (_overstated, 4),
     "extension": (None, 1),
     "polyglot": (None, 2),
 }

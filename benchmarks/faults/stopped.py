@@ -73,10 +73,10 @@ def interrupted(bench: Bench, first: int, count: int) -> Iterator[Trial]:
                 and not twice
                 and not re.search(rf"continues: .*-m {re.escape(JOBS[name].module)} ", command.text)
             ):
-                problems.append(f"does not say how to go on: {command.text[-500:]}")
+                problems.append(f"does not say how to continue: {command.text[-500:]}")
             command.signal(signal.SIGKILL)
         if bench.start(JOBS[name], out, f"interrupt/{number}.log").wait():
-            problems.append("the same command does not go on")
+            problems.append("the same command does not continue")
         else:
             problems += differences(JOBS[name], out, reference)
         where = f"trial {number}, {name}, {which.name}{' twice' if twice else ''}: "

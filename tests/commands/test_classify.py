@@ -140,7 +140,7 @@ def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
 
 def test_suggestions_leave_out_what_has_a_label(fitted, tone_folder, tmp_path):
     manifest, _ = inputs.load_inputs([tone_folder])
-    with pytest.raises(UsageError, match="every sound has a label already"):
+    with pytest.raises(UsageError, match="every sound has a label;"):
         suggest.suggest(manifest, str(fitted[0] / "classifier"), str(tmp_path), 5)
 
 

@@ -106,7 +106,7 @@ def suggest(
         is_new &= ~manifest.label_matrix(fitted.classes).any(axis=1)
     if not is_new.any():
         raise UsageError(
-            f"{manifest.name}: every sound has a label already (--ignore_labels takes them too)"
+            f"{manifest.name}: every sound has a label; --ignore_labels suggests them too"
         )
     with listed_in(output_dir) as bad_files:
         windows = _windows(manifest.take(np.flatnonzero(is_new)), window_seconds, bad_files)
@@ -115,7 +115,7 @@ def suggest(
             for segment, patch_scores in scored(fitted, model, windows, EmbedConfig(), bad_files)
         ]
     if not found:
-        raise UsageError(f"{manifest.name}: not one sound could be read")
+        raise UsageError(f"{manifest.name}: no sound could be read; see bad_files.csv")
     frame = windows.frame.iloc[[row for row, _ in found]]
     scores = np.stack([values for _, values in found])
     chosen = suggestions.suggest(scores, frame["recording_id"].tolist(), count)
@@ -159,6 +159,6 @@ def _windows(manifest: Manifest, seconds: float, bad_files: BadFiles) -> Manifes
             starts.append(start + window * seconds)
             ends.append(end if window == count - 1 else start + (window + 1) * seconds)
     if not rows:
-        raise CorpusError(f"{manifest.name}: not one sound could be read")
+        raise CorpusError(f"{manifest.name}: no sound could be read; see bad_files.csv")
     frame = manifest.frame.iloc[rows].assign(start_seconds=starts, end_seconds=ends, split="")
     return Manifest(frame.reset_index(drop=True), manifest.name)

@@ -84,7 +84,7 @@ def draw_patch(
     """One training patch: a random cut in time, a random shift in frequency.
 
     Cutting the patch out of the whole clip is a translation in time without the seam of a
-    circular one. A silent cut is drawn anew, a few times.
+    circular one. A silent cut is drawn again, a few times.
 
     Args:
       energies: float[frames, mels] of a clip.
@@ -110,7 +110,7 @@ def draw_patch(
 
 
 class FromScratch:
-    """A network that is trained anew by each `fit`, traced only once.
+    """A network that each `fit` trains from new weights; it is traced only once.
 
     Attributes:
       steps: Steps of the last fit.
