@@ -3,12 +3,12 @@
     python -m benchmarks.faults.soak --output_dir=/tmp/soak --training_minutes=120
     python -m benchmarks.faults.soak --output_dir=/tmp/soak --embedding_minutes=3
 
-Generated sound is decoded on the fly, with checkpoints every minute. After a third of the time,
-which is for warming up, a line is fitted to the resident memory: goal, less than 1 MB per minute.
-Files, threads and pace of the first half of the rest are held against those of the second. The pace
-is measured by the clock and by this process's own processor time, which other work on the machine
-does not stretch. Embedding needs what was trained: without it, it trains for a few seconds first.
-Written to --output_dir: soak.json. `benchmarks.faults` runs both as two of its parts.
+Generated sound is decoded on the fly, with checkpoints every minute. The first third of the time is
+for warming up. A line is fitted to the resident memory of the rest: goal, less than 1 MB per
+minute. Files, threads and pace of the first half of the rest are compared with those of the second.
+The pace is measured by the clock and by this process's own processor time, which does not depend on
+other work on the machine. Embedding needs a trained run: without one, it trains for a few seconds
+first. Written to --output_dir: soak.json. `benchmarks.faults` runs both as two of its parts.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Watch:
 
     Attributes:
       samples: [seconds, MB resident, open files, threads, work done, processor seconds] each.
-      done: Work done so far, to be counted up by who works.
+      done: Work done so far; the worker increases it.
     """
 
     def __init__(self, every_seconds: float = 2.0):
@@ -70,7 +70,7 @@ class Watch:
             )
 
     def summary(self) -> dict:
-        """What the samples say, those of the first third left out."""
+        """A summary of the samples, without the first third."""
         import numpy as np
 
         table = np.array(self.samples)
@@ -96,7 +96,7 @@ class Watch:
 
 
 def broken(summary: dict) -> list[str]:
-    """What of the promise does not hold: memory, files, threads and pace stay as they are."""
+    """Violations of the promise that memory, files, threads and pace stay constant."""
     problems = []
     if summary["megabytes_per_minute"] >= MOST_MEGABYTES_PER_MINUTE:
         problems.append(f"memory grows by {summary['megabytes_per_minute']:g} MB per minute")
