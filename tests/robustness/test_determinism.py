@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.training.test_training import config_of, losses, run
+from tests.training.runs import config_of, losses, run
 
 
 def weights(trainer):
@@ -35,7 +35,7 @@ import json, sys
 import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
 tf.config.threading.set_inter_op_parallelism_threads(int(sys.argv[1]))
-from tests.training import test_training as t
+from tests.training import runs as t
 print("LOSSES", json.dumps(t.losses(t.run(t.config_of(6), {prepared!r}, sys.argv[2])[1])))
 """
 

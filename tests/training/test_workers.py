@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from audio_triplet.training import metrics_log
-from tests.training import test_training as t
+from tests.training import runs as t
 
 STEPS = 20
 
 WORKER = """
 import os, signal, sys
-from tests.training import test_training as t
+from tests.training import runs as t
 from audio_triplet.commands import terminal
 from audio_triplet import distribution
 from audio_triplet.data import shard_source
