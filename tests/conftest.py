@@ -50,6 +50,15 @@ def flags_given(define, arguments):
 
 
 @pytest.fixture(scope="session")
+def commands():
+    """Starts modules in processes of their own, which share one import of TensorFlow."""
+    from benchmarks.faults.commands import Commands
+
+    with Commands() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def tone_folder(tmp_path_factory) -> str:
     """A `folders:` corpus: 3 classes × 6 recordings of 1.2 to 4 s, one of 0.3 s, one silent."""
     root = tmp_path_factory.mktemp("tones")

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -14,21 +12,21 @@ from audio_triplet.errors import TrainingError
 from audio_triplet.training import metrics_log
 from tests.training.runs import config_of, losses, run
 
-SCRIPT = """
-import sys
-from absl import app
-sys.argv = ["x", "--corpus={corpus}", "--output_dir={out}", "--steps=40", "--batch_size=8",
-            "--width=0.0625", "--log_steps=1", "--checkpoint_steps=3", "--precision=float32"]
-from experiments import train_embedding
-train_embedding.run()
-"""
+STEPS = 24
 
 
-def start(prepared, out):
-    code = SCRIPT.format(corpus=prepared, out=out)
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def start(commands, prepared, out):
+    arguments = [
+        f"--corpus={prepared}",
+        f"--output_dir={out}",
+        f"--steps={STEPS}",
+        "--batch_size=8",
+        "--width=0.0625",
+        "--log_steps=1",
+        "--checkpoint_steps=3",
+        "--precision=float32",
+    ]
+    return commands.start("experiments.train_embedding", arguments, f"{out}.log")
 
 
 def newest(out):
@@ -39,29 +37,28 @@ def wait_for_checkpoint(out, process):
     """Waits until the process has written a checkpoint of its own."""
     deadline, before = time.monotonic() + 120, newest(out)
     while newest(out) == before:
-        assert time.monotonic() < deadline and process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline and process.poll() is None, process.text
         time.sleep(0.05)
 
 
 @pytest.mark.slow
-def test_kill_and_interrupt_lose_nothing(prepared, tmp_path):
+def test_kill_and_interrupt_lose_nothing(commands, prepared, tmp_path):
     killed, undisturbed = str(tmp_path / "killed"), str(tmp_path / "undisturbed")
-    process = start(prepared, killed)
+    process = start(commands, prepared, killed)
     wait_for_checkpoint(killed, process)
-    process.kill()
+    process.signal(signal.SIGKILL)
     process.wait()
-    process = start(prepared, killed)
+    process = start(commands, prepared, killed)
     wait_for_checkpoint(killed, process)
-    process.send_signal(signal.SIGTERM)
-    text = process.communicate(timeout=120)[0]
-    if process.returncode:  # it may have been done before the signal came
-        assert process.returncode == 130 and "the same command continues" in text, text
-    for out in (killed, undisturbed):
-        process = start(prepared, out)
-        text = process.communicate(timeout=300)[0]
-        assert process.returncode == 0, text
+    process.signal(signal.SIGTERM)
+    if process.wait(120):  # it may have been done before the signal came
+        assert process.returncode == 130, process.text
+        assert "the same command continues" in process.text
+    started = [start(commands, prepared, out) for out in (killed, undisturbed)]
+    for process in started:
+        assert process.wait(300) == 0, process.text
     one, other = (metrics_log.read_metrics(out) for out in (killed, undisturbed))
-    assert len(one) == len(other) == 40
+    assert len(one) == len(other) == STEPS
     np.testing.assert_allclose(losses(one), losses(other), rtol=1e-5)
 
 
