@@ -32,7 +32,7 @@ PARTS = (
             killed(name),
         )
         for name, trials, quick in (
-            ("training", 25, "tests/training/test_training.py"),
+            ("training", 25, "tests/training/test_interrupted.py"),
             ("preparing", 20, "tests/data_prep/test_preparation.py"),
             ("table", 15, "tests/experiments/test_table1.py"),
             ("embedding", 15, "tests/embeddings/test_embed.py"),
@@ -42,7 +42,7 @@ PARTS = (
     Part(
         "interrupt",
         "Ctrl-C and SIGTERM save, say how to continue, end within 30 s; a second one ends at once",
-        "tests/commands/test_terminal.py, tests/training/test_training.py",
+        "tests/commands/test_terminal.py, tests/training/test_interrupted.py",
         16,
         interrupted,
     ),

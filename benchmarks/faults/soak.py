@@ -120,7 +120,7 @@ def main(argv):
     with terminal.clear_errors("soak"):
         os.makedirs(values.output_dir, exist_ok=True)
         found = {
-            name: soak(values.output_dir, minutes)
+            name: soak(values.output_dir, minutes, values.sample_seconds)
             for name, soak, minutes in (
                 ("training", soak_training, values.training_minutes),
                 ("embedding", soak_embedding, values.embedding_minutes),
@@ -145,7 +145,7 @@ def _source(folder: str):
     return FileChunks(chunks.scan(manifest, bad_files), bad_files), manifest
 
 
-def soak_training(folder: str, minutes: float) -> dict:
+def soak_training(folder: str, minutes: float, sample_seconds: float = 2.0) -> dict:
     """Trains until a signal, as Ctrl-C would, ends it."""
     from audio_triplet import distribution
     from audio_triplet.config import EncoderConfig, PipelineConfig, RunConfig, TrainingConfig
@@ -162,22 +162,24 @@ def soak_training(folder: str, minutes: float) -> dict:
         distribution.build_strategy("cpu"),
     )
     step = trainer.step
-    with Watch() as watch:
+    with Watch(sample_seconds) as watch:
+        timer = threading.Timer(60 * minutes, os.kill, [os.getpid(), signal.SIGTERM])
 
         def counted(batch):
+            scalars = step(batch)
+            if not watch.done:  # tracing the step is no part of the time
+                timer.start()
             watch.done += 1
-            return step(batch)
+            return scalars
 
         trainer.step = counted
-        timer = threading.Timer(60 * minutes, os.kill, [os.getpid(), signal.SIGTERM])
-        timer.start()
         with contextlib.suppress(Interrupted):
             loop.run(trainer, source, os.path.join(folder, "run"), resume=False, progress=False)
     checkpoints.load_encoder(os.path.join(folder, "run"))
     return watch.summary()
 
 
-def soak_embedding(folder: str, minutes: float) -> dict:
+def soak_embedding(folder: str, minutes: float, sample_seconds: float = 2.0) -> dict:
     """Exports what was trained, and embeds sound of mixed lengths in a loop."""
     from audio_triplet import audio
     from audio_triplet.embeddings import saved_model
@@ -192,7 +194,7 @@ def soak_embedding(folder: str, minutes: float) -> dict:
     model = saved_model.Model(path)
     _, manifest = _source(folder)
     end = time.monotonic() + 60 * minutes
-    with Watch() as watch:
+    with Watch(sample_seconds) as watch:
         while time.monotonic() < end:
             for name in manifest.frame["path"]:
                 model(audio.load_audio(name)[None])
@@ -204,4 +206,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("output_dir", None, "Folder for soak.json and the run.", required=True)
     flags.DEFINE_float("training_minutes", 0.0, "Minutes of training.")
     flags.DEFINE_float("embedding_minutes", 0.0, "Minutes of embedding.")
+    flags.DEFINE_float("sample_seconds", 2.0, "Seconds from one look at the process to the next.")
     app.run(main)
