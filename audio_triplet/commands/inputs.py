@@ -1,4 +1,4 @@
-"""The sound that a command line names: files, folders, manifests and corpora, in any mixture."""
+"""The sound named on a command line: files, folders, manifests and corpora, in any mixture."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def load_inputs(arguments: Sequence[str]) -> tuple[Manifest, list[str]]:
       in.
 
     Raises:
-      UsageError: No argument, or one that is nothing of that.
+      UsageError: No argument, or one of none of these forms.
       CorpusError: A folder without sound, a wrong manifest.
     """
     if not arguments:
@@ -52,15 +52,17 @@ def load_inputs(arguments: Sequence[str]) -> tuple[Manifest, list[str]]:
 
 
 def _load(argument: str) -> tuple[pd.DataFrame, str]:
-    """One argument's rows, and the folder below which its files have their names."""
+    """One argument's rows, and the folder that its files' names are relative to."""
     try:
         argument.encode("utf-8")
     except UnicodeEncodeError:
         name = os.fsencode(argument)
-        raise UsageError(f"{name!r}: a name that is not UTF-8; rename it") from None
+        raise UsageError(f"{name!r}: the name is not UTF-8; rename the file") from None
     path = os.path.abspath(os.path.expanduser(argument))
     if registry.is_prepared(argument):
-        raise UsageError(f"{argument}: prepared shards, which hold no sound; name its source")
+        raise UsageError(
+            f"{argument}: prepared shards hold no sound; name the corpus they were made from"
+        )
     if (scheme := registry.scheme_of_file(path)) and os.path.isfile(path):
         raise UsageError(f"{argument}: holds sound inside it; write {scheme}:{argument}")
     if os.path.isdir(path):

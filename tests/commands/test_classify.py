@@ -134,13 +134,13 @@ def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
     assert len(few) <= 3 and set(";".join(few["labels"]).split(";")) == {"low", "high", "new"}
     (tmp_path / "again").mkdir()
     told = fit.fit(again, small_model.path, str(tmp_path / "again"), CONFIG, page=False)
-    assert "3 classes, 5 labelled sounds" in told and "having one recording: new" in told
+    assert "3 classes, 5 labelled sounds" in told and "with a single recording: new" in told
     assert not (tmp_path / "again" / "classifier.html").exists()
 
 
 def test_suggestions_leave_out_what_has_a_label(fitted, tone_folder, tmp_path):
     manifest, _ = inputs.load_inputs([tone_folder])
-    with pytest.raises(UsageError, match="every sound has a label already"):
+    with pytest.raises(UsageError, match="every sound has a label;"):
         suggest.suggest(manifest, str(fitted[0] / "classifier"), str(tmp_path), 5)
 
 

@@ -29,10 +29,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "classifier", None, "The folder `classifier` that fit wrote.", required=True
     )
-    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
-    flags.DEFINE_string(
-        "model", None, "Where the classifier's model is now, if no longer where it was."
-    )
+    flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
+    flags.DEFINE_string("model", None, "Folder of the classifier's model, if it has moved.")
     config_flags.define_flags(EmbedConfig)
 
 
