@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import audio_triplet
 from audio_triplet import audio
 from audio_triplet.corpora.registry import load_corpus
 from audio_triplet.errors import CorpusError
@@ -95,3 +96,19 @@ def test_prepared(tmp_path):
     )
     assert sum(split.seconds for split in info.splits.values()) == pytest.approx(16.0)
     assert not info.bad_files
+
+
+def test_indexed_and_found_as_from_files(tmp_path, small_model):
+    """An index of members gives the scores that one of the same sounds as files gives."""
+    contents = {f"{n}.flac": _sound(n, 2.0) for n in range(4)}
+    path = _write(tmp_path / "x.tar", contents)
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    inside = [f"{path}/{name}" for name in contents]
+    outside = [str(tmp_path / name) for name in contents]
+    of_members = audio_triplet.build_index(tmp_path / "a", inside, small_model)
+    of_files = audio_triplet.build_index(tmp_path / "b", outside, small_model)
+    hits = of_members.find(tmp_path / "2.flac", top=4)
+    assert hits[0].path == f"{path}/2.flac"
+    others = of_files.find(f"{path}/2.flac", top=4)
+    assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in others], abs=1e-5)
