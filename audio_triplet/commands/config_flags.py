@@ -19,6 +19,20 @@ T = TypeVar("T", bound="DataclassInstance")
 flags.disclaim_key_flags()
 
 
+def define_labels_flag(default: str) -> None:
+    """Defines --labels, what gives the sounds of a folder their labels.
+
+    Args:
+      default: `folders` or `none`, see `inputs.load_inputs`.
+    """
+    flags.DEFINE_string(
+        "labels",
+        default,
+        "What labels the sounds of a folder: folders: the folder just below it that they lie in; "
+        "none: nothing; FILE: a manifest that names them. Manifests and corpora keep their own.",
+    )
+
+
 def define_flags(kind: type, skip: tuple[str, ...] = (), **overrides: Any) -> None:
     """Defines a flag for every field of a configuration dataclass.
 

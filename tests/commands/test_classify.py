@@ -15,7 +15,7 @@ from audio_triplet.config import ClassifyConfig, EmbedConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import saved_model
 from audio_triplet.errors import ClassifierError, ExportError, UsageError
-from tests.conftest import tone
+from tests.conftest import flags_given, tone
 
 CONFIG = ClassifyConfig(folds=2)
 
@@ -142,6 +142,25 @@ def test_suggestions_leave_out_what_has_a_label(fitted, tone_folder, tmp_path):
     manifest, _ = inputs.load_inputs([tone_folder])
     with pytest.raises(UsageError, match="every sound has a label already"):
         suggest.suggest(manifest, str(fitted[0] / "classifier"), str(tmp_path), 5)
+
+
+def test_an_archive_of_sites_is_not_labelled(fitted, tone_folder, tmp_path):
+    for site in ("low", "high"):  # called as a class is, and none
+        (tmp_path / "archive" / site).mkdir(parents=True)
+        shutil.copy(f"{tone_folder}/low/low1.wav", tmp_path / "archive" / site / "a.wav")
+    (tmp_path / "out").mkdir()
+    with flags_given(suggest.define_flags, _suggest_arguments(fitted, tmp_path)):
+        suggest.main(["suggest", str(tmp_path / "archive")])
+    assert len(read_csv(tmp_path / "out" / "suggest.csv")) == 3
+    with flags_given(
+        suggest.define_flags, [*_suggest_arguments(fitted, tmp_path), "--labels=folders"]
+    ):
+        with pytest.raises(UsageError, match="every sound has a label already"):
+            suggest.main(["suggest", str(tmp_path / "archive")])
+
+
+def _suggest_arguments(fitted, tmp_path):
+    return [f"--classifier={fitted[0] / 'classifier'}", f"--output_dir={tmp_path / 'out'}"]
 
 
 @pytest.mark.slow

@@ -61,7 +61,9 @@ def sounds(tmp_path_factory):
 @pytest.fixture
 def index_folder(command, sounds, small_model, tmp_path):
     folder = tmp_path / "index"
-    told = command("index", sounds, f"--index={folder}", f"--model={small_model.path}")
+    told = command(
+        "index", sounds, f"--index={folder}", f"--model={small_model.path}", "--labels=folders"
+    )
     assert "9 files" in told, told
     return folder
 

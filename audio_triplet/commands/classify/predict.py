@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     from audio_triplet.commands import inputs
 
     values = flags.FLAGS
-    manifest, _ = inputs.load_inputs(argv[1:])
+    manifest, _ = inputs.load_inputs(argv[1:], "none")
     with locks.exclusive(values.output_dir):
         locks.clear_leftovers(values.output_dir)
         print(
