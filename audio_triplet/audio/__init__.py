@@ -10,6 +10,7 @@ Files, in reading order:
 | `reading` | the four ways in: `probe`, `load_audio`, `stream_audio`, `read_piece` |
 | `decoder` | what a decoder gives (`Decoder`, `AudioInfo`), and what every decoder refuses |
 | `files` | paths and file objects, opened and named |
+| `clock` | when a recording was made, by its name or its chunks |
 | `formats` | which files are sound, by their extensions |
 | `libsndfile` | the decoder, with what libsndfile gets wrong worked around |
 | `ogg`, `mp3` | what it must know of these: where a seek is safe, whether a length is stated |
