@@ -10,7 +10,7 @@ LATEST_VENV ?= .venv-latest
 WORKERS ?= $(shell n=$$(nproc); echo $$(( n < 4 ? n : 4 )))
 
 BIN = $(VENV)/bin
-PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo check test test-latest lint types layers docs format browser clean
 
@@ -25,7 +25,7 @@ test: browser lint types layers docs
 
 # The same tests under the newest TensorFlow, which tensorflow-io does not support.
 test-latest: $(LATEST_VENV)/installed-dev
-	$(LATEST_VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadfile
+	$(LATEST_VENV)/bin/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

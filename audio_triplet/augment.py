@@ -1,10 +1,10 @@
 """Augmented patches: the paper's constraints all at once, and a few more of their kind [D].
 
 In `joint` each triplet shows one constraint. Here both patches of a pair are mixed with another
-sound, noised, equalised, amplified, and shifted and stretched in time and frequency, each by an
-amount drawn for it: nothing of that changes what a sound is, so the pair still belongs together,
-and only what it *is* tells it from the others. Batched ops on linear mel energies with stateless
-seeds, like `audio_triplet.triplets`.
+sound, noised, equalised, amplified, and shifted and stretched in time and frequency, each by a
+random amount of its own. None of this changes the kind of sound, so the two patches still belong
+together, and only their kind distinguishes them from the others. Batched ops on linear mel energies
+with stateless seeds, like `audio_triplet.triplets`.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def augment_pairs(batch: dict, seed, config: TripletConfig) -> dict:
     """
     augmented = {}
     for number, name in enumerate(("anchor", "positive"), start=1):
-        # Folded in, for `make_triplets` has used the seed itself.
+        # Folded in, because `make_triplets` has used the seed itself.
         pick, amount = tf.unstack(
             tf.random.experimental.stateless_split(
                 tf.random.experimental.stateless_fold_in(seed, number), 2

@@ -1,4 +1,4 @@
-"""Dataclass fields with bounds: what a value may be stands beside its default, checked once.
+"""Dataclass fields with bounds, which are declared with the default and checked once.
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(Checked):

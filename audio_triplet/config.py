@@ -1,8 +1,8 @@
-"""All configuration: frozen dataclasses, one tree for a training run, written beside it.
+"""All configuration: frozen dataclasses, one tree for a training run, saved with the run.
 
-Defaults are the paper's where it has a value. What a field may hold stands beside its default and
-is checked when an object is made. Which of flags, recipe and default decides a value, see
-`experiments.recipes`. No TensorFlow here: flags are read before it is imported.
+Defaults are the paper's where it has a value. The bounds of a field are declared with its default
+and checked when an object is made. `experiments.recipes` explains whether flag, recipe or default
+decides a value. No TensorFlow here: flags are read before it is imported.
 """
 
 import dataclasses
@@ -142,7 +142,7 @@ class PrepareConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class ClassifyConfig(Checked):
-    """How a classifier of one's own sounds is fitted.
+    """How a classifier of your own sounds is fitted.
 
     Attributes:
       hidden_units: Width of the hidden layer (the paper's has 512); 0 for none, which a few labels
@@ -161,12 +161,12 @@ class ClassifyConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class CacheConfig(Checked):
-    """Where decoded sound is kept when sound files are trained on without preparing them.
+    """Keeps decoded sound when sound files are trained on without preparing them.
 
     Attributes:
       cache_dir: Folder for decoded mel energies, filled in the first epoch: the second decodes
         nothing. May be shared by runs. Empty: every epoch decodes.
-      cache_gigabytes: How large it may become; what finds no room is decoded in every epoch.
+      cache_gigabytes: How large it may become; sound that does not fit is decoded every epoch.
     """
 
     cache_dir: str = ""
@@ -184,19 +184,19 @@ class TripletConfig(Checked):
       mixing_alpha: α, energy of the mixed-in example relative to the anchor's.
       max_seconds_apart: Δt, bound on the distance in time of a temporal proximity pair.
       shares: Weights of the constraints in `joint`, in the order of `constraints.joint_names()`,
-        the paper's four first; those that it does not reach are no part of it.
+        the paper's four first; constraints without a weight are not part of it.
       silence_energy: A patch whose mean mel energy per cell is not above this is silent: it is
-        drawn neither as an anchor nor as a proximity positive [D]. A hundredth of it is lost
-        beside the front end's log offset of 0.01.
-      augment: Whether both patches of every pair are augmented as in `combined`, where they
-        always are [D].
+        drawn neither as an anchor nor as a proximity positive [D]. A hundredth of it is
+        negligible compared with the front end's log offset of 0.01.
+      augment: Whether both patches of every pair are augmented as in `combined`, which always
+        augments them [D].
       augment_alpha: Most energy of the example mixed in, relative to the patch's own.
       augment_sigma: Most σ of the noise; each patch gets an amount of its own.
       augment_equaliser: Standard deviation of the equaliser's gain at each of six points over the
         bands, in nepers of energy as the front end has it (0.5 is 4.3 dB).
       augment_gain: Standard deviation of the gain over all bands, in nepers.
       augment_zoom: Most enlargement in time and in frequency, as a natural logarithm; reduction is
-        half as much. What is reduced is shifted at random and silence is around it.
+        half as much. A reduced patch is shifted at random, with silence around it.
       constraint_parameters: Parameters of constraints beyond the paper's, by name; those that are
         not here have the default of their constraint.
     """
@@ -244,7 +244,7 @@ class PipelineConfig(Checked):
       batch_size: Triplets in a global batch.
       batches_per_visit: Batches made from one visit to the same recordings, each with patches of
         its own; above 1 it saves decoding when sound files are read on the fly [D].
-      seed: Seed of everything that is drawn.
+      seed: Seed of all random draws.
     """
 
     batch_size: int = checked(64, least=2)  # a triplet needs a negative
@@ -254,7 +254,7 @@ class PipelineConfig(Checked):
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig(Checked):
-    """What `build_encoder` needs to build the same network again.
+    """The settings from which `build_encoder` builds the same network again.
 
     Attributes:
       architecture: `vggish` or `resnet50`.
@@ -262,7 +262,7 @@ class EncoderConfig(Checked):
       width: Factor on the number of channels of every layer.
       normalisation: `none`, `batch`, or `default`: none for vggish, batch for resnet50.
       pooling: Of the last map: `mean` over time and frequency (the paper), or `time`: mean and
-        maximum over time beside each other, each frequency kept apart [D].
+        maximum over time, concatenated, separately for each frequency [D].
       input_scaling: Whether each mel band is brought to mean 0 and deviation 1, as estimated on
         the unlabelled training audio before the first step [D].
       normalize_loudness: Whether each patch is brought to one mean energy first, so that a sound
@@ -292,12 +292,12 @@ class TrainingConfig(Checked):
       temperature: Of the contrastive objective.
       margin: δ of the triplet loss.
       mining: `semi_hard` (the paper), `hardest`, or `random` for no mining.
-      memory: So many anchors of the batches before are negatives too, as they were embedded then;
-        0: none (the paper). Their labels are not kept, so the topline does without [D].
+      memory: Number of anchors of earlier batches that are negatives too, as embedded then; 0:
+        none (the paper). Their labels are not kept, so the topline has no memory [D].
       precision: `auto`, `float32` or `mixed_bfloat16`.
       seed: Seed of the initial weights.
       checkpoint_minutes: Longest time between checkpoints.
-      checkpoint_steps: Most steps between checkpoints; 0: time alone decides.
+      checkpoint_steps: Most steps between checkpoints; 0: only time decides.
       log_steps: Steps from one log entry to the next.
     """
 
@@ -336,7 +336,7 @@ def current_names(values: dict) -> dict:
     return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
-# May differ between a run and its continuation: they shape no weight, or only how long it trains.
+# May differ between a run and its continuation: they change no weight, or only the run's length.
 _FREE = {"steps", "checkpoint_minutes", "checkpoint_steps", "log_steps"}
 
 
@@ -345,7 +345,7 @@ class RunConfig:
     """All that shapes a trained encoder.
 
     Attributes:
-      corpus: What `--corpus` said, or the prepared folder.
+      corpus: The value of `--corpus`, or the prepared folder.
       corpus_fingerprint: Digest of the corpus, so that a run is not continued on another one.
       splits: The splits trained on.
       triplets: Constraints.

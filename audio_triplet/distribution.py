@@ -1,4 +1,4 @@
-"""The only place that turns names into a tf.distribute strategy and a numerical precision."""
+"""The tf.distribute strategy and the numerical precision for the names that flags give."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def build_strategy(name: str = "auto", tpu: str = "") -> tf.distribute.Strategy:
     Args:
       name: `cpu`: one CPU; `mirrored`: all GPUs of this machine, or all its logical CPUs when it
         has none; `multi_worker`: the cluster in TF_CONFIG; `tpu`; `auto`: a TPU if one is named,
-        else `mirrored` if there are several GPUs, else the one device there is.
+        else `mirrored` if there are several GPUs, else the single device.
       tpu: Name or address of the TPU; `local` on a TPU VM.
 
     Returns:
@@ -88,10 +88,10 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def check_paths(name: str, tpu: str, paths: Mapping[str, str]) -> None:
-    """Checks that a TPU can read all paths, before anything is done.
+    """Checks that a TPU can read all paths, before any work.
 
-    On a TPU VM (`--tpu=local`) the input pipeline runs on that machine and reads its disks. A TPU
-    that is named runs it on its own hosts, which see Google Cloud Storage and nothing of ours.
+    On a TPU VM (`--tpu=local`) the input pipeline runs on that machine and reads its disks. A named
+    TPU runs it on its own hosts, which read Google Cloud Storage but not our disks.
 
     Args:
       name: As in `build_strategy`.

@@ -1,7 +1,7 @@
 """Errors whose message a user can act on: one base class, and a class for each kind.
 
-The message is one line, `WHAT: reason; fix`. Commands print that line alone and exit with 1. Any
-other exception is a defect of ours and keeps its traceback, but for the file system's own errors;
+The message is one line, `WHAT: reason; fix`. Commands print only that line and exit with 1. Any
+other exception is a defect of ours and keeps its traceback, except the file system's own errors;
 see `audio_triplet.commands.terminal`.
 """
 
@@ -39,11 +39,11 @@ class ManifestError(CorpusError):
 
 
 class ArchiveError(CorpusError):
-    """Embeddings that cannot be read, written or put together; the message names the fix."""
+    """Embeddings that cannot be read, written or joined; the message names the fix."""
 
 
 class ClassifierError(CorpusError):
-    """Labels that nothing can be learned from, or a classifier that does not fit the model."""
+    """Labels that are not enough to learn from, or a classifier of another model."""
 
 
 class SearchError(CorpusError):
@@ -55,7 +55,7 @@ class FewLabelsError(AudioTripletError, ValueError):
 
 
 class ConfigError(AudioTripletError, ValueError):
-    """A configuration that is damaged, or does not fit the run it is to continue."""
+    """A configuration that is damaged, or does not match the run to continue."""
 
 
 class UsageError(AudioTripletError, ValueError):

@@ -5,9 +5,9 @@ Numerically the front end of the authors' VGGish [D] (docs/method.md, the input)
 64 triangular bands on the HTK mel scale from 125 to 7500 Hz, log(mel + 0.01). The constraints of
 the paper act on the linear energies, so the logarithm is a step of its own.
 
-Mel energies are computed twice over: by `mel_energies` in a graph, for exports, accelerators and
-batches, and by `mel_energies_numpy` where Python runs, which on a CPU is the faster for one
-waveform. They agree within 1e-4 in log mel.
+Two functions compute mel energies: `mel_energies` in a graph, for exports, accelerators and
+batches, and `mel_energies_numpy` where Python runs, which is faster for a single waveform on a CPU.
+They agree within 1e-4 in log mel.
 
 There is one front end, `DEFAULT`: every trained model, shard and index is made by it.
 """
@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from audio_triplet.config import FRONT_END as DEFAULT
 
-# Frames that `mel_energies_numpy` computes at a time: what it needs for them fits the L2 cache.
+# Frames that `mel_energies_numpy` computes at a time: their temporaries fit the L2 cache.
 _BLOCK_FRAMES = 128
 
 # Keeps the gradient of the square root finite in silence.
@@ -73,7 +73,7 @@ def mel_energies(waveform) -> tf.Tensor:
 
 
 def mel_energies_numpy(waveform: np.ndarray) -> np.ndarray:
-    """The same by NumPy and SciPy, on one thread, for where Python runs.
+    """`mel_energies` by NumPy and SciPy, on one thread, where Python runs.
 
     Args:
       waveform: float32[samples] at 16 kHz.
@@ -176,8 +176,8 @@ def _window() -> np.ndarray:
 def _sparse_mel_weights() -> tuple[int, scipy.sparse.csr_array]:
     """The first bin that is in any band, and float32[mels, bins in a band].
 
-    A bin is in two bands at most. And BLAS would use threads of its own, for products far too
-    small for them, in each of the pipeline's threads.
+    A bin is in two bands at most, so a full product would be mostly zeros. BLAS would also start
+    its own threads, for far too small products, in each of the pipeline's threads.
     """
     weights = mel_weights()
     used = np.flatnonzero(weights.any(axis=1))

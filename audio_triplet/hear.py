@@ -25,10 +25,10 @@ _PATCHES_AT_ONCE = 128
 
 
 class HearModel(tf.Module):
-    """What HEAR calls a model.
+    """A model as HEAR defines it.
 
     Attributes:
-      sample_rate: Samples per second that it wants, 16000.
+      sample_rate: Samples per second of its input, 16000.
       scene_embedding_size: Dimensions of a scene embedding.
       timestamp_embedding_size: Dimensions of a timestamp embedding.
     """

@@ -1,7 +1,7 @@
 """Layers that the encoders add to Keras' own.
 
-They are registered: a model that holds them is loaded from a `.keras` file wherever
-`audio_triplet.models` is imported. `models.plain` does without them.
+They are registered: a model with these layers can be loaded from a `.keras` file if
+`audio_triplet.models` is imported. `models.plain` replaces them by Keras' own.
 """
 
 import keras
@@ -10,10 +10,10 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("audio_triplet")
 class LoudnessNormalization(keras.Layer):
-    """Brings each patch to one mean energy per cell: a louder or quieter copy is the same after it.
+    """Scales each patch to the same mean energy per cell: louder and quieter copies become equal.
 
     The logarithm is undone, so that its offset does not move with the loudness. A patch quieter
-    than `floor` is raised by as much as one at it and no more: silence stays silence.
+    than `floor` is raised by as much as a patch at `floor`: silence stays silence.
     """
 
     def __init__(self, offset: float, target: float = 1.0, floor: float = 1e-4, **kwargs):

@@ -1,4 +1,4 @@
-"""The library's door: what `import audio_triplet` offers to a script or a notebook.
+"""The library: the functions that `import audio_triplet` offers to a script or a notebook.
 
     import audio_triplet
 
@@ -51,8 +51,8 @@ def open_index(
 
     Args:
       folder: Its folder, made by `build_index` or `audio-triplet index`.
-      model: The index's model, or where it is now. None: where it was when the index was made, or
-        the released one.
+      model: The index's model, or its folder. None: its folder when the index was made, or the
+        released model.
 
     Returns:
       The index: `.find` finds the sounds most like a sound.
@@ -70,16 +70,16 @@ def build_index(
     sounds: str | os.PathLike | Iterable[str | os.PathLike],
     model: str | os.PathLike | Model | None = None,
 ) -> SoundIndex:
-    """Makes an index of sound files, or adds to one what is new or has changed.
+    """Makes an index of sound files, or adds new and changed files to one.
 
-    Files that cannot be read are left out, with a warning for each. What was added stays if it is
-    stopped; the same call goes on.
+    Files that cannot be read are left out, with a warning for each. After a stop, what was added
+    stays, and the same call continues.
 
     Args:
-      folder: Where the index goes.
+      folder: Folder of the index.
       sounds: A folder of sound files at any depth, or the files. The name of the folder that a
         file is in becomes its label, if `sounds` is a folder.
-      model: A model, or where it is. None: the index's own, for a new one the released model.
+      model: A model, or its folder. None: the index's own, for a new one the released model.
 
     Returns:
       The index, opened.
@@ -134,5 +134,5 @@ def _manifest_of(sounds: str | os.PathLike | Iterable[str | os.PathLike]) -> Man
         sounds = [root]
     paths = [os.path.abspath(os.fspath(path)) for path in sounds]
     if not paths:
-        raise CorpusError("no sound is named; give a folder, or files")
+        raise CorpusError("no sound given; name a folder, or files")
     return Manifest(pd.DataFrame({"path": paths}), paths[0])

@@ -1,4 +1,4 @@
-"""One writer per folder: a lock that ends with its holder, and what a killed writer left behind.
+"""One writer per folder: a lock that ends with its holder; clearing a killed writer's leftovers.
 
     with locks.exclusive(output_dir):
         ...                             # a second process gets a LockedError that names the first
@@ -45,7 +45,7 @@ _held: dict[str, int] = {}  # real path → how often this process has taken it
 
 @contextlib.contextmanager
 def exclusive(folder: str) -> Iterator[None]:
-    """Makes this process the only writer of a folder, which is made if need be.
+    """Makes this process the only writer of a folder, which is made if missing.
 
     A process may take a folder again that it holds already. In a job of several processes that
     share a folder, only the chief takes it. Remote folders and file systems without locks cannot be
@@ -78,7 +78,7 @@ def exclusive(folder: str) -> Iterator[None]:
     finally:
         del _held[folder_id]
         with contextlib.suppress(OSError):  # the folder may have vanished
-            os.unlink(path)  # before it is free, so that nobody's new file is taken away
+            os.unlink(path)  # while the lock is held, so that no new holder's file is removed
         os.close(descriptor)
 
 
@@ -123,13 +123,13 @@ def _take(path: str, folder: str) -> int:
 
 
 def _holder(descriptor: int) -> str:
-    """Who holds a lock, as its file says."""
+    """The holder of a lock, from its file."""
     try:
         owner = json.loads(os.read(descriptor, 4096))
         where = "" if owner["host"] == socket.gethostname() else f" on {owner['host']}"
         return f"process {owner['process']}{where}, since {owner['since']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "its number is not known"
+        return "its process number is not known"
 
 
 def is_leftover(name: str) -> bool:
@@ -143,7 +143,7 @@ def clear_leftovers(folder: str) -> None:
     Call it with the folder's lock held. Sub-folders are not searched.
 
     Args:
-      folder: The folder; it need not be there.
+      folder: The folder; may be missing.
     """
     if storage.is_remote(folder) or not os.path.isdir(folder):
         return

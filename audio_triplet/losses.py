@@ -27,7 +27,7 @@ def triplet_loss(anchor, positive, negative, margin: float = 0.1) -> tf.Tensor:
 def contrastive_loss(query, positive, keys, allowed, temperature: float = 0.1) -> tf.Tensor:
     """InfoNCE: -log of the positive's share in a softmax over it and all allowed keys.
 
-    Every allowed key is a negative, weighted by its nearness, where the triplet loss takes one.
+    Every allowed key is a negative, weighted by its nearness; the triplet loss takes a single one.
 
     Args:
       query: float[batch, dim], unit vectors.

@@ -1,8 +1,8 @@
 """Semi-hard negative mining (docs/method.md, the objective).
 
-A choice needs the distances from one anchor to all candidates, and none of other anchors: above
-`_TILE` pairs the anchors are taken tile by tile, so that memory stays that of one tile however
-large the batch is.
+A choice needs the distances from one anchor to all candidates, but not those of other anchors.
+Above `_TILE` pairs the anchors are processed tile by tile, so that memory stays that of one tile
+however large the batch is.
 """
 
 import tensorflow as tf
@@ -95,7 +95,7 @@ def _semi_hard(anchor, positive, candidates, allowed) -> tf.Tensor:
 
 
 def hardest_negatives(anchor, candidates, allowed) -> tf.Tensor:
-    """The closest allowed candidate, whatever the positive: int32[batch]. For comparison only."""
+    """The closest allowed candidate, without regard to the positive: int32[batch]. To compare."""
     distances = squared_distances(tf.stop_gradient(anchor), tf.stop_gradient(candidates))
     largest = tf.constant(tf.float32.max)
     return tf.argmin(tf.where(allowed, distances, largest), axis=1, output_type=tf.int32)

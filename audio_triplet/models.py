@@ -7,8 +7,8 @@
 | `vggish`, width 0.25 | 298,176 | 0.1 GFLOP |
 | `resnet50`, width 1 | 23,764,032 + 53,120 moving statistics | 3.9 GFLOP |
 
-`build_encoder` makes a Keras model for training, with layers of `audio_triplet.layers` where
-Keras' own are slow or lack a finite gradient; `plain` makes the same of Keras' layers alone.
+`build_encoder` makes a Keras model for training, with layers of `audio_triplet.layers` where Keras'
+own are slow or lack a finite gradient; `plain` makes the same model of Keras' layers alone.
 """
 
 import dataclasses
@@ -54,8 +54,8 @@ def build_encoder(
       embedding_size: Dimensions of the embedding.
       width: Factor on the number of channels.
       normalisation: `none`, `batch` or `default` (none for vggish, batch for resnet50).
-      pooling: `mean` over time and frequency, or `time`: mean and maximum over time beside each
-        other, each frequency kept apart, so that the linear layer sees where a sound lies.
+      pooling: `mean` over time and frequency, or `time`: mean and maximum over time,
+        concatenated, separately for each frequency, so that the linear layer sees the frequency.
       input_scaling: Whether the network begins by scaling each band, see `scale_input`.
       normalize_loudness: Whether before that each patch is brought to one loudness, see
         `LoudnessNormalization`.
@@ -121,7 +121,7 @@ def scale_input(encoder: keras.Model, log_mel) -> None:
     before = keras.Model(encoder.inputs, layer.input)  # what the layer gets
     mean, variance = tf.nn.moments(before(tf.cast(log_mel, tf.float32)), axes=[0, 1])
     layer.offset.assign(mean)
-    # A band that never changes says nothing: it is not blown up.
+    # A constant band carries no information: it is not amplified.
     layer.scale.assign(1.0 / tf.maximum(tf.sqrt(variance), 0.1))
 
 
@@ -145,7 +145,7 @@ def plain(encoder: keras.Model) -> keras.Model:
 
 
 def _plain_layer(layer: keras.Layer) -> keras.Layer:
-    """A layer of Keras' own, or a model of some, that does the same; without weights."""
+    """An equal layer of Keras' own, or a model of such layers, without weights."""
     name = layer.name
     if isinstance(layer, FusedBatchNormalization):
         return layers.BatchNormalization(
@@ -215,11 +215,11 @@ class _Blocks:
         return int(keras.random.randint((), 0, 2**31 - 1, seed=self._seeds))
 
     def convolution(self, x, channels, size, stride=1, *, activation=True, pool=None, name):
-        """Convolution, normalisation, pooling and ReLU, those that are asked for.
+        """Convolution, normalisation, pooling and ReLU, each as the settings ask.
 
-        A maximum may be taken before the ReLU as well as after it: outputs and gradients are the
-        same, and the ReLU, forward and back, has a quarter of the cells. In bfloat16 on a CPU with
-        AMX that is a tenth of the training step at width 0.25.
+        The maximum is taken before the ReLU: outputs and gradients are the same as after it, and
+        the ReLU has a quarter of the cells, forward and backward. In bfloat16 on a CPU with AMX
+        this saves a tenth of the training step at width 0.25.
         """
         channels = max(1, round(channels * self.width))
         plain = self.normalisation == "none"

@@ -1,4 +1,4 @@
-"""Where a number came from: command, commit, machine, versions, time."""
+"""Provenance of results: command, commit, machine, versions, time."""
 
 import datetime
 import os
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from importlib import metadata
 
-# Of these the versions are noted.
+# Packages whose versions are noted.
 _PACKAGES = (
     "audio_triplet",
     "tensorflow",
@@ -23,7 +23,7 @@ _PACKAGES = (
 
 
 def provenance() -> dict:
-    """All that is needed to repeat what this process does."""
+    """Everything needed to repeat what this process does."""
     return {
         "command": command(),
         "commit": commit(),

@@ -1,10 +1,10 @@
-"""Local and remote files, and the one way to write them: whole or not at all.
+"""Local and remote files, and writing them whole or not at all.
 
     with storage.replacing(path) as temporary:         # a file or a folder, by any library
         figure.savefig(temporary, format="png")
     with storage.open_replacing(path) as file:         # a file, by Python
         csv.writer(file).writerows(rows)
-    storage.write_text(path, text)                     # and what has a name of its own
+    storage.write_text(path, text)                     # shortcuts for common content
     storage.write_json(path, content)
     storage.save_arrays(path, arrays)
 
@@ -62,7 +62,7 @@ def exists(path: str) -> bool:
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder, and those above it, if need be."""
+    """Makes a folder, and those above it, if they are missing."""
     _gfile().makedirs(path) if is_remote(path) else os.makedirs(path, exist_ok=True)
 
 
@@ -89,7 +89,7 @@ def remove_folder(path: str) -> None:
 
 
 def check_readable(folder: str) -> None:
-    """Looks at a remote folder before any work is done with it; local ones pass.
+    """Checks that a remote folder can be reached before any work; local ones pass.
 
     Raises:
       OSError: It cannot be reached; the message is one line that names it.
@@ -115,11 +115,11 @@ def check_readable(folder: str) -> None:
 def replacing(
     path: StrPath, *, sync: bool = False, unique: bool = False, direct: bool = False
 ) -> Iterator[str]:
-    """Gives a temporary name; what is written there takes the place of `path` at the end.
+    """Yields a temporary name; what is written there replaces `path` at the end.
 
-    What is written may be a file or a folder, and so may what was there before. Who reads `path`
-    sees the old content or the new one. If the block raises an error, `path` stays as it was and
-    the temporary is removed; a killed process leaves it, for `locks.clear_leftovers` to remove.
+    Both the new content and the old one may be a file or a folder. Readers of `path` see the old
+    content or the new one. If the block raises an error, `path` stays as it was and the temporary
+    is removed; a killed process leaves it, and `locks.clear_leftovers` removes it later.
     Only two replacements are not atomic: of a local folder, where a kill between two renames leaves
     the old one as `PATH.earlier.tmp`; and of a remote folder, which is removed before it is copied.
 
@@ -128,8 +128,8 @@ def replacing(
       sync: Local paths only: returns once the content and its name are on the disk, and so survives
         a power cut.
       unique: Several processes or threads may replace `path` at the same time: the last one wins.
-      direct: The block writes to addresses such as gs://… itself, and gets a temporary name beside
-        a remote `path` rather than a local one that is copied there.
+      direct: The block writes to addresses such as gs://… itself, and gets a temporary name next
+        to a remote `path` rather than a local one that is copied there.
 
     Yields:
       `path` with `.tmp` at its end, or, if `path` is remote, a name in a temporary local folder.
@@ -224,10 +224,10 @@ def save_arrays(path: StrPath, arrays: Mapping[str, np.ndarray], *, unique: bool
 
 
 def write_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes into an open file what `save_arrays` does.
+    """Writes arrays into an open file as `save_arrays` does.
 
-    As `np.savez`, whose archive complains once more on the terminal when it is thrown away after
-    the disk was full.
+    As `np.savez`, but without its second error on the terminal, which its archive prints when it
+    is closed after the disk was full.
     """
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():

@@ -76,18 +76,18 @@ def pattern(config: TripletConfig, batch_size: int) -> np.ndarray:
 
 
 def assign(has_neighbour, config: TripletConfig) -> tuple[tf.Tensor, np.ndarray]:
-    """Shares the anchors of a batch out among the constraints.
+    """Distributes the anchors of a batch among the constraints.
 
-    Anchors that have a neighbour go first to where one is needed: a batch with some short
-    recordings in it still gives every constraint its share.
+    Anchors that have a neighbour go first to constraints that need one: a batch with some short
+    recordings still gives every constraint its share.
 
     Args:
       has_neighbour: bool[batch]. The batch size must be static.
       config: Constraints.
 
     Returns:
-      int32[batch], which anchor comes to each position of `pattern`; and int32[near], the
-      positions whose constraint needs a neighbour.
+      int32[batch], the anchor for each position of `pattern`; and int32[near], the positions
+      whose constraint needs a neighbour.
     """
     near = _needs_neighbour()[pattern(config, has_neighbour.shape[0])]  # [batch]
     order = tf.argsort(tf.cast(~has_neighbour, tf.int32), stable=True)
@@ -96,7 +96,7 @@ def assign(has_neighbour, config: TripletConfig) -> tuple[tf.Tensor, np.ndarray]
 
 
 def make_triplets(draws: Mapping[str, tf.Tensor], seed, config: TripletConfig) -> dict:
-    """Shares the anchors of a batch out among the constraints and makes their positives.
+    """Distributes the anchors of a batch among the constraints and makes their positives.
 
     Args:
       draws: A batch with
@@ -119,7 +119,7 @@ def make_triplets(draws: Mapping[str, tf.Tensor], seed, config: TripletConfig) -
 
 
 def make_positives(draws: Mapping[str, tf.Tensor], neighbour, seed, config: TripletConfig) -> dict:
-    """Makes the positives of anchors that are in the positions of their constraints.
+    """Makes the positives of anchors that are already at the positions of their constraints.
 
     Args:
       draws: As of `make_triplets`, without `neighbour`, in the order that `assign` gives.

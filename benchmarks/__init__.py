@@ -1,13 +1,13 @@
-"""Benchmarks: how quickly each stage works, beside its peers; what scales; what survives damage.
+"""Benchmarks: the speed of each stage compared with its peers, scaling, and robustness to damage.
 
     python -m benchmarks.run --corpus=esc50:DIR --output_dir=results       # every stage
-    python -m benchmarks.STAGE                                             # one
+    python -m benchmarks.STAGE                                             # one stage
     python -m benchmarks.scaling --corpus=esc50:DIR --output_dir=results   # two million clips
-    python -m benchmarks.faults --output_dir=results                       # what survives damage
+    python -m benchmarks.faults --output_dir=results                       # kills, damaged files
 
 A stage is a module with a function `measure`, from sound to search: `start_up`, `front_end`,
 `resamplers`, `decode`, `feeding`, `mining`, `training_step` (with `torch_twin`, the same network in
-PyTorch), `embedding`, `evaluation`, `index`. `harness` is what they are run by: `timing` in turns,
-`tables` with goals, `processes` pinned to cores, `sounds`. Written are results/benchmarks.json and
-.md, scaling.json and .md, faults.json and .md.
+PyTorch), `embedding`, `evaluation`, `index`. `harness` runs them: `timing` in turns, `tables` with
+goals, `processes` pinned to cores, `sounds`. Written to --output_dir: benchmarks.json and .md,
+scaling.json and .md, faults.json and .md.
 """

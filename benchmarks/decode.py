@@ -3,10 +3,10 @@
     python -m benchmarks.decode --corpus=esc50:DIR
 
 Per format: `audio.load_audio` with the NumPy front end; the same through `FileChunks` in tf.data;
-the same steps done separately with nothing around them (soundfile, soxr, front end); everything in
-the graph (tensorflow-io, polyphase convolution); librosa; and the path of VGGish's own script
-(soundfile, resampy kaiser_best, NumPy front end). Goals: at least 10 times the resampy path where
-there is something to resample, and at most 15 % over the steps done separately.
+the same steps done separately (soundfile, soxr, front end); everything in the graph (tensorflow-io,
+polyphase convolution); librosa; and the path of VGGish's own script (soundfile, resampy
+kaiser_best, NumPy front end). Goals: at least 10 times the resampy path where there is something to
+resample, and at most 15 % over the steps done separately.
 """
 
 import functools

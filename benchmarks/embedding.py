@@ -2,11 +2,11 @@
 
     python -m benchmarks.embedding --corpus=esc50:DIR
 
-Ours is what `audio-triplet embed` does, with an exported encoder. PyTorch has the same encoder with
-the same weights, channels last in float32: once fed as well as we could (soundfile and soxr in
-threads, torch.stft, full batches from any files), once as one would type it (librosa.load, a file
-at a time). Ours is also timed with --precision=auto, which is bfloat16 where the hardware is faster
-at it. Goals: 1.5 times PyTorch's better one in float32, and memory flat in the number of files.
+Ours is `audio-triplet embed` with an exported encoder. PyTorch has the same encoder with the same
+weights, channels last in float32: once fed as well as we could (soundfile and soxr in threads,
+torch.stft, full batches from any files), once in the obvious way (librosa.load, file by file). Ours
+is also timed with --precision=auto, which is bfloat16 where the hardware is faster at it. Goals:
+1.5 times the faster PyTorch variant in float32, and memory flat in the number of files.
 """
 
 import functools
@@ -147,7 +147,7 @@ def _groups(items) -> Iterator[list]:
 
 
 def embed_copies(model: str, path: str, count: int) -> float:
-    """Embeds a file so many times over, under different names.
+    """Embeds many copies of a file, under different names.
 
     Returns:
       Seconds it took, the model's loading left out.

@@ -2,9 +2,9 @@
 
     python -m benchmarks.feeding
 
-On one core. «Reading» draws anchors and their neighbours and makes nothing of them; «joint» makes
-the four kinds of positive. Beside it stands the way most input pipelines are written: records read,
-parsed and cut one by one by tf.data. Growth: twice the recordings, the length and the batch.
+On one core. "Reading" draws anchors and their neighbours and makes no positives; "joint" makes the
+four kinds of positive. They are compared with the way most input pipelines are written: records
+read, parsed and cut one by one by tf.data. Growth: twice the recordings, the length and the batch.
 """
 
 import os
@@ -23,7 +23,7 @@ def measure() -> list[harness.Table]:
 
 
 def feeding(folder: str) -> harness.Table:
-    """Triplets of each kind from shards of whole 10 s pieces."""
+    """Triplets of each kind from shards of whole 10 s chunks."""
     source = open_shards(folder, 2000, 998)
     table = harness.Table(
         "Feeding from prepared shards",
@@ -46,7 +46,7 @@ def feeding(folder: str) -> harness.Table:
 
 
 def growth(folder: str) -> harness.Table:
-    """Time a triplet when recordings, length or batch are twice as many."""
+    """Time per triplet when recordings, length or batch are doubled."""
     table = harness.Table("Feeding, growth", "joint, one core; time a triplet")
     cases = {
         "1,000 recordings of 5 s, batches of 256": (1000, 498, 256),
@@ -126,7 +126,7 @@ def taking(dataset):
 
 
 def reading(source, batch: int):
-    """A function that draws anchors and neighbours and makes nothing of them."""
+    """A function that draws anchors and neighbours without making positives."""
     import tensorflow as tf
 
     from audio_triplet.config import TripletConfig

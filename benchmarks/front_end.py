@@ -4,7 +4,7 @@
 
 All candidates compute VGGish's front end (25 ms windows every 10 ms, 512-point magnitude spectrum,
 64 HTK mel bands) with the same mel weights, of clips one at a time and of all in one batch where
-they can; how far each is from a float64 twin in log mel stands beside it. OpenL3's front end is
+they can; the difference in log mel from a float64 twin is given for each. OpenL3's front end is
 librosa's or kapre's, i.e. tf.signal.stft, with other settings. Goal: the fastest of all in float32
 at equal numerics, and at least 1.5 times VGGish's NumPy formulation and librosa.
 """
@@ -61,7 +61,7 @@ def candidates() -> dict:
 
 
 def _tf_signal(clips):
-    """As the documentation of tf.signal has it."""
+    """As in the documentation of tf.signal."""
     import tensorflow as tf
 
     from audio_triplet import features

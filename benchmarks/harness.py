@@ -1,9 +1,9 @@
-"""What every benchmark is run by: flags, pinned processes, tables written at the end.
+"""Runs every benchmark: flags, pinned processes, tables written at the end.
 
 A stage is a module of `benchmarks` with one function `measure() -> list[Table]`, run alone by
 `python -m benchmarks.STAGE` and with all others by `python -m benchmarks.run`:
 
-    \"\"\"What is compared, with what, and what is hoped for.\"\"\"
+    \"\"\"The comparison, its peers, and its goals.\"\"\"
 
     from benchmarks import harness
 
@@ -22,8 +22,8 @@ A stage is a module of `benchmarks` with one function `measure() -> list[Table]`
 
 `interleaved` (`timing`) lets the candidates take turns, so that a busy machine is as busy for each,
 and a ratio is the median over rounds of the ratio within a round. `main(cores=1)` starts the
-process anew on one core with libraries told to use one thread: figures "per core", in processor
-time, which on an idle machine is the wall's and on a busy one is still the work's. `in_child`
+process anew on one core with libraries limited to one thread: figures "per core", in processor
+time, which equals wall time on an idle machine and does not grow on a busy one. `in_child`
 (`processes`) calls a function in a fresh process, for peak memory or for another number of cores.
 `sounds` gives recordings of --corpus, or generated ones. Peers are optional (`pip install -e
 .[bench]`): `absent` says which.
@@ -98,7 +98,7 @@ def main(
     """Entry point of a stage: runs it, prints its tables, and writes them to --output_dir.
 
     Args:
-      measure: The stage. What it returns by part is written beside the parts that are there.
+      measure: The stage. Parts that it returns are merged with those in the files.
       cores: How many cores and threads it may use; all if None.
       parts: All parts that it may return, in order.
       name: Of the stage; its module's by default.

@@ -3,13 +3,14 @@
     python -m benchmarks.index
 
 An index of 1,000,000 × 128 generated vectors: top ten by exact search on memory-mapped float32 and
-float16, beside NumPy's plain product and FAISS's flat index, then by FAISS's inverted lists, with
-recall, build time and memory. The vectors are like those of a trained encoder in what makes
-approximate search easy or hard: sounds of decaying variance per dimension, each there twenty times
-with differences. Goals: 150 ms exact on two cores; 5 ms at a recall of 0.95.
+float16, compared with NumPy's plain product and FAISS's flat index, then by FAISS's inverted lists,
+with recall, build time and memory. The vectors are as easy or hard for approximate search as those
+of a trained encoder: sounds of decaying variance per dimension, each twenty times with differences.
+Goals: 150 ms exact on two cores; 5 ms at a recall of 0.95.
 
 Embedding: ten hours of sound in files of five seconds, by a quarter-width encoder with random
-weights, beside one call of the model a file; and one recording of one and of ten hours, for memory.
+weights, compared with one call of the model per file; and recordings of one and of ten hours, for
+memory.
 """
 
 import os
@@ -40,7 +41,7 @@ def vectors(count: int, seed: int) -> np.ndarray:
 
 
 def build(folder: str, dtype: str) -> None:
-    """An index of the vectors, 20 a file."""
+    """An index of the vectors, 20 per file."""
     import pandas as pd
 
     from audio_triplet.data.manifest import Manifest
@@ -71,7 +72,7 @@ _WHOSE = {"model": "/generated", "model_digest": "0" * 64, "dim": _DIM}
 
 
 def accelerate(folder: str, kind: str) -> dict:
-    """Builds FAISS of an index; to be called in a process of its own, for its peak memory."""
+    """Builds FAISS of an index; call it in a process of its own, for its peak memory."""
     import dataclasses
 
     from audio_triplet.search import index_writer
@@ -90,7 +91,7 @@ def queries(folder: str, count: int = 64) -> np.ndarray:
 
 
 def search_table(folder: str) -> harness.Table:
-    """Milliseconds a query."""
+    """Milliseconds per query."""
     from audio_triplet.search import index
     from audio_triplet.search.index_format import DTYPES
 
@@ -172,7 +173,7 @@ def small_model(folder: str) -> str:
 
 
 def embed_recording(model: str, path: str) -> float:
-    """Embeds one file; to be called in a process of its own, for its peak memory."""
+    """Embeds one file; call it in a process of its own, for its peak memory."""
     import time
 
     import pandas as pd
@@ -203,7 +204,7 @@ def embed_table(folder: str) -> harness.Table:
     paths = harness.write_sounds(os.path.join(folder, "short"), sounds, 44_100, "flac")
     manifest = Manifest(pd.DataFrame({"path": paths}))
 
-    def a_call_a_file():
+    def call_per_file():
         for path in paths:
             model(audio.load_audio(path)[None])["patch_embeddings"].numpy()
 
@@ -212,7 +213,7 @@ def embed_table(folder: str) -> harness.Table:
             "audio_triplet.embeddings.embed_files": lambda: list(
                 embed.embed_files(model, manifest)
             ),
-            "one call of the model a file": a_call_a_file,
+            "one call of the model a file": call_per_file,
         },
         harness.repeats(),
     )

@@ -15,7 +15,7 @@ _WAYS = {"tiled": None, "all at once": 2**62}
 
 
 def measure() -> list[harness.Table]:
-    """Times and weighs mining at 1k, 4k and 16k candidates."""
+    """Time and memory of mining at 1k, 4k and 16k candidates."""
     speed = harness.Table("Mining, time", "semi-hard choice, loss and gradient, all cores")
     taken = {}
     for size in (1024, 4096):
@@ -41,7 +41,9 @@ def measure() -> list[harness.Table]:
     answers = {}
     for size, ways in ((4096, _WAYS), (16384, ("tiled",))):
         for name in ways:
-            answer, _ = harness.in_child("benchmarks.mining:weigh", size=size, tile=_WAYS[name])
+            answer, _ = harness.in_child(
+                "benchmarks.mining:peak_growth", size=size, tile=_WAYS[name]
+            )
             answers[name, size] = answer
             memory.add(
                 f"{name}, {size:,} × {size:,}",
@@ -95,11 +97,11 @@ def prepared(size: int, tile: int | None):
     return lambda: [float(value) for value in traced(anchor, positive)]
 
 
-def weigh(size: int, tile: int | None) -> dict:
-    """What mining adds to this process's peak memory, in GB; to be run in a fresh process."""
+def peak_growth(size: int, tile: int | None) -> dict:
+    """Growth of this process's peak memory by mining, in GB; run it in a fresh process."""
     import time
 
-    prepared(256, tile)()  # libraries load what they load
+    prepared(256, tile)()  # so that libraries are loaded before
     before = harness.peak_gigabytes()
     call = prepared(size, tile)
     checks = call()

@@ -9,7 +9,7 @@ import tempfile
 
 from audio_triplet.commands import terminal
 
-# How libraries are told to use so many threads.
+# Environment variables that set libraries' numbers of threads.
 _THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -29,7 +29,7 @@ def pinned_cores() -> int | None:
 
 
 def pin(cores: int) -> None:
-    """Binds this process, and what it starts, to so many cores and threads."""
+    """Binds this process and its children to a number of cores and threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
     os.environ.update({name: str(cores) for name in _THREADS}, **{_PINNED: str(cores)})
@@ -69,7 +69,7 @@ def in_child(function: str, cores: int | None = None, **arguments) -> tuple[obje
 
 
 def answer_parent() -> None:
-    """The other side of `in_child`."""
+    """The child's side of `in_child`."""
     call = sys.stdin.read()
     function, arguments, answer, cores = json.loads(call)
     if cores is not None and pinned_cores() != cores:

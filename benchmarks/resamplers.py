@@ -1,12 +1,12 @@
-"""Which resampler? soxr HQ, resampy kaiser_best and the in-graph one: speed, faults, consequence.
+"""Comparison of resamplers: soxr HQ, resampy kaiser_best and the in-graph one.
 
     python -m benchmarks.resamplers --corpus=folders:PATH
     python -m benchmarks.resamplers     # generated sounds instead
 
-Speed: seconds of 44.1 kHz audio per second, one core. Faults, from 44.1 to 16 kHz: what is left of
-the tone above 8 kHz of which most is left, the gain error of tones up to 7 kHz, and the gain at
-7.5 kHz, where the highest mel band ends. Consequence: the difference in log mel from soxr HQ over
-all cells of the sounds, soxr VHQ being the yardstick.
+Speed: seconds of 44.1 kHz audio per second, one core. Faults, from 44.1 to 16 kHz: the largest rest
+of a tone above 8 kHz, the gain error of tones up to 7 kHz, and the gain at 7.5 kHz, where the
+highest mel band ends. Consequence: the difference in log mel from soxr HQ over all cells of the
+sounds; soxr VHQ shows how large a harmless difference is.
 """
 
 import functools

@@ -1,12 +1,12 @@
-"""Every stage against its peers and its goals, in one table.
+"""Runs every stage against its peers and its goals.
 
     python -m benchmarks.run --output_dir=results
     python -m benchmarks.run --output_dir=/tmp/results --only=front_end,decode --corpus=esc50:DIR
 
-Each stage runs in a process of its own, as `python -m benchmarks.STAGE` would run it, and says how
-long it took. Written to --output_dir after each: benchmarks.json and benchmarks.md, with machine,
-commit, versions and command; stages that were not run keep what is there. Peers come with
-`pip install -e '.[bench]'`; absent ones are named.
+Each stage runs in a process of its own, as `python -m benchmarks.STAGE` would run it; its time is
+printed. Written to --output_dir after each: benchmarks.json and benchmarks.md, with machine,
+commit, versions and command; stages that were not run keep their earlier results. Peers come with
+`pip install -e '.[bench]'`; missing ones are named.
 """
 
 import json
@@ -43,7 +43,7 @@ def define_flags() -> None:
 
 
 def main(argv):
-    """Runs the stages and writes what they found."""
+    """Runs the stages and writes their results."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     values = flags.FLAGS

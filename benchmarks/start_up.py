@@ -1,9 +1,9 @@
-"""Start-up: what a person waits for before anything happens.
+"""Start-up: the time that a user waits before anything happens.
 
     python -m benchmarks.start_up
 
-`--help` of every script (TensorFlow is imported only when needed), the import of TensorFlow beside
-it, and the time from starting a process to its first finished training step, which is that import,
+`--help` of every script (TensorFlow is imported only when needed), the import of TensorFlow for
+comparison, and the time from starting a process to its first finished training step: that import,
 building the encoder, tracing the step, and one step.
 """
 
@@ -19,7 +19,7 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 
 def scripts() -> list[str]:
-    """What a user of this repository runs, as it follows `python -m`: experiments and verbs."""
+    """The commands of this repository, as they follow `python -m`: experiments and verbs."""
     paths = [*_ROOT.glob("data_prep/*.py"), *_ROOT.glob("experiments/*.py")]
     modules = [
         f"{path.parent.name}.{path.stem}"

@@ -1,4 +1,4 @@
-"""What a stage finds: tables with goals, printed as they fill, written as JSON and Markdown."""
+"""The results of a stage: tables with goals, printed as they fill, written as JSON and Markdown."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ class Row:
     """One line of a table.
 
     Attributes:
-      name: What was measured.
+      name: Name of the measurement.
       value: The figure; None if it was not measured, and `note` says why.
       unit: Its unit.
       ours: How many times as fast as this one ours is; None for ours itself or without a peer.
@@ -38,7 +38,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Goal:
-    """What was hoped for.
+    """A bound that a figure should meet.
 
     Attributes:
       what: The figure's meaning.
@@ -71,9 +71,9 @@ class Table:
 
     Attributes:
       title: Headline.
-      about: What was measured, on what.
+      about: The measurement and its data.
       rows: Lines.
-      goals: What was hoped for.
+      goals: Bounds that figures should meet.
     """
 
     title: str
@@ -173,7 +173,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def progress(text: str) -> None:
-    """Says what is being done."""
+    """Prints a line on the progress."""
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
@@ -189,7 +189,7 @@ def write(
 
     Args:
       measured: Part → its tables.
-      folder: Where; parts that were not measured keep what the files there have.
+      folder: Output folder; parts that were not measured keep their earlier results there.
       name: Of the files.
       parts: All there are, in order.
     """
@@ -213,7 +213,7 @@ def write(
 
 
 def _markdown(content: Mapping[str, dict]) -> str:
-    """All tables, after where they come from."""
+    """All tables, after their provenance."""
     origins: dict[str, list[str]] = {}
     for part, found in content.items():
         versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())

@@ -1,4 +1,4 @@
-"""Timing in turns: a busy machine is as busy for each candidate, and ratios hold."""
+"""Timing in turns, so that other load affects all candidates alike and ratios hold."""
 
 import dataclasses
 import statistics
@@ -42,15 +42,15 @@ def interleaved(
 ) -> dict[str, Measurement]:
     """Times functions in turns.
 
-    What works on in the background after its turn, as tf.data does, would be paid for by the next:
-    let `before` make it, so that it ends with the turn.
+    A candidate with work in the background after its turn, as tf.data has, would slow the next
+    one: let `before` make it, so that it ends with the turn.
 
     Args:
-      candidates: Name → what to time. The order rotates from round to round.
+      candidates: Name → the function to time. The order rotates from round to round.
       repeats: Rounds that count.
       warm_up: Rounds before them, in which graphs are traced and caches filled.
-      before: Name → what is called, untimed, before each of its turns; what that returns is given
-        to the candidate and dropped after.
+      before: Name → a function that is called, untimed, before each of its turns; its result is
+        passed to the candidate and dropped after.
 
     Returns:
       Name → its measurement: processor time in a process pinned to one core, else wall time.

@@ -1,4 +1,4 @@
-"""The encoders and their training step in PyTorch, for comparison: the same, layer by layer.
+"""The encoders and their training step in PyTorch, layer by layer, for comparison.
 
 `twin(encoder, …)` takes over a Keras encoder's weights, and checks that the outputs are equal.
 """

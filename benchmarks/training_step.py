@@ -1,16 +1,16 @@
-"""Training steps against PyTorch's, and what of that rate is left with real input.
+"""Training steps against PyTorch's, and the share of that rate with real input.
 
     python -m benchmarks.training_step
     python -m benchmarks.training_step --architectures=vggish --width=0.25 --vggish_batch=64
 
 The same network (equal outputs for equal weights are checked), batch, mining, loss and Adam, each
 in float32 and bfloat16; PyTorch channels last, plain and by torch.compile. Operations counted are
-those of the convolutions, forward and both gradients; beside them stands the largest rate of a
+those of the convolutions, forward and both gradients; they are compared with the largest rate of a
 float32 matrix product of 2048 × 2048. Goals: 1.3 times PyTorch's best for vggish, 1 for resnet50.
 
-Then bfloat16 beside float32 in batches of 64 triplets. Goal on a CPU with AMX: 3 times as fast.
+Then bfloat16 against float32 in batches of 64 triplets. Goal on a CPU with AMX: 3 times as fast.
 
-Then the loop from prepared shards and from sound files: patches per second beside the rate on data
+Then the loop from prepared shards and from sound files: patches per second against the rate on data
 in memory. Goals for vggish of full width: at least 97 % of it from shards, 90 % from 16 kHz FLAC.
 """
 
@@ -29,7 +29,7 @@ _BATCH_SIZE = {
     for name, size in (("vggish", 8), ("resnet50", 8))
 }
 _PRECISION_WIDTHS = flags.DEFINE_list(
-    "precision_widths", ["1", "0.5", "0.25"], "Widths of vggish in bfloat16 beside float32."
+    "precision_widths", ["1", "0.5", "0.25"], "Widths of vggish in bfloat16 and float32."
 )
 _COMPILE = flags.DEFINE_list("compile", ["vggish"], "Encoders also timed under torch.compile.")
 _LOOP_WIDTHS = flags.DEFINE_list("loop_widths", ["1", "0.25"], "Widths of vggish in the loop.")

@@ -1,11 +1,11 @@
-"""Preparing by Apache Beam: one worker process a core, or a cluster (extra `[beam]`).
+"""Preparing by Apache Beam: one worker process per core, or a cluster (extra `[beam]`).
 
-Names of shards are all that travels through the pipeline. A worker reads a shard's layout from the
-folder that is prepared and writes the shard there: so the folder, and the sound, must be where
-every worker can reach them (one machine's disk, a shared disk, gs://…).
+Only names of shards pass through the pipeline. A worker reads a shard's layout from the prepared
+folder and writes the shard there: so every worker must be able to reach the folder and the sound
+(one machine's disk, a shared disk, gs://…).
 
-Workers are forgetful: a runner may give one shard to two of them. Each writes aside under a name of
-its own, and the bytes are the same, so it does not matter whose is renamed last.
+A runner may give one shard to two workers. Each writes under a temporary name of its own, and the
+bytes are the same, so it does not matter which is renamed last.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from data_prep import engine
 from data_prep.layout import WORK_DIR
 from data_prep.write_shards import is_finished, write_shard
 
-# So many headers take longer to read in one process than workers take to start [D].
+# Reading this many headers in one process takes longer than starting workers [D].
 FILES_WORTH_A_PIPELINE = 50_000
 
 _FILES_PER_LIST = 1000
@@ -69,10 +69,10 @@ class WriteShard(beam.DoFn):
 
 
 class ReadHeaders(beam.DoFn):
-    """Name of a list of files → the same name, when their lengths are written beside it.
+    """Name of a list of files → the same name, when a file of their lengths is written.
 
     Args:
-      folder: Where the lists are.
+      folder: Folder of the lists.
     """
 
     def __init__(self, folder: str):
@@ -89,13 +89,13 @@ class ReadHeaders(beam.DoFn):
 
 
 def options_from(arguments: Sequence[str]) -> PipelineOptions:
-    """Beam's options; what they leave open is chosen for this machine's cores.
+    """Beam's options; defaults are chosen for this machine's cores.
 
     Args:
       arguments: Beam's own flags, such as --runner=FlinkRunner.
 
     Raises:
-      UsageError: One of them is none of Beam's.
+      UsageError: Beam has no such flag.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for part in PipelineOptions.__subclasses__():
@@ -137,11 +137,11 @@ class Engine(engine.Engine):
             )
 
     def read_lengths(self, folder, fingerprint, paths):
-        """By the workers, if there are so many files that it is worth starting them."""
+        """Reads headers by the workers, if there are enough files to be worth starting them."""
         if len(paths) < FILES_WORTH_A_PIPELINE:
             return super().read_lengths(folder, fingerprint, paths)
         folder = storage.join(_absolute(folder), WORK_DIR)
-        # The fingerprint, because an earlier run of another corpus may have been killed here.
+        # With the fingerprint, because an earlier run of another corpus may have been killed here.
         names = [
             f"headers-{fingerprint[:12]}-{number:05d}"
             for number in range(-(-len(paths) // _FILES_PER_LIST))
@@ -155,7 +155,7 @@ class Engine(engine.Engine):
         )
 
     def write_shards(self, folder, todo, resampler, advance):
-        """By the workers."""
+        """Writes shards by the workers."""
         if not todo:
             return
         folder = _absolute(folder)
@@ -165,12 +165,12 @@ class Engine(engine.Engine):
 
 
 def _absolute(folder: str) -> str:
-    """A folder's name for workers that may be started elsewhere."""
+    """A folder's name for workers that may run in another working directory."""
     return folder if storage.is_remote(folder) else os.path.abspath(folder)
 
 
 class _Watch:
-    """Counts finished shards while a pipeline runs, which on most runners says nothing itself."""
+    """Counts finished shards while a pipeline runs; most runners report no progress."""
 
     def __init__(self, folder: str, todo: Mapping[str, int], advance: Callable[[int], object]):
         self._folder, self._todo, self._advance = folder, dict(todo), advance
@@ -187,10 +187,10 @@ class _Watch:
     def _look(self) -> None:
         over = False
         while not over and self._todo:
-            over = self._over.wait(2)  # and one last look when it is over
+            over = self._over.wait(2)  # and once more at the end
             for name in list(self._todo):
                 if not is_finished(self._folder, name):
-                    # Shards are finished about in order; a look at each of thousands takes long.
+                    # Shards are finished about in order; looking at each of thousands takes long.
                     if not over:
                         break
                     continue

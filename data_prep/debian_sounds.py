@@ -7,7 +7,7 @@ Packages are fetched with `apt-get download` and unpacked with `dpkg-deb -x`: no
 and no root is needed. The sets "small" (the default), "all" and "wide" are listed in
 `audio_triplet/corpora/debian_sounds/classes.py`; `classes.csv` there gives each path its class.
 
-What --output_dir holds afterwards:
+Files in --output_dir:
 
     manifest.csv            the corpus: --corpus=manifest:…/manifest.csv or debian-sounds:DIR
     audio/PACKAGE/…         the sound files, as the packages have them
@@ -31,7 +31,7 @@ from audio_triplet.errors import CorpusError, LockedError
 
 
 def summary(output_dir: str, manifest: Manifest) -> str:
-    """Counts per class and kind, for people: several lines."""
+    """Counts per class and kind, several lines for the user."""
     tables = os.path.join(output_dir, "packages")
     tables = [
         pd.read_csv(os.path.join(tables, n)).assign(package=n[:-4]) for n in os.listdir(tables)
@@ -60,8 +60,8 @@ def summary(output_dir: str, manifest: Manifest) -> str:
 
 
 def _define_flags() -> None:
-    """The command's flags; not at import, since other commands import this module."""
-    flags.DEFINE_string("output_dir", None, "Where the corpus goes; made if absent.", required=True)
+    """Defines the command's flags; not at import, since other commands import this module."""
+    flags.DEFINE_string("output_dir", None, "Folder of the corpus; made if missing.", required=True)
     flags.DEFINE_list(
         "packages", ["small"],
         "Debian packages, or the sets: "
@@ -75,7 +75,7 @@ def _define_flags() -> None:
 def main(argv: Sequence[str]) -> None:
     """The command: `python -m data_prep.debian_sounds --help`."""
     if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}; packages go into --packages=A,B")
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; name packages by --packages=A,B")
     values = flags.FLAGS
     try:
         manifest = download(values.output_dir, values.packages, values.deb_dir)

@@ -1,4 +1,4 @@
-"""Who reads the headers and writes the shards: threads of this process, or a subclass elsewhere."""
+"""Reading headers and writing shards: by threads of this process, or by a subclass elsewhere."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,12 +16,12 @@ class Engine:
         """Reads the header of every file.
 
         Args:
-          folder: The folder to be prepared, with its `WORK_DIR`.
-          fingerprint: Of what is prepared.
+          folder: The folder to prepare, with its `WORK_DIR`.
+          fingerprint: Digest of corpus and settings.
           paths: The files.
 
         Returns:
-          What `chunks.read_length` returns for each, in their order.
+          The result of `chunks.read_length` for each, in their order.
         """
         del folder, fingerprint
         return chunks.read_lengths(paths)
@@ -36,10 +36,10 @@ class Engine:
         """Runs `write_shard` for shards and yields the names of those that are finished.
 
         Args:
-          folder: The folder to be prepared.
+          folder: The folder to prepare.
           todo: File name of each shard → its number of chunks.
           resampler: `soxr` or `resampy`.
-          advance: To be called with the number of chunks done since the last call.
+          advance: Is called with the number of chunks done since the last call.
         """
         for name in todo:
             write_shard(folder, name, resampler, threads=cores(), advance=advance)

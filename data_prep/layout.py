@@ -1,4 +1,4 @@
-"""What each shard is to hold, written down before any sound is decoded.
+"""The content of each shard, written down before any sound is decoded.
 
 The layout of a folder is one JSON file per shard and one for all, in `in_progress/`; a run that was
 stopped reads it again. TensorFlow is not needed here.
@@ -21,14 +21,14 @@ from audio_triplet.errors import CorpusError
 
 CHUNKS_PER_SHARD = 1024  # about 100 MB when chunks are whole
 WORK_DIR = "in_progress"
-LAYOUT_FILE = "layout.json"  # in WORK_DIR, written last: all shards' layouts are there
+LAYOUT_FILE = "layout.json"  # in WORK_DIR, written last: then all shards' layouts are there
 
 
 def check_same(folder: str, found: str, wanted: str) -> None:
-    """Raises CorpusError unless a folder is of the corpus and settings with this fingerprint."""
+    """Raises CorpusError unless a folder has this fingerprint of corpus and settings."""
     if found != wanted:
         raise CorpusError(
-            f"{folder}: holds another corpus, or the same one prepared otherwise; "
+            f"{folder}: holds another corpus, or the same one prepared with other settings; "
             "choose another folder or delete this one"
         )
 
@@ -39,7 +39,7 @@ def work_path(folder: str, name: str, kind: str) -> str:
 
 
 def read_layout(folder: str, fingerprint: str) -> dict | None:
-    """The layout an earlier, unfinished run wrote; None if there is none.
+    """The layout of an earlier, unfinished run; None if there is none.
 
     Raises:
       CorpusError: It is of another corpus.
@@ -49,12 +49,12 @@ def read_layout(folder: str, fingerprint: str) -> dict | None:
         return None
     layout = storage.read_json(path)
     check_same(folder, layout["fingerprint"], fingerprint)
-    logging.info("%s: going on with what an earlier run began", folder)
+    logging.info("%s: continuing an earlier run", folder)
     return layout
 
 
 def keep_finished_shards(folder: str) -> None:
-    """Marks as done the shards of a folder that was finished and has lost some since."""
+    """Marks the remaining shards of a finished folder as done, if others were lost."""
     path = storage.join(folder, prepared.INFO_FILE)
     if not storage.exists(path):
         return
@@ -63,7 +63,7 @@ def keep_finished_shards(folder: str) -> None:
         for name, size in zip(split.shards, split.shard_bytes, strict=False):
             shard = storage.join(folder, name)
             if storage.exists(shard) and storage.size(shard) == size:
-                # Which shard a bad file is in is not known any more; each may report it.
+                # It is no longer known which shard a bad file is in; each may report it.
                 report = {"bytes": size, "bad_files": dict(info.bad_files)}
                 storage.write_json(work_path(folder, name, "done"), report, indent=None)
     storage.remove(path)
@@ -77,18 +77,18 @@ def lay_out(
     requested: dict | None = None,
     read_lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] = chunks.read_lengths,
 ) -> dict:
-    """Reads the headers, writes what each shard is to hold, manifest.csv, and the layout.
+    """Reads the headers; writes the content of each shard, manifest.csv, and the layout.
 
     Args:
       manifest: The segments, each with a split.
-      folder: Where it is prepared.
-      config: How.
+      folder: The folder to prepare.
+      config: Settings of the shards.
       fingerprint: As `prepared.fingerprint`.
-      requested: What the corpus's adapter asked for, for the summary.
+      requested: Counts of requested segments from the corpus's adapter, for the summary.
       read_lengths: Reads the headers, see `chunks.scan`; it may keep files in `WORK_DIR`.
 
     Returns:
-      The layout: what prepared.json and summary.json will say but for the shards' sizes.
+      The layout: the content of prepared.json and summary.json, except the shards' sizes.
 
     Raises:
       CorpusError: Too many files cannot be read.
@@ -135,7 +135,7 @@ def lay_out(
 def _shard_work(
     table: chunks.ChunkTable, recordings: np.ndarray, classes: tuple[str, ...]
 ) -> dict[str, object]:
-    """What `write_shards.write_shard` makes a shard from: a list per column, a row per chunk."""
+    """The input of `write_shards.write_shard` for a shard: a list per column, a row per chunk."""
     first, count = table.first[recordings], table.count[recordings]
     number = np.concatenate([np.arange(n) for n in count]) if len(count) else np.zeros(0, np.int64)
     chunk = np.repeat(first, count) + number
@@ -184,7 +184,7 @@ def _distribute(
 
 
 def _per_class(table: chunks.ChunkTable) -> dict[str, dict[str, float]]:
-    """Class → its segments and hours; a segment of several classes counts to each."""
+    """Class → its segments and hours; a segment of several classes counts for each."""
     codes, unique = pd.factorize(table.manifest.frame["labels"])
     segments = np.bincount(codes, minlength=len(unique))
     seconds = np.bincount(codes, table.duration, len(unique))

@@ -3,9 +3,9 @@
 Two steps. `prepare` reads the headers and lays out the work: one small JSON file per shard, in
 `in_progress/`. Then `write_shard` makes each shard from its file alone, in any order and any
 number of processes or machines at a time: threads of this process by default, workers of a Beam
-pipeline by `data_prep.beam`. The same corpus gives the same bytes, whoever writes them.
+pipeline by `data_prep.beam`. The same corpus always gives the same bytes.
 
-A run that was stopped goes on where it was: the layout is read again, finished shards are kept.
+After a stop the same call continues: the layout is read again, finished shards are kept.
 """
 
 import functools
@@ -44,17 +44,17 @@ def prepare(
     progress: bool = True,
     engine: Engine | None = None,
 ) -> prepared.PreparedInfo:
-    """Prepares a manifest into a folder, or finds it prepared already.
+    """Prepares a manifest into a folder, unless it is prepared already.
 
     Args:
-      manifest: Segments; where it names no splits they are drawn by recording.
-      output_dir: Folder of the shards; made if need be. Anything that tf.io.gfile takes.
-      config: How.
+      manifest: Segments; missing splits are drawn by recording.
+      output_dir: Folder of the shards; made if missing. Anything that tf.io.gfile takes.
+      config: Settings of the shards.
       progress: Whether to show a progress bar.
-      engine: Where sound is read; threads of this process if None.
+      engine: Reads headers and writes shards; None: threads of this process.
 
     Returns:
-      What prepared.json says.
+      The content of prepared.json.
 
     Raises:
       CorpusError: The folder holds another corpus, its shards are damaged, or too many files
@@ -70,7 +70,7 @@ def prepare(
     if (info := _found(output_dir, fingerprint)) is None:
         storage.make_folder(output_dir)
         with locks.exclusive(output_dir):
-            # Who held the lock before may have finished meanwhile.
+            # The previous holder of the lock may have finished the folder.
             if (info := _found(output_dir, fingerprint)) is None:
                 info = _prepare(
                     manifest,
@@ -85,7 +85,7 @@ def prepare(
 
 
 def _found(folder: str, fingerprint: str) -> prepared.PreparedInfo | None:
-    """What a finished folder says; None if there is something to do.
+    """The content of a finished folder's prepared.json; None if the folder is not finished.
 
     Raises:
       CorpusError: It is of another corpus.
@@ -111,7 +111,7 @@ def _prepare(
     progress: bool,
     engine: Engine,
 ) -> prepared.PreparedInfo:
-    """Lays out what is not laid out, writes what is not written, and says that it is finished."""
+    """Makes a missing layout, writes missing shards, and marks the folder as finished."""
     layout = read_layout(folder, fingerprint)
     locks.clear_leftovers(folder)
     if layout is None:

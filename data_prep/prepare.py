@@ -1,8 +1,8 @@
-r"""Prepares a corpus: sound files → TFRecord shards of mel energies, read many times afterwards.
+r"""Prepares a corpus: sound files → TFRecord shards of mel energies, for training.
 
     python -m data_prep.prepare --corpus=esc50:DIR --output_dir=prepared/esc50
 
-A run that was stopped goes on where it was. Train from the shards by `--corpus=prepared/esc50`.
+After a stop the same command continues. Train from the shards by `--corpus=prepared/esc50`.
 
 With Apache Beam installed (extra `[beam]`) it is one Beam pipeline, on all cores of this machine
 or, by Beam's own flags, anywhere else:
@@ -24,15 +24,13 @@ from audio_triplet.errors import UsageError
 
 def define_flags() -> None:
     """Defines the script's flags."""
-    flags.DEFINE_string(
-        "corpus", None, f"What to prepare: {registry.accepted_forms()}.", required=True
-    )
+    flags.DEFINE_string("corpus", None, f"The corpus: {registry.accepted_forms()}.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder for the shards; gs://… too.", required=True)
     flags.DEFINE_enum(
         "engine",
         "auto",
         ["auto", "beam", "threads"],
-        "beam: a process a core, or the cluster "
+        "beam: a process per core, or the cluster "
         "that Beam's own flags name (--runner, --direct_num_workers, …, see its documentation); "
         "threads: this process; auto: beam if it is installed.",
     )
@@ -45,7 +43,7 @@ def define_preparing_flags() -> None:
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
-    """Reads this command's flags; what is left over is Beam's."""
+    """Reads this command's flags; the others are passed to Beam."""
     try:
         return flags.FLAGS(arguments, known_only=True)
     except flags.Error as error:
@@ -65,7 +63,7 @@ def choose_engine(name: str, beam_flags: list[str]):
       beam_flags: Flags that are not this command's.
 
     Raises:
-      UsageError: They ask for Beam, and it is not installed or not wanted.
+      UsageError: They need Beam, which is not installed or excluded by `--engine`.
     """
     from data_prep.engine import Engine
 

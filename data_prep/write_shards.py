@@ -1,4 +1,4 @@
-"""One shard, from its layout alone: the same bytes whoever makes it."""
+"""Writing one shard from its layout alone; the bytes are the same on every machine."""
 
 import collections
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from data_prep.layout import work_path
 
 
 def is_finished(folder: str, name: str) -> bool:
-    """Whether a shard is written whole; it is renamed to its name after its report is."""
+    """Whether a shard is complete; it gets its name after its report is written."""
     return storage.exists(work_path(folder, name, "done")) and storage.exists(
         storage.join(folder, name)
     )
@@ -28,10 +28,10 @@ def write_shard(
     unique: bool = False,
     advance: Callable[[int], object] = lambda chunks_done: None,
 ) -> None:
-    """Makes one shard from its layout, unless it is finished; the bytes depend on that alone.
+    """Makes one shard from its layout, unless it is finished; the bytes depend on the layout alone.
 
     Args:
-      folder: The folder that is prepared.
+      folder: The folder to prepare.
       name: File name of the shard.
       resampler: `soxr` or `resampy`.
       threads: Chunks decoded at the same time.
@@ -40,7 +40,7 @@ def write_shard(
     """
     if is_finished(folder, name):
         return
-    # Only now: who lays out the work, and leaves it to others, need not wait for TensorFlow.
+    # Imported late: a process that only lays out the work should not wait for TensorFlow.
     import tensorflow as tf
 
     from audio_triplet.data import file_source, shard_format
@@ -75,7 +75,7 @@ def write_shard(
 
 
 def _in_order(function: Callable, items: Sequence, threads: int) -> Iterator:
-    """`map` in so many threads, only a few items ahead of the one that is taken."""
+    """`map` in threads, only a few items ahead of the consumer."""
     if threads == 1:
         yield from map(function, items)
         return

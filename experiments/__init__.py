@@ -1,6 +1,6 @@
-"""The experiments: a script each. What they share is in `lib`, values of runs in `recipes`.
+"""The experiments, a script each. Shared code is in `lib`, the values of runs are in `recipes`.
 
-| script | what of the paper | writes |
+| script | part of the paper | writes |
 |---|---|---|
 | `train_embedding` | the method: one encoder, as one row of Table 1 | export/, a SavedModel |
 | `table1` | Table 1: query by example and classification, each constraint | table1.* |
@@ -13,5 +13,6 @@
 | `demo` | Table 1 on a small corpus, as `make demo` does it | demo/report.html |
 | `data_service` | none: batches made on other machines | nothing |
 
-No script imports another, and `audio_triplet` imports nothing from here.
+`levels` is the earlier name of `loudness`. No script imports another, and `audio_triplet` imports
+nothing from here.
 """

@@ -1,10 +1,10 @@
-"""Compares training runs on one page: their curves, what was set differently, and their scores.
+"""Compares training runs on one page: their curves, their different settings, and their scores.
 
     python -m experiments.compare_runs runs/a runs/b --output_dir=compared
 
-Each folder is one that train_embedding wrote. Where experiments.evaluate has scored the run's
-export into a folder, name that too, as runs/a=scores/a; runs that were scored are compared class by
-class with the first. Seconds. Written to --output_dir: compare.html.
+Each folder is one that train_embedding wrote. If experiments.evaluate has scored the run's export
+into a folder, name that too, as runs/a=scores/a; scored runs are compared class by class with the
+first. Takes seconds. Written to --output_dir: compare.html.
 """
 
 import os
@@ -36,18 +36,18 @@ def compare(runs: list[str], output_dir: str) -> str:
 
     Args:
       runs: Folders of runs, each RUN or RUN=SCORES.
-      output_dir: Where compare.html is to be.
+      output_dir: Folder for compare.html.
 
     Returns:
       Its path.
 
     Raises:
-      UsageError: There are no runs, or more than a chart can tell apart.
+      UsageError: There are no runs, or more than a chart can show.
     """
     if not runs:
         raise UsageError("name the folders of at least one run")
     if len(runs) > runs_page.MAX_RUNS:
-        raise UsageError(f"at most {runs_page.MAX_RUNS} runs can be told apart on a chart")
+        raise UsageError(f"a chart shows at most {runs_page.MAX_RUNS} runs; name fewer")
     loaded = runs_page.load_runs(runs)
     with locks.exclusive(output_dir):
         path = os.path.join(output_dir, "compare.html")

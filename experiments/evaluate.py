@@ -3,11 +3,11 @@
     python -m experiments.evaluate --model=runs/mine/export --corpus=esc50:DIR --output_dir=scores
 
 Claim: the scores of Table 1, for any model of ours. The released model has a probe accuracy of
-0.762 and 0.355 per query on ESC-50's fold 5 (results/levels.md), of which it was trained on no
-sound.
+0.762 and 0.355 per query on ESC-50's fold 5 (results/levels.md). It was not trained on any sound of
+ESC-50.
 
-The model is given the sound files themselves; it needs not have been trained on this corpus. Vary
-with --test_splits. Written to --output_dir: metrics.json.
+The model reads the sound files themselves; it may have been trained on another corpus. Vary with
+--test_splits. Written to --output_dir: metrics.json.
 """
 
 import os
@@ -46,11 +46,11 @@ def evaluate(settings: ScoringSettings, seed: int = 0) -> dict:
     """Embeds both sides of the corpus, scores, and writes metrics.json.
 
     Args:
-      settings: Which model, on which corpus.
+      settings: Model and corpus.
       seed: Of the classifier.
 
     Returns:
-      The content of metrics.json: what `protocol.score` returns, and what it is of.
+      The content of metrics.json: the result of `protocol.score`, with model and corpus.
     """
     from audio_triplet.evaluation.shallow_network import ClassifierConfig
     from audio_triplet.provenance import provenance

@@ -1,4 +1,4 @@
-"""The earlier name of `experiments.loudness`, which results/levels*.md were made by."""
+"""The earlier name of `experiments.loudness`, which made results/levels*.md."""
 
 import runpy
 

@@ -1,4 +1,4 @@
-"""Scores a SavedModel on sound that is louder or quieter than what its probe was fitted on.
+"""Scores a SavedModel on sound that is louder or quieter than the sound its probe was fitted on.
 
     python -m experiments.loudness --model=models/debian-sounds --corpus=esc50:DIR \
         --output_dir=scores
@@ -71,7 +71,7 @@ def make_table(settings: ScoringSettings, decibels: Sequence[float]) -> dict:
     """Embeds the test side at each loudness, scores it, and writes the table.
 
     Args:
-      settings: Which model, on which corpus.
+      settings: Model and corpus.
       decibels: Changes of loudness to try, besides none.
 
     Returns:
@@ -133,7 +133,7 @@ def _mean_cosine(left: np.ndarray, right: np.ndarray) -> float:
 
 
 class _Louder:
-    """A model that is given everything louder."""
+    """A model whose input is made louder."""
 
     def __init__(self, model: Model, gain: float):
         self._model, self._gain = model, gain

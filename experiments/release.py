@@ -4,10 +4,9 @@
         --score=esc50:DIR --output_dir=runs/out
 
 Trained by experiments/recipes/debian_sounds.py on all recordings of the corpus, without labels,
-speech and music capped. Then the SavedModel is scored on --score (of which it was trained on no
-sound) by the linear probe under its official folds and by query by example, and copied to
-models/NAME with a README.md that says all of it. A run that was stopped goes on. Vary with every
-flag of train_embedding.
+speech and music capped. Then the SavedModel is scored on --score (a corpus that it was not trained
+on) by the linear probe under its official folds and by query by example, and copied to models/NAME
+with its card README.md. A stopped run continues. Vary with every flag of train_embedding.
 
 Claim (models/debian-sounds/README.md): a probe accuracy of 0.757 and 0.359 per query over the five
 folds of ESC-50.
@@ -36,7 +35,7 @@ def define_flags() -> None:
     shared_flags.define_triplets_flag(RECIPE)
     shared_flags.define_training_flags(recipe=RECIPE)
     flags.DEFINE_string("name", "debian-sounds", "Name of the model, a folder in --models_dir.")
-    flags.DEFINE_string("models_dir", "models", "Where released models are.")
+    flags.DEFINE_string("models_dir", "models", "Folder of the released models.")
     flags.DEFINE_string("score", "", "A labelled corpus with folds to score it on.")
 
 
@@ -61,8 +60,8 @@ def release(settings: ExperimentSettings, seed: int, model_dir: str, scored_on: 
     Args:
       settings: Corpus, folder of the run, and how the encoder is trained.
       seed: Of the run.
-      model_dir: Where the model is to be; what is there is replaced when all is done.
-      scored_on: A corpus with folds to score it on, in a form of --corpus; empty: it is not scored.
+      model_dir: The model's folder; an earlier model is replaced at the end.
+      scored_on: A corpus with folds to score it on, in a form of --corpus; empty: no scores.
 
     Returns:
       The model's folder.

@@ -1,19 +1,19 @@
-"""Sweeps: what each value of the method, one at a time, does to the joint embedding.
+"""Sweeps: the effect of each value of the method on the joint embedding, one at a time.
 
-Around the flags' values every parameter takes others in turn, all else staying as it is; short runs
-on the same corpus, scored by query by example and the linear probe. The run with the flags' own
-values is the baseline, trained once for all parameters. On a 2-core machine:
+The run with the flags' own values is the baseline, trained once for all parameters. In every other
+run one parameter has another value. Short runs on the same corpus, scored by query by example and
+the linear probe. On a 2-core machine:
 
     python -m experiments.sweep --corpus=esc50:DIR --output_dir=runs/sweep --steps=200 --width=0.25
     python -m experiments.sweep --corpus=esc50:DIR --output_dir=runs/without --recipe=best \
         --parameters=best_without --steps=300 --width=0.25
 
-Claim (results/sweep_best_without.md): what the recipe `best` owes most to are the augmentations,
-without which it has 0.194 per query where it has 0.298. 21 minutes for these 13 runs on one core.
+Claim (results/sweep_best_without.md): the augmentations matter most to the recipe `best`: it has
+0.298 per query, and 0.194 without them. 21 minutes for these 13 runs on one core.
 
-Vary with --parameters, --seeds, --triplets and every flag of train_embedding. Every score is kept
-as soon as it is there: the same command goes on where it was stopped. With --rescore all figures
-are made again from the saved embeddings.
+Vary with --parameters, --seeds, --triplets and every flag of train_embedding. Every score is saved
+immediately: after a stop the same command continues. With --rescore all figures are made again from
+the saved embeddings.
 
 Written to --output_dir: sweep.json, sweep.md, sweep.png; runs/, embeddings/ and scores/, named
 PARAMETER=VALUE-seedN.
@@ -35,7 +35,7 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "parameters",
         DEFAULT,
-        "What to sweep over; also best_without (with --recipe=best) and "
+        "Parameters; also best_without (with --recipe=best) and "
         "paper_with: the differences between the recipes, one by one.",
     )
     script.define_seeds_flag("Every run is trained once for each of these seeds.")
@@ -43,10 +43,10 @@ def define_flags() -> None:
 
 
 def options_from_flags() -> SweepOptions:
-    """What the script's own flags say.
+    """The options that the script's own flags give.
 
     Raises:
-      UsageError: --seeds are no whole numbers.
+      UsageError: --seeds are not whole numbers.
     """
     values = flags.FLAGS
     return SweepOptions(

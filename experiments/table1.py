@@ -15,11 +15,11 @@ Every fold in turn as the test side, all others for training, means over folds:
         --folds=all --rows=log_mel,log_mel_stats,random,joint,shuffled,explicit
 
 Vary with --rows, --seeds, --folds or --test_splits, --recipe, and every flag of train_embedding.
-Rows that are finished are kept when the command is run again; a row that was stopped goes on. With
---rescore all figures are made again from the saved embeddings, in minutes and without training.
+After a stop the same command continues; finished rows are kept. With --rescore all figures are made
+again from the saved embeddings, in minutes and without training.
 
 Written to --output_dir: table1.json, table1.md, table1.png, table1_classes.png, table1_map.png (the
-joint embedding of the test side in the plane), report.html (a page to look at and to listen to);
+joint embedding of the test side in the plane), report.html (a page with pictures and players);
 runs/ROW-seedN/ (checkpoints, metrics, SavedModel), embeddings/, scores/; with --folds these are
 ROW-FOLD-seedN.
 """

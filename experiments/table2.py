@@ -1,4 +1,4 @@
-"""Table 2: limited supervision. What an embedding is worth when only a few clips are labelled.
+"""Table 2: limited supervision, scores of embeddings when only a few clips are labelled.
 
 The same few clips train the shallow classifier on each embedding, and the encoder's own network
 from scratch. The embeddings of `joint` and `log_mel` saw no label; that of `explicit` was trained
@@ -13,13 +13,13 @@ paper's doubling of the network from scratch was not reproduced. About an hour f
 of it the networks from scratch.
 
 With the flags and the --output_dir of a finished table1, no embedding is trained again. Vary with
---rows, --labels_per_class, --draws, --seeds and every flag of train_embedding. Every score is kept
-as soon as it is there: the same command goes on where it was stopped, and says how long it will
-take. With --rescore the classifiers are fitted again on the saved embeddings; the networks from
-scratch, which have no embedding, are kept.
+--rows, --labels_per_class, --draws, --seeds and every flag of train_embedding. Every score is saved
+immediately: after a stop the same command continues, and logs how long it will take. With --rescore
+the classifiers are fitted again on the saved embeddings; the networks from scratch, which have no
+embedding, are kept.
 
-Written to --output_dir: table2.json, table2.md, table2.png; few_labels/ROW/ (one score a file), and
-what table1 writes for the rows (runs/, embeddings/).
+Written to --output_dir: table2.json, table2.md, table2.png; few_labels/ROW/ (one score per file),
+and the files of table1 for the rows (runs/, embeddings/).
 """
 
 from absl import flags
@@ -58,10 +58,10 @@ def define_flags() -> None:
 
 
 def options_from_flags() -> Table2Options:
-    """What the script's own flags say.
+    """The options that the script's own flags give.
 
     Raises:
-      UsageError, ConfigError: They say nothing that can be done.
+      UsageError, ConfigError: Their values are invalid.
     """
     values = flags.FLAGS
     return Table2Options(

@@ -1,12 +1,12 @@
 """Trains an embedding on unlabelled sound (or, as the topline, on labels) and exports it.
 
-One row of the paper's Table 1 is one value of --triplets. On one's own folder of sound:
+One row of the paper's Table 1 is one value of --triplets. On your own folder of sound:
 
     python -m experiments.train_embedding --corpus=folders:DIR --output_dir=runs/mine
 
-Run the same command again to continue a run that was stopped. The export is in
-OUTPUT_DIR/export; `tf.saved_model.load` needs nothing else of this package. Values come from
---recipe and the flags that are given, see experiments/recipes.
+Run the same command again to continue a stopped run. The export is in OUTPUT_DIR/export;
+`tf.saved_model.load` loads it without this package. Values come from --recipe and from given flags,
+see experiments/recipes.
 """
 
 from absl import app, flags
@@ -81,12 +81,12 @@ def train(
       seed: Seed of the run.
       decoder: What decodes sound files while training, `libsndfile` or `in_graph`; empty: shards
         are prepared first and read.
-      cache: Where decoded sound is kept.
+      cache: Keeps decoded sound.
       service: A tf.data service that makes the batches.
-      resume: Whether to continue the run that is there.
+      resume: Whether to continue an existing run.
 
     Returns:
-      What config.json of the export says under `training`.
+      The entry `training` of the export's config.json.
     """
     from audio_triplet import distribution, storage
 
@@ -110,7 +110,7 @@ def train(
 
 
 def _check_several_workers(corpus: str, decoder: str, service: str) -> None:
-    """Raises UsageError for what each worker would do by itself, and differently."""
+    """Raises UsageError for options by which workers would differ from each other."""
     if not decoder and not registry.is_prepared(corpus):
         raise UsageError(
             f"--corpus={corpus}: prepare it first, once, for all workers (python -m "
@@ -118,8 +118,8 @@ def _check_several_workers(corpus: str, decoder: str, service: str) -> None:
         )
     if service:
         raise UsageError(
-            "--data_service gives every worker other batches, of which no global batch can be "
-            "made; with --strategy=multi_worker let the workers read the shards themselves"
+            "--data_service gives every worker other batches, which make no global batch; "
+            "with --strategy=multi_worker let the workers read the shards themselves"
         )
 
 

@@ -30,6 +30,12 @@ def tone(seconds: float, hertz: float, seed: int = 0, rate: int = RATE) -> np.nd
     return (0.3 * np.sin(2 * np.pi * hertz * time * (1 + 0.05 * time)) + 0.02 * noise).astype("f4")
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that processes that share the files end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @contextlib.contextmanager
 def flags_given(define, arguments):
     """A script's flags as if given on its command line, in this process and only inside `with`.
@@ -41,12 +47,22 @@ def flags_given(define, arguments):
     values = flags.FlagValues()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flags, "FLAGS", values)
-        for kind in ("boolean", "integer", "float", "string", "list", "enum", "alias"):
+        kinds = ("boolean", "integer", "float", "string", "multi_string", "list", "enum", "alias")
+        for kind in kinds:
             original = getattr(flags, f"DEFINE_{kind}")
             patch.setattr(flags, f"DEFINE_{kind}", functools.partial(original, flag_values=values))
         define()
         values(["script", *arguments])
         yield values
+
+
+@pytest.fixture(scope="session")
+def commands():
+    """Starts modules in processes of their own, which share one import of TensorFlow."""
+    from benchmarks.faults.commands import Commands
+
+    with Commands() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
-"""Which precision a machine trains in."""
+"""Where a machine trains, in which precision, and what it can read there."""
 
 import pytest
 
 from audio_triplet import distribution
+from audio_triplet.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,29 @@ def test_auto_follows_the_hardware_and_a_given_precision_stands():
     assert distribution.choose_precision("auto", strategy) == expected
     assert distribution.choose_precision("float32", strategy) == "float32"
     assert distribution.choose_precision("mixed_bfloat16", strategy) == "mixed_bfloat16"
+
+
+def test_batch_must_divide_over_replicas_and_strategies_are_known():
+    with pytest.raises(ValueError, match="none of auto, cpu"):
+        distribution.build_strategy("gpu")
+    with pytest.raises(ValueError, match="no TPU"):
+        distribution.build_strategy("tpu", "local")
+    with pytest.raises(ValueError, match="precision"):
+        distribution.choose_precision("float16", distribution.build_strategy("cpu"))
+
+
+def test_multi_worker_needs_a_cluster(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ConfigError, match="needs the environment variable TF_CONFIG"):
+        distribution.build_strategy("multi_worker")
+
+
+def test_what_a_tpu_cannot_read_is_refused_up_front():
+    paths = {"corpus": "gs://bucket/prepared", "output_dir": "/home/me/run"}
+    with pytest.raises(ConfigError, match="--output_dir=/home/me/run: .* gs:// only"):
+        distribution.check_paths("tpu", "my-tpu", paths)
+    with pytest.raises(ConfigError, match="gs:// only"):
+        distribution.check_paths("auto", "grpc://10.0.0.2:8470", paths)
+    distribution.check_paths("tpu", "local", paths)  # a TPU VM reads its own disks
+    distribution.check_paths("mirrored", "", paths)
+    distribution.check_paths("tpu", "my-tpu", {"corpus": "gs://bucket/prepared"})

@@ -85,7 +85,7 @@ def test_the_model_of_something_is_found_where_it_is_now(tmp_path, small_model):
     assert find(None, small_model.path, small_model.digest, "an.index") == small_model.path
     released = model_files.released_model_path()
     assert find(None, gone, model_files.digest_of(released), "an.index") == released
-    with pytest.raises(ExportError, match=r"an\.index: its model is not there any more \(.*gone"):
+    with pytest.raises(ExportError, match=r"an\.index: its model is no longer at .*gone"):
         find(None, gone, small_model.digest, "an.index")
     with pytest.raises(ExportError, match=r"saved_model\.pb"):
         audio_triplet.load(tmp_path)
@@ -174,7 +174,7 @@ SOUND = tone(1.0, 500)
         (SOUND * 1e12, RATE, "beyond 1e10"),
         (np.zeros((16000, 2), "f4"), RATE, r"is it turned round\? Then give sound\.T"),
         ("/nowhere/a.wav", None, "/nowhere/a.wav"),
-        (pathlib.Path("/nowhere/a.wav"), RATE, "says its own sample rate; leave sample_rate out"),
+        (pathlib.Path("/nowhere/a.wav"), RATE, "states its own sample rate; leave sample_rate out"),
     ],
 )
 def test_what_is_no_sound_is_named_in_one_line(small_model, sound, rate, message):
@@ -227,7 +227,7 @@ def test_an_index_grows_and_is_opened_again(folder, small_model, tmp_path):
 
 
 def test_what_cannot_be_indexed_or_asked_is_named(index, folder, small_model, tmp_path):
-    with pytest.raises(CorpusError, match="no sound is named"):
+    with pytest.raises(CorpusError, match="no sound given"):
         audio_triplet.build_index(tmp_path / "a", [], small_model)
     with pytest.raises(CorpusError, match="broken"):
         audio_triplet.build_index(tmp_path / "a", folder / "broken.ogg", small_model)

@@ -11,14 +11,14 @@ Machines round differently, so that numbers are compared within bounds; keys are
 
 import csv
 import json
-import os
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import soundfile
+
+from benchmarks.faults.commands import Commands
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PINS = pathlib.Path(__file__).with_name("pins.json")
 RATE = 16000
 SHORT = ("--steps=5", "--batch_size=8", "--width=0.0625", "--precision=float32", "--log_steps=1")
-EMBED = ("-m", "audio_triplet.commands.main", "embed")
 
 
 def sounds(folder: pathlib.Path) -> None:
@@ -41,15 +40,9 @@ def sounds(folder: pathlib.Path) -> None:
             soundfile.write(folder / label / f"{number}.wav", wave, RATE, "PCM_16")
 
 
-def run(*arguments) -> None:
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+def run(commands: Commands, log: pathlib.Path, module: str, *arguments) -> None:
+    process = commands.start(module, [str(argument) for argument in arguments], str(log))
+    assert process.wait(600) == 0, process.text[-3000:]
 
 
 def shard_records(folder: pathlib.Path) -> list[dict]:
@@ -71,17 +64,19 @@ def shard_records(folder: pathlib.Path) -> list[dict]:
     return found
 
 
-def measured(folder: pathlib.Path, embed=EMBED) -> dict:
+def measured(commands: Commands, folder: pathlib.Path) -> dict:
     """All that is compared with the pins."""
     sounds(folder / "sound")
     corpus, out = f"--corpus=folders:{folder / 'sound'}", folder / "out"
-    rows = "--rows=log_mel,log_mel_stats,joint"
-    run("-m", "experiments.table1", corpus, f"--output_dir={out}", rows, *SHORT, "--noreport")
+    log = folder / "log"
+    options = [corpus, f"--output_dir={out}", "--rows=log_mel,log_mel_stats,joint", "--noreport"]
+    run(commands, log, "experiments.table1", *options, *SHORT)
     table = json.loads((out / "table1.json").read_text())["rows"]
     with open(out / "runs" / "joint-seed0" / "metrics.csv", newline="") as file:
         metrics = list(csv.DictReader(file))
     model = f"--model={ROOT / 'models' / 'debian-sounds'}"
-    run(*embed, folder / "sound" / "low", folder / "sound" / "high", model,
+    run(commands, log, "audio_triplet.commands.main", "embed", folder / "sound" / "low",
+        folder / "sound" / "high", model,
         f"--output_dir={out / 'embeddings'}", "--form=npz")  # fmt: skip
     with np.load(out / "embeddings" / "embeddings.npz") as file:
         order = np.lexsort((file["start_seconds"], file["path"][file["segment"]]))
@@ -95,8 +90,8 @@ def measured(folder: pathlib.Path, embed=EMBED) -> dict:
 
 
 @pytest.fixture(scope="module")
-def now(tmp_path_factory):
-    return measured(tmp_path_factory.mktemp("same"))
+def now(commands, tmp_path_factory):
+    return measured(commands, tmp_path_factory.mktemp("same"))
 
 
 @pytest.fixture(scope="module")
@@ -137,5 +132,5 @@ def test_the_released_model_says_the_same(now, pinned):
 if __name__ == "__main__":
     import tempfile
 
-    with tempfile.TemporaryDirectory() as temporary:
-        json.dump(measured(pathlib.Path(temporary)), sys.stdout, indent=1)
+    with tempfile.TemporaryDirectory() as temporary, Commands() as server:
+        json.dump(measured(server, pathlib.Path(temporary)), sys.stdout, indent=1)

@@ -7,13 +7,13 @@ Files, in reading order:
 
 | file | what |
 |---|---|
-| `reading` | the four ways in: `probe`, `load_audio`, `stream_audio`, `read_piece` |
-| `decoder` | what a decoder gives (`Decoder`, `AudioInfo`), and what every decoder refuses |
-| `files` | paths and file objects, opened and named |
+| `reading` | the four functions: `probe`, `load_audio`, `stream_audio`, `read_piece` |
+| `decoder` | the interface of decoders (`Decoder`, `AudioInfo`), and checks that all share |
+| `files` | opening paths and file objects, and naming them in messages |
 | `clock` | when a recording was made, by its name or its chunks |
 | `formats` | which files are sound, by their extensions |
-| `libsndfile` | the decoder, with what libsndfile gets wrong worked around |
-| `ogg`, `mp3` | what it must know of these: where a seek is safe, whether a length is stated |
+| `libsndfile` | the decoder, with work-arounds for faults of libsndfile |
+| `ogg`, `mp3` | for the decoder: where a seek is safe, whether the length is stated |
 | `resampling` | soxr, or resampy by flag, block by block |
 | `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |
 """

@@ -1,4 +1,4 @@
-"""What a decoder gives, whatever library is behind it, and what every decoder refuses.
+"""The interface of decoders, whatever library they use, and the checks that all of them make.
 
 There is one decoder, `libsndfile.LibsndfileDecoder`. Another one implements `Decoder`, calls the
 three checks below, and is chosen in `reading`.
@@ -17,22 +17,22 @@ from audio_triplet.errors import AudioError
 
 AudioPath = str | bytes | os.PathLike | BinaryIO
 
-# Decoded at a time: values, so that a file of many channels takes no more memory than a mono one.
+# Values decoded at a time, so that a file of many channels takes no more memory than a mono one.
 BLOCK_VALUES = 1 << 18
 
 MIN_SAMPLE_RATE = 1_000
 MAX_SAMPLE_RATE = 1_000_000
 MAX_CHANNELS = 64  # ambisonics of seventh order
 MAX_AMPLITUDE = 1e10  # int32-scaled float files (2e9) pass
-# [D] A shortfall up to these is the codec's rounding or a clumsy writer, above both truncation: of
-# 14,000 files in Debian packages the worst lacks 0.13 s of 207.
+# [D] A shortfall up to these is rounding by the codec or by the writer; above both it is
+# truncation. Of 14,000 files in Debian packages the worst lacks 0.13 s of 207.
 MAX_SECONDS_MISSING = 0.5
 MAX_SHARE_MISSING = 0.1
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the header of a sound file says.
+    """Metadata from the header of a sound file.
 
     Attributes:
       sample_rate: Hz, as stored.
@@ -50,13 +50,13 @@ class AudioInfo:
 class Decoder(Protocol):
     """One open sound file, decoded to mono at its own sample rate.
 
-    To open it is to probe it: a decoder is made of a `files.InputFile`, reads the header, and
-    raises AudioError if that makes no sense. It begins at frame 0. `close` leaves the file open.
+    A decoder is made from a `files.InputFile`. It reads the header, and raises AudioError if that
+    is invalid. It begins at frame 0. `close` leaves the file open.
 
     Attributes:
       rate: Sample rate, Hz.
       channels: In the file.
-      frames: Per channel; None where nothing in the file says so.
+      frames: Per channel; None where the file does not state it.
     """
 
     rate: int
@@ -104,12 +104,12 @@ def check_header(name: str, rate: int, channels: int) -> None:
 
 
 def check_complete(name: str, seconds: float, missing_seconds: float) -> None:
-    """Refuses a file that lacks more than a codec's rounding.
+    """Refuses a file with fewer samples than its header promises, beyond rounding.
 
     Args:
       name: The file, for the message.
-      seconds: What is there.
-      missing_seconds: What its header promises beyond that; negative if there is more.
+      seconds: Length of the decoded sound.
+      missing_seconds: Length that its header promises beyond that; negative if there is more.
 
     Raises:
       AudioError: The file is truncated.
@@ -124,7 +124,7 @@ def check_complete(name: str, seconds: float, missing_seconds: float) -> None:
 
 
 def checked_mono(name: str, block: np.ndarray, first_frame: int, rate: int) -> np.ndarray:
-    """Mixes a decoded block down and refuses samples that are no sound.
+    """Mixes a decoded block down and refuses impossible samples.
 
     Args:
       name: The file, for the message.

@@ -1,4 +1,4 @@
-"""A path or file object, opened for a decoder; and how a file is called in messages."""
+"""Opening a path or file object for a decoder, and its name in messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from audio_triplet.errors import AudioError
 
 
 class InputFile:
-    """A sound file's bytes, for the length of a `with`; a file object of the caller's stays open.
+    """A sound file's bytes, as a context manager; a file object of the caller's stays open.
 
     Attributes:
       name: The file, for messages.

@@ -1,4 +1,4 @@
-"""Sound files to waveforms inside the TensorFlow graph, for pipelines where Python cannot go.
+"""Sound files to waveforms inside the TensorFlow graph, for pipelines that cannot run Python.
 
 Its use is the tf.data service, whose workers run graphs, not Python functions (tested in
 tests/data/test_data_service.py). What it costs: 44.1 kHz FLAC is read at 205 times real time on one
@@ -87,7 +87,7 @@ def load(path: tf.Tensor, sample_rate: int = 16_000) -> tf.Tensor:
 
 @tf.autograph.experimental.do_not_convert
 def decode(contents: tf.Tensor, name: tf.Tensor | str = "audio") -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes the bytes of a WAV, FLAC, Ogg Vorbis or MP3 file, told apart by their first bytes.
+    """Decodes the bytes of a WAV, FLAC, Ogg Vorbis or MP3 file, recognised by its first bytes.
 
     Args:
         contents: string[], a whole file. WAV may hold 8, 16, 24, 32-bit integers, 32 or 64-bit
@@ -181,7 +181,7 @@ def _decode_wav(contents: tf.Tensor, name) -> tuple[tf.Tensor, tf.Tensor]:
         [zero + 12, zero, zero, zero],
         parallel_iterations=1,
     )
-    # Who writes to a pipe puts the largest size there is, RF64 too; it means "until the end".
+    # Writers to pipes, and RF64, store the largest possible size; it means "until the end".
     until_end = data_size >= 0x7FFF_0000
     whole = until_end | (data_start + data_size <= size)
     checks = [

@@ -22,7 +22,7 @@ HALF_WIDTH_SAMPLES = math.ceil((STOP_BAND_DB - 8.0) / (2.285 * math.pi * (1.0 - 
 # The filter is tabulated at so many points per sample; linear interpolation errs by 1e-7 (-140 dB).
 _TABLE_DENSITY = 2048
 
-# A convolution yields at least so many samples per step: matrix products of one column are slow.
+# A convolution yields at least this many samples per step: matrix products of one column are slow.
 _LEAST_PHASES = 128
 # Rates with hardly a common divisor (16,001 Hz) would need filter banks of gigabytes. Above this
 # many weights each sample's filter is interpolated between two of a bank (-125 dB), some samples at

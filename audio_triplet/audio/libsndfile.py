@@ -1,4 +1,4 @@
-"""Decoding by libsndfile (python-soundfile), with what it gets wrong worked around.
+"""Decoding by libsndfile (python-soundfile), with work-arounds for its faults.
 
 Each case was seen with version 1.2.2, and each has a test:
 
@@ -10,7 +10,7 @@ Each case was seen with version 1.2.2, and each has a test:
 *   A seek in an Ogg Vorbis stream whose set-up header is damaged crashes; `_decodes` finds out.
 *   The length of an MP3 without a Xing header is guessed from its first frame, and libsndfile cuts
     a longer file there without a word. Such a file is decoded from a pipe, where no length exists.
-*   A WAV (AIFF, AU, W64) cut short is read as if its header had meant it. Only the log says so.
+*   A WAV (AIFF, AU, W64) cut short is read as if its header said so. Only the log tells.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from audio_triplet.audio.decoder import (
 from audio_triplet.audio.files import InputFile
 from audio_triplet.errors import AudioError
 
-# The most there can be is 5,461: FLAC's frames of 65,535 equal samples of 8 bits take 12 bytes.
+# The possible maximum is 5,461: FLAC's frames of 65,535 equal samples of 8 bits take 12 bytes.
 _MOST_FRAMES_PER_BYTE = 6_000
-# Sound has about one. Above this the end of the file is looked at before its header is believed.
+# Sound has about one. Above this the end of the file is read before its header is believed.
 _MANY_FRAMES_PER_BYTE = 64
 
 # Frames of an MP3 may borrow bits from the previous 511 bytes, and the smallest ones, in silence,
@@ -52,7 +52,7 @@ class LibsndfileDecoder:
     Attributes:
       rate: Sample rate, Hz.
       channels: In the file.
-      frames: Per channel; None where nothing in the file says so (MP3 without a Xing header).
+      frames: Per channel; None where the file does not state it (MP3 without a Xing header).
     """
 
     def __init__(self, file: InputFile):
@@ -84,7 +84,7 @@ class LibsndfileDecoder:
         self.close()
 
     def close(self) -> None:
-        """Frees what libsndfile holds; the file stays open."""
+        """Closes libsndfile's handle; the file stays open."""
         self._sound.close()
         if self._pipe is not None:
             self._pipe.close()
@@ -178,7 +178,7 @@ class LibsndfileDecoder:
         self._sound = self._open_sound(piped)
 
     def _check_claimed_length(self, frames: int) -> None:
-        """Believes a header that claims very much for the file's size only if its end is there."""
+        """Refuses a header that claims too much for the file's size, unless the end can be read."""
         size = self._file.size
         if frames <= _MANY_FRAMES_PER_BYTE * size:
             return
@@ -210,7 +210,7 @@ def _check_log_for_truncation(name: str, log: str, frames: int, rate: int) -> No
     """Libsndfile corrects a RIFF-like header that promises too much, and says so in its log."""
     for promised, present in re.findall(r": *(\d+) \(should be (\d+)\)", log):
         promised, present = int(promised), int(present)
-        # Writers to pipes put the largest number there is; its meaning is "until the end".
+        # Writers to pipes store the largest possible number; it means "until the end".
         if 0 < present < promised < 0x7FFF_0000:
             missing = (promised - present) / present * frames / rate
             check_complete(name, frames / rate, missing)
@@ -246,7 +246,7 @@ class _PipeFeeder:
                     while data:
                         data = data[pipe.write(data) :]
         except OSError:
-            pass  # The reader is gone: it has had enough, or it reports the error itself.
+            pass  # The reader is gone: it has read enough, or it reports the error itself.
 
     def close(self) -> None:
         """Ends the thread, whose next write finds no reader."""

@@ -1,4 +1,4 @@
-"""What libsndfile does not report of an MP3 file: whether it states its length."""
+"""Whether an MP3 file states its length, which libsndfile does not report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libsndfile does not report of an Ogg file: where a seek is safe."""
+"""Where a seek in an Ogg file is safe, which libsndfile does not report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OPUS_GRANULE_RATE = 48_000
 
 @dataclass(frozen=True)
 class OggStream:
-    """The little of an Ogg file that exact seeking needs.
+    """Metadata of an Ogg file that exact seeking needs.
 
     Attributes:
       safe_granule: Granule position (end of the last packet) of a page before the last two; None
@@ -39,7 +39,7 @@ class OggStream:
 
 @dataclass(frozen=True)
 class _Page:
-    """The header of a page, as far as it matters here."""
+    """The fields of a page's header that are needed here."""
 
     serial: int  # of its stream
     granule: int  # -1: no packet ends in this page
@@ -72,7 +72,7 @@ def read_stream(file: BinaryIO, size: int, name: str) -> OggStream | None:
     serials = {page.serial for page in first_pages if page.begins_stream}
     if last_pages and last_pages[-1].serial not in serials and len(first_pages) > len(serials):
         raise AudioError(
-            name, "is a chain of Ogg streams, of which only the first can be read", "re-encode it"
+            name, "is a chain of Ogg streams; only the first can be read", "re-encode it"
         )
     if len(serials) != 1:
         return OggStream(None)
@@ -91,7 +91,7 @@ def _last_pages(file: BinaryIO, size: int, name: str) -> list[_Page]:
     tail = read_at(file, max(0, size - window), window)
     longest: list[_Page] = []
     is_cut = False
-    # "OggS" may occur by chance, so the chain that ends where the file does is looked for first.
+    # "OggS" may occur by chance, so a chain that ends where the file does is tried first.
     for match in re.finditer(b"OggS\0", tail):
         pages, end = _pages_from(tail, match.start())
         if end == len(tail):

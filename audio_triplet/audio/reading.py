@@ -1,4 +1,4 @@
-"""The four ways into a sound file, all with the same errors and the same samples.
+"""The four functions that read sound files, all with the same errors and the same samples.
 
     probe(path)                      the header: rate, channels, frames, seconds
     load_audio(path)                 the whole file
@@ -10,14 +10,14 @@ Decoding is libsndfile's (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, CAF, ...), res
 No TensorFlow here: this module is imported by tools that must start at once. Every function opens
 its own handle and keeps no state, so any number of threads may call them.
 
-[D] Decisions. Channels are averaged. Samples beyond full scale are passed on as they are, as float
-files and lossy decoders produce them in good faith. `load_audio` of a 3-hour file takes its 700 MB,
-and of more than 12 hours nothing: a megabyte of FLAC can hold days of silence. What must stay small
-uses `stream_audio` or `read_piece`, for which there is no limit. What is refused, with an
-`AudioError`: files cut short by more than 0.5 s or a tenth, where that can be known; headers that
-claim more than the file can hold; NaN and infinities; magnitudes above 1e10 (no scale in use goes
-so far, and ratios of their energies leave float32); rates outside 1 kHz to 1 MHz; more than 64
-channels; chained Ogg streams (libsndfile reads only the first link).
+[D] Decisions. Channels are averaged. Samples beyond full scale are kept, because float files and
+lossy decoders produce them legitimately. `load_audio` of a 3-hour file takes 700 MB; it refuses
+more than 12 hours, because a megabyte of FLAC can hold days of silence. `stream_audio` and
+`read_piece` have no such limit. An `AudioError` refuses: files cut short by more than 0.5 s or a
+tenth, where that can be known; headers that claim more than the file can hold; NaN and infinities;
+magnitudes above 1e10 (no scale in use goes so far, and ratios of their energies leave float32);
+rates outside 1 kHz to 1 MHz; more than 64 channels; chained Ogg streams (libsndfile reads only the
+first link).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from audio_triplet.audio.decoder import BLOCK_VALUES
 
 RESAMPLERS = ("soxr", "resampy")
 
-# (block, whether it is the last) → what is ready of the resampled signal.
+# (block, whether it is the last) → the resampled samples that are ready.
 Push = Callable[[np.ndarray, bool], np.ndarray]
 
 # A resampled sample depends on about 75 samples (soxr HQ; resampy kaiser_best: 64) at the lower of
@@ -21,7 +21,7 @@ _MARGIN_SAMPLES = 256
 
 
 def check_arguments(sample_rate: int, resampler: str) -> None:
-    """Refuses what cannot be resampled to or with.
+    """Checks sample rate and name of a resampler.
 
     Raises:
       ValueError: For a sample rate below 1 Hz or an unknown resampler.
@@ -33,7 +33,7 @@ def check_arguments(sample_rate: int, resampler: str) -> None:
 
 
 def resampled_length(frames: int, rate: int, sample_rate: int) -> int:
-    """Samples at `sample_rate` that so many frames at `rate` become, at least 1."""
+    """Number of samples at `sample_rate` that `frames` frames at `rate` become, at least 1."""
     return max(1, round(frames * sample_rate / rate))
 
 
@@ -75,7 +75,7 @@ def resampled(
         yield part
     if frames == first_frame:
         return
-    # Silence long enough to bring out all samples up to the end, whatever the latency.
+    # Silence long enough to push out all samples up to the end, whatever the latency.
     tail = push(np.zeros(2 * margin_frames(rate, sample_rate), np.float32), True)
     yield tail[: resampled_length(frames, rate, sample_rate) - samples]
 
@@ -87,7 +87,7 @@ def _soxr_push(rate: int, sample_rate: int) -> Push:
 
 def _resampy_push(rate: int, sample_rate: int) -> Push:
     """Resampy knows whole signals only: overlapping blocks that begin where the grids meet."""
-    import resampy  # Takes a second (numba), so only who asks for it pays.
+    import resampy  # The import takes a second (numba), so only users of resampy pay for it.
 
     divisor = math.gcd(rate, sample_rate)
     step_in, step_out = rate // divisor, sample_rate // divisor

@@ -1,7 +1,7 @@
-"""A classifier of one's own sounds, from a few labels, on the embeddings of an export.
+"""A classifier of your own sounds, from a few labels, on the embeddings of an export.
 
-In: an `EmbeddingSet` of segments of which some have labels. Out: a `SoundClassifier` that scores
-embeddings, what it is worth on other recordings, and which sounds to label next.
+In: an `EmbeddingSet` of segments, some with labels. Out: a `SoundClassifier` that scores
+embeddings, its score on other recordings, and the sounds to label next.
 
     examples = Examples.of(embeddings)          # segments that have a label
     checked = cross_validate(examples, config)  # scores by classifiers fitted on other recordings
@@ -10,9 +10,9 @@ embeddings, what it is worth on other recordings, and which sounds to label next
 
 In reading order:
 
-    examples.py            `Examples`: what is learned from
+    examples.py            `Examples`: the labelled segments
     classifier.py          fitting, and a classifier on disk
-    cross_validation.py    what it is worth, with an interval, and what fewer labels would be worth
+    cross_validation.py    its score, with an interval, and the scores with fewer labels
     average_precision.py   average precision over samples of recordings
-    suggestions.py         what to label next
+    suggestions.py         the sounds to label next
 """

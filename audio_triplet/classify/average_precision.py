@@ -11,7 +11,7 @@ _BOOTSTRAP_REPEATS = 500
 
 
 def draw_recordings(recordings: int, seed: int) -> np.ndarray:
-    """int[repeats, recordings]: how often each is in a bootstrap sample."""
+    """int[repeats, recordings]: how often each recording is in a bootstrap sample."""
     rng = np.random.default_rng([seed, 3])
     share = np.full(recordings, 1 / recordings)
     return rng.multinomial(recordings, share, size=_BOOTSTRAP_REPEATS)
@@ -64,6 +64,6 @@ def weighted_average_precision(
     precision = np.divide(hits, total, out=np.zeros_like(hits), where=total > 0)
     positives = gains.sum(axis=1)
     result = np.full(len(weights), np.nan)
-    some = positives > 0
-    result[some] = (gains * precision).sum(axis=1)[some] / positives[some]
+    scored = positives > 0
+    result[scored] = (gains * precision).sum(axis=1)[scored] / positives[scored]
     return result

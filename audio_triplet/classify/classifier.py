@@ -1,7 +1,7 @@
 """Fitting a classifier on labelled segments, and keeping it in a folder.
 
-How much it is regularised is chosen on recordings held out of what it is trained on. A class with
-one recording can be learned, but not checked.
+The strength of regularisation is chosen on held-out recordings. A class with one recording can be
+learned, but not checked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfi
 if TYPE_CHECKING:
     from audio_triplet.embeddings.saved_model import Model
 
-# Of the hidden layer, tried on the held-out recordings [D].
+# Weight decays of the hidden layer, tried on the held-out recordings [D].
 WEIGHT_DECAYS = (0.01, 0.1, 1.0)
 
 # Inverse strengths of the linear probe's penalty, tried likewise [D].
@@ -55,7 +55,7 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
 
     Args:
       examples: Segments of at least two classes.
-      config: How.
+      config: Settings of the fit.
       choose: Whether the strength of the penalty is chosen too.
 
     Returns:
@@ -93,7 +93,7 @@ def _fit_linear(examples: Examples, settings: ClassifierConfig, choose: bool) ->
             examples.groups.tolist(),
             probe.ProbeConfig(PENALTIES if choose else (PENALTY,), seed=settings.seed),
         )
-    # A class that no segment is of has minus infinity: its score is 0 either way.
+    # A class without a segment has minus infinity: its score is 0 either way.
     arrays = (found.mean, found.scale, found.weights, np.clip(found.bias, -30, 30))
     mean, scale, weights, bias = (array.astype(np.float32) for array in arrays)
     fitted = Classifier(settings, mean, scale, (weights, bias), rounds=0)
@@ -115,7 +115,7 @@ class SoundClassifier:
       classes: Names of the labels.
       classifier: Maps embeddings to scores.
       model_digest: `saved_model.Model.digest` of the model whose embeddings it was fitted on.
-      metadata: What else is known: how it was fitted, on what, what it scored.
+      metadata: How it was fitted, on which sound, and its scores.
     """
 
     classes: tuple[str, ...]
@@ -147,7 +147,7 @@ class SoundClassifier:
         """Reads what `save` wrote.
 
         Raises:
-          ClassifierError: It is not there, or damaged.
+          ClassifierError: It is missing or damaged.
         """
         path = os.path.join(folder, _FILE)
         try:

@@ -1,7 +1,7 @@
-"""What a classifier is worth on recordings that it was not fitted on, with an interval.
+"""Scores of a classifier on recordings that it was not fitted on, with an interval.
 
-The strength of its penalty is chosen inside each fold too, so that the score has seen nothing of
-what it scores. A class with one recording is left out of the score.
+The strength of its penalty is chosen inside each fold too, so that nothing of the scored recordings
+is used. A class with one recording is left out of the score.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def cross_validate(
 
     Args:
       examples: Segments of at least two classes.
-      config: How.
+      config: Settings of the fit.
       choose: As in `fit`.
 
     Returns:
@@ -97,7 +97,7 @@ def _checked(
     drawn = draw_recordings(codes.max() + 1, config.seed)[:, codes]
     accuracy = accuracy_interval = None
     if examples.is_single(config):
-        # A sound of a class that was not there to be learned cannot come out right.
+        # A sound of a class without training examples cannot be classified right.
         fair = ~np.isnan(scores[labels])
         right = np.nan_to_num(scores, nan=-1.0).argmax(axis=1) == labels.argmax(axis=1)
         if fair.any():
@@ -119,7 +119,7 @@ def _checked(
 def assign_folds(
     labels: np.ndarray, groups: Sequence | np.ndarray, folds: int, seed: int
 ) -> np.ndarray:
-    """Divides recordings into folds so that every class is in as many of them as can be.
+    """Divides recordings into folds so that every class is in as many of them as possible.
 
     Classes take turns, the rarest first; each of its recordings goes where the class, and then
     everything, is rarest.
@@ -157,7 +157,7 @@ class CurvePoint:
 
     Attributes:
       per_class: Labelled segments per class.
-      means: Mean average precision with each draw of them.
+      means: Mean average precision of each draw.
     """
 
     per_class: int
@@ -170,16 +170,16 @@ def learning_curve(
     counts: Sequence[int] = (1, 2, 5, 10, 20),
     draws: int = 2,
 ) -> list[CurvePoint]:
-    """What fewer labels would have been worth, on the folds of `cross_validate`.
+    """Scores with fewer labels, on the folds of `cross_validate`.
 
     Args:
       examples: Segments of at least two classes.
-      config: How.
-      counts: Labelled segments per class; those beyond what the classes have are left out.
+      config: Settings of the fit.
+      counts: Labelled segments per class; only counts below the median class's are used.
       draws: Repeats, each with labelled segments of its own.
 
     Returns:
-      A point for each count.
+      A point for each count used.
     """
     fold = assign_folds(examples.labels, examples.groups, config.folds, config.seed)
     most = int(np.median(examples.labels.sum(axis=0)))

@@ -1,4 +1,4 @@
-"""Labelled segments: what a classifier learns from."""
+"""Labelled segments, which a classifier learns from."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Examples:
           classes: Names of the labels, in order; all that occur if None.
 
         Raises:
-          ClassifierError: Fewer than two classes: there is nothing to distinguish.
+          ClassifierError: There are fewer than two classes.
         """
         labelled = (embeddings.manifest.frame["labels"] != "").to_numpy()
         if not labelled.any():
@@ -84,7 +84,7 @@ class Examples:
         """Whether each segment is of exactly one class.
 
         Raises:
-          ClassifierError: It was asked for, and is not so.
+          ClassifierError: `labelling` is `single`, but some segments have several labels.
         """
         single = bool((self.labels.sum(axis=1) == 1).all())
         if config.labelling == "single" and not single:

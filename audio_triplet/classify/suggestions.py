@@ -8,7 +8,7 @@ import numpy as np
 
 
 def margins(scores: np.ndarray) -> np.ndarray:
-    """How sure a classifier is of each segment: its best class's lead over the second.
+    """A classifier's certainty about each segment: the lead of the best class over the second.
 
     Args:
       scores: float[segments, classes], at least two classes.
@@ -35,7 +35,7 @@ def suggest(scores: np.ndarray, groups: Sequence, count: int) -> np.ndarray:
       int[count or fewer].
     """
     order = np.argsort(margins(scores), kind="stable")
-    # How many segments of the same recording are less sure.
+    # The number of segments of the same recording that are less certain.
     before = np.zeros(len(order), int)
     seen: dict[Hashable, int] = {}
     for rank, segment in enumerate(order):

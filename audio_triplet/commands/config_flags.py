@@ -101,7 +101,7 @@ def from_flags(kind: type[T], preset: Mapping[str, object] | None = None, **over
     Args:
       kind: The dataclass.
       preset: Values of fields whose flags were not given; may name other fields too.
-      **overrides: Values of fields, flags notwithstanding.
+      **overrides: Values of fields that win over the flags.
 
     Returns:
       An instance.

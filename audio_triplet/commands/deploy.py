@@ -40,10 +40,8 @@ def define_flags() -> None:
         "manifest:FILE.csv, esc50:DIR or another corpus that training takes.",
         required=True,
     )
-    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
-    flags.DEFINE_string(
-        "model", None, "Folder of a SavedModel; by default the released model is taken."
-    )
+    flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
+    flags.DEFINE_string("model", None, "Folder of a SavedModel; by default the released model.")
     flags.DEFINE_float(
         "seconds",
         0.975,
@@ -52,7 +50,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("sounds", 200, "Sounds of the corpus to use; half of them calibrate.", 2)
     flags.DEFINE_integer("threads", 2, "Threads of each runtime.", lower_bound=1)
-    flags.DEFINE_integer("repeats", 15, "Repeats of each timing, of which the median counts.", 1)
+    flags.DEFINE_integer("repeats", 15, "Repeats of each timing; the median is reported.", 1)
     flags.DEFINE_integer("seed", 0, "Seed of the choice of sounds.")
 
 
@@ -94,9 +92,9 @@ def deploy(
     Args:
       model: What is converted.
       corpus: Real sound, as --corpus takes it.
-      output_dir: Where all is written.
+      output_dir: Output folder.
       seconds: Length of the sound that models with a front end take.
-      sounds: How many of the corpus to use; half of them calibrate.
+      sounds: Number of the corpus' sounds to use; half of them calibrate.
       threads: Of each runtime.
       repeats: Of each timing.
       seed: Of the choice of sounds.
@@ -106,7 +104,7 @@ def deploy(
 
     Raises:
       CorpusError: The corpus cannot be used, or holds too few sounds.
-      DeploymentError: The model cannot be converted, or a converted one is not what it was.
+      DeploymentError: The model cannot be converted, or a conversion differs too much from it.
     """
     import numpy as np
 
@@ -201,7 +199,7 @@ def _draw_sounds(
         if len(waveforms) == count:
             break
     if len(waveforms) < 2:
-        raise CorpusError(f"{corpus}: needs two sounds that are not silent")
+        raise CorpusError(f"{corpus}: has fewer than two audible sounds; name another corpus")
     return waveforms, rows
 
 
@@ -259,7 +257,7 @@ def _largest_difference(
 
 
 def _cosines(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> np.ndarray:
-    """float[patches]: cosine of each vector to the one it should be."""
+    """float[patches]: cosine of each vector to the SavedModel's."""
     import numpy as np
 
     mine, theirs = np.concatenate(found), np.concatenate(expected)
@@ -283,7 +281,7 @@ def _median_seconds(calls: Mapping[str, Callable[[], object]], repeats: int) -> 
 def _with_times(
     results: Sequence[dict[str, Any]], seconds: Mapping[str, float], model_path: str
 ) -> list[dict[str, Any]]:
-    """Adds the times to the results, and the SavedModel's own two ways in after them."""
+    """Adds the times to the results, and then rows for the SavedModel's two signatures."""
     timed = [result | {"milliseconds": 1000 * seconds[result["file"]]} for result in results]
     converted = {result["file"] for result in results}
     for name in [name for name in seconds if name not in converted]:

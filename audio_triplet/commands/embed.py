@@ -4,8 +4,8 @@
 
 writes PATH/TO/SOUND/a/b.wav's embeddings to embeddings/a/b.wav.npz: `embeddings` float32[n, dim],
 an embedding every --hop_seconds, their centres `timestamps` in seconds, and what they are of. With
---form=npz or parquet all go into one set. Stopped and run again it goes on where it was; files
-that cannot be read are listed in bad_files.csv.
+--form=npz or parquet all go into one set. After a stop the same command continues; files that
+cannot be read are listed in bad_files.csv.
 """
 
 from __future__ import annotations
@@ -33,10 +33,8 @@ FORMS = ("files", "npz", "parquet")
 def define_flags() -> None:
     """Defines the verb's flags."""
     config_flags.define_labels_flag("none")
-    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
-    flags.DEFINE_string(
-        "model", None, "Folder of a SavedModel; by default the released model is taken."
-    )
+    flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
+    flags.DEFINE_string("model", None, "Folder of a SavedModel; by default the released model.")
     flags.DEFINE_enum(
         "form",
         "files",
@@ -44,10 +42,8 @@ def define_flags() -> None:
         "files: an .npz for each sound file, in a tree like theirs. npz, "
         "parquet: one set, embeddings.npz or embeddings.parquet.",
     )
-    flags.DEFINE_boolean("overwrite", False, "Embed again what is finished.")
-    flags.DEFINE_boolean(
-        "resume", True, "Leave what is finished; --noresume stops if there is something."
-    )
+    flags.DEFINE_boolean("overwrite", False, "Embed finished files again.")
+    flags.DEFINE_boolean("resume", True, "Skip finished files; --noresume stops if there are any.")
     config_flags.define_flags(EmbedConfig)
 
 
@@ -91,7 +87,7 @@ def embed(
       manifest: The sound.
       names: As for `folder.embed_to_folder`.
       output_dir: The folder; unreadable files are listed in its bad_files.csv.
-      config: How.
+      config: Granularity, hop, batch and threads.
       form: One of `FORMS`.
       overwrite: Embed again what is finished.
 

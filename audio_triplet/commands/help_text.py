@@ -30,7 +30,7 @@ def help_text(usage: str, about: str, own_flags: Iterable[flags.Flag]) -> str:
 
 
 def is_required(flag: flags.Flag) -> bool:
-    """Whether a flag was defined with `required=True`, of which absl makes a validator."""
+    """Whether a flag was defined with `required=True`, which absl turns into a validator."""
     return any("other than None" in (check.message or "") for check in flag.validators)
 
 

@@ -5,7 +5,7 @@
 
 The first embeds the sound and adds it; run again it adds what is new and what has changed.
 --embeddings adds what `audio-triplet embed` wrote. The second says what the index holds. Adding may
-be stopped at any time: what was added stays, and the same command goes on. An index belongs to
+be stopped at any time: what was added stays, and the same command continues. An index belongs to
 one model and does not take the vectors of another.
 """
 
@@ -37,8 +37,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "model",
         None,
-        "Folder of a SavedModel; by default the one that the index was begun with, or, for a new "
-        "index, the released model.",
+        "Folder of a SavedModel; by default the index's own model, or, for a new index, the "
+        "released model.",
     )
     flags.DEFINE_list(
         "embeddings", [], "Also add these: files or folders that `audio-triplet embed` wrote."
@@ -47,13 +47,13 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "silence_energy",
         TripletConfig.silence_energy,
-        "Sound with a mean mel energy per cell up to this is silence, and left out.",
+        "Sound whose mean mel energy per cell is at most this is silent, and is left out.",
     )
     flags.DEFINE_enum(
         "faiss",
         "auto",
         ("auto", "none", *KINDS),
-        "Build a FAISS index too, of this kind; "
+        "Also build a FAISS index of this kind; "
         f"auto: ivf from {FAISS_FROM:,} vectors on. Exact search is quick below that.",
     )
     flags.DEFINE_float("recall", 0.95, "Share of the ten nearest that FAISS must find.")
@@ -106,7 +106,7 @@ def add(
       embeddings: Files or folders of embeddings.
       config: How sound is embedded.
       model_path: Folder of a SavedModel; None for the index's own or the released one.
-      dtype: Of a new index's vectors.
+      dtype: Type of a new index's vectors.
       silence_energy: Mean mel energy per cell up to which sound is left out.
       faiss: Kind of FAISS index; `auto`, `none` or one of `KINDS`.
       recall: Share of the ten nearest that it must find.
@@ -162,7 +162,7 @@ def _owner(
     if vectors is not None and vectors.origin is not None:
         origin, dim = vectors.origin, vectors.vectors.shape[1]
         return {"model": origin.model, "model_digest": origin.model_digest, "dim": dim}
-    raise SearchError(f"{folder}: holds no index, and nothing is named to add")
+    raise SearchError(f"{folder}: holds no index; name sound or --embeddings to add")
 
 
 def _model_path(info: IndexInfo | None, folder: str, given: str | None) -> str:

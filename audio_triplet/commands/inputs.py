@@ -1,4 +1,4 @@
-"""The sound that a command line names: files, folders, manifests and corpora, in any mixture."""
+"""The sound named on a command line: files, folders, manifests and corpora, in any mixture."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def load_inputs(arguments: Sequence[str], labels: str = "folders") -> tuple[Mani
       in.
 
     Raises:
-      UsageError: No argument, or one that is nothing of that; or `labels` is none of its forms,
+      UsageError: No argument, or one of none of these forms; or `labels` is none of its forms,
         labels parts of files, or none of the files.
       CorpusError: A folder without sound, a wrong manifest.
     """
@@ -88,10 +88,12 @@ def _load(argument: str, by_folder: bool) -> tuple[pd.DataFrame, str, bool]:
         argument.encode("utf-8")
     except UnicodeEncodeError:
         name = os.fsencode(argument)
-        raise UsageError(f"{name!r}: a name that is not UTF-8; rename it") from None
+        raise UsageError(f"{name!r}: the name is not UTF-8; rename the file") from None
     path = os.path.abspath(os.path.expanduser(argument))
     if registry.is_prepared(argument):
-        raise UsageError(f"{argument}: prepared shards, which hold no sound; name its source")
+        raise UsageError(
+            f"{argument}: prepared shards hold no sound; name the corpus they were made from"
+        )
     if os.path.isdir(path):
         frame = folders.load(path, labelled=by_folder).frame
         return frame.assign(recording_id=frame["path"]), path, True

@@ -4,10 +4,10 @@
     audio-triplet search walk.wav --start=12.5 --end=14 --index=archive.index --page=found.html
     audio-triplet search a.wav b.wav --not=rain.wav --index=archive.index --json
 
-Several queries are averaged, and what is like a --not goes down in the list. The index need not
-hold the queries; if it does, their own recordings are left out of the answer (--noexclude_own lists
-them too). Printed is a table, or JSON with --json; --page writes an HTML file with players and log
-mel pictures, which needs neither network nor the sound files. Scores are cosines: 1 is the same
+Several queries are averaged; sounds like a --not rank lower. The queries need not be in the index;
+if they are, their own recordings are left out of the answer (--noexclude_own lists them too). The
+answer is a table, or JSON with --json; --page writes an HTML file with players and log mel
+pictures, which needs neither network nor the sound files. Scores are cosines: 1 is the same
 direction.
 """
 
@@ -24,17 +24,17 @@ from audio_triplet.errors import UsageError
 def define_flags() -> None:
     """Defines the verb's flags."""
     flags.DEFINE_string("index", None, "Folder that audio-triplet index made.", required=True)
-    flags.DEFINE_integer("top", 10, "How many to find.", lower_bound=1, upper_bound=100_000)
-    flags.DEFINE_float("start", None, "Second at which the query begins in its file.", 0.0)
-    flags.DEFINE_float("end", None, "Second at which it ends.", 0.0)
-    flags.DEFINE_multi_string("not", [], "A sound that is not meant; may be given again.")
+    flags.DEFINE_integer("top", 10, "Number of hits.", lower_bound=1, upper_bound=100_000)
+    flags.DEFINE_float("start", None, "Start of the query in its file, seconds.", 0.0)
+    flags.DEFINE_float("end", None, "End of the query in its file, seconds.", 0.0)
+    flags.DEFINE_multi_string("not", [], "A sound that hits should be unlike; may be repeated.")
     flags.DEFINE_boolean("exclude_own", True, "Leave out the queries' own recordings.")
     flags.DEFINE_integer("per_recording", 0, "Most hits of one recording; 0: any number.", 0)
     config_flags.define_filter_flags()
     flags.DEFINE_boolean("exact", False, "Search exactly even where there is a FAISS index.")
-    flags.DEFINE_string("model", None, "Where the index's model is now, if no longer where it was.")
+    flags.DEFINE_string("model", None, "Folder of the index's model, if it has moved.")
     flags.DEFINE_boolean("json", False, "Print JSON instead of a table.")
-    flags.DEFINE_string("page", None, "HTML file to write, to look at and to listen to.")
+    flags.DEFINE_string("page", None, "HTML file to write, with pictures and players.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -46,7 +46,9 @@ def main(argv: Sequence[str]) -> None:
     if not paths:
         raise UsageError("name the sound to look for: audio-triplet search QUERY.wav --index=…")
     if len(paths) > 1 and (values.start is not None or values.end is not None):
-        raise UsageError("--start and --end are of one query; with several, cut them before")
+        raise UsageError(
+            "--start and --end need a single query; cut several queries into files first"
+        )
     start = values.start or 0.0
     end = float("nan") if values.end is None else values.end
     if end <= start:

@@ -32,17 +32,17 @@ class _PlainFormatter(stdlib_logging.Formatter):
 def set_up_logging() -> None:
     """Makes log lines plain and keeps TensorFlow's own off the terminal.
 
-    To be called by `main` before TensorFlow is imported. Who gives --verbosity wants to know more:
-    log lines then have time, thread, file and line. TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's.
+    `main` calls it before TensorFlow is imported. With --verbosity log lines have time, thread,
+    file and line. TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's.
     """
     handler = logging.get_absl_handler()
     if "verbosity" not in flags.FLAGS or not flags.FLAGS["verbosity"].present:
         handler.setFormatter(_PlainFormatter())
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
-        handler.addFilter(_is_not_chatter)
+        handler.addFilter(_is_worth_showing)
 
 
-def _is_not_chatter(record: stdlib_logging.LogRecord) -> bool:
+def _is_worth_showing(record: stdlib_logging.LogRecord) -> bool:
     """Whether a log line is a warning, or not TensorFlow's."""
     inside_tensorflow = f"{os.sep}tensorflow{os.sep}" in record.pathname
     return record.levelno >= stdlib_logging.WARNING or not inside_tensorflow
@@ -53,7 +53,7 @@ def clear_errors(program: str) -> Iterator[None]:
     """Turns errors that a user can fix into one line and exit code 1; others keep their traceback.
 
     `AudioTripletError` decides which those are; the file system's own errors are added. Ctrl-C and
-    SIGTERM end in one line as well, which says how to go on, and in exit code 130; a second one
+    SIGTERM end in one line as well, which says how to continue, and in exit code 130; a second one
     ends the process at once.
 
     Args:
@@ -75,7 +75,7 @@ def clear_errors(program: str) -> Iterator[None]:
 
 
 def message_for_the_user(error: Exception) -> str | None:
-    """What a user is told of an error in one line; None if it is a defect of ours."""
+    """An error as one line for the user; None if it is a defect of ours."""
     if _is_full_disk(error):
         return (
             "no space left on the disk; free some and run the same command again, what is finished "
@@ -83,9 +83,9 @@ def message_for_the_user(error: Exception) -> str | None:
         )
     if isinstance(error, (AudioTripletError, OSError)) or _is_from_gfile(error):
         return str(error)
-    trouble = _trouble_with_a_file(error)
-    if trouble is not None:
-        return f"{trouble}; fix that and run the same command again, what is finished is kept"
+    file_error = _file_error(error)
+    if file_error is not None:
+        return f"{file_error}; fix that and run the same command again, what is finished is kept"
     return None
 
 
@@ -99,14 +99,14 @@ _TROUBLE = re.compile(
 
 
 def _is_full_disk(error: BaseException) -> bool:
-    """Whether an error, or what caused it, is a full disk, of which TensorFlow has words only."""
+    """Whether an error, or its cause, is a full disk, which TensorFlow reports only as text."""
     return any(
         getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or _FULL.search(str(cause))
         for cause in _causes(error)
     )
 
 
-def _trouble_with_a_file(error: BaseException) -> str | None:
+def _file_error(error: BaseException) -> str | None:
     """What the system said of a file, if that is why a kernel of TensorFlow failed."""
     for cause in _causes(error):
         found = _TROUBLE.search(str(cause))

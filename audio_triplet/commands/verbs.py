@@ -1,4 +1,4 @@
-"""A command with verbs: which there are, and running one with flags of its own.
+"""A command with verbs: listing them, and running one with its own flags.
 
 A verb is a module with a docstring, `define_flags()` and `main(argv)`. It is imported when it is
 used, so that `--help` of the whole command costs nothing; heavy packages are imported in `main`.
@@ -69,11 +69,11 @@ def run(program: str, command: Verb | VerbGroup, arguments: Sequence[str]) -> No
 
     Args:
       program: What was typed up to here: the beginning of messages and of `usage:`.
-      command: What is to be run.
+      command: The verbs.
       arguments: The rest of the command line.
 
     Raises:
-      SystemExit: Always in the end, or there was something to say about the arguments.
+      SystemExit: At the end, and for wrong arguments.
     """
     if isinstance(command, Verb):
         _run_verb(program, command, arguments)

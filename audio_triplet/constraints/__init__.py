@@ -5,7 +5,7 @@ them itself, their negatives. In reading order:
 
 | file | constraint |
 |---|---|
-| `base` | what a constraint is, and the registry |
+| `base` | the base class of constraints, and the registry |
 | `gaussian_noise` | the same patch with multiplicative noise |
 | `translation` | the same patch shifted in time and frequency |
 | `mixing` | the same patch with another sound mixed in, which is the negative |
@@ -36,7 +36,7 @@ from audio_triplet.constraints.base import (
 
 __all__ = ["Anchors", "Constraint", "Made", "get", "joint_names", "names", "register"]
 
-# In the order of their ids in a batch, which runs that continue rely on; further ones follow.
+# In the order of their ids in a batch, which continued runs rely on; further ones follow.
 _FIRST = ("gaussian_noise", "translation", "mixing", "proximity", "explicit", "combined")
 
 for _name in dict.fromkeys((*_FIRST, *(file.name for file in pkgutil.iter_modules(__path__)))):

@@ -19,7 +19,7 @@ class Anchors(NamedTuple):
     """The anchors of a batch that one constraint makes positives for.
 
     Attributes:
-      position: int32[n], where they are in the batch.
+      position: int32[n], their positions in the batch.
       energies: float32[n, frames, mels], linear.
       drawn: bool[n], false where there is no audible anchor.
       has_neighbour: bool[n].
@@ -37,7 +37,7 @@ class Anchors(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What a constraint makes of its anchors.
+    """The result of a constraint for its anchors.
 
     Attributes:
       positive: float32[n, frames, mels], linear energies.
@@ -103,20 +103,20 @@ class Constraint(abc.ABC):
 
 
 def mined(anchors: Anchors, positive: tf.Tensor) -> Made:
-    """Positives of all audible anchors, with negatives that are to be mined."""
+    """Positives of all audible anchors; their negatives will be mined."""
     import tensorflow as tf
 
     return Made(positive, tf.fill([len(anchors.position)], -1), anchors.drawn)
 
 
 def neighbours(anchors: Anchors) -> Made:
-    """Neighbours as positives, with negatives that are to be mined."""
+    """Neighbours as positives; their negatives will be mined."""
     made = mined(anchors, anchors.neighbour)
     return made._replace(valid=made.valid & anchors.has_neighbour)
 
 
 def third_of_seed(batch_seed: tf.Tensor, number: int) -> tf.Tensor:
-    """One of the three seeds that the paper's constraints share; kept, for runs continue."""
+    """One of the three seeds that the paper's constraints share; kept so that runs continue."""
     import tensorflow as tf
 
     return tf.unstack(tf.random.experimental.stateless_split(batch_seed, 3))[number]

@@ -57,8 +57,8 @@ def half_normal(count, seed) -> tf.Tensor:
     """|ε| with ε ~ N(0, 1): float32[count].
 
     By Box and Muller: a radius and an angle give two independent normal numbers. Only their
-    absolute values being asked for, a quarter of the circle is enough, and vectorised logarithm,
-    sine and cosine take half the time of `stateless_normal`.
+    absolute values are needed, so a quarter of the circle is enough; vectorised logarithm, sine
+    and cosine take half the time of `stateless_normal`.
     """
     import tensorflow as tf
 

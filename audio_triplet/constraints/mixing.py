@@ -54,7 +54,7 @@ def mix(mel_energies, other, alpha: float = 0.25) -> tf.Tensor:
 
     anchor = tf.convert_to_tensor(mel_energies, tf.float32)
     other = tf.convert_to_tensor(other, tf.float32)
-    # Of means and not sums, and of an `other` with maximum 1: nothing overflows on the way.
+    # Means instead of sums, and `other` scaled to maximum 1, so that nothing overflows.
     peak = tf.reduce_max(other, [1, 2], keepdims=True)  # [batch, 1, 1]
     unit = tf.math.divide_no_nan(other, peak)
     scale = alpha * tf.math.divide_no_nan(
@@ -64,7 +64,7 @@ def mix(mel_energies, other, alpha: float = 0.25) -> tf.Tensor:
 
 
 def mixing_partners(recording, drawn, seed, positions=None) -> tuple[tf.Tensor, tf.Tensor]:
-    """Picks for anchors of a batch another one of it, of another recording.
+    """Picks for each anchor a partner in the batch, of another recording.
 
     Args:
       recording: int64[batch], key of each anchor's recording.

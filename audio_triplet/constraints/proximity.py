@@ -1,4 +1,4 @@
-"""Temporal proximity: what sounds close together in time is alike."""
+"""Temporal proximity: sounds close together in time are alike."""
 
 import dataclasses
 from typing import ClassVar

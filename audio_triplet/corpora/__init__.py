@@ -1,4 +1,4 @@
-"""Corpora: published ones, folders and tables of sound, each read into one kind of table.
+"""Corpora: published ones, folders and tables of sound, each read into a manifest.
 
 In: a `--corpus` string such as `esc50:DIR` or `folders:DIR`. Out: a `data.manifest.Manifest`, one
 row per segment with absolute path, recording, labels and split; or a `CorpusError`.
@@ -7,12 +7,12 @@ Files, in reading order:
 
 | file | what |
 |---|---|
-| `registry` | the string → the adapter that reads it; the one table of adapters |
+| `registry` | the string → the adapter that reads it; the table of adapters |
 | `folders` | one folder per class, or none |
-| `published` | what adapters of published tables share: read a table, find its clips, count |
+| `published` | shared by adapters of published tables: read a table, find its clips, count |
 | `esc50`, `urbansound8k`, `fsd50k` | an adapter each |
-| `audioset` | AudioSet: which segments are asked for, and which of them there are |
+| `audioset` | AudioSet: the requested segments, and those whose audio is there |
 | `audioset_tables` | its published tables: segments, label list, ontology |
-| `audioset_files` | which sound file holds which segment |
+| `audioset_files` | finding the sound file of each segment |
 | `debian_sounds/` | recorded sounds of Debian packages, downloaded |
 """

@@ -1,4 +1,4 @@
-"""AudioSet as published, with whatever of its audio is at hand.
+"""AudioSet as published, with the part of its audio that is available.
 
 J. F. Gemmeke et al., "Audio Set: An ontology and human-labeled dataset for audio events", ICASSP
 2017 (https://research.google.com/audioset/download.html). About 2 M segments of 10 s of YouTube
@@ -10,7 +10,8 @@ In: a folder that holds, at any depth and as published, `balanced_train_segments
 `class_labels_indices.csv`, `ontology.json` (only to exclude subtrees), and the audio, named by
 YouTube id (see `audioset_files`). Out: one row per segment that has audio.
 
-Links go dead, and scores shift with what is left: `survey` counts requested and found segments.
+Links go dead, and scores shift with the clips that are left: `survey` counts requested and found
+segments.
 """
 
 import dataclasses
@@ -37,7 +38,7 @@ from audio_triplet.errors import CorpusError
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """What became of one table's segments.
+    """Counts of one table's segments.
 
     Attributes:
       table: Its file name.
@@ -45,8 +46,8 @@ class Count:
       excluded: Left out because of a class.
       repeated: Left out because a later table lists the segment too.
       requested: The rest.
-      found: Those of which there is audio; they are the manifest's rows.
-      cut: Of the found, how many are parts of whole videos.
+      found: Those that have audio; they are the manifest's rows.
+      cut: The number of found segments that are parts of whole videos.
     """
 
     table: str
@@ -101,7 +102,7 @@ def load_without(location: str) -> Manifest:
 def survey(
     folder: str, exclude: Sequence[str] = (), exclude_subtrees: Sequence[str] = ()
 ) -> tuple[Manifest, tuple[Count, ...]]:
-    """The segments that have audio, and how many were asked for.
+    """The segments that have audio, and the number of requested ones.
 
     Args:
       folder: Holds tables and audio, see above.
@@ -178,7 +179,7 @@ def survey(
 
 
 def _table_path(folder: str, files: Files, name: str, fix: str) -> str:
-    """Where a needed table is; CorpusError if it is not there."""
+    """The path of a needed table; CorpusError if it is missing."""
     if name not in files.tables:
         raise CorpusError(f"{folder}: no {name} in it or below; {fix}")
     return files.tables[name]

@@ -1,4 +1,4 @@
-"""Which sound file holds which AudioSet segment.
+"""Finding the sound file of each AudioSet segment.
 
 The folder is listed once; two million files are not looked at one by one. A file belongs to a
 segment by its name:
@@ -9,12 +9,12 @@ segment by its name:
 | `YTID_START` | the same |
 | `YTID` | the segment, cut, or the whole video |
 
-Seconds are compared with the table's to less than one, because tools round. Whether a bare `YTID`
-is the whole video, its duration decides: more than end − start + 1 s, and enough to reach the end,
-is one, of which the segment takes start … end [D]. Durations are read from `PROBES` files per
-folder, evenly spread; if they are all of one kind, so is the folder, else all its bare files are
-read [D]: people keep one kind in one folder. Where a segment has several files, the name with more
-times in it is taken, then the first in sorted order.
+Seconds may differ from the table's by less than one, because tools round. The duration decides
+whether a bare `YTID` is the whole video: if it is more than end − start + 1 s and reaches the end,
+the segment is its part start … end [D]. Durations are read from `PROBES` files per folder, evenly
+spread; if they are all of one kind, so is the folder, else all its bare files are read [D]: people
+keep one kind in one folder. Where a segment has several files, the name with more times in it is
+taken, then the first in sorted order.
 """
 
 import collections
@@ -31,7 +31,7 @@ from audio_triplet import audio
 from audio_triplet.corpora.audioset_tables import LABEL_LIST, ONTOLOGY, TABLES, VIDEO_ID
 from audio_triplet.errors import AudioError
 
-# Files of a folder whose duration decides for all of it.
+# Number of files of a folder whose durations decide for the whole folder.
 PROBES = 500
 
 _NUMBER = r"\d+(?:\.\d+)?"
@@ -40,7 +40,7 @@ _STEM = re.compile(rf"Y?({VIDEO_ID})(?:_({_NUMBER})(?:_({_NUMBER}))?)?")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Files:
-    """What one listing of the folder found.
+    """The result of listing the folder.
 
     Attributes:
       tables: Name → path of the published tables and the ontology.
@@ -73,7 +73,7 @@ def scan(root: str) -> Files:
     def unreadable(error: OSError):
         logging.warning("%s: skipped (%s)", error.filename, error.strerror)
 
-    # Archives are big: people link sub-folders on other disks.
+    # Large archives often link to sub-folders on other disks.
     for current, below, files in os.walk(root, onerror=unreadable, followlinks=True):
         status = os.stat(current)
         if (status.st_dev, status.st_ino) in seen:
@@ -105,7 +105,7 @@ def scan(root: str) -> Files:
 
 
 def parse_name(stem: str) -> tuple[str, float, float] | None:
-    """What the name of a sound file says, without its extension.
+    """YouTube id and times in the name of a sound file, without its extension.
 
     Returns:
       (YouTube id, first time, last time), NaN where a time is not in the name; None for a name
@@ -118,12 +118,12 @@ def parse_name(stem: str) -> tuple[str, float, float] | None:
 def match(segments: pd.DataFrame, files: Files) -> pd.DataFrame:
     """Finds the file of each segment.
 
-    Where a video has several segments, a cut without times in its name could be of any of them:
-    they are left out, with a warning.
+    Where a video has several segments, a cut without times in its name could belong to any of
+    them: they are left out, with a warning.
 
     Args:
       segments: Columns video_id [str], start, end [float64, s], and any others.
-      files: What is there.
+      files: The files in the folder.
 
     Returns:
       The segments that have a file, with the columns path, start_seconds, end_seconds (NaN = the
@@ -133,7 +133,7 @@ def match(segments: pd.DataFrame, files: Files) -> pd.DataFrame:
     pairs = numbered.merge(files.audio, on="video_id")
     fits = times_agree(pairs["first"], pairs["last"], pairs["start"], pairs["end"])
     if (~fits).any():
-        logging.info("AudioSet: %d files are of other times than the tables'", (~fits).sum())
+        logging.info("AudioSet: %d files have other times than the tables", (~fits).sum())
     pairs = pairs[fits]
     folders = np.array([os.path.join(path, "") for path in files.folders], dtype=object)
     pairs = pairs.assign(path=folders[pairs["folder"]] + pairs["name"].to_numpy(dtype=object))
@@ -158,7 +158,7 @@ def match(segments: pd.DataFrame, files: Files) -> pd.DataFrame:
 def times_agree(first: pd.Series, last: pd.Series, start: pd.Series, end: pd.Series) -> pd.Series:
     """Whether times in file names are those of the table.
 
-    Seconds may be rounded; milliseconds, of which the table has three decimals, are exact.
+    Seconds may be rounded; milliseconds are exact, as the table has three decimals.
 
     Args:
       first: float64[n], in the name, NaN = not there.
@@ -179,7 +179,7 @@ def times_agree(first: pd.Series, last: pd.Series, start: pd.Series, end: pd.Ser
 
 
 def _are_whole(chosen: pd.DataFrame) -> pd.Series:
-    """Which of the files without times in their names are whole videos: bool[n].
+    """Whether each file without times in its name is a whole video: bool[n].
 
     False where the column `bare` is.
     """
@@ -195,7 +195,7 @@ def _are_whole(chosen: pd.DataFrame) -> pd.Series:
             longer = pd.Series(kinds[0], index=group.index)
         elif len(probed) < len(group):
             longer, failed = _longer(group)
-        # What cannot be read stays in: who reads it will report it with its reason.
+        # Unreadable files stay in: whoever reads them will report the reason.
         whole[longer.index] = longer
         unread += list(group.loc[failed[failed].index, "path"])
     if unread:
@@ -208,10 +208,10 @@ def _are_whole(chosen: pd.DataFrame) -> pd.Series:
 def _longer(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Per row: whether the file is too long for a cut; whether it is unreadable.
 
-    One second is allowed for what tools round and pad. A file that does not reach the segment's end
-    is not the whole video, though longer: some tools cut 10 s of segments that are shorter.
+    One second is allowed for rounding and padding. A longer file that does not reach the segment's
+    end is not the whole video: some tools cut 10 s of segments that are shorter.
 
-    By threads, because on a network disk the wait for each header is what takes time.
+    By threads, because on a network disk most of the time is waiting for headers.
     """
 
     def duration(path: str) -> float:

@@ -150,10 +150,10 @@ def find_class(name: str, by_name: dict[str, str], mids: Collection[str], path: 
     """The machine id of a class that is named by it or by its display name.
 
     Args:
-      name: What the user wrote.
+      name: The name that the user gave.
       by_name: Display name → machine id.
       mids: All machine ids.
-      path: The table they are from, for the message.
+      path: The table that lists them, for the message.
 
     Raises:
       CorpusError: There is no such class.

@@ -1,7 +1,7 @@
-"""What adapters of corpora in a published layout share: read a table, find its clips, count.
+"""Shared by adapters of published corpora: read a table, find its clips, count them.
 
-In: a published table and the folder of its clips. Out: the rows whose clip is there, and splits in
-which no recording is on two sides.
+In: a published table and the folder of its clips. Out: the rows whose clip is there, and splits
+where no recording is on both sides.
 """
 
 import os
@@ -31,7 +31,7 @@ def read_table(
       str[rows, columns]; "" where a cell is empty.
 
     Raises:
-      CorpusError: No such table, not readable, not this table, or no rows.
+      CorpusError: The table is missing, unreadable, another table, or empty.
     """
     path = os.path.join(folder, *relative.split("/"))
     names = {} if header else {"header": None, "names": list(needed)}
@@ -91,11 +91,11 @@ def drop_missing(table: pd.DataFrame, column: str, folder: str, corpus: str) -> 
     Args:
       table: With a column `path` [str, "" = not there].
       column: The column that names the clip, for messages.
-      folder: Where they were looked for, for messages.
+      folder: The folder that was searched, for messages.
       corpus: Name of the corpus, for messages.
 
     Raises:
-      CorpusError: None is there.
+      CorpusError: No clip is there.
     """
     missing = table.loc[table["path"] == "", column]
     if len(missing) == len(table):

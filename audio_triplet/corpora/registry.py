@@ -1,4 +1,4 @@
-"""From a `--corpus` string to a manifest: the one table of adapters."""
+"""From a `--corpus` string to a manifest: the table of adapters."""
 
 import dataclasses
 import os
@@ -15,13 +15,13 @@ from audio_triplet.errors import CorpusError
 
 @dataclasses.dataclass(frozen=True)
 class Adapter:
-    """What reads one kind of corpus.
+    """The reader of one kind of corpus.
 
     Attributes:
-      location: What follows the colon, for messages.
-      meaning: What that is, for messages.
+      location: Placeholder of the text after the colon, for messages.
+      meaning: Its explanation, for messages.
       load: Location → manifest.
-      needs_folder: The location is a folder that must be there; else `load` checks it.
+      needs_folder: Whether the location is a folder that must exist; else `load` checks it.
     """
 
     location: str
@@ -47,7 +47,7 @@ ADAPTERS = {
     "urbansound8k": Adapter("DIR", "UrbanSound8K in its published layout", urbansound8k.load),
     "folders": Adapter("DIR", "one folder per class, or files without folders", folders.load, True),
     "manifest": Adapter(
-        "FILE.csv", "a table of files, see audio_triplet/data/manifest_csv.py", Manifest.read
+        "FILE.csv", "a CSV table of files, with a column path at least", Manifest.read
     ),
     "debian-sounds": Adapter(
         "DIR",

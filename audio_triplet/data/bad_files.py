@@ -66,15 +66,15 @@ class BadFiles:
 def listed_in(folder: str, bad_files: BadFiles | None = None) -> Iterator[BadFiles]:
     """Lists the files that turn out to be bad while the block runs.
 
-    When it ends, by an error too, bad_files.csv is written into the folder, which is made if need
-    be; or that of an earlier run is removed, if every file could be used.
+    When it ends, also by an error, bad_files.csv is written into the folder, which is made if
+    missing. If every file could be used, the list of an earlier run is removed.
 
     Args:
       folder: Local or remote.
-      bad_files: What is known to be bad already, and is added to; nothing if None.
+      bad_files: Files already known to be bad; more are added to it. None: a new list.
 
     Yields:
-      Where bad files are to be noted.
+      The list to add bad files to.
     """
     bad_files = BadFiles() if bad_files is None else bad_files
     try:

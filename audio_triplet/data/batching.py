@@ -49,7 +49,7 @@ def triplet_batches(
     """
     if source.recordings < 2:
         raise CorpusError(
-            "a triplet's negative comes from another recording, and this corpus has only one"
+            "the corpus has a single recording; add another recording, for the negatives"
         )
     if service:
         _check_service(service, source)
@@ -90,7 +90,7 @@ class _Reader(abc.ABC):
 
     @abc.abstractmethod
     def draws(self, first_step: int) -> tf.data.Dataset:
-        """What is drawn for each step, from the given one on.
+        """The draws of each step, from the given one on.
 
         Returns:
           Dataset of dicts: `has_neighbour`, `drawn` bool[batch], `seconds` float32[batch, 2],
@@ -104,11 +104,11 @@ class _Reader(abc.ABC):
 
         Args:
           drawn: As `draws` gives it, in any order.
-          near: int32[near], of which members the neighbour is needed.
+          near: int32[near], the members whose neighbour is needed.
 
         Returns:
-          `drawn` with `anchor` float32[batch, frames, mels] instead of what this needed, and the
-          neighbours float32[near, frames, mels].
+          `drawn` with `anchor` float32[batch, frames, mels] in place of what only this needed, and
+          the neighbours float32[near, frames, mels].
         """
 
 

@@ -1,8 +1,8 @@
-"""The chunks of a manifest: which there are, by the headers of its files alone.
+"""The chunks of a manifest, found by reading the headers of its files alone.
 
 A chunk is up to 10.56 s of one recording, the unit of reading; see `audio_triplet.data.sources`.
 
-No TensorFlow here: laying out two million files, on one machine or by many, should not wait for it.
+No TensorFlow here: laying out two million files, on one machine or on many, should not wait for it.
 """
 
 import dataclasses
@@ -69,7 +69,7 @@ class ChunkTable:
 
 
 def chunks_in(duration_seconds: float | np.ndarray) -> np.ndarray:
-    """Number of chunks of a segment; a rest shorter than a patch makes none of its own.
+    """Number of chunks of a segment; a remainder shorter than a patch is no chunk of its own.
 
     Args:
       duration_seconds: float or float[n], seconds.
@@ -85,7 +85,7 @@ def chunks_in(duration_seconds: float | np.ndarray) -> np.ndarray:
 
 
 def read_length(path: str) -> tuple[float, str]:
-    """Seconds of a sound file by its header, and ""; or NaN, and why it cannot be read."""
+    """Seconds of a sound file by its header, and ""; or NaN, and the reason it cannot be read."""
     try:
         return audio.probe(path).duration_seconds, ""
     except AudioError as error:
@@ -93,7 +93,7 @@ def read_length(path: str) -> tuple[float, str]:
 
 
 def read_lengths(paths: Sequence[str]) -> Iterator[tuple[float, str]]:
-    """`read_length` of each path; of many at a time where looks wait for a disk or a network.
+    """`read_length` of each path; many at a time where reading waits for a disk or a network.
 
     Where they do not, as in the page cache, threads only take Python's lock from each other.
     """
@@ -120,7 +120,7 @@ def scan(
     bad_files: BadFiles,
     lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] = read_lengths,
 ) -> ChunkTable:
-    """Reads the header of every file and says which chunks there are.
+    """Reads the header of every file and lists the chunks.
 
     Args:
       manifest: Segments; those of unreadable files are left out and listed.
@@ -131,7 +131,7 @@ def scan(
       The chunks.
 
     Raises:
-      CorpusError: Not one file can be read.
+      CorpusError: No file can be read.
     """
     seconds = {}
     paths = manifest.frame["path"].unique()

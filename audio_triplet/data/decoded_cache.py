@@ -1,11 +1,11 @@
 """A folder of decoded mel energies, so that sound files are decoded in the first epoch only.
 
-An entry is one chunk, named by everything that shapes it: the file's path, size and date, where
-the chunk lies in it, resampler and front end. It holds the very float32 numbers that decoding
+An entry is one chunk, named by everything that shapes it: the file's path, size and date, the
+chunk's position in it, resampler and front end. It holds exactly the float32 numbers that decoding
 gave, so a run is the same with a cache as without. Entries are written whole or not at all and
 have a checksum; one that does not match is made again. The folder is bounded: once it is full,
-nothing more goes in and nothing is thrown out, because each epoch asks for everything once, which
-is the one order in which throwing out the oldest would lose every entry before it is asked for.
+nothing is added and nothing is removed. Each epoch reads everything once, so removing the oldest
+entry would lose every entry before it is read again.
 
 Why it is here: reading 200 clips of ESC-50 takes 0.97 s of CPU in the first epoch and 0.13 s in the
 second (of the same as 44.1 kHz FLAC, 1.33 s and 0.14 s); making 20 joint batches of them, four per
@@ -39,7 +39,7 @@ class EnergyCache:
     """
 
     def __init__(self, folder: str, gigabytes: float):
-        """Makes the folder if need be, and measures it.
+        """Makes the folder if it is missing, and measures it.
 
         Args:
           folder: A local folder for nothing else.
@@ -65,7 +65,7 @@ class EnergyCache:
           *extent: Whatever else shapes the energies: numbers and strings.
 
         Returns:
-          A name that is another when the file is; None if there is no such file.
+          A name that changes when the file does; None if there is no such file.
         """
         try:
             if storage.is_remote(path):
@@ -76,7 +76,9 @@ class EnergyCache:
             else:
                 stat = os.stat(path)
                 size, date, path = stat.st_size, stat.st_mtime_ns, os.path.abspath(path)
-        except Exception:  # TensorFlow has many; reading the file will say what is wrong
+        except (
+            Exception
+        ):  # TensorFlow has many error types; reading the file will report what is wrong
             return None
         front_end = dataclasses.asdict(features.DEFAULT)
         content = json.dumps([_FORMAT, path, size, date, extent, front_end])
@@ -112,7 +114,7 @@ class EnergyCache:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with storage.open_replacing(path, "wb", unique=True) as file:
                 file.write(content)
-        except OSError as error:  # no space left: training goes on without
+        except OSError as error:  # no space left: training continues without
             self._warn_once(f"cannot be written to ({error.strerror})")
 
     def _path(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Where in chunks the patches of triplets begin: anchors, neighbours in time, explicit positives.
+"""At which frames of chunks the patches of triplets begin: anchors, neighbours, explicit positives.
 
 A draw depends on the run's seed, the chunk's key and the epoch only: it is the same whether the
 chunk comes from a sound file or from a shard.
@@ -123,7 +123,7 @@ def _draw_in_time(
     phase = tf.cast(tf.floor(phase_draw * tf.cast(slack + 1, tf.float32)), tf.int32)
     grid = tf.range(_MOST)[None, :]
     starts = phase + grid * _PATCH  # [n, most]
-    # A patch that would reach past the chunk is none, unless the chunk has no whole one.
+    # A patch that would reach past the chunk does not count, unless the chunk has no whole patch.
     whole = (starts + _PATCH <= frames) | ((grid == 0) & (frames > 0))
     audible = whole & (energies(starts) > config.silence_energy)
     count = tf.reduce_sum(tf.cast(audible, tf.int32), axis=1, keepdims=True)

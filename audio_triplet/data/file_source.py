@@ -66,7 +66,7 @@ class FileChunks(ChunkSource):
           resampler: `soxr` or `resampy`.
           in_graph: A graph function path → float32[samples] at 16 kHz, for pipelines in which
             Python cannot run; libsndfile in a Python function if None.
-          cache: Where what libsndfile decoded is kept for the next epoch; nowhere if None.
+          cache: Keeps sound that libsndfile decoded for the next epoch; None: nothing is kept.
         """
         self.table, self.bad_files = table, bad_files
         self.classes = tuple(table.manifest.classes if classes is None else classes)
@@ -117,7 +117,7 @@ class FileChunks(ChunkSource):
         }
 
     def _energies(self, segment, position) -> np.ndarray:
-        """What `_decode` gives, from the cache if it has it."""
+        """The result of `_decode`, from the cache if it is there."""
         cache = self._cache
         if cache is None:
             return self._decode(segment, position)
@@ -137,7 +137,7 @@ class FileChunks(ChunkSource):
         return self._starts[segment] + offset, min(rest, chunks.READ_SECONDS)
 
     def _decode(self, segment, position) -> np.ndarray:
-        """float32[frames, mels]; no frames of what cannot be decoded."""
+        """float32[frames, mels]; no frames if the chunk cannot be decoded."""
         path = self._paths[segment]
         try:
             waveform = audio.read_piece(

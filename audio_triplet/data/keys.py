@@ -1,4 +1,4 @@
-"""Numbers that names are known by: in shards, where files name their chunks, and in an index.
+"""Stable numbers for names: of recordings and chunks in shards, of segments in an index.
 
 Without pandas, which takes longer to import than `--help` may.
 """

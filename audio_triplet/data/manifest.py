@@ -1,4 +1,4 @@
-"""The manifest: one table that says which sound is where, from which source, and on which side.
+"""The manifest: one table that gives every sound its file, its source and its side.
 
 One row is a *segment* (what gets one label): a file, or the part of it between `start_seconds` and
 `end_seconds`. Rows of one `recording_id` come from one source and always share a split, so that no
@@ -103,7 +103,7 @@ class Manifest:
         column = {label: index for index, label in enumerate(classes)}
         if len(column) != len(classes):
             raise ManifestError(f"{self.name}: a class is named twice in {classes}")
-        # Work on the different label strings, of which there are far fewer than rows.
+        # Work on the distinct label strings, which are far fewer than rows.
         codes, unique = pd.factorize(self.frame["labels"])
         table = np.zeros((len(unique), len(classes)), dtype=bool)
         for row, joined in enumerate(unique):
@@ -116,7 +116,7 @@ class Manifest:
         """Digest of the rows, of the sizes of their files, and of what is made of them.
 
         Args:
-          settings: What shapes it; values that JSON can hold.
+          settings: Settings that shape it; values that JSON can hold.
 
         Returns:
           64 hexadecimal digits. Of files elsewhere (gs://…) only the names count.

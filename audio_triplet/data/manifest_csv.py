@@ -1,4 +1,4 @@
-"""The table behind a manifest: read from CSV, checked, written; complaints name file and line."""
+"""The table behind a manifest: read from CSV, checked, written; errors name file and line."""
 
 import csv
 import difflib

@@ -1,4 +1,4 @@
-"""What a prepared folder says of itself: `prepared.json` and the names of its shards.
+"""Metadata of a prepared folder: `prepared.json` and the names of its shards.
 
 No TensorFlow here, see `audio_triplet.data.chunks`.
 """
@@ -28,7 +28,7 @@ class SplitInfo:
       pieces: Number of records, i.e. of chunks.
       most_turns: Most chunks of one recording.
       seconds: Seconds of sound.
-      shard_bytes: Size of each shard; empty in folders prepared before it was noted.
+      shard_bytes: Size of each shard; empty in folders prepared by earlier versions.
       shard_recordings: Recordings in each shard; likewise.
     """
 
@@ -77,7 +77,7 @@ class PreparedInfo:
     format: int = FORMAT
 
     def write(self, folder: str) -> None:
-        """Writes prepared.json, whole or not at all. It is written last: it says «finished»."""
+        """Writes prepared.json, whole or not at all; written last, it marks a finished folder."""
         storage.write_json(storage.join(folder, INFO_FILE), dataclasses.asdict(self))
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The record of a prepared shard: how it is written, read and found damaged, here and nowhere else.
+"""The record of a prepared shard: writing it, reading it, and finding damage.
 
 A shard is a TFRecord file of `tf.train.Example`s, one per chunk:
 
@@ -187,7 +187,7 @@ def _energies_offset(record: bytes, content: bytes) -> int:
     return offset
 
 
-# What is wrong with a shard, and what to do about it.
+# Damaged and missing shards: the cause, and the message with the fix.
 
 
 def read_error(path: str) -> str:
@@ -200,7 +200,7 @@ def read_error(path: str) -> str:
 
 
 def cause_of(error: Exception) -> str:
-    """The cause in an error met in reading a shard, without TensorFlow's names of its nodes."""
+    """The cause of an error in reading a shard, without TensorFlow's names of its nodes."""
     message = getattr(error, "message", None) or str(error)
     return re.sub(r"\{\{.*\}\} | \[Op:.*", "", message.splitlines()[0] if message else "")
 
@@ -209,7 +209,7 @@ def damaged(path: str, cause: str) -> str:
     """The message for a damaged shard."""
     return (
         f"{path}: the shard is damaged ({cause}); delete it and prepare the folder again, which "
-        "makes it anew and keeps the others, or train with --skip_damaged"
+        "makes it again and keeps the others, or train with --skip_damaged"
     )
 
 

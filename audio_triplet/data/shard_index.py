@@ -1,11 +1,11 @@
-"""Where in its shards every chunk is, so that a patch is read without reading its chunk.
+"""The position of every chunk in its shards, so that a patch is read without its chunk.
 
 A triplet needs one or two patches of a chunk of eleven. Reading, checking and parsing whole records
-costs ten times what is used; with this shard index it is one positioned read of 12 kB per patch. It
-is made by one pass over the shards, in which TensorFlow checks every record's checksum and the mean
-energies of all patches are kept (which patches are silent is then known without reading them), and
-stays in the prepared folder as `index-….npz` and `index-….energies`; it is made anew when a shard's
-size or date is another. In memory it is about 60 bytes per chunk.
+costs ten times as much as needed; with this shard index it is one positioned read of 12 kB per
+patch. One pass over the shards makes it: TensorFlow checks every record's checksum, and the mean
+energies of all patches are kept (so silent patches are known without reading them). It stays in the
+prepared folder as `index-….npz` and `index-….energies`, and is made again when the size or date of
+a shard changes. In memory it takes about 60 bytes per chunk.
 """
 
 import collections
@@ -109,7 +109,7 @@ def open_index(folder: str, files: Sequence[str]) -> ShardIndex:
     if table is None:
         if kept_in != folder:
             logging.warning(
-                "%s: its shard index cannot be kept there and goes to %s", folder, kept_in
+                "%s: the folder cannot be written; its shard index is kept in %s", folder, kept_in
             )
             os.makedirs(kept_in, exist_ok=True)
         logging.info("indexing the %d shards of %s, once", len(files), folder)
@@ -144,7 +144,7 @@ def _load(stem: str, key: str) -> dict[str, np.ndarray] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        logging.warning("%s: is damaged (%s) and made anew", path, error)
+        logging.warning("%s: is damaged (%s); it is made again", path, error)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Chunks and patches from a prepared folder of shards.
+"""Chunks and patches read from a prepared folder of shards.
 
 The folder holds `prepared.json` (what it is made of, see `prepared`), `manifest.csv` (its segments)
 and, for each split, `SPLIT-00000-of-00004.tfrecord` and so on (see `shard_format`).
@@ -45,8 +45,8 @@ class ShardChunks(sources.ChunkSource):
           folder: Where prepared.json is; any path that tf.io.gfile takes.
           splits: Which splits to read; all if empty.
           buffer: Records held for shuffling.
-          skip_damaged: Whether to read all shards once now, and do without those that cannot be
-            read to their end; else the first that is met stops with an error that names it.
+          skip_damaged: Whether to read all shards once now, and skip those that cannot be read
+            to their end; else the first damaged one raises an error that names it.
 
         Raises:
           CorpusError: The folder is unfinished or damaged, or lacks one of the splits.
@@ -84,11 +84,11 @@ class ShardChunks(sources.ChunkSource):
                 raise CorpusError(shard_format.damaged(file, cause))
 
     def _leave_out_damaged(self, recordings: list[int]) -> None:
-        """Does without shards that cannot be read; they are named in the log, with their share."""
+        """Leaves out shards that cannot be read; the log names them and their share."""
         if not recordings:
             raise CorpusError(
-                f"{self.folder}: was prepared before the recordings of each shard were noted; "
-                "prepare it again to do without damaged shards"
+                f"{self.folder}: was prepared by a version that did not note the recordings of "
+                "each shard; prepare it again to skip damaged shards"
             )
         damaged = {
             number: cause
@@ -104,7 +104,7 @@ class ShardChunks(sources.ChunkSource):
             )
         lost = sum(recordings[number] for number in damaged)
         if lost == self.recordings:
-            raise CorpusError(f"{self.folder}: not one shard can be read; prepare it again")
+            raise CorpusError(f"{self.folder}: no shard can be read; prepare it again")
         if damaged:
             logging.warning(
                 "%s: %d of %d shards are damaged; %d of %d recordings are left out",

@@ -84,6 +84,28 @@ class SoundFilter:
             for begin, end in self.hours
         )
 
+    def takes_some_of(self, begin: datetime.datetime | None, seconds: float) -> bool:
+        """Whether any moment of a sound is wanted.
+
+        Args:
+          begin: Its first moment; None, if its time is not known.
+          seconds: Its length.
+        """
+        if begin is None or not self.needs_clock:
+            return not self.needs_clock
+        begin = begin.replace(tzinfo=None)
+        end = begin + datetime.timedelta(seconds=seconds)
+        begin, end = max(begin, self.after or begin), min(end, self.before or end)
+        if begin >= end or self.takes_time(begin):
+            return begin < end
+        for first, _ in self.hours:  # whether it begins while the sound lasts
+            hour = begin.replace(hour=first // 60, minute=first % 60, second=0, microsecond=0)
+            if hour < begin:
+                hour += datetime.timedelta(days=1)
+            if hour < end:
+                return True
+        return False
+
 
 def _time(flag: str, text: str | None) -> datetime.datetime | None:
     if not text:

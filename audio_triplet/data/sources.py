@@ -4,10 +4,10 @@ A chunk is up to 11 patches (10.56 s) of one recording as mel energies: long eno
 patches can be almost Δt = 10 s apart, short enough that a batch of them stays small however long
 the recording is. The chunks of a segment tile it, on a grid of whole patches.
 
-Draws are by recording: an epoch visits every recording once, and with it one of its chunks, the
-next one each epoch. So a three-hour file weighs no more than a one-second one, and all of it is
-drawn from after as many epochs as it has chunks. The n-th visit of a run is a pure function of the
-seed and n, so a run resumes anywhere without any state of its own.
+Draws are by recording: an epoch visits every recording once, by one of its chunks, the next one
+each epoch. So a three-hour file weighs no more than a one-second one, and all of it has been used
+after as many epochs as it has chunks. The n-th visit of a run is a pure function of the seed and n,
+so a run resumes anywhere without any state of its own.
 
 Two interfaces: `ChunkSource` reads whole chunks (`file_source`, `shard_source`), `PatchSource`
 single patches of them (`shard_source`, where the shards are on this machine). Each names a chunk by
@@ -25,7 +25,7 @@ from audio_triplet.errors import CorpusError
 
 
 class ChunkSource(abc.ABC):
-    """Chunks to be read whole. Sub-classes say how one is found and read.
+    """Chunks that are read whole. Sub-classes find and read them.
 
     A chunk, as a dict of tensors:
       `mel_energies` float32[chunks.CHUNK_FRAMES, mels], zero-padded at the end,
@@ -95,7 +95,7 @@ class ChunkSource(abc.ABC):
         """Endless pairs of chunks that share a label, from the given pair on.
 
         The two are successive visits to that label (of a chunk with several labels, one is
-        drawn); unlabelled chunks are passed over.
+        drawn); unlabelled chunks are skipped.
 
         Args:
           seed: As of `visits`.
@@ -127,7 +127,7 @@ class ChunkSource(abc.ABC):
 
 
 class PatchSource(abc.ABC):
-    """Chunks of which a patch can be read without the rest.
+    """Chunks whose patches can be read one by one.
 
     Drawing one or two patches of a chunk then costs these patches, not the eleven of the chunk.
 
@@ -145,7 +145,7 @@ class PatchSource(abc.ABC):
 
     @abc.abstractmethod
     def chunk_metadata(self, handles) -> dict[str, tf.Tensor]:
-        """What is known of chunks without reading their sound.
+        """Metadata of chunks, without reading their sound.
 
         Args:
           handles: int64[n].
@@ -160,8 +160,8 @@ class PatchSource(abc.ABC):
 
         Args:
           handles: int64[n].
-          starts: int32[n, k], the frame at which a patch begins. Where that is past the last
-            patch of the chunk, the result is of no meaning.
+          starts: int32[n, k], the frame at which a patch begins. Past the last patch of the
+            chunk the result is meaningless.
         """
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""Which segments train and which test: by published splits, folds, or recordings."""
+"""Training and test segments: by published splits, folds, or recordings."""
 
 import hashlib
 import re

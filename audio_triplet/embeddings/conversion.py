@@ -4,10 +4,10 @@
     front_end = front_end_tflite(samples)                  # waveform → log mel patches
     whole = waveform_tflite(model, samples)                # both, for sound of one length
 
-What is quantised is the encoder alone: the energies before the logarithm span five decades, which
-256 levels do not hold, so the front end stays float32 [D]. It has no weights worth making smaller.
-Nor do they hold what an encoder with `normalize_loudness` undoes the logarithm to: its arithmetic
-outside of convolutions and linear layers stays float32 too.
+Only the encoder is quantised: the energies before the logarithm span five decades, too many for 256
+values, so the front end stays float32 [D]. It has no weights worth making smaller. An encoder with
+`normalize_loudness` undoes the logarithm inside: its arithmetic outside of convolutions and linear
+layers stays float32 too.
 """
 
 import tempfile
@@ -22,10 +22,10 @@ from audio_triplet.errors import DeploymentError
 
 PRECISIONS = ("float32", "float16", "int8")
 
-# Between the embeddings of a conversion and the SavedModel's own.
+# Least cosine between the embeddings of a conversion and the SavedModel's own.
 LEAST_COSINE = {"float32": 0.9999, "float16": 0.999, "int8": 0.98}
 
-# TensorFlow Lite's names of what normalising the loudness does; quantised, it leaves no sound.
+# TensorFlow Lite's names of the operators that normalise loudness; quantised, no sound is left.
 _LOUDNESS_OPERATORS = ["EXP", "LOG", "SUB", "MAXIMUM", "MEAN", "DIV", "MUL", "ADD"]
 
 _OPSET = 17  # of ONNX: the newest that tf2onnx was written for, and old enough for every runtime
@@ -47,7 +47,7 @@ def encoder_tflite(
       as the caller resizes it. Of int8 the norms are only about one.
 
     Raises:
-      DeploymentError: The precision is unknown, or int8 has nothing to be calibrated with.
+      DeploymentError: The precision is unknown, or int8 lacks patches for calibration.
       ExportError: The export has no encoder signature.
     """
     config = features.DEFAULT
@@ -118,9 +118,9 @@ def _to_tflite(
     if precision == "int8" and (calibration is None or not len(calibration)):
         raise DeploymentError("int8 needs patches of real sound to be calibrated with")
     module = tf.Module()
-    module.weights = model.variables if model else ()  # the saver asks who owns them
+    module.weights = model.variables if model else ()  # the saver needs their owner
     function = tf.function(run).get_concrete_function(spec)
-    # By way of a SavedModel the names of inputs and outputs stay.
+    # Through a SavedModel, because it keeps the names of inputs and outputs.
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures={saved_model.SIGNATURE: function})
         converter = tf.lite.TFLiteConverter.from_saved_model(
@@ -167,7 +167,7 @@ class TfLite:
 
 
 def _interpreter():
-    """TensorFlow Lite's interpreter, which newer versions of TensorFlow no longer hold."""
+    """TensorFlow Lite's interpreter, which newer versions of TensorFlow no longer include."""
     if hasattr(tf.lite, "Interpreter"):
         return tf.lite.Interpreter
     try:
@@ -210,7 +210,7 @@ def _to_onnx(run: Callable, spec: tf.TensorSpec) -> bytes:
     function = tf.function(run, input_signature=[spec])
     try:
         content, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=_OPSET)
-        # What it has no rule for it logs, and leaves in the graph.
+        # It logs operators that it has no rule for, and leaves them in the graph.
         onnx.checker.check_model(content, full_check=True)
     except (ValueError, RuntimeError, onnx.checker.ValidationError) as error:
         cause = str(error).strip().splitlines()[0]

@@ -31,7 +31,7 @@ class Patches:
 
 @dataclasses.dataclass(frozen=True)
 class End:
-    """The end of a segment: all its patches were given.
+    """The end of a segment: all its patches have been yielded.
 
     Attributes:
       row: The segment's row in the manifest.
@@ -44,7 +44,7 @@ class End:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """A segment that cannot be read to its end; some of its patches may have been given.
+    """A segment that cannot be read to its end; some of its patches may have been yielded.
 
     Attributes:
       row: The segment's row in the manifest.

@@ -6,8 +6,8 @@
     embed_shards(source, manifest, encoder)        # prepared shards; any function of patches
 
 Files are decoded in threads, block by block, and the network gets full batches of patches from
-however many files, so that an archive of short files is as quick as one of long ones. What comes
-out is what the model says of each whole segment on its own. Memory is that of a few blocks and a
+however many files, so that an archive of short files is as quick as one of long ones. The result
+equals the model's output for each whole segment on its own. Memory is that of a few blocks and a
 few batches, whatever the length of the recordings; only the embeddings of segments in progress are
 held.
 """
@@ -47,7 +47,7 @@ def embed_files(
       model: A `saved_model.Model`: float32[batch, samples] → dict with `patch_embeddings`.
       manifest: The segments.
       config: Granularity, hop, batch and threads.
-      bad_files: Where files are listed that cannot be read; nothing comes of their segments.
+      bad_files: Unreadable files are added to it; their segments are left out.
       on_progress: Called with the seconds of sound that are done since the last call.
 
     Yields:
@@ -112,7 +112,7 @@ def embed_manifest(
       The embeddings of the segments that could be read, with rows and times.
 
     Raises:
-      CorpusError: Not one could be read.
+      CorpusError: No segment could be read.
     """
     config = config or EmbedConfig()
     found = []
@@ -120,7 +120,7 @@ def embed_manifest(
         found.append(segment)
         on_segment()
     if not found:
-        raise CorpusError(f"{manifest.name}: not one segment could be read")
+        raise CorpusError(f"{manifest.name}: no segment could be read")
     return EmbeddingSet.of(manifest, found, origin)
 
 
@@ -217,7 +217,7 @@ class PatchBatches:
     others of as many whole windows its answer is the same as alone.
 
     Where all patches are of one shape, the last batch is filled up: a smaller one may round
-    otherwise in the last bit, and what is last differs when a run was stopped and goes on.
+    differently in the last bit, and after a stop the last batch is another one.
     """
 
     def __init__(self, forward: Callable[[np.ndarray], np.ndarray], batch_size: int, padded: bool):
@@ -233,7 +233,7 @@ class PatchBatches:
         self.count = 0
 
     def add(self, row: int, patches: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Takes patches of a segment; yields (row, embeddings) that are now known."""
+        """Takes patches of a segment; yields (row, embeddings) of those now computed."""
         shape = patches.shape[1:]
         waiting = self._waiting[shape]
         for patch in patches:
@@ -278,7 +278,7 @@ def embed_shards(
 
     Args:
       source: Chunks; the patches of a chunk do not overlap and begin at its start.
-      manifest: What the chunks' `segment` counts rows of.
+      manifest: The manifest whose rows the chunks' `segment` numbers.
       representation: Log mel patches → vectors.
       batch_size: Patches in a forward pass.
 
@@ -287,7 +287,7 @@ def embed_shards(
       the manifest's order, with `row` and without times.
 
     Raises:
-      CorpusError: There is not one patch.
+      CorpusError: There is no patch.
     """
 
     def cut(chunk):
@@ -315,7 +315,7 @@ def embed_shards(
         rows.append(batch["segment"].numpy())
         positions.append(batch["position"].numpy())
     if not vectors:
-        raise CorpusError(f"{manifest.name}: not one patch could be read")
+        raise CorpusError(f"{manifest.name}: no patch could be read")
     row, position = np.concatenate(rows), np.concatenate(positions)
     order = np.lexsort([position, row])  # shards hold segments in an order of their own
     found, segment_index = np.unique(row[order], return_inverse=True)

@@ -1,4 +1,4 @@
-"""The container of embeddings: vectors, the segments they are of, and what is known of them.
+"""The container of embeddings: vectors, the segments they belong to, and their origin.
 
 No TensorFlow here: an index of sound is written and read without it.
 """
@@ -75,7 +75,7 @@ class Origin:
 
 
 class Sources(NamedTuple):
-    """Where the vectors of a set are from, as files and indices keep it; see `EmbeddingSet`."""
+    """The sources of a set's vectors, as files and indices keep them; see `EmbeddingSet`."""
 
     start_seconds: np.ndarray
     end_seconds: np.ndarray
@@ -87,8 +87,8 @@ class Sources(NamedTuple):
 class EmbeddingSet:
     """Embeddings of segments of sound.
 
-    What comes after `energy` is there where it is needed: times, stamps and origin in sets that are
-    kept in files and in an index, rows in those of a table.
+    Attributes after `energy` are set where they are needed: times, stamps and origin in sets that
+    are kept in files and in an index, rows in those of a table.
 
     Attributes:
       manifest: The segments that were embedded, in order.
@@ -117,7 +117,7 @@ class EmbeddingSet:
     def of(
         cls, manifest: Manifest, found: Sequence[Embedded], origin: Origin | None = None
     ) -> EmbeddingSet:
-        """What `embed_files` yielded, in the manifest's order, without segments that it left out.
+        """A set of what `embed_files` yielded, in the manifest's order.
 
         Args:
           manifest: The one given to `embed_files`.

@@ -1,4 +1,4 @@
-"""A folder of embeddings that is filled file by file and goes on where it was stopped."""
+"""A folder of embeddings that is filled file by file; after a stop it continues."""
 
 import collections
 import dataclasses
@@ -42,7 +42,7 @@ class Summary:
 
     Attributes:
       files: Sound files embedded now.
-      finished: Those that were finished before.
+      finished: Files that were finished before.
       seconds: Of sound embedded now.
       embeddings: Made now.
     """
@@ -54,16 +54,15 @@ class Summary:
 
 
 def output_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Where below an output folder the embeddings of each file go.
+    """The path below an output folder for the embeddings of each file.
 
     Args:
       paths: Absolute paths of the sound files, each once.
-      names: The same below the folder that each was found in.
+      names: Their paths below the folder that each was found in.
 
     Returns:
-      For each its name and `.npz`. No name leaves the folder; where two would meet (also on file
-      systems that take upper and lower case for the same), or one would be too long, a hash of the
-      path is added.
+      For each its name and `.npz`. No name leaves the folder. Where two names would collide (also
+      on file systems that ignore case), or one would be too long, a hash of the path is added.
     """
     safe = []
     for name in names:
@@ -95,10 +94,10 @@ def embed_to_folder(
     on_start: Callable[[Summary, float], object] = lambda summary, seconds: None,
     on_progress: Callable[[float], object] = lambda seconds: None,
 ) -> Summary:
-    """Embeds sound files into a folder; what is finished stays finished.
+    """Embeds sound files into a folder; finished files are kept.
 
     Every file's embeddings are written as soon as it is done, whole or not at all, so that the
-    same call goes on after a stop. A sound file that has changed since is embedded again.
+    same call continues after a stop. A sound file that has changed since is embedded again.
 
     Args:
       model: The model.
@@ -109,9 +108,9 @@ def embed_to_folder(
       form: `files`: an .npz per sound file, in a tree like theirs. `npz`, `parquet`: in the end all
         as one set, embeddings.npz or embeddings.parquet.
       overwrite: Embed all again.
-      bad_files: Where files are listed that cannot be read.
-      on_start: Called before anything is embedded, with what is finished already and the seconds
-        of sound that are left.
+      bad_files: Unreadable files are added to it.
+      on_start: Called before anything is embedded, with the number of finished files and the
+      seconds of sound that are left.
       on_progress: As for `embed_files`.
 
     Returns:
@@ -166,10 +165,10 @@ def embed_to_folder(
 def readable(
     manifest: Manifest, rows: np.ndarray, bad_files: BadFiles
 ) -> tuple[Manifest | None, float]:
-    """Which of the sound that is left to embed can be read, by the headers.
+    """The rows left to embed whose files can be read, by their headers.
 
     Args:
-      manifest: All that is wanted.
+      manifest: All segments.
       rows: int64[n], those of its rows that are left; the others were embedded before.
       bad_files: Where the files are listed that cannot be read.
 
@@ -194,7 +193,7 @@ def readable(
 def _check_folder(
     output_dir: str, model: "Model", config: EmbedConfig, form: str, overwrite: bool
 ) -> None:
-    """Notes what fills the folder; refuses one that another model, granularity or hop filled."""
+    """Notes model and settings; refuses a folder that others have filled."""
     path = os.path.join(output_dir, CONFIG_FILE)
     settings = {
         "model": os.path.abspath(model.path),
@@ -220,14 +219,14 @@ def _check_folder(
                 for name in wrong
             )
             raise ArchiveError(
-                f"{output_dir}: holds embeddings made otherwise ({changes}); choose another "
+                f"{output_dir}: holds embeddings of other settings ({changes}); choose another "
                 "--output_dir, or --overwrite"
             )
     storage.write_json(path, settings)
 
 
 def _is_finished(output: str, source: str) -> bool:
-    """Whether a file of embeddings is there, whole, and of this sound file as it is now."""
+    """Whether there is an undamaged file of embeddings of this sound file as it is now."""
     try:
         with np.load(output, allow_pickle=False) as file:
             return str(file["path"][0]) == source and tuple(file["stamp"][0]) == stamp_of(source)
@@ -264,7 +263,7 @@ def _by_file(found: Iterable[Embedded], manifest: Manifest) -> Iterator[list[Emb
 
 
 def _join_parts(folder: str, whole: str, earlier: EmbeddingSet | None) -> None:
-    """Writes one set of all parts and of what an earlier set has that is not in them."""
+    """Writes one set of all parts, and of the rest of an earlier set."""
     parts = sorted(
         os.path.join(current, name)
         for current, _, names in os.walk(folder)

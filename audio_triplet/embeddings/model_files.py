@@ -1,4 +1,4 @@
-"""Where models lie, and the digest by which one is known.
+"""Finding models, and the digest that identifies one.
 
 No TensorFlow here: commands ask before they import it.
 """
@@ -40,12 +40,12 @@ def released_model_path() -> str:
 
 
 def find_model(given: str | None, recorded: str, digest: str, owner: str) -> str:
-    """Where the model is now that something was made with.
+    """Finds the model that something was made with.
 
     Args:
-      given: Where the user says it is; trusted, as whoever loads it compares digests. None: it has
-        to be found.
-      recorded: Where it was.
+      given: Folder that the user names; trusted, because whoever loads it compares digests. None:
+        look for it.
+      recorded: Its folder at that time.
       digest: Its digest. The released model is recognised by it wherever it is installed.
       owner: What was made with it, for the message.
 
@@ -53,7 +53,7 @@ def find_model(given: str | None, recorded: str, digest: str, owner: str) -> str
       The model's folder.
 
     Raises:
-      ExportError: It is no longer where it was.
+      ExportError: It is not found.
     """
     if given:
         return given
@@ -66,12 +66,12 @@ def find_model(given: str | None, recorded: str, digest: str, owner: str) -> str
     except (ExportError, OSError):
         pass
     raise ExportError(
-        f"{owner}: its model is not there any more ({recorded}); say where it is (--model)"
+        f"{owner}: its model is no longer at {recorded}; give its folder with --model"
     )
 
 
 def digest_of(path: str) -> str:
-    """A hash of a SavedModel's graph and weights, the same wherever it lies.
+    """A hash of a SavedModel's graph and weights; it does not depend on the folder.
 
     Raises:
       OSError: There is none.

@@ -1,4 +1,4 @@
-"""Sound that comes block by block, cut into patches."""
+"""Cutting sound that comes block by block into patches."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,7 +15,7 @@ def cut_patches(
     """Cuts a stream into patches.
 
     Args:
-      blocks: float32[samples], to be put together.
+      blocks: float32[samples], consecutive.
       hop: Samples from one patch to the next, whole frames.
       by_mel: Whether patches are given as mel energies, else as waveforms.
 

@@ -12,9 +12,9 @@ def write_projector(
     """Writes embeddings for TensorBoard's Embedding Projector (`tensorboard --logdir=FOLDER`).
 
     Args:
-      folder: Where; made if need be.
+      folder: Output folder; made if missing.
       vectors: float[n, dim].
-      columns: What is known of each vector, by name; at least one column of n values.
+      columns: Metadata of the vectors: name → n values; at least one column.
 
     Raises:
       ValueError: A column has another length, or there is none.

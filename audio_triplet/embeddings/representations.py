@@ -1,7 +1,7 @@
-"""Representations that need no training, which the tables compare with.
+"""Representations that need no training, for comparison in the tables.
 
 A representation is any function from log mel patches to vectors: a trained encoder, or one of
-these. All of them go through the same code from here on.
+these. The same code embeds and scores all of them.
 """
 
 from collections.abc import Callable

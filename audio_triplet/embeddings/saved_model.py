@@ -1,7 +1,7 @@
 """An encoder as a SavedModel: waveform in, embeddings out.
 
-The export holds front end and encoder, needs TensorFlow alone to be loaded, and says in
-`config.json` beside it how it was made. `Model` is a loaded one.
+The export holds front end and encoder and is loaded by TensorFlow alone; `config.json` in its
+folder says how it was made. `Model` is a loaded export.
 """
 
 import dataclasses
@@ -71,7 +71,7 @@ def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Ten
 
 
 class _Export(tf.Module):
-    """What is saved. A Keras 3 model is no tf.Module, so its variables are held here.
+    """The module that is saved. A Keras 3 model is no tf.Module, so its variables are held here.
 
     The model itself is not: its weights would be saved once more, under its own names.
     """
@@ -167,7 +167,7 @@ class Model:
 
         Raises:
           ExportError: It is not there, damaged, has another signature, or its config.json does
-            not describe the network that is to be made in bfloat16.
+            not describe the network, which bfloat16 needs.
         """
         if not holds_model(path):
             raise ExportError(f"{path}: holds no saved_model.pb; give the folder of a SavedModel")
@@ -260,9 +260,9 @@ class Model:
     def encoder(self) -> keras.Model:
         """The encoder as a plain Keras model, float32[n, 96, 64] log mel → float32[n, dim].
 
-        Built anew from config.json with the export's weights: it can be trained further, and what
-        is done to it changes nothing here. All its layers are Keras' own, so that what is saved
-        of it as `.keras` needs nothing of this package to be loaded.
+        Built from config.json with the export's weights: it can be trained further, without any
+        effect on the export. All its layers are Keras' own, so that a `.keras` file of it is
+        loaded without this package.
 
         Raises:
           ExportError: config.json does not describe the network, as in exports of others.
@@ -276,7 +276,7 @@ class Model:
 
     @property
     def has_encoder(self) -> bool:
-        """Whether `encode` works: exports of older versions, and of others, lack it."""
+        """Whether `encode` works: exports of older versions and of other programs lack it."""
         return ENCODER_SIGNATURE in self._loaded.signatures
 
     def encode(self, log_mel) -> tf.Tensor:
@@ -305,7 +305,7 @@ class Model:
         return self._loaded.signatures[ENCODER_SIGNATURE](log_mel=log_mel)["embedding"]
 
     def _built_encoder(self, precision: str) -> keras.Model:
-        """The encoder built anew from config.json with the export's weights, and compared."""
+        """The encoder built from config.json with the export's weights, and compared."""
         known = {field.name for field in dataclasses.fields(EncoderConfig)}
         held = getattr(self._loaded, "_variables", ())
         try:

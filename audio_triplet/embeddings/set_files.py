@@ -1,4 +1,4 @@
-"""Files of embeddings: `EmbeddingSet` as .npz or Parquet, and bare ones beside a corpus.
+"""Files of embeddings: `EmbeddingSet` as .npz or Parquet, and vectors alone for a corpus.
 
     save_set(embeddings, "set.npz")              # with times, files and model: for all uses
     load_set("set.npz"), load_set("folder")
@@ -46,7 +46,7 @@ Part = tuple[dict[str, np.ndarray], Origin]
 def save_set(embeddings: EmbeddingSet, path: str) -> None:
     """Writes a set, whole or not at all: Parquet if the name ends so, else .npz.
 
-    Both say the same. The .npz holds, an entry per vector, `embeddings`, `timestamps`,
+    Both hold the same. The .npz has, an entry per vector, `embeddings`, `timestamps`,
     `start_seconds`, `end_seconds`, `energy` and `segment`, a row of the columns `path`,
     `recording_id`, `labels`, `split`, `segment_start_seconds`, `segment_end_seconds` and `stamp`;
     and `config`, JSON.
@@ -101,7 +101,7 @@ def join(sets: Sequence[EmbeddingSet]) -> EmbeddingSet:
 
 
 def columns_of(embeddings: EmbeddingSet) -> Part:
-    """What a file of the set holds.
+    """The columns and the origin that a file of the set holds.
 
     Raises:
       ArchiveError: The set lacks times, stamps or origin.
@@ -273,7 +273,7 @@ def _read_parquet(path: str) -> tuple[dict, dict]:
     return columns, config
 
 
-# --- beside a corpus -----------------------------------------------------------------------------
+# --- vectors alone, for a corpus -----------------------------------------------------------------
 
 
 def save_for_corpus(embeddings: EmbeddingSet, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Sound block by block, mono and at 16 kHz: of a file, or of an array with its sample rate.
+"""Sound block by block, mono and at 16 kHz: from a file, or from an array with its sample rate.
 
 No TensorFlow here.
 """
@@ -34,7 +34,7 @@ def is_file(sound: Any) -> bool:
 
 
 def name_of(sound: Any) -> str:
-    """What messages call a sound."""
+    """The name of a sound in messages."""
     if isinstance(sound, str | os.PathLike):
         return os.fspath(sound)
     return str(getattr(sound, "name", "the file")) if is_file(sound) else ARRAY_NAME
@@ -46,12 +46,12 @@ def open_sound(
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
 ) -> Iterator[np.ndarray]:
-    """A sound block by block, mono and at 16 kHz, whatever it was before.
+    """A sound block by block, mono and at 16 kHz.
 
     Args:
       sound: A path or an open binary file; or float[samples] or float[channels, samples], nominally
         within ±1, as any kind of array that NumPy takes.
-      sample_rate: Samples per second of an array; not to be given with a file, which says its own.
+      sample_rate: Samples per second of an array; not given with a file, which states its own.
       start_seconds: Where to begin.
       end_seconds: Where to end; None: with the sound.
 
@@ -59,7 +59,7 @@ def open_sound(
       float32[samples], the mean of the channels.
 
     Raises:
-      AudioError: It cannot be used as sound; the message says why and what to do.
+      AudioError: It cannot be used as sound; the message gives the reason and the fix.
     """
     end = math.nan if end_seconds is None else float(end_seconds)
     if not (math.isfinite(start_seconds) and start_seconds >= 0) or end <= start_seconds:
@@ -71,7 +71,7 @@ def open_sound(
     if is_file(sound):
         if sample_rate is not None:
             raise AudioError(
-                name_of(sound), "a file says its own sample rate", "leave sample_rate out"
+                name_of(sound), "a file states its own sample rate", "leave sample_rate out"
             )
         path = os.fspath(sound) if isinstance(sound, os.PathLike) else sound
         return read_blocks(path, start_seconds, end)

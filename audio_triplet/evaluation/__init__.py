@@ -1,9 +1,9 @@
-"""What an embedding is worth (the paper, evaluations): retrieval, classification, few labels.
+"""Scoring an embedding (the paper, evaluations): retrieval, classification, few labels.
 
 In: NumPy arrays alone: vectors of segments or of their patches, bool[segments, classes] labels, and
-the recording of each segment, which no measure takes for evidence. Out: scores per class and their
-means; NaN marks what cannot be scored. Nothing here reads sound or knows a corpus; what a script
-scores on what is `experiments.lib.protocol`.
+the recording of each segment (two segments of one recording prove nothing). Out: scores per class
+and their means; NaN where there is no score. Nothing here reads sound or knows a corpus;
+`experiments.lib.protocol` decides what is scored on what.
 
 In reading order:
 
@@ -13,8 +13,8 @@ In reading order:
   (average precision by counting).
 * `classification`: the shallow classifier on frozen embeddings, Table 1 right. Below it
   `shallow_network` (the classifier and its files) and `shallow_training` (its gradient steps).
-* `probe`: logistic regression, what published figures are usually made by.
-* `grouped_splits`: parting segments for validation without parting a recording.
+* `probe`: logistic regression, the usual measure of published figures.
+* `grouped_splits`: splitting segments for validation without splitting a recording.
 * `few_labels`: drawing the labelled clips of Table 2.
 * `recovery`: how much of the topline's gain over the baseline a score recovers.
 * `table_rows`: the rows of the tables: their keys, names and colours.

@@ -19,12 +19,12 @@ from audio_triplet.evaluation import metrics
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FewLabels:
-    """Clips drawn to be the labelled ones.
+    """The clips drawn as the labelled ones.
 
     Attributes:
       segments: int64[drawn], their indices, ascending, each once.
       clips: int64[classes], how many were drawn for each class: `per_class`, or all there are.
-      recordings: int64[classes], how many recordings those are of.
+      recordings: int64[classes], the number of their recordings.
     """
 
     segments: np.ndarray
@@ -57,7 +57,7 @@ def draw(labels, groups: Sequence[Hashable], per_class: int, seed: int) -> FewLa
     if len(groups) != len(labels):
         raise FewLabelsError(f"{len(labels)} rows of labels but {len(groups)} groups")
     if not labels.any():
-        raise FewLabelsError("not one clip has a label: there is nothing to draw from")
+        raise FewLabelsError("no clip has a label; there is nothing to draw from")
     chosen = np.zeros(len(labels), bool)
     clips = np.zeros(labels.shape[1], np.int64)
     recordings = np.zeros(labels.shape[1], np.int64)

@@ -1,4 +1,4 @@
-"""Parting labelled segments for validation, never the segments of one group (a recording)."""
+"""Splitting labelled segments for validation, but never a group of them (a recording)."""
 
 from __future__ import annotations
 

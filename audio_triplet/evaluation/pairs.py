@@ -1,4 +1,4 @@
-"""Which pairs of segments count for a class, and their scores, block by block.
+"""The pairs of segments that count for a class, and their scores, block by block.
 
 Target pairs have both segments in the class, non-target pairs exactly one; pairs of one group (a
 recording) never count.

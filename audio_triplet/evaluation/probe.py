@@ -1,8 +1,8 @@
 """The linear probe: logistic regression on standardised segment embeddings.
 
-What published figures of embeddings are usually made by, and the fairest quick look at one: convex,
-so that it has one solution, and a single number to choose, which cross-validation by recording
-inside the training side chooses. The paper's own classifier is in `classification`.
+The usual measure of published embeddings, and the fairest quick one: it is convex, so it has one
+solution, and cross-validation by recording inside the training side chooses its single parameter.
+The paper's own classifier is in `classification`.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def fit_probe(
     # A feature that never changes says nothing: leave it at 0 rather than blow it up.
     scale = np.where(scale <= 1e-6 * np.maximum(1e-6, np.abs(mean)), 1.0, scale)
     single = bool((labels.sum(axis=1) == 1).all())
-    # The products are small, and there are thousands: where other work shares the cores, a second
-    # thread costs more by being waited for than it brings (log mel took ten times as long).
+    # The products are small, and there are thousands: where other work shares the cores, waiting
+    # for a second thread costs more than it saves (log mel took ten times as long).
     with threadpoolctl.threadpool_limits(1):
         inputs, basis = _rotate((embeddings - mean) / scale)
         penalty, curve = _choose_penalty(inputs, labels, groups, single, config)

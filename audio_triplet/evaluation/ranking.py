@@ -1,4 +1,4 @@
-"""Average precision of many pairs by counting: no list of all pairs is ever sorted."""
+"""Average precision of many pairs by counting, without sorting all pairs."""
 
 from __future__ import annotations
 

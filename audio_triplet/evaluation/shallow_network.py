@@ -1,4 +1,4 @@
-"""The shallow classifier itself: its settings, what it predicts, and its files. NumPy alone."""
+"""The shallow classifier: its settings, its predictions, and its files. NumPy alone."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ClassifierConfig:
       max_rounds: rounds at most.
       min_round_steps: steps a round has at least.
       fixed_rounds: rounds where there are too few recordings to hold any out.
-      criterion: what the rounds are chosen by on the held-out recordings: "map"; or "loss", the
-        cross-entropy of the segments' scores, which still tells classifiers apart where a handful
+      criterion: the measure on the held-out recordings that chooses the rounds: "map"; or "loss",
+        the cross-entropy of the segments' scores, which still ranks classifiers where a handful
         of held-out segments has a perfect mAP from the first round on.
       patience: stop after this many rounds without a better value of it.
       validation_fraction: share of each class's recordings held out, in [0, 1); 0 trains for
@@ -136,7 +136,7 @@ class Classifier:
         return _segment_means(scores, segment, num_segments)
 
     def save(self, directory) -> None:
-        """Writes `weights.npz` and `classifier.json` into `directory`, made if need be."""
+        """Writes `weights.npz` and `classifier.json` into `directory`, made if missing."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         arrays = {f"weight_{i}": weight for i, weight in enumerate(self.weights)}

@@ -71,7 +71,7 @@ class Fit:
         config, patches = self._config, len(self._segment)
         size = min(config.batch_size, patches)
         steps = max(patches // size, config.min_round_steps)
-        while len(self._order) < steps * size:  # what is left of a pass begins the next round
+        while len(self._order) < steps * size:  # the rest of a pass begins the next round
             self._order = np.concatenate([self._order, self._rng.permutation(patches)])
         batches = self._order[: steps * size].reshape(steps, size)
         self._order = self._order[steps * size :]

@@ -1,8 +1,7 @@
-"""The rows of the tables: for each representation that is compared its key, names and colours.
+"""The rows of the tables: key, names and colours of each representation.
 
-The one place that knows them: tables, figures, pages and style sheets ask here. A constraint is
-named where it is defined; one that is not listed below has its docstring for an explanation, and a
-colour of its own.
+Tables, figures, pages and style sheets all take them from here. A constraint is named where it is
+defined; one that is not listed below has its docstring as its explanation, and a colour of its own.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ SCRATCH = "scratch"
 
 @dataclasses.dataclass(frozen=True)
 class TableRow:
-    """What a row of a table is of.
+    """The representation of a row.
 
     Attributes:
       key: Its name on disk, in flags and in JSON.
       name: Its name in tables and figures.
-      short_name: Its name beside a curve.
-      explanation: What its triplets are, or what it is compared for, for readers new to it.
+      short_name: Its name at the end of a curve.
+      explanation: Its triplets, or the reason for the comparison, for readers new to it.
       colour: In figures and on light pages, `#rrggbb`.
       dark_colour: On dark pages.
       role: What it stands for in Table 1, "baseline" or "topline", or nothing.
@@ -53,7 +52,7 @@ class TableRow:
 
     @property
     def css_class(self) -> str:
-        """Class of what stands for it on a page."""
+        """CSS class of its marks on a page."""
         return f"k-{self.key}"
 
 
@@ -181,9 +180,9 @@ ROWS = (BASELINE, *CONSTRAINTS, JOINT, EXPLICIT)
 
 
 def extra_rows() -> tuple[str, ...]:
-    """Rows that have to be asked for.
+    """Rows that are made only on request.
 
-    Another baseline, two that must come out low, and the constraints that the paper does not have.
+    Another baseline, two that must score low, and the constraints that the paper does not have.
     """
     further = (name for name in constraints.names() if name not in ROWS)
     return (STATISTICS, RANDOM, SHUFFLED, *further)

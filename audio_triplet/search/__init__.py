@@ -1,16 +1,17 @@
-"""Finding sounds like a sound, among millions.
+"""Searching millions of sounds for those most like a query.
 
-In: `EmbeddingSet`s, which are written into an index, and sounds to look for. Out: hits, best first.
+In: `EmbeddingSet`s, which are written into an index, and query sounds. Out: hits, best first.
 
 In reading order:
 
-    sound_index.py    `SoundIndex`: an index that is asked by sound; the whole of a search
-    query.py          a sound, or several, as one vector
+    sound_index.py    `SoundIndex`: an index that is searched by sound; a whole search
+    query.py          one or several query sounds as one vector
     results.py        the answer as JSON and as a table
-    index_format.py   what an index is on disk
-    index.py          `Index`: an index that is asked by vectors
+    index_format.py   the files of an index
+    index.py          `Index`: an index that is searched by vectors
     exact.py          exact search
-    faiss_search.py   search by FAISS: building, measuring, asking
+    faiss_search.py   search by FAISS: building, measuring, searching
     index_writer.py   `Writer`: adding to an index
-    adding.py         sound files into an index
+    part_writer.py    writing one part of an index
+    adding.py         embedding sound files into an index
 """

@@ -1,4 +1,4 @@
-"""Sound files into an index: what it does not hold yet is embedded and added as it comes."""
+"""Adding sound files to an index: new and changed ones are embedded and added one by one."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def add_files(
 ) -> None:
     """Embeds the segments of a manifest that are new or have changed, and adds them.
 
-    What was added stays, whatever happens; the same call goes on after a stop.
+    What was added stays, whatever happens; after a stop the same call continues.
 
     Args:
       writer: The index.
       model: Its model.
       manifest: The segments.
       config: Granularity and hop of the index; batch and threads.
-      bad_files: Where files are listed that cannot be read.
+      bad_files: Unreadable files are added to it.
       on_start: Called before anything is embedded, with the number of segments that the index holds
         already and the seconds of sound that are left.
       on_progress: Called with the seconds of sound that are done since the last call.

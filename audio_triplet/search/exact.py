@@ -39,7 +39,7 @@ def nearest(
 
     Args:
       parts: All parts of an index.
-      numbers: Those of them to search.
+      numbers: Numbers of the parts to search.
       query: float32[dim], of unit norm.
       top: How many vectors the first list holds.
       without: int64[n], keys of recordings to leave out.
@@ -120,7 +120,7 @@ def nearest_of_many(parts: Sequence[Part], queries: np.ndarray, top: int) -> np.
 
 
 def _left_out(part: Part, without: np.ndarray) -> Iterator[slice]:
-    """The vectors of dropped segments, and of recordings that are not wanted."""
+    """The vectors of dropped segments and of excluded recordings."""
     gone = np.asarray(part.info.dropped, np.int64)
     if len(without):
         gone = np.union1d(gone, np.flatnonzero(np.isin(part.segments["recording"], without)))

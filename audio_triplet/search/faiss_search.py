@@ -1,7 +1,7 @@
-"""Search by FAISS: an index of its own beside the vectors, which finds most of the nearest.
+"""Search by FAISS: a separate index in the same folder, which finds most of the nearest.
 
-FAISS says which vectors are near; their scores are computed from the stored vectors, so that they
-are those of exact search. How much of the exact answer it finds is measured when it is built.
+FAISS finds vectors that are near; their scores are computed from the stored vectors, so they equal
+those of exact search. The share of the exact answer that it finds is measured when it is built.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def import_faiss() -> ModuleType:
     Raises:
       SearchError: It is not installed.
     """
-    stdlib_logging.getLogger("faiss").setLevel("WARNING")  # it logs at length how it is loaded
+    stdlib_logging.getLogger("faiss").setLevel("WARNING")  # faiss logs at length how it is loaded
     try:
         import faiss
     except ImportError:
@@ -107,7 +107,7 @@ class FaissSearcher:
     def _scored(
         self, number: int, vectors: np.ndarray, query: np.ndarray, without: np.ndarray
     ) -> list[Neighbour]:
-        """Vectors of a part with their scores, less those that are not wanted."""
+        """Vectors of a part with their scores, without the excluded ones."""
         part = self._parts[number]
         segment = part.segment_of(vectors)
         gone = np.isin(segment, part.info.dropped) | np.isin(
@@ -134,11 +134,10 @@ def build(
       recall: Share of the exact ten nearest it must find; sets how much it looks at.
 
     Returns:
-      What was built; its file lies in the index's folder, and is to be listed.
+      The FAISS index. Its file is in the index's folder; the caller lists it.
 
     Raises:
-      SearchError: faiss is not installed, there is too little to build it of, or `recall` is beyond
-        it.
+      SearchError: faiss is not installed, there are too few vectors, or `recall` cannot be reached.
     """
     faiss = import_faiss()
     start = time.monotonic()
@@ -169,7 +168,7 @@ def build(
 
 
 def _tune(built, parts: Sequence[Part], wanted: float) -> tuple[int, float]:
-    """The least effort with which a FAISS index finds enough, and the recall it then has."""
+    """The least effort with which a FAISS index reaches a recall, and its recall at that effort."""
     numbers, queries = sample_vectors(parts, _RECALL_QUERIES)
     # Each query is itself in the index: it is left out on both sides.
     top = _RECALL_TOP + 1

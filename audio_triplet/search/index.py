@@ -1,12 +1,12 @@
-"""An index that is asked by vectors: which of millions of embeddings are nearest to a query.
+"""An index that is searched by vectors: the nearest of millions of embeddings to a query.
 
     with index_writer.Writer(folder, model_digest=..., ...) as writer:
-        writer.add(embeddings)                # an EmbeddingSet, as often as one likes
+        writer.add(embeddings)                # an EmbeddingSet, any number of times
     hits = Index(folder).search(query, top=10)
 
 Up to about a million vectors the search is exact, see `exact`. `Writer.accelerate` adds a FAISS
-index for more, see `faiss_search`; what was added after it is still searched exactly, so that
-nothing added is ever missing from the answers. `index_format` says what an index is on disk.
+index for more, see `faiss_search`; vectors added after it are still searched exactly, so that
+nothing added is ever missing from the answers. `index_format` describes the files of an index.
 
 No TensorFlow here: inspecting an index starts at once.
 """
@@ -61,7 +61,7 @@ class Hit:
 
 
 class Index:
-    """An index, opened for reading as it is now; what is added later is seen by the next one.
+    """An index, opened for reading as it is now; later additions need a new `Index`.
 
     Attributes:
       folder: Its folder.
@@ -73,7 +73,7 @@ class Index:
 
         Args:
           folder: Its folder.
-          threads: For exact search; the processors there are if None.
+          threads: For exact search; None: one for each processor.
 
         Raises:
           SearchError: There is none, or it is damaged.
@@ -91,7 +91,7 @@ class Index:
 
     @property
     def segments(self) -> int:
-        """Number of segments, silent ones and all."""
+        """Number of segments, silent ones included."""
         return sum(part.info.segments - len(part.info.dropped) for part in self._parts)
 
     @property
@@ -226,7 +226,7 @@ class Index:
     def _by_faiss(
         self, searcher: FaissSearcher, query: np.ndarray, top: int, without: np.ndarray
     ) -> Iterator[list[Neighbour]]:
-        """Ever longer lists, best first; what FAISS does not cover is searched exactly."""
+        """Ever longer lists, best first; vectors that FAISS does not cover are searched exactly."""
         uncovered = exact_search.nearest(
             self._parts, searcher.uncovered, query, top, without, self._threads
         )

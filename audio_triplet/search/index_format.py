@@ -1,10 +1,10 @@
-"""What an index is on disk: a folder of parts that never change, and the list of them.
+"""The files of an index: a folder of parts that never change, and the list of them.
 
-    index.json          what belongs to it: the model, and the parts below
+    index.json          the model, and the list of the parts
     part-ID/            embeddings, never changed once they are listed
         vectors.npy     float32 or float16[n, dim], of unit norm
-        spans.npy       [n], where in its file each begins and ends, seconds
-        segments.npy    [m], which vectors are of which segment, and keys to know it by
+        spans.npy       [n], start and end of each in its file, seconds
+        segments.npy    [m], the vectors of each segment, and its keys
         names.jsonl     a line per segment: path, recording, labels, clock time
     faiss-ID.bin        of some of the parts
 
@@ -56,7 +56,7 @@ SEGMENT = np.dtype(
 
 
 def segment_key(path: str, start_seconds: float, end_seconds: float) -> int:
-    """The key that a segment is known by, the same for every way to write its path."""
+    """The key of a segment, the same for every way to write its path."""
     return key_of(os.path.abspath(path), float(start_seconds), float(end_seconds))
 
 
@@ -214,7 +214,7 @@ class Part:
         return self._names[offset : self._names.find(b"\n", offset) + 1]
 
     def names(self, segment: int) -> dict[str, str]:
-        """What that line says: `path`, `recording_id` and `labels`, joined by ";".
+        """The content of that line: `path`, `recording_id` and `labels`, joined by ";".
 
         And `recorded_at`, ISO 8601, where it is known; what was indexed earlier lacks it.
         """

@@ -1,7 +1,7 @@
-"""Writing an index: adding to it, putting its parts together, and FAISS beside it.
+"""Writing an index: adding to it, merging its parts, and building its FAISS index.
 
-`index_format` says what lies in the folder. Whatever happens to a writer, the index is what
-index.json last listed.
+`index_format` describes the folder. Whatever happens to a writer, the index is what index.json last
+listed.
 """
 
 import contextlib
@@ -30,16 +30,16 @@ from audio_triplet.search.index_format import (
     segment_key,
 )
 
-# Parts with fewer vectors are put together.
+# Parts with fewer vectors are merged.
 SMALL_PART_VECTORS = 1 << 18
 
 
 class Writer:
-    """Adds to an index, or begins one. One process at a time: to others it is locked.
+    """Adds to an index, or starts a new index. One process at a time: it is locked for others.
 
     Attributes:
       folder: The index.
-      info: What is listed at the moment.
+      info: The present content of index.json.
       silent: Vectors left out because they are silent.
       replaced: Segments dropped because their file had changed.
     """
@@ -61,17 +61,17 @@ class Writer:
         """Opens an index for writing.
 
         Args:
-          folder: Its folder; need not be there.
+          folder: Its folder; may be missing.
           model: Folder of the SavedModel.
           model_digest: `saved_model.Model.digest`.
           dim: Dimensions.
           granularity: `patch` or `segment`.
           hop_seconds: From one patch to the next.
-          dtype: Of the stored vectors; an index keeps the one it was begun with.
-          silence_energy: What is not louder is left out [D]: all silence is alike, and nobody
-            looks for it.
-          commit_vectors: What is added is listed when it is this much.
-          commit_seconds: Or when it is this old.
+          dtype: Of a new index's vectors; an existing index keeps its own.
+          silence_energy: Vectors of sound not above this mean energy per cell are left out [D]: all
+          silence is alike, and nobody looks for it.
+          commit_vectors: Added vectors are listed when there are this many.
+          commit_seconds: Or when this much time has passed.
 
         Raises:
           SearchError: The index is of another model or granularity.
@@ -132,7 +132,7 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_) -> None:
-        """Lists what is waiting, puts small parts together, and lets others write."""
+        """Lists what is waiting, merges small parts, and releases the lock."""
         try:
             self.commit()
             if kind is None:
@@ -141,24 +141,24 @@ class Writer:
             self.close()
 
     def close(self) -> None:
-        """Lets others write; what is waiting is not listed."""
+        """Releases the lock; what is waiting is not listed."""
         self._lock.close()
 
     def missing(self, manifest: Manifest) -> np.ndarray:
         """Rows of a manifest that are not in the index, or whose file has changed: int64[n]."""
         rows = []
-        for row, (path, start, end) in enumerate(_places(manifest)):
+        for row, (path, start, end) in enumerate(_spans(manifest)):
             try:
                 stamp = stamp_of(path)
             except OSError:
-                rows.append(row)  # whoever reads it says so
+                rows.append(row)  # whoever reads it will report it
                 continue
             if self._known.get(segment_key(path, start, end)) != stamp:
                 rows.append(row)
         return np.array(rows, np.int64)
 
     def add(self, embeddings: EmbeddingSet) -> int:
-        """Adds a set of embeddings; segments that are in the index already are passed over.
+        """Adds a set of embeddings; segments that are in the index already are skipped.
 
         Args:
           embeddings: A set with times, stamps and origin.
@@ -181,7 +181,7 @@ class Writer:
         norms = np.linalg.norm(embeddings.vectors, axis=1)
         if not np.allclose(norms, 1, atol=1e-2):
             raise SearchError(f"{name}: holds vectors that are not of unit norm; embed it again")
-        keys = [segment_key(*place) for place in _places(embeddings.manifest)]
+        keys = [segment_key(*span) for span in _spans(embeddings.manifest)]
         stamps = list(map(tuple, stamp.tolist()))
         new = np.array(
             [self._known.get(key) != stamp for key, stamp in zip(keys, stamps, strict=True)]
@@ -199,7 +199,7 @@ class Writer:
         return int(audible.sum())
 
     def commit(self) -> None:
-        """Lists all that was added: from here on it stays, whatever happens."""
+        """Lists all that was added: from now on it stays, whatever happens."""
         self._since = time.monotonic()
         if not self._waiting:
             return
@@ -209,7 +209,7 @@ class Writer:
         self._list(dataclasses.replace(self.info, parts=(*parts, part)))
 
     def _without_changed(self, part: PartInfo) -> list[PartInfo]:
-        """The parts that are listed, less the segments of files that are in `part` anew."""
+        """The listed parts, without segments of files that `part` holds in a newer version."""
         stamps = {
             int(row["file"]): (int(row["size"]), int(row["mtime_ns"]))
             for row in self._segments(part)
@@ -232,7 +232,7 @@ class Writer:
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
     def _read_known(self) -> dict[int, tuple[int, int]]:
-        """Segment key → stamp of its file, of all that counts."""
+        """Segment key → stamp of its file, without dropped segments."""
         known: dict[int, tuple[int, int]] = {}
         for info in self.info.parts:
             rows = np.delete(self._segments(info), list(info.dropped))
@@ -245,7 +245,7 @@ class Writer:
         self.info = info
 
     def _clear_unlisted(self) -> None:
-        """Removes what no index.json lists: what a killed writer, or a merge, left behind."""
+        """Removes parts that index.json does not list, left by a killed writer or a merge."""
         listed = {info.name for info in self.info.parts}
         if self.info.faiss:
             listed.add(self.info.faiss.file)
@@ -257,7 +257,7 @@ class Writer:
                     os.unlink(entry.path)
 
     def merge(self) -> None:
-        """Puts small parts, and those of which much was dropped, together into one."""
+        """Merges small parts, and parts with many dropped segments, into one."""
         covered = set(self.info.faiss.parts) if self.info.faiss else set()
         small = [
             info
@@ -278,16 +278,16 @@ class Writer:
         """Builds a FAISS index of all that is listed, and measures what it misses.
 
         Args:
-          kind: `ivf`: lists of similar vectors, of which some are looked at; little more memory
-            than the vectors. `hnsw`: a graph of neighbours; quicker to ask, slower to build.
+          kind: `ivf`: lists of similar vectors, some of which are searched; little more memory
+            than the vectors. `hnsw`: a graph of neighbours; quicker to search, slower to build.
           recall: Share of the exact ten nearest it must find; sets how much it looks at.
 
         Returns:
           What was built.
 
         Raises:
-          SearchError: faiss is not installed, there is nothing to build it of, or `recall` is
-            beyond it.
+          SearchError: faiss is not installed, there are too few vectors, or `recall` cannot be
+            reached.
         """
         faiss_search.import_faiss()  # without it the earlier FAISS index stays
         if kind not in KINDS:
@@ -308,7 +308,7 @@ class Writer:
         return sum(info.vectors for info in self.info.parts if info.name not in covered)
 
 
-def _places(manifest: Manifest) -> Iterator[tuple[str, float, float]]:
+def _spans(manifest: Manifest) -> Iterator[tuple[str, float, float]]:
     """Path, start and end of each segment."""
     frame = manifest.frame
     return zip(frame["path"], frame["start_seconds"], frame["end_seconds"], strict=True)

@@ -1,4 +1,4 @@
-"""Writing a part of an index: whole, or not there."""
+"""Writing a part of an index, whole or not at all."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def write_selected(folder: str, info: IndexInfo, chosen: Sequence[Selection]) ->
       chosen: What to write; at least one segment.
 
     Returns:
-      The part, to be listed.
+      The part; the caller lists it.
     """
     tables, spans, vectors, lines, first = [], [], [], [], 0
     for embeddings, segments, audible in chosen:
@@ -64,7 +64,7 @@ def write_merged(folder: str, info: IndexInfo, parts: Sequence[Part]) -> PartInf
       parts: The parts, which stay as they are.
 
     Returns:
-      The part, to be listed instead of them.
+      The part; the caller lists it instead of them.
     """
     kept = [np.delete(np.arange(p.info.segments), list(p.info.dropped)) for p in parts]
     tables, spans, lines = [], [], []

@@ -1,4 +1,4 @@
-"""A sound to look for, or several, as one vector."""
+"""One or several query sounds as one vector."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def embed_query(
     end_seconds: float | None = None,
     sample_rate: float | None = None,
 ) -> np.ndarray:
-    """The vector to look for, made as those of the index were.
+    """The query vector, made as those of the index were.
 
     [D] At patch granularity it is the mean over the patches that are not silent, at segment
     granularity over all, so that a copy of a sound in the index is as near to it as can be.
@@ -75,7 +75,7 @@ def combine(wanted: Sequence[np.ndarray], unwanted: Sequence[np.ndarray] = ()) -
     """One query of several examples and counter-examples.
 
     [D] Rocchio's: the mean of the examples less half the mean of the counter-examples. It stays a
-    vector, so that every kind of index can be asked by it.
+    vector, so that every kind of index can be searched by it.
 
     Args:
       wanted: float[dim] of unit norm, at least one.

@@ -95,7 +95,7 @@ def day_and_time(clock_time: str) -> str:
 
 
 def shown(path: str) -> str:
-    """A path as one would type it here."""
+    """A path as a user would type it here."""
     here = os.path.join(os.getcwd(), "")
     return path[len(here) :] if path.startswith(here) else path
 

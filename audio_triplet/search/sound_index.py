@@ -1,4 +1,4 @@
-"""An index that is asked by sound: the whole of a search, from a file or an array to hits.
+"""An index that is searched by sound: a whole search, from a file or an array to hits.
 
     index = SoundIndex("archive.index")
     for hit in index.find("bark.wav", top=10):
@@ -35,12 +35,12 @@ class Found:
     """A search and what it found.
 
     Attributes:
-      queries: (name, start, end) of the sounds asked for, seconds; end may be NaN: to the end.
-      unlike: Names of those that are not meant.
+      queries: (name, start, end) of the queries, seconds; end may be NaN: to the end.
+      unlike: Names of the counter-examples.
       hits: The answer, best first.
       index: The index's folder.
       info: Its content.
-      vectors: How many were searched.
+      vectors: Number of vectors searched.
       exact: Whether by exact search.
       seconds: Time the search itself took.
     """
@@ -57,7 +57,7 @@ class Found:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Query:
-    """A sound, or a part of one, to look for.
+    """A query: a sound, or a part of one.
 
     Attributes:
       sound: A path or an open binary file; or float[samples] or float[channels, samples].
@@ -76,15 +76,15 @@ class SoundIndex:
     """An index with its model, opened for reading as it is now.
 
     Attributes:
-      index: The `Index`, to be asked by vectors.
+      index: The `Index`, which is searched by vectors.
     """
 
     def __init__(self, folder: str | os.PathLike, model: str | os.PathLike | Model | None = None):
-        """Opens an index; its model is loaded when it is first asked.
+        """Opens an index; its model is loaded at the first search.
 
         Args:
           folder: The index's folder.
-          model: The index's model, or where it is now. None: where it was, or the released one.
+          model: The index's model, or its folder. None: the recorded folder, or the released one.
 
         Raises:
           SearchError: There is no index, or it is damaged.
@@ -101,8 +101,8 @@ class SoundIndex:
         """The index's model, loaded.
 
         Raises:
-          ExportError: It is not there, or damaged.
-          SearchError: It is another one.
+          ExportError: It is missing or damaged.
+          SearchError: It is not the model of the index.
         """
         from audio_triplet.embeddings.saved_model import Model
 
@@ -134,7 +134,7 @@ class SoundIndex:
           sample_rate: Samples per second of an array.
           start_seconds: Where in the sound to begin.
           end_seconds: Where to end; None: with the sound.
-          unlike: Sounds that are not meant: paths, or arrays of the same sample rate.
+          unlike: Counter-examples: paths, or arrays of the same sample rate.
           exclude_own: Whether to leave out the recording of `sound`, if the index holds it.
           per_recording: Most hits of one recording; 0: any number.
           exact: Whether to search exactly even where there is a FAISS index.
@@ -167,11 +167,11 @@ class SoundIndex:
         exact: bool = False,
         only: SoundFilter | None = None,
     ) -> Found:
-        """Searches by several sounds, of which the mean is looked for.
+        """Searches by the mean of several sounds.
 
         Args:
           queries: The sounds, at least one.
-          unlike: Sounds that are not meant.
+          unlike: Counter-examples.
           top: As for `find`.
           exclude_own: As for `find`, for all queries.
           per_recording: As for `find`.

@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 class Cadence:
     """Which steps are logged, and which are followed by a checkpoint.
 
-    Workers that train together must do the same after the same step. What only one of them knows,
-    the time and its signals, counts after logged steps only, where they ask each other.
+    Workers that train together must do the same after the same step. Time and signals differ
+    between workers, so they count only after logged steps, where workers ask each other.
     """
 
     def __init__(self, config: TrainingConfig, first_step: int, together: bool):
-        """Args: what the run says, its first step, and whether several workers train together."""
+        """Args: settings of the run, its first step, and whether several workers train together."""
         self._config = config
         self._first_step = first_step
         self._together = together
         self._saved = time.monotonic()
 
     def due(self, done: int, stop_asked: bool) -> tuple[bool, bool]:
-        """What is to be done after a step.
+        """Decides what to do after a step.
 
         Args:
           done: Steps done.
           stop_asked: Whether this process is asked to stop.
 
         Returns:
-          Whether values are to be read and logged, and whether a checkpoint is to be saved.
+          Whether to read and log values, and whether to save a checkpoint.
         """
         config = self._config
         save = bool(config.checkpoint_steps and done % config.checkpoint_steps == 0)
@@ -90,7 +90,7 @@ class Stretch:
         return values, rate, wait_share
 
     def restart_clock(self) -> None:
-        """Counts time from now on: what was done since the last step is not training."""
+        """Counts time from now on: the time since the last step was not spent on training."""
         self._began = time.monotonic()
 
 
@@ -116,7 +116,7 @@ class StopSignals:
         if self.asked:
             os._exit(128 + number)
         self.asked = True
-        logging.warning("stopping after this step; once more to stop at once")
+        logging.warning("stopping after this step; a second signal stops at once")
 
     def __exit__(self, *exception) -> None:
         for number, handler in self._earlier.items():

@@ -17,11 +17,11 @@ KEPT_CHECKPOINTS = 2
 
 
 def tidy(folder: str) -> None:
-    """Makes TensorFlow's list of checkpoints what is there, and removes what no list names.
+    """Makes TensorFlow's list of checkpoints match the files; removes files that no list names.
 
     A checkpoint is whole when its index is there, which is written last. A run killed between
-    that, the list, and the removal of an older checkpoint leaves one too many, or a part of one;
-    and a lost list must not make a run start over beside good checkpoints.
+    that, the list, and the removal of an older checkpoint leaves one too many, or a part of one.
+    A lost list must not make a run start over while there are good checkpoints.
     """
     locks.clear_leftovers(folder)
     files = tf.io.gfile.listdir(folder) if tf.io.gfile.exists(folder) else []
@@ -34,7 +34,7 @@ def tidy(folder: str) -> None:
         if state is None or list(state.all_model_checkpoint_paths) != paths:
             lines = [f'model_checkpoint_path: "ckpt-{kept[-1]}"']
             lines += [f'all_model_checkpoint_paths: "ckpt-{number}"' for number in kept]
-            # The manager passes over what is not later than the last one it preserves for ever.
+            # The manager ignores checkpoints not later than the last one it preserves for ever.
             lines += [f"all_model_checkpoint_timestamps: {2 + n}.0" for n in range(len(kept))]
             lines += ["last_preserved_timestamp: 1.0"]
             storage.write_text(storage.join(folder, "checkpoint"), "\n".join(lines) + "\n")

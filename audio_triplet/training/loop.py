@@ -26,7 +26,7 @@ from audio_triplet.training.metrics_log import METRICS_FILE, MetricsLog, read_me
 from audio_triplet.training.progress import Progress
 from audio_triplet.training.trainer import Trainer
 
-# Patches, about as many, from which `input_scaling` is estimated: fifty thousand frames.
+# About how many patches `input_scaling` is estimated from: fifty thousand frames.
 _SCALING_PATCHES = 512
 
 
@@ -49,9 +49,9 @@ def run(
       trainer: A new trainer.
       source: Chunks of the training splits.
       output_dir: Folder of the run.
-      resume: Whether to continue the run that is there; else it is replaced.
+      resume: Whether to continue an existing run; else it is replaced.
       progress: Whether to show a progress bar.
-      service: grpc://HOST:PORT of a tf.data service that makes the batches; here if empty.
+      service: grpc://HOST:PORT of a tf.data service that makes the batches; empty: this process.
       started: `time.monotonic()` at the start of the program, for the log; None: now.
 
     Returns:
@@ -116,7 +116,7 @@ def _train(
     progress: Progress,
     started: float,
 ) -> bool:
-    """Makes the steps that are left; returns whether a signal asked it to stop before."""
+    """Makes the remaining steps; returns whether a signal stopped it before the last."""
     config, first = trainer.config, trainer.steps_done
     dataset = batching.triplet_batches(source, config.triplets, config.pipeline, first, service)
     batches = iter(trainer.distribute(dataset))
@@ -153,7 +153,7 @@ def _train(
             raise
         raise explained from error
     finally:
-        # Its threads may call Python; were they still running when Python ends, it would never end.
+        # Its threads may call Python; if they still ran when Python ends, it would never end.
         del batches
     return False
 
@@ -161,7 +161,7 @@ def _train(
 def _open(
     trainer: Trainer, output_dir: str, resume: bool
 ) -> tuple[tf.train.CheckpointManager, MetricsLog]:
-    """Opens the folder of a run, and restores what is there."""
+    """Opens the folder of a run, and restores its last checkpoint if there is one."""
     config, chief = trainer.config, distribution.is_chief(trainer.strategy)
     checkpoint_dir = storage.join(output_dir, "checkpoints")
     if chief:
@@ -173,7 +173,7 @@ def _open(
         config.write(output_dir)
         locks.clear_leftovers(output_dir)
         tidy(checkpoint_dir)
-    trainer.replicas.any_worker(False)  # the others read the folder when the chief is done with it
+    trainer.replicas.any_worker(False)  # the others read the folder after the chief has prepared it
     manager = tf.train.CheckpointManager(
         trainer.checkpoint(), checkpoint_dir, max_to_keep=KEPT_CHECKPOINTS
     )
@@ -223,7 +223,7 @@ def _patches_per_step(trainer: Trainer) -> int:
 
 
 def _save(trainer: Trainer, manager: tf.train.CheckpointManager, log: MetricsLog) -> None:
-    """Saves a checkpoint, the log before it, so that no saved step lacks its row."""
+    """Saves the log, then a checkpoint, so that no saved step lacks its row."""
     if distribution.is_chief(trainer.strategy):
         log.flush()
         manager.save(trainer.steps_done)
@@ -241,7 +241,7 @@ def _check_finite(values, manager: tf.train.CheckpointManager) -> None:
 
 
 def _explained(error, trainer: Trainer, source, manager: tf.train.CheckpointManager) -> Exception:
-    """What a user can do about an error inside the training step or the pipeline; or itself."""
+    """An error that a user can fix as one of `audio_triplet.errors`; others as they are."""
     if isinstance(error, tf.errors.DataLossError) and (cause := source.damage()):
         return CorpusError(cause)
     first = str(error.message).strip().splitlines()[0][:300]

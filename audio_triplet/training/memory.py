@@ -36,10 +36,10 @@ class AnchorMemory:
         return tf.concat([anchors, self.variables["embeddings"]], axis=0)
 
     def extend_allowed(self, allowed: tf.Tensor, recording: tf.Tensor) -> tf.Tensor:
-        """Which of them may be whose negative.
+        """Which anchors, of batch and memory, may be negatives of which anchor.
 
         Args:
-          allowed: bool[local batch, batch], which anchors of the batch may.
+          allowed: bool[local batch, batch], the same for the anchors of the batch alone.
           recording: int64[local batch].
 
         Returns:

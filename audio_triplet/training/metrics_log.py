@@ -19,7 +19,7 @@ _COLUMNS = ("step", *SCALARS, "patches_per_second", "input_wait")
 # Unit vectors with less variance than this lie within 6 degrees of each other.
 COLLAPSED_VARIANCE = 0.01
 
-# Steps of that which are called a collapse.
+# So many such steps in a row count as a collapse.
 COLLAPSED_STEPS = 50
 
 
@@ -80,7 +80,7 @@ class MetricsLog:
             row = {"step": step, **scalars, "patches_per_second": rate, "input_wait": input_wait}
             self._numbers.extend(row[name] for name in _COLUMNS)
             self._watch(step, scalars["embedding_variance"])
-        # As arrays: TensorFlow keeps a tensor for every Python number that it ever met.
+        # As arrays: TensorFlow keeps a tensor for every Python number that it is given.
         with self._writer.as_default(step=np.asarray(row["step"], np.int64)):
             for name, value in row.items():
                 if name != "step":

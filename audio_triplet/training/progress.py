@@ -51,7 +51,7 @@ class Progress:
           done: Steps done.
           loss: Of the last step.
           rate: Patches per second.
-          last: Whether the run ends here: then a line is due.
+          last: Whether the run ends here: then a line is logged in any case.
         """
         if self._bar.disable and (last or time.monotonic() - self._logged > _LINE_SECONDS):
             self._logged = time.monotonic()

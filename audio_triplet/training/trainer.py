@@ -189,7 +189,7 @@ class Trainer:
         return 0.5 * (forth + back), negative, far > near
 
     def _allowed(self, batch: dict) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which candidates may be whose negative, and which triplets count.
+        """Which candidates may be negatives of which anchor, and which triplets count.
 
         Returns:
           bool[local batch, global batch + memory] and bool[local batch].
@@ -226,7 +226,7 @@ class Trainer:
         return self.strategy.experimental_distribute_dataset(batches.with_options(options))
 
     def checkpoint(self) -> tf.train.Checkpoint:
-        """All that a run needs to go on."""
+        """Everything that a run needs to continue."""
         return tf.train.Checkpoint(
             encoder=self.encoder, optimizer=self.optimizer, **self._memory.variables
         )

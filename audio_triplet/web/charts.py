@@ -1,8 +1,8 @@
-"""Charts: what the macros of `templates/charts.html` draw as SVG and as bars.
+"""Charts as dataclasses, which the macros of `templates/charts.html` draw as SVG and as bars.
 
 [D] By hand rather than by a library: plotly adds 4.8 MB of script to every page, Vega (altair)
 makes functions of text, which the pages' Content-Security-Policy forbids, and matplotlib's SVG is
-three times as large (34 kB a chart) with colours that do not turn dark and no words for a screen
+three times as large (34 kB per chart) with colours that do not turn dark and no words for a screen
 reader.
 """
 
@@ -17,7 +17,7 @@ from audio_triplet.web.formatting import is_number, number
 # CSS classes of lines that have no colour of their own; the first is drawn the strongest.
 SERIES = tuple(f"series-{index}" for index in range(7))
 
-# Room around the lines for numbers, the labels at the ends of lines, and the axis' name.
+# Margins for numbers, for the labels at the ends of lines, and for the axis' name.
 _LEFT, _RIGHT_MARGIN, _TOP, _BOTTOM_MARGIN = 34, 74, 8, 34
 _LABEL_GAP = 13
 
@@ -58,10 +58,10 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True)
 class LineChart:
-    """A chart as it is drawn, by the macro `line_chart`; without curves it says so.
+    """A chart as the macro `line_chart` draws it; without curves it says that nothing was logged.
 
     Attributes:
-      title: What is shown.
+      title: Title of the chart.
       note: How to read it.
       x_label: Name of the horizontal axis.
       width: Of the drawing, in the units of the positions.
@@ -84,17 +84,17 @@ class LineChart:
 
     @property
     def left(self) -> int:
-        """Where the horizontal axis begins."""
+        """Left end of the horizontal axis."""
         return _LEFT
 
     @property
     def right(self) -> int:
-        """Where the horizontal axis ends."""
+        """Right end of the horizontal axis."""
         return self.width - _RIGHT_MARGIN
 
     @property
     def bottom(self) -> int:
-        """Where the horizontal axis is."""
+        """Height of the horizontal axis."""
         return self.height - _BOTTOM_MARGIN
 
 
@@ -190,11 +190,11 @@ class Bar:
 
 @dataclasses.dataclass(frozen=True)
 class ClassBars:
-    """Scores of classes beside a baseline's, as the macro `class_bars` draws them.
+    """Scores of classes and those of a baseline, as the macro `class_bars` draws them.
 
     Attributes:
-      title: What the scores are of.
-      base_title: What the baseline is.
+      title: Name of the scores' representation.
+      base_title: Name of the baseline.
       bars: The largest gain first.
       left_out: Classes that lack a figure on either side.
     """
@@ -221,8 +221,8 @@ def class_bars(
     Args:
       scores: Class → score; those without a finite one, here or in `base`, are left out.
       base: Class → the baseline's score.
-      title: What `scores` is of, in a word or two.
-      base_title: What `base` is of.
+      title: Name of the representation of `scores`, in a word or two.
+      base_title: Name of the baseline.
 
     Returns:
       None if there is nothing to compare.
@@ -268,7 +268,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def decimals(values: Sequence[float]) -> int:
-    """Decimals that tell round numbers apart."""
+    """Number of decimals that distinguish round numbers."""
     return next(
         (d for d in range(9) if all(abs(round(v, d) - v) < 1e-9 * max(1, abs(v)) for v in values)),
         9,
@@ -276,7 +276,7 @@ def decimals(values: Sequence[float]) -> int:
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions near those wanted, at least `gap` apart and, if they fit, within the range."""
+    """Positions near the given ones, at least `gap` apart and, if they fit, within the range."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     gap = min(gap, (high - low) / max(1, len(wanted) - 1))
     positions = [0.0] * len(wanted)

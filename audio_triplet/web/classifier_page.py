@@ -1,4 +1,4 @@
-"""The two pages of a classifier: what it is worth, and what to label next."""
+"""The two pages of a classifier: its report, and the sounds to label next."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def write_report(path: str, summary: Mapping, examples, manifest, checked) -> No
 
 
 def _class_bars(summary: Mapping) -> ClassBars | list[Bar] | None:
-    """Scores of the classes: beside log mel's if that was checked too."""
+    """Scores of the classes, compared with log mel's if that was checked too."""
     if summary["score"] is None:
         return None
     if summary["log_mel"] is None:
@@ -113,7 +113,7 @@ class Matrix:
 
 
 def _decisions(examples, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each sound is and is taken for, where each has one class.
+    """The true and the assigned class of each sound, where each has one class.
 
     Returns:
       Class int[segments], the class with the highest score int[segments], and bool[segments]:
@@ -174,8 +174,8 @@ def _learning_curve(summary: Mapping) -> LineChart | None:
     return line_chart(
         "Mean average precision by labelled sounds per class",
         f"Means of two draws, on the folds of the score above. The last point is that score, "
-        f"{number(summary['score']['map'])}: all labels but a fold's. Where the line still rises, "
-        "more labels are worth it.",
+        f"{number(summary['score']['map'])}: all labels but a fold's. If the line still rises at "
+        "its end, more labels will help.",
         lines,
         "labelled sounds per class",
         width=380,

@@ -1,4 +1,4 @@
-"""The sounds of a page: each in it once, and what its players show of them."""
+"""The sounds of a page, each stored once, and their players."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Clip:
     """An excerpt, ready for a page.
 
     Attributes:
-      identifier: What `data-clip` says.
+      identifier: Value of `data-clip`.
       sound: Encoded; empty if the file could not be read.
       seconds: Length.
       log_mel: float32[frames, mels], or None.
@@ -52,12 +52,12 @@ class Player:
     Attributes:
       clip: Id of the clip in the page; empty if there is no sound in it.
       error: Why there is none.
-      description: What it is, for those who do not see the picture.
-      title: What is shown while it plays.
+      description: The sound in words, for those who do not see the picture.
+      title: Text shown while it plays.
       seconds: Length of the sound.
       span_seconds: What the width of the picture stands for.
       picture: Data URI of the log mel picture; empty if there is none.
-      url: Where the sound is served, for pages that do not hold it; empty otherwise.
+      url: Address of the sound, for pages that do not hold it; empty otherwise.
     """
 
     clip: str
@@ -71,7 +71,7 @@ class Player:
 
     @property
     def shows_length(self) -> bool:
-        """A length is worth saying where it is not that of all the others."""
+        """Whether the length is shown: where it is not that of all the others."""
         return not self.picture or self.seconds <= 0.98 * self.span_seconds
 
 
@@ -99,7 +99,7 @@ class PictureGuide:
 class Clips:
     """The sounds of a page, each in it once.
 
-    A file that cannot be read does not stop the page: its player says so.
+    A file that cannot be read does not stop the page: its player shows the error.
 
     Args:
       workers: Threads that decode and encode; None: one for each CPU.
@@ -110,7 +110,7 @@ class Clips:
         self._clips: dict[Excerpt, Clip] = {}
 
     def add(self, excerpts: Iterable[Excerpt], quality: Quality = CLEAR) -> None:
-        """Reads and encodes those that are not there yet, in whatever quality."""
+        """Reads and encodes the excerpts that are not there yet, in any quality."""
         new = [excerpt for excerpt in dict.fromkeys(excerpts) if excerpt not in self._clips]
         first = len(self._clips)
         if new and quality.picture:
@@ -136,12 +136,12 @@ class Clips:
 
     @property
     def span_seconds(self) -> float:
-        """What the width of every picture stands for: the longest pictured clip."""
+        """Seconds that the width of every picture stands for: the longest pictured clip."""
         pictured = [c.seconds for c in self._clips.values() if c.log_mel is not None]
         return max(pictured, default=1.0)
 
     def json(self) -> dict:
-        """What `player.js` reads: the sounds by their ids."""
+        """The sounds by their ids, which `player.js` reads."""
         return {
             "type": media_type(),
             "span": round(self.span_seconds, 3),

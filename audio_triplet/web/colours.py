@@ -12,8 +12,8 @@ UNLABELLED = "#85898d"
 def class_colour(index: int) -> str:
     """A colour for the index-th class, `#rrggbb`, at least 2.5 : 1 on light and on dark paper.
 
-    Hues by the golden angle, so that any first few are far apart; two lightnesses alternate. More
-    than about ten colours cannot be told apart by anyone: show shape and name as well.
+    Hues by the golden angle, so that the first few are far apart; two lightnesses alternate. Nobody
+    can distinguish more than about ten colours: show shape and name as well.
     """
     lightness = (0.63, 0.53)[index % 2]
     hue = math.radians(250 + 137.508 * index)

@@ -1,4 +1,4 @@
-"""Words and numbers of a page: what templates call as filters.
+"""Words and numbers of a page: the filters that templates call.
 
 Templates escape by themselves (see `templating`); functions that return `Markup` return HTML.
 """
@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 
 def clean(value: str) -> str:
-    """Replaces what no page may hold: control characters and halves of surrogate pairs.
+    """Replaces characters that no page may hold: control characters, halves of surrogate pairs.
 
     Halves of surrogate pairs come from file names that are not UTF-8. Each becomes U+FFFD.
     """
@@ -36,7 +36,7 @@ def spaced(label: object) -> str:
 
 
 def name(label: object) -> Markup:
-    """A label or file name as HTML, apart from the text around it in writing direction too."""
+    """A label or file name as HTML, isolated from the writing direction of the text around it."""
     return Markup("<bdi>{}</bdi>").format(text(spaced(label)))
 
 

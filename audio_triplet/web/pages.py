@@ -26,7 +26,7 @@ from audio_triplet import storage
 from audio_triplet.web import templating
 from audio_triplet.web.clips import Clips
 
-# What the base template itself uses.
+# Names that the base template uses.
 _STYLES = ("base.css", "player.css")
 _SCRIPTS = ("player.js",)
 
@@ -50,10 +50,10 @@ def page(
       title: Plain text.
       sections: Identifier of a section (its block and its anchor) → its heading; in order.
       clips: The sounds that `data-clip` attributes name.
-      data: Element id → what a script reads from it as JSON.
+      data: Element id → the value that a script reads from it as JSON.
       styles: Files of `static/` beyond the common ones.
       scripts: Likewise; they find `sounds.play(id, title)` and `sounds.stop()`.
-      **values: What the template shows.
+      **values: Values for the template.
 
     Returns:
       HTML.

@@ -29,7 +29,7 @@ def _front_end():
 
 
 def log_mel_of(waveform: np.ndarray) -> np.ndarray:
-    """The front end's log mel, two frames a pixel.
+    """The front end's log mel, two frames per pixel.
 
     Args:
       waveform: float32[samples], 16 kHz; one shorter than a window is padded.
@@ -48,12 +48,12 @@ def log_mel_of(waveform: np.ndarray) -> np.ndarray:
 def picture_uri(log_mel: np.ndarray, span_seconds: float) -> str:
     """A log mel picture as a data URI: time to the right, frequency upwards, loud is bright.
 
-    Black is the front end's silence, log(0.01); white is the clip's own loudest cell. What is
-    shorter than the span is black after its end, so that all pictures of a page share one clock.
+    Black is the front end's silence, log(0.01); white is the clip's own loudest cell. A shorter
+    clip is black after its end, so that all pictures of a page have one time scale.
 
     Args:
-      log_mel: float32[pixels, mels], 20 ms a pixel.
-      span_seconds: What the width stands for.
+      log_mel: float32[pixels, mels], 20 ms per pixel.
+      span_seconds: Seconds that the width stands for.
 
     Returns:
       `data:image/png;base64,...`, 32 colours.

@@ -98,8 +98,8 @@ def class_labels(
       titles: Name of each class.
 
     Returns:
-      (class, x, y, text-anchor) of those that found room. Names near a side are anchored there:
-      on a phone letters are larger beside the map, and must not grow over its edge.
+      (class, x, y, text-anchor) of the names that fit. Names near a side are anchored there: on a
+      phone letters are larger relative to the map, and must not grow over its edge.
     """
     kinds = np.asarray(kinds)
     wanted = []

@@ -31,7 +31,7 @@ class Segments:
       labels: bool[segments, classes].
       first: int[segments], the first class of each, -1 for none.
       groups: str[segments], recordings.
-      excerpts: Where to hear them.
+      excerpts: Their excerpts, for players.
     """
 
     total: int
@@ -161,10 +161,10 @@ def choose_queries(
     per_kind: int,
     seed: int,
 ) -> dict[str, list[int]]:
-    """Chooses queries that show what the embedding does well, as a rule, and badly.
+    """Chooses queries that the embedding answers well, typically, and badly.
 
-    Within each kind classes are used evenly (each once, if there are enough of them), then the
-    clearest case goes first, then chance decides.
+    Within each kind classes are used evenly (each once, if there are enough of them), then by
+    the clearest case, then at random.
 
     Args:
       joint: int[segments], right neighbours by the joint embedding.
@@ -224,7 +224,7 @@ class Neighbour:
 
 @dataclasses.dataclass(frozen=True)
 class FoundList:
-    """What a query finds by one representation.
+    """The neighbours of a query by one representation.
 
     Attributes:
       representation: Its key.
@@ -243,13 +243,13 @@ class FoundList:
 
     @property
     def known(self) -> int:
-        """Neighbours of which that is known."""
+        """Neighbours for which it is known whether they share a class."""
         return sum(neighbour.right is not None for neighbour in self.neighbours)
 
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """A query with what it finds.
+    """A query with its neighbours.
 
     Attributes:
       label: Its classes.
@@ -269,7 +269,7 @@ class QueryExamples:
     """The section of queries, as `queries.html` shows it.
 
     Attributes:
-      neighbours: How many each finds.
+      neighbours: Number of neighbours of each query.
       judged: Segments for which a right answer exists.
       means: Right neighbours of those by the joint embedding and by log mel; None without labels.
       guide: How to read the pictures.
@@ -286,7 +286,7 @@ class QueryExamples:
 def query_examples(
     segments: Segments, answers: Mapping[str, Answers], clips: Clips, seed: int
 ) -> QueryExamples | None:
-    """Chooses queries and adds their sounds, and those found, to the page.
+    """Chooses queries and adds their sounds and their neighbours' sounds to the page.
 
     Args:
       segments: The segments.
@@ -371,7 +371,7 @@ class MixUp:
     """A class that turns up among the neighbours of another.
 
     Attributes:
-      query: The class asked for.
+      query: The query's class.
       found: The wrong class.
       count: How often it is found.
       asked: Neighbours of all queries of that class.

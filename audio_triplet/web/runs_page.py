@@ -1,4 +1,4 @@
-"""Training runs side by side: their curves, what was set differently, and their scores."""
+"""Training runs side by side: their curves, their different settings, and their scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audio_triplet.web.charts import SERIES, ClassBars, class_bars, line_chart
 from audio_triplet.web.formatting import is_number
 from audio_triplet.web.training_curves import LOSS_NOTE, metric_line
 
-# More than this cannot be told apart on a chart.
+# More lines than this cannot be distinguished on a chart.
 MAX_RUNS = len(SERIES)
 
 _CURVES = (  # column of metrics.csv, title, how to read it
@@ -22,10 +22,10 @@ _CURVES = (  # column of metrics.csv, title, how to read it
     (
         "active",
         "Active triplets",
-        "Share of triplets that still violate the margin: the only ones that teach.",
+        "Share of triplets that still violate the margin: only these change the network.",
     ),
     ("embedding_variance", "Variance of the embedding", "Near 0 it has collapsed to one point."),
-    ("patches_per_second", "Speed", "Patches per second, on whatever else the machine was doing."),
+    ("patches_per_second", "Speed", "Patches per second, whatever else the machine was doing."),
 )
 _SCORES = (  # key of metrics.json, heading
     ("qbe_map", "By-example mAP"),
@@ -37,7 +37,7 @@ _SCORES = (  # key of metrics.json, heading
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What is shown of a run.
+    """The data of a run that the page shows.
 
     Attributes:
       name: Its folder's name.
@@ -102,7 +102,7 @@ def write_page(path: str, runs: Sequence[Run]) -> None:
       runs: At least one.
     """
     scored = [run for run in runs if run.scores]
-    sections = {"curves": "Curves", "scores": "Scores", "settings": "What was set differently"}
+    sections = {"curves": "Curves", "scores": "Scores", "settings": "Different settings"}
     if not scored:
         del sections["scores"]
     if len(runs) < 2:
@@ -136,7 +136,7 @@ def write_page(path: str, runs: Sequence[Run]) -> None:
 
 
 def _compared(run: Run, first: Run) -> ClassBars | None:
-    """A run's scores class by class, beside those of the first."""
+    """A run's scores class by class, compared with those of the first."""
     scores = {k: v for k, v in run.scores["cls_per_class"].items() if is_number(v)}
     return class_bars(scores, first.scores["cls_per_class"], run.name, first.name)
 

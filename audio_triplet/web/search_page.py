@@ -1,4 +1,4 @@
-"""The page of a search: what was asked for and what was found, to look at and to listen to."""
+"""The page of a search: queries and hits, with pictures and players."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HIT = Quality(max_seconds=5.0)
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
-    """A sound that was asked for, or one that was found.
+    """A query, or a hit.
 
     Attributes:
       player: To hear it.
@@ -37,14 +37,14 @@ class Sound:
 
 @dataclasses.dataclass(frozen=True)
 class FoundSound(Sound):
-    """A sound that was found.
+    """A hit.
 
     Attributes:
       score: Cosine to the query.
       start_seconds: Where it begins in its file.
       labels: Its labels, in words; empty without.
-      start: Where it begins, as a clock shows it.
-      end: Where it ends.
+      start: Its start, as a clock shows it.
+      end: Its end, likewise.
       clock_time: When it was recorded; empty: not known.
     """
 
@@ -60,7 +60,7 @@ def write_page(path: str, found: Found) -> None:
     """Writes the page of a search.
 
     Args:
-      path: The HTML file; its folder is made if need be.
+      path: The HTML file; its folder is made if missing.
       found: The search.
     """
     clips = Clips()
@@ -81,7 +81,7 @@ def write_page(path: str, found: Found) -> None:
         vectors=found.vectors,
         files=len({hit.path for hit in found.hits}),
         queries=[_sound(clips, excerpt, "query", query_span) for excerpt in queries],
-        unlike=[_sound(clips, excerpt, "not meant", query_span) for excerpt in unlike],
+        unlike=[_sound(clips, excerpt, "unlike", query_span) for excerpt in unlike],
         hits=[
             FoundSound(
                 **vars(_sound(clips, excerpt, f"number {rank}", hit_span)),
@@ -102,7 +102,7 @@ def write_page(path: str, found: Found) -> None:
 
 
 def _span(clips: Clips, excerpts: Sequence[Excerpt]) -> float:
-    """What the width of these pictures stands for: the longest of them."""
+    """Seconds that the width of these pictures stands for: the longest sound."""
     return max((clips[excerpt].seconds for excerpt in excerpts), default=0.0) or 1.0
 
 

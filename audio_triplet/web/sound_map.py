@@ -48,7 +48,7 @@ class SoundMap:
       classes: The legend.
       points: (class, x, y) of each sound.
       labels: (title, x, y, text-anchor) of the names on the map.
-      data: What `map.js` reads.
+      data: Data for `map.js`.
     """
 
     total: int

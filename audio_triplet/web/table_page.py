@@ -1,8 +1,8 @@
-"""The report of a table: figures, curves, a map to listen to, and neighbours beside log mel's.
+"""The report of a table: scores, curves, a map with sound, and neighbours compared with log mel's.
 
-`write_report` makes one self-contained HTML file of what `experiments.table1` found. It says what
-each figure means, shows where joint is worse than log mel as readily as where it is better, and
-how its examples were chosen.
+`write_report` makes one self-contained HTML file of the results of `experiments.table1`. It
+explains each figure, shows where joint is worse than log mel as well as where it is better, and
+says how its examples were chosen.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Finding:
 
 
 def _findings(rows: Mapping[str, Mapping]) -> list[Finding]:
-    """What was found, as far as the table has it."""
+    """The findings, as far as the table has their scores."""
     findings = []
     joint, log_mel, topline = (rows.get(name, {}) for name in ("joint", "log_mel", "explicit"))
     for key, task in (
@@ -128,7 +128,7 @@ def _findings(rows: Mapping[str, Mapping]) -> list[Finding]:
     return findings
 
 
-# Columns of the table: key, label beside the value on a phone.
+# Columns of the table: key, label next to the value on a phone.
 _SHARES = ("recovery_qbe", "ratio_qbe", "recovery_cls", "ratio_cls")
 _COLUMNS = (
     ("qbe_map", "By-example mAP"),
@@ -148,7 +148,7 @@ class ScoreCell:
 
     Attributes:
       label: Of its column.
-      value: It; None or NaN if it is missing.
+      value: The figure; None or NaN if it is missing.
       is_share: Whether it is shown in percent.
       spread: Standard deviation over seeds; None if there is none.
       gauge: Length of the bar below it, 0 to 1; None: no bar.
@@ -215,7 +215,7 @@ _FACTS = {
 
 
 def _facts(config: Mapping, shown: int, total: int) -> list[tuple[str, str]]:
-    """(term, value) of what the table's config says of how it was made."""
+    """(term, value) pairs from the table's config, on how it was made."""
     facts = []
     for key in [*_FACTS, *(key for key in config if key not in _FACTS)]:
         value = config.get(key)

@@ -47,7 +47,7 @@ def environment() -> jinja2.Environment:
 
 @functools.cache
 def static(name: str) -> Markup:
-    """The text of a style sheet or script, to stand inside a page.
+    """The text of a style sheet or script, to be put into a page.
 
     Args:
       name: A file of `audio_triplet/web/static`.
@@ -57,7 +57,7 @@ def static(name: str) -> Markup:
 
 
 def macro(file: str, name: str, *arguments: object) -> Markup:
-    """What a single macro makes, for code that needs a part of a page rather than all of it.
+    """The output of a single macro, for code that needs only a part of a page.
 
     Args:
       file: The template that defines it.

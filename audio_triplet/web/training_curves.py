@@ -13,8 +13,8 @@ Metrics = Sequence[Mapping[str, float]]  # rows of a run's metrics.csv
 
 _STEPS = "training step"
 LOSS_NOTE = (
-    "smoothed. Losses of different triplets do not compare: an easy constraint is soon satisfied, "
-    "and teaches little."
+    "smoothed. Losses of different triplets cannot be compared: an easy constraint is soon "
+    "satisfied, and teaches little."
 )
 
 
@@ -26,7 +26,7 @@ def training_charts(runs: Mapping[str, Metrics], titles: Mapping[str, str]) -> l
       titles: Row → its name at the end of a line, where that is not the row's own.
 
     Returns:
-      The loss of all of them, and how the joint embedding came about; none without runs.
+      The loss of all of them, and distances and variance of the joint run; none without runs.
     """
     runs = {row: metrics for row, metrics in runs.items() if metrics}
     if not runs:
@@ -63,8 +63,8 @@ def training_charts(runs: Mapping[str, Metrics], titles: Mapping[str, str]) -> l
         ),
         joint_chart(
             "Active triplets and variance, joint",
-            "Share of triplets that still violate the margin, the only ones that teach; and the "
-            "variance of the embedding, which is near 0 if it has collapsed to one point.",
+            "Share of triplets that still violate the margin: only these change the network; and "
+            "the variance of the embedding, which is near 0 if it has collapsed to one point.",
             ("active", "active"),
             ("variance", "embedding_variance"),
         ),

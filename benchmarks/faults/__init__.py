@@ -1,17 +1,17 @@
-"""What survives damage: kills, full disks, damaged files.
+"""Fault tests: kills, full disks, damaged files.
 
     python -m benchmarks.faults --output_dir=results                 # hours
     python -m benchmarks.faults --output_dir=/tmp/faults --only=kill_training --trials=5
 
-Each part states a promise and tries it: sound files are damaged by the thousand, commands are
+Each part states a promise and tests it: sound files are damaged by the thousand, commands are
 killed, interrupted and starved of disk at random moments, finished files are damaged. The results
-of each trial are kept in --work_dir, so that a part that is stopped goes on where it was, and
-more --trials add to those that are there. Written to --output_dir after every part: faults.json
-and faults.md; parts without trials there keep the rows that these files had. The quick part of all
-this is `tests/robustness`.
+of each trial are kept in --work_dir, so that a stopped part continues, and more --trials add to the
+earlier ones. Written to --output_dir after every part: faults.json and faults.md; parts without
+trials there keep the rows that these files had. The quick tests of all this are in
+`tests/robustness`.
 
-In reading order: `parts` lists the promises; `damaged_sound`, `stopped`, `starved`, `long_runs` try
-them; `bench` gives them a folder, sound and undisturbed runs; `jobs` are the commands that are
-disturbed, which `commands` starts; `mutants` makes damaged files, `read_mutants` reads them; `soak`
+In reading order: `parts` lists the promises; `damaged_sound`, `stopped`, `starved`, `long_runs`
+test them; `bench` gives them a folder, sound and undisturbed runs; `jobs` are the disturbed
+commands, which `commands` starts; `mutants` makes damaged files, `read_mutants` reads them; `soak`
 watches a process for hours; `run` is the command.
 """

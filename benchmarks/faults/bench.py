@@ -1,4 +1,4 @@
-"""The bench: its folders, its trials, its table."""
+"""The bench: folder, generated sound, commands and undisturbed runs that the parts share."""
 
 import dataclasses
 import os
@@ -17,13 +17,13 @@ NOBODY = 65534
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """The outcome of one or more tries.
+    """The outcome of one or more trials.
 
     Attributes:
-      count: How many.
-      problems: What broke the promise; empty if nothing did.
-      outcome: Something worth counting, e.g. whether a file was read or refused.
-      commit: What was tried.
+      count: Number of trials.
+      problems: Violations of the promise; empty if there were none.
+      outcome: The kind of outcome, for counts, e.g. whether a file was read or refused.
+      commit: The commit that was tested.
     """
 
     count: int
@@ -34,14 +34,14 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A promise and how it is tried.
+    """A promise and its test.
 
     Attributes:
       name: For --only.
       promise: One sentence.
       quick: The quick test of it.
-      trials: How many by default.
-      run: (bench, number of the first trial, how many) → trials.
+      trials: Default number of trials.
+      run: (bench, number of the first trial, number of trials) → trials.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Part:
 
 
 class Bench:
-    """What the parts share: a folder to work in, generated sound, commands, finished runs.
+    """Shared by the parts: a folder to work in, generated sound, commands, finished runs.
 
     Attributes:
-      folder: Where everything is written.
-      recordings: Sound files of --corpus to damage beside the generated ones.
+      folder: Folder for all files.
+      recordings: Sound files of --corpus to damage, besides the generated ones.
     """
 
     def __init__(self, folder: str, recordings: list[str]):
@@ -102,15 +102,15 @@ class Bench:
         return folder
 
     def drawn(self, part: str, number: int) -> tuple[random.Random, str, str, str, float]:
-        """What a trial begins with: its random numbers, a job, an empty folder, `reference`."""
+        """The start of a trial: its random numbers, a job, an empty folder, `reference`."""
         name, out = list(JOBS)[number % len(JOBS)], self.path(part, "out")
         shutil.rmtree(out, ignore_errors=True)
         return random.Random(f"{part} {number}"), name, out, *self.reference(name)
 
     def reference(self, name: str) -> tuple[str, float]:
-        """The output of a job that nothing disturbed, and the seconds it took.
+        """The output of an undisturbed job, and the seconds it took.
 
-        Another commit's would differ, and rightly so.
+        It is made for each commit, because outputs of different commits may differ.
         """
         from audio_triplet.provenance import commit
 

@@ -5,9 +5,9 @@
         command.signal(signal.SIGKILL)
         command.wait()
 
-A server imports everything and starts nothing; each command is a fork of it that runs the module
-as `python -m` would. A start costs a hundredth of a second instead of five, which is what makes
-killing commands by the dozen affordable.
+A server imports everything and starts nothing; each command is a fork of it that runs the module as
+`python -m` would. A start takes a hundredth of a second instead of five, so that dozens of commands
+can be killed.
 """
 
 import json
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Command:
@@ -25,7 +25,7 @@ class Command:
 
     Attributes:
       pid: Its process, which leads a process group of its own.
-      log: File with all that it prints.
+      log: File with its output.
       returncode: As of `subprocess`; None while it runs.
     """
 
@@ -40,14 +40,14 @@ class Command:
         return self.returncode
 
     def wait(self, seconds: float = 3600.0) -> int | None:
-        """Waits for its end, not longer than `seconds`; the exit code, None if it still runs."""
+        """Waits for its end, at most `seconds`; the exit code, None if it still runs."""
         end = time.monotonic() + seconds
         while self.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
         return self.returncode
 
     def signal(self, number: int) -> bool:
-        """Sends a signal; whether it was still running."""
+        """Sends a signal; returns whether it was still running."""
         if self.poll() is not None:
             return False
         os.kill(self.pid, number)
@@ -55,7 +55,7 @@ class Command:
 
     @property
     def text(self) -> str:
-        """What it has printed."""
+        """Its output so far."""
         with open(self.log, encoding="utf-8", errors="replace") as file:
             return file.read()
 
@@ -103,9 +103,9 @@ class Commands:
         Args:
           module: The command.
           arguments: Its arguments.
-          log: File for what it prints.
+          log: File for its output.
           environment: Environment variables to set.
-          user: User and group to run as; only root may say so.
+          user: User and group to run as; only root may set it.
         """
         pid = self.ask(
             {

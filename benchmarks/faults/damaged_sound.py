@@ -1,4 +1,4 @@
-"""Damaged sound files: read by the thousand, and trained on."""
+"""Damaged sound files: reading thousands of them, and training on them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from benchmarks.faults.jobs import SMALL, Job, orphans, read, training_result
 
 
 def corrupt_audio(bench: Bench, first: int, count: int) -> Iterator[Trial]:
-    """Reads mutants in child processes, which are started again behind one that they die of."""
+    """Reads mutants in child processes; if one dies, the next starts after the fatal mutant."""
     output = bench.path("corrupt_audio", f"{first}.jsonl")
     last = first + count
     while first < last:
@@ -46,7 +46,7 @@ def corrupt_audio(bench: Bench, first: int, count: int) -> Iterator[Trial]:
         first += len(done)
         if hangs or child.returncode:
             if len(lines) == 2 * len(done):
-                raise UsageError("the child that reads mutants fails outside of them")
+                raise UsageError("the child that reads mutants fails before or after them")
             mutant = lines[-1]
             cause = "hangs" if hangs else f"ends by {child.returncode}"
             problem = f"mutant {first} ({mutant['extension']}, {mutant['kind']}): reader {cause}"
@@ -55,10 +55,10 @@ def corrupt_audio(bench: Bench, first: int, count: int) -> Iterator[Trial]:
 
 
 def _watch(child: subprocess.Popen, output: str) -> bool:
-    """Waits for a reader of mutants; kills it, and says so, if one takes too long.
+    """Waits for a reader of mutants; kills it, and reports so, if a mutant takes too long.
 
-    Time is the reader's own processor time, which other work on the machine does not stretch, or
-    a great deal of everybody's, if it waits for something that does not come.
+    The limit is in the reader's own processor time, which does not depend on other work on the
+    machine; a much longer limit in wall time is for a reader that waits for ever.
     """
     size, used, seen = -1, 0.0, time.monotonic()
     while child.poll() is None:

@@ -1,4 +1,4 @@
-"""The long commands that are disturbed, and what of their output has to be the same afterwards."""
+"""The long commands that are disturbed, and the output that must be the same afterwards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Job:
     Attributes:
       module: The command, as `python -m` takes it.
       arguments: bench → its arguments, without the folder of its output.
-      result: Folder of its output → what must be the same however often it was stopped.
+      result: Folder of its output → the content that must not depend on stops.
       output: The flag that takes the folder.
     """
 
@@ -67,7 +67,7 @@ def training_result(out: str) -> dict:
 
 
 def _files_result(out: str) -> dict:
-    """Name → bytes of all files, but for the index that training leaves beside its shards."""
+    """Name → bytes of all files, except the shard index that training leaves in the folder."""
     return {
         os.path.relpath(os.path.join(folder, name), out): read(os.path.join(folder, name))
         for folder, _, names in os.walk(out)
@@ -90,20 +90,20 @@ def _arrays_result(out: str) -> dict:
 
 
 def _index_result(out: str) -> dict:
-    """Path → its vectors and where they lie; which parts they are in does not matter."""
+    """Path → its vectors and their times, regardless of the parts that hold them."""
     import numpy as np
 
     from audio_triplet.search import index_format
     from audio_triplet.search.index_format import IndexInfo
 
     info, found = IndexInfo.read(out), {}
-    for told in info.parts:
-        part = index_format.Part(out, told, info.dim)
-        for segment in sorted(set(range(told.segments)) - set(told.dropped)):
+    for part_info in info.parts:
+        part = index_format.Part(out, part_info, info.dim)
+        for segment in sorted(set(range(part_info.segments)) - set(part_info.dropped)):
             (own,) = part.ranges(np.array([segment]))
             path = part.names(segment)["path"]
-            mine = part.vectors[own].tobytes(), part.spans[own].tobytes()
-            found[path] = "it is there twice" if path in found else mine
+            content = part.vectors[own].tobytes(), part.spans[own].tobytes()
+            found[path] = "it is there twice" if path in found else content
     return found
 
 
@@ -157,14 +157,14 @@ JOBS = {
 
 
 def differences(job: Job, out: str, reference: str) -> list[str]:
-    """In what the output of a disturbed job differs from that of an undisturbed one."""
+    """Differences between the output of a disturbed job and that of an undisturbed one."""
     try:
-        mine = job.result(out)
+        actual = job.result(out)
     except Exception as error:
         return [f"its output cannot be read: {type(error).__name__}: {error}"]
-    theirs = job.result(reference)
-    found = [f"{name} differs" for name in theirs if mine.get(name) != theirs[name]]
-    found += [f"{name} is too much" for name in mine if name not in theirs]
+    expected = job.result(reference)
+    found = [f"{name} differs" for name in expected if actual.get(name) != expected[name]]
+    found += [f"{name} is too much" for name in actual if name not in expected]
     return found + orphans(out)
 
 

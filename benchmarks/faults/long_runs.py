@@ -1,4 +1,4 @@
-"""Hours of training and embedding; and the quick tests, as parts."""
+"""Parts that train or embed for hours, and parts that run the quick tests."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from benchmarks.faults.jobs import read
 
 
 def soaked(name: str, minutes: int) -> Callable[[Bench, int, int], Iterator[Trial]]:
-    """The part that trains or embeds for so long, see `benchmarks.faults.soak`."""
+    """The part that trains or embeds for some minutes, see `benchmarks.faults.soak`."""
 
     def run(bench: Bench, first: int, count: int) -> Iterator[Trial]:
         for number in range(first, first + count):

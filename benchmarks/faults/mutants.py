@@ -1,7 +1,7 @@
 """Damaged sound files, made from whole ones.
 
-The n-th mutant of a seed is always the same, so that one which does harm can be looked at again,
-see `benchmarks.faults.read_mutants`, which reads them.
+The n-th mutant of a seed is always the same, so that a harmful one can be examined again by
+`benchmarks.faults.read_mutants`.
 """
 
 import dataclasses
@@ -96,7 +96,7 @@ _FOREIGN = (
 
 
 def sound(seconds: float, rate: int, channels: int, seed: int) -> np.ndarray:
-    """A few bursts of coloured noise, float64[samples, channels]: decoders have all to do."""
+    """A few bursts of coloured noise, to exercise all of a decoder: float64[samples, channels]."""
     random = np.random.default_rng(seed)
     time_axis = np.arange(round(seconds * rate))[:, None] / rate
     tone = np.sin(2 * np.pi * random.uniform(100, 3000) * time_axis * (1 + time_axis))
@@ -107,13 +107,13 @@ def sound(seconds: float, rate: int, channels: int, seed: int) -> np.ndarray:
 def encode(extension: str, file_format: str, subtype: str, rate: int, channels: int) -> bytes:
     """A whole file of generated sound."""
     buffer = io.BytesIO()
-    # Of some only what is longer than two pages or blocks is sought in.
+    # Some formats are only seeked in if they are longer than two pages or blocks.
     seconds = 5.0 if rate == 16_000 and extension in _COMMON else 0.3 + 0.3 * channels
     soundfile.write(
         buffer, sound(seconds, rate, channels, rate + channels), rate, subtype, format=file_format
     )
     data = bytearray(buffer.getvalue())
-    # libsndfile writes what differs from run to run: the time, and random numbers of Ogg streams.
+    # libsndfile writes values that differ between runs: the time, and random numbers in Ogg.
     peak = data.find(b"PEAK")
     if peak >= 0:
         data[peak + 12 : peak + 16] = bytes(4)
@@ -133,8 +133,8 @@ class Mutants:
         """Encodes the generated sounds and reads the recordings.
 
         Args:
-          seed: Another seed, other mutants.
-          recordings: Sound files to damage beside the generated ones.
+          seed: Seed of the mutants.
+          recordings: Sound files to damage, besides the generated ones.
         """
         self._seed = seed
         self.intact: list[tuple[str, bytes]] = []
@@ -165,8 +165,8 @@ class Mutants:
         else:
             data = KINDS[kind][0](data, random)
         if random.random() < 0.5:
-            # Flips in an Ogg page or a FLAC frame are thrown away by their checksums, so that what
-            # lies behind is never tried: half of the mutants get checksums that are right.
+            # Decoders drop damaged Ogg pages and FLAC frames by their checksums, so the code behind
+            # is never tested: half of the mutants get correct checksums.
             data = with_ogg_checksums(data)
         return extension, data, kind
 
@@ -199,7 +199,7 @@ def _overwritten(data: bytes, random) -> bytes:
 
 
 def _moved(data: bytes, random) -> bytes:
-    """Parts are taken out, doubled, or put elsewhere."""
+    """Removes, doubles or moves parts."""
     for _ in range(int(random.integers(1, 4))):
         begin, end = sorted(_offset(len(data) + 1, random) for _ in range(2))
         part = data[begin:end]
@@ -216,8 +216,8 @@ def _moved(data: bytes, random) -> bytes:
     return data or b"\0"
 
 
-def _lied(data: bytes, random) -> bytes:
-    """Numbers in the header say what is not so."""
+def _falsified(data: bytes, random) -> bytes:
+    """Changes numbers in the header."""
     out = bytearray(data)
     for _ in range(int(random.integers(1, 4))):
         offset = int(random.integers(min(len(out), 160)))
@@ -231,7 +231,7 @@ def _lied(data: bytes, random) -> bytes:
     return bytes(out)
 
 
-def _boasted(data: bytes, random) -> bytes:
+def _overstated(data: bytes, random) -> bytes:
     """A header that claims gigabytes, absurd rates or channels, where each format keeps them."""
     claim = _Claim(
         huge=int(random.choice([0x7FFF_FFF0, 0xFFFF_FFF0, 0x4000_0000, 0xFFFF_FFFF])),
@@ -241,22 +241,22 @@ def _boasted(data: bytes, random) -> bytes:
     )
     out = bytearray(data)
     if data[:4] in (b"RIFF", b"RF64") and len(out) > 44:
-        _boast_riff(out, claim)
+        _overstate_riff(out, claim)
     elif data[:4] == b"fLaC" and len(out) > 42:
-        _boast_flac(out, claim, random)
+        _overstate_flac(out, claim, random)
     elif data[:4] == b"OggS":
-        _boast_ogg(out, claim, random)
+        _overstate_ogg(out, claim, random)
         return with_ogg_checksums(bytes(out))
     elif data[:4] == b"FORM":
-        _boast_aiff(out, claim, random)
+        _overstate_aiff(out, claim, random)
     else:
-        return _lied(data, random)
+        return _falsified(data, random)
     return bytes(out)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Claim:
-    """What a header is made to say of a file."""
+    """False metadata for a header."""
 
     huge: int
     rate: int
@@ -264,7 +264,7 @@ class _Claim:
     what: str
 
 
-def _boast_riff(out: bytearray, claim: _Claim) -> None:
+def _overstate_riff(out: bytearray, claim: _Claim) -> None:
     if claim.what == "length":
         struct.pack_into("<I", out, 4, claim.huge)
         at = out.find(b"data")
@@ -276,7 +276,7 @@ def _boast_riff(out: bytearray, claim: _Claim) -> None:
         struct.pack_into("<H", out, 22, claim.channels)
 
 
-def _boast_flac(out: bytearray, claim: _Claim, random) -> None:
+def _overstate_flac(out: bytearray, claim: _Claim, random) -> None:
     packed = int.from_bytes(out[18:26], "big")  # 20 bits rate, 3 channels, 5 bits, 36 frames
     if claim.what == "length":
         frames = (claim.huge * int(random.integers(1, 17))) & (2**36 - 1)
@@ -288,7 +288,7 @@ def _boast_flac(out: bytearray, claim: _Claim, random) -> None:
     out[18:26] = packed.to_bytes(8, "big")
 
 
-def _boast_ogg(out: bytearray, claim: _Claim, random) -> None:
+def _overstate_ogg(out: bytearray, claim: _Claim, random) -> None:
     if claim.what == "length":
         last = out.rfind(b"OggS")
         frames = int(random.choice([2**62, claim.huge, -2, 2**40]))
@@ -301,7 +301,7 @@ def _boast_ogg(out: bytearray, claim: _Claim, random) -> None:
         out[at] = claim.channels & 0xFF
 
 
-def _boast_aiff(out: bytearray, claim: _Claim, random) -> None:
+def _overstate_aiff(out: bytearray, claim: _Claim, random) -> None:
     at = out.find(b"COMM")
     if not 0 <= at <= len(out) - 26:
         return
@@ -329,14 +329,14 @@ def _polyglot(data: bytes, other: bytes, random) -> bytes:
     return data[:offset] + other + data[offset:]
 
 
-# What is done to a file: its function, and how often it is drawn.
+# Kinds of damage: the function, and its weight in the draw.
 KINDS: dict[str, tuple[Callable | None, int]] = {
     "flip": (_flipped, 4),
     "cut": (_cut, 3),
     "overwrite": (_overwritten, 3),
     "move": (_moved, 2),
-    "lie": (_lied, 4),
-    "boast": (_boasted, 4),
+    "lie": (_falsified, 4),
+    "boast": (_overstated, 4),
     "extension": (None, 1),
     "polyglot": (None, 2),
 }
@@ -345,13 +345,13 @@ _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def _ogg_checksum(page: bytes) -> int:
-    """Ogg's CRC-32, which is zlib's with the bits the other way round, from 0 and not inverted."""
+    """Ogg's CRC-32: zlib's with reversed bits, starting at 0 and not inverted."""
     value = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
     return int(f"{value:032b}"[::-1], 2)
 
 
 def with_ogg_checksums(data: bytes) -> bytes:
-    """The same bytes with right checksums in all Ogg pages."""
+    """The same bytes with correct checksums in all Ogg pages."""
     if b"OggS" not in data:
         return data
     out, at = bytearray(data), data.find(b"OggS")

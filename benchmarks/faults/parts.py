@@ -1,4 +1,4 @@
-"""The promises, and how each is tried."""
+"""The promises, and the test of each."""
 
 from benchmarks.faults.bench import Part
 from benchmarks.faults.damaged_sound import corrupt_audio, corrupt_corpus
@@ -32,7 +32,7 @@ PARTS = (
             killed(name),
         )
         for name, trials, quick in (
-            ("training", 25, "tests/training/test_training.py"),
+            ("training", 25, "tests/training/test_interrupted.py"),
             ("preparing", 20, "tests/data_prep/test_preparation.py"),
             ("table", 15, "tests/experiments/test_table1.py"),
             ("embedding", 15, "tests/embeddings/test_embed.py"),
@@ -41,15 +41,15 @@ PARTS = (
     ),
     Part(
         "interrupt",
-        "Ctrl-C and SIGTERM save, say how to go on and end within 30 s; a second one ends at once",
-        "tests/commands/test_terminal.py, tests/training/test_training.py",
+        "Ctrl-C and SIGTERM save, say how to continue, end within 30 s; a second one ends at once",
+        "tests/commands/test_terminal.py, tests/training/test_interrupted.py",
         16,
         interrupted,
     ),
     Part(
         "disk",
         "A disk that is full or read-only, a folder that vanishes or is not permitted: one line "
-        "that says so; what was good stays, and the same command goes on when it can",
+        "that says so; what was good stays, and the same command continues when it can",
         "tests/robustness/test_disk.py",
         20,
         starved("full", "read-only", "vanished", "not permitted"),
@@ -57,14 +57,14 @@ PARTS = (
     Part(
         "quota",
         "A quota that is used up: one line that says so; what was good stays, and the same command "
-        "goes on when it is raised",
+        "continues when it is raised",
         "tests/robustness/test_disk.py",
         10,
         starved("over quota"),
     ),
     Part(
         "race",
-        "Of two processes told to write one folder one wins, and the other says so",
+        "Of two processes that write the same folder one wins, and the other says so",
         "tests/test_locks.py, tests/robustness/test_concurrency.py",
         8,
         raced,

@@ -1,10 +1,10 @@
-"""What this package does with each of many damaged sound files.
+"""Reads many damaged sound files with this package, and checks the outcome.
 
     python -m benchmarks.faults.read_mutants --number=4711 --keep=/tmp/4711
     python -m benchmarks.faults.read_mutants --first=0 --last=10000 --output=mutants.jsonl
 
-The first keeps one mutant to look at. A process that reads mutants may die of one:
-`benchmarks.faults` starts it again behind that one.
+The first command keeps one mutant for examination. A process that reads mutants may die of one:
+`benchmarks.faults` starts it again after that one.
 """
 
 import io
@@ -23,10 +23,10 @@ from audio_triplet import audio
 from audio_triplet.errors import AudioError
 from benchmarks.faults import mutants
 
-# Of processor time, for everything that is done with one mutant.
+# Processor seconds for everything that is done with one mutant.
 MAX_CPU_SECONDS = 10.0
 
-# Of a process's address space above what it had before its first mutant.
+# Growth of a process's address space over its size before the first mutant.
 MAX_GROWTH_BYTES = 512 * 2**20
 
 # An hour at 16 kHz.
@@ -34,10 +34,10 @@ _MOST_SAMPLES = 3600 * 16_000
 
 
 class _Reader:
-    """Reads one file in every way there is, and notes what broke its promises.
+    """Reads one file by every function, and notes violations of their promises.
 
     Attributes:
-      problems: Sentences on what should not be.
+      problems: Violations, as sentences.
     """
 
     def __init__(self, path: str):
@@ -45,7 +45,7 @@ class _Reader:
         self._path = path
 
     def attempt(self, name: str, read: Callable):
-        """What `read` gives, None if it refuses; anything but a well-made refusal is a problem."""
+        """The result of `read`, None if it refuses; any other error is a problem."""
         try:
             return read()
         except AudioError as error:
@@ -63,12 +63,12 @@ class _Reader:
         return None
 
     def check(self, name: str, waveform) -> None:
-        """Notes a waveform that is not as all are to be."""
+        """Notes a waveform that is not finite float32[samples]."""
         if waveform.dtype != np.float32 or waveform.ndim != 1 or not np.isfinite(waveform).all():
             self.problems.append(f"{name}: not finite float32[samples]")
 
     def probe(self) -> float | None:
-        """Seconds that the header tells of."""
+        """Seconds according to the header."""
         info = self.attempt("probe", lambda: audio.probe(self._path))
         if info is None:
             return None
@@ -92,7 +92,7 @@ class _Reader:
         return self.attempt("stream_audio", count)
 
     def load(self, streamed: int | None):
-        """The waveform by `load_audio`, to be what was streamed; None if it refuses."""
+        """The waveform by `load_audio`, which must equal the streamed one; None if it refuses."""
         whole = self.attempt("load_audio", lambda: audio.load_audio(self._path))
         streamed_all = streamed is not None and streamed <= _MOST_SAMPLES
         if whole is not None:
@@ -118,12 +118,12 @@ class _Reader:
 
 
 def problems_with(path: str) -> tuple[str, list[str]]:
-    """Reads a file in every way there is, and says what broke its promises.
+    """Reads a file by every function, and reports violations of their promises.
 
-    A file may hold hours in few bytes in good faith: what is tried of it is bounded.
+    A good file may hold hours in few bytes: only a bounded part of it is read.
 
     Returns:
-      `read` or `refused`, and sentences on what should not be.
+      `read` or `refused`, and the violations as sentences.
     """
     reader = _Reader(path)
     seconds = reader.probe()
@@ -138,9 +138,9 @@ def run(made: mutants.Mutants, numbers: Iterable[int], folder: str, report: Call
     """Reads mutants one by one.
 
     Args:
-      made: Where they come from.
-      numbers: Which.
-      folder: Where each is written before it is read.
+      made: The mutants.
+      numbers: The mutants to read.
+      folder: Folder that each is written to before it is read.
       report: Called with a dict before (`number`, `kind`, `extension`) and after each (and
         `outcome`, `cpu_seconds`, `problems`).
     """
@@ -169,7 +169,7 @@ def _descriptors() -> int:
 
 
 def limit_memory() -> None:
-    """Lets this process grow by `MAX_GROWTH_BYTES` from now on, and no more."""
+    """Limits further growth of this process to `MAX_GROWTH_BYTES`."""
     with open("/proc/self/statm", encoding="ascii") as file:
         pages = int(file.read().split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + MAX_GROWTH_BYTES
@@ -190,7 +190,7 @@ def main(argv):
         print(f"{path}: {kind}", flush=True)
         print(*problems_with(path))
         return
-    audio.load_audio(_warm_up(made))  # what libraries allocate once is no growth
+    audio.load_audio(_warm_up(made))  # what libraries allocate once does not count
     limit_memory()
 
     with tempfile.TemporaryDirectory() as folder, open(values.output, "a") as output:
@@ -207,11 +207,11 @@ def _warm_up(made: mutants.Mutants) -> io.BytesIO:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("seed", 0, "Another seed, other mutants.")
+    flags.DEFINE_integer("seed", 0, "Seed of the mutants.")
     flags.DEFINE_integer("first", 0, "The first mutant's number.")
     flags.DEFINE_integer("last", 100, "One more than the last mutant's number.")
-    flags.DEFINE_integer("number", None, "One mutant, to be kept and looked at.")
+    flags.DEFINE_integer("number", None, "Number of a mutant to keep for examination.")
     flags.DEFINE_string("keep", "mutant", "File to write it to, without extension.")
-    flags.DEFINE_string("output", "mutants.jsonl", "JSON lines, one before and one after each.")
-    flags.DEFINE_list("recordings", [], "Sound files to damage beside the generated ones.")
+    flags.DEFINE_string("output", "mutants.jsonl", "JSON lines, two per mutant.")
+    flags.DEFINE_list("recordings", [], "Sound files to damage, besides the generated ones.")
     app.run(main)

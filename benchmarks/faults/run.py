@@ -1,4 +1,4 @@
-"""The command: runs the parts, keeps their trials, and writes what held and what did not."""
+"""The command: runs the parts, keeps their trials, and writes the results."""
 
 import collections
 import dataclasses
@@ -18,10 +18,10 @@ from benchmarks.faults.parts import PARTS, corrupt_corpus
 def define_flags() -> None:
     """Defines the script's flags."""
     flags.DEFINE_string("output_dir", None, "Folder for faults.json and faults.md.", required=True)
-    flags.DEFINE_string("work_dir", "/tmp/audio_triplet_faults", "Folder to break things in.")
+    flags.DEFINE_string("work_dir", "/tmp/audio_triplet_faults", "Folder for the trials.")
     flags.DEFINE_list("only", [], f"Parts to run: {', '.join(part.name for part in PARTS)}.")
-    flags.DEFINE_integer("trials", None, "Trials of each part; more than by default, or fewer.")
-    flags.DEFINE_string("corpus", None, "Folder with recordings to damage beside generated sound.")
+    flags.DEFINE_integer("trials", None, "Number of trials of each part, instead of its default.")
+    flags.DEFINE_string("corpus", None, "Folder with recordings to damage, as well.")
 
 
 def main(argv):

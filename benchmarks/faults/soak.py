@@ -3,12 +3,12 @@
     python -m benchmarks.faults.soak --output_dir=/tmp/soak --training_minutes=120
     python -m benchmarks.faults.soak --output_dir=/tmp/soak --embedding_minutes=3
 
-Generated sound is decoded on the fly, with checkpoints every minute. After a third of the time,
-which is for warming up, a line is fitted to the resident memory: goal, less than 1 MB per minute.
-Files, threads and pace of the first half of the rest are held against those of the second. The pace
-is measured by the clock and by this process's own processor time, which other work on the machine
-does not stretch. Embedding needs what was trained: without it, it trains for a few seconds first.
-Written to --output_dir: soak.json. `benchmarks.faults` runs both as two of its parts.
+Generated sound is decoded on the fly, with checkpoints every minute. The first third of the time is
+for warming up. A line is fitted to the resident memory of the rest: goal, less than 1 MB per
+minute. Files, threads and pace of the first half of the rest are compared with those of the second.
+The pace is measured by the clock and by this process's own processor time, which does not depend on
+other work on the machine. Embedding needs a trained run: without one, it trains for a few seconds
+first. Written to --output_dir: soak.json. `benchmarks.faults` runs both as two of its parts.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ class Watch:
 
     Attributes:
       samples: [seconds, MB resident, open files, threads, work done, processor seconds] each.
-      done: Work done so far, to be counted up by who works.
+      done: Work done so far; the worker increases it.
     """
 
     def __init__(self, every_seconds: float = 2.0):
@@ -70,7 +70,7 @@ class Watch:
             )
 
     def summary(self) -> dict:
-        """What the samples say, those of the first third left out."""
+        """A summary of the samples, without the first third."""
         import numpy as np
 
         table = np.array(self.samples)
@@ -96,7 +96,7 @@ class Watch:
 
 
 def broken(summary: dict) -> list[str]:
-    """What of the promise does not hold: memory, files, threads and pace stay as they are."""
+    """Violations of the promise that memory, files, threads and pace stay constant."""
     problems = []
     if summary["megabytes_per_minute"] >= MOST_MEGABYTES_PER_MINUTE:
         problems.append(f"memory grows by {summary['megabytes_per_minute']:g} MB per minute")
@@ -120,7 +120,7 @@ def main(argv):
     with terminal.clear_errors("soak"):
         os.makedirs(values.output_dir, exist_ok=True)
         found = {
-            name: soak(values.output_dir, minutes)
+            name: soak(values.output_dir, minutes, values.sample_seconds)
             for name, soak, minutes in (
                 ("training", soak_training, values.training_minutes),
                 ("embedding", soak_embedding, values.embedding_minutes),
@@ -145,7 +145,7 @@ def _source(folder: str):
     return FileChunks(chunks.scan(manifest, bad_files), bad_files), manifest
 
 
-def soak_training(folder: str, minutes: float) -> dict:
+def soak_training(folder: str, minutes: float, sample_seconds: float = 2.0) -> dict:
     """Trains until a signal, as Ctrl-C would, ends it."""
     from audio_triplet import distribution
     from audio_triplet.config import EncoderConfig, PipelineConfig, RunConfig, TrainingConfig
@@ -162,22 +162,24 @@ def soak_training(folder: str, minutes: float) -> dict:
         distribution.build_strategy("cpu"),
     )
     step = trainer.step
-    with Watch() as watch:
+    with Watch(sample_seconds) as watch:
+        timer = threading.Timer(60 * minutes, os.kill, [os.getpid(), signal.SIGTERM])
 
         def counted(batch):
+            scalars = step(batch)
+            if not watch.done:  # tracing the step is no part of the time
+                timer.start()
             watch.done += 1
-            return step(batch)
+            return scalars
 
         trainer.step = counted
-        timer = threading.Timer(60 * minutes, os.kill, [os.getpid(), signal.SIGTERM])
-        timer.start()
         with contextlib.suppress(Interrupted):
             loop.run(trainer, source, os.path.join(folder, "run"), resume=False, progress=False)
     checkpoints.load_encoder(os.path.join(folder, "run"))
     return watch.summary()
 
 
-def soak_embedding(folder: str, minutes: float) -> dict:
+def soak_embedding(folder: str, minutes: float, sample_seconds: float = 2.0) -> dict:
     """Exports what was trained, and embeds sound of mixed lengths in a loop."""
     from audio_triplet import audio
     from audio_triplet.embeddings import saved_model
@@ -192,7 +194,7 @@ def soak_embedding(folder: str, minutes: float) -> dict:
     model = saved_model.Model(path)
     _, manifest = _source(folder)
     end = time.monotonic() + 60 * minutes
-    with Watch() as watch:
+    with Watch(sample_seconds) as watch:
         while time.monotonic() < end:
             for name in manifest.frame["path"]:
                 model(audio.load_audio(name)[None])
@@ -204,4 +206,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("output_dir", None, "Folder for soak.json and the run.", required=True)
     flags.DEFINE_float("training_minutes", 0.0, "Minutes of training.")
     flags.DEFINE_float("embedding_minutes", 0.0, "Minutes of embedding.")
+    flags.DEFINE_float("sample_seconds", 2.0, "Seconds from one look at the process to the next.")
     app.run(main)

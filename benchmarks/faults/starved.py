@@ -1,4 +1,4 @@
-"""Commands whose disk fills up, turns read-only, vanishes, or is not permitted."""
+"""Commands whose disk fills up, becomes read-only, vanishes, or is not permitted."""
 
 import contextlib
 import dataclasses
@@ -50,12 +50,12 @@ def _with_quota(bench: Bench) -> Iterator[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Trouble:
-    """What happens to the folder that a command writes to.
+class Fault:
+    """A fault of the folder that a command writes to.
 
     Attributes:
-      disk: bench → the folder, for as long as it is needed.
-      says: What the command has to say then.
+      disk: bench → a context manager of the folder.
+      says: Pattern of the message that the command must print.
       begin: (folder, output folder, the running command) → nothing; None for a folder that is not
         permitted from the start.
       repair: (folder) → nothing; the command is then run again, and must end as if undisturbed.
@@ -68,7 +68,7 @@ class Trouble:
 
 
 def _read_only(disk: str, command: Command) -> None:
-    # Refused while a file is open for writing; it will be closed before long.
+    # Refused while a file is open for writing; it will be closed soon.
     while (
         command.poll() is None
         and subprocess.run(
@@ -86,26 +86,26 @@ def _quota(share: str, most: str) -> None:
     subprocess.run(limit, check=True, capture_output=True)
 
 
-TROUBLES = {
-    "full": Trouble(
+FAULTS = {
+    "full": Fault(
         _tmpfs,
         r"no space left|No space left|free some",
         lambda disk, out, command: _fill(os.path.join(disk, "ballast")),
         lambda disk: os.unlink(os.path.join(disk, "ballast")),
     ),
-    "read-only": Trouble(
+    "read-only": Fault(
         _tmpfs,
         r"[Rr]ead-only",
         lambda disk, out, command: _read_only(disk, command),
         lambda disk: subprocess.run(["mount", "-o", "remount,rw", disk], check=True),
     ),
-    "vanished": Trouble(
+    "vanished": Fault(
         _tmpfs,
         r"No such file|not found|NOT_FOUND|does not exist|cannot be|missing",
         lambda disk, out, command: shutil.rmtree(out, ignore_errors=True),
     ),
-    "not permitted": Trouble(_tmpfs, r"[Pp]ermission denied", None),
-    "over quota": Trouble(
+    "not permitted": Fault(_tmpfs, r"[Pp]ermission denied", None),
+    "over quota": Fault(
         _with_quota,
         r"no space left|quota",
         lambda disk, out, command: _quota(disk, "256K"),
@@ -115,16 +115,16 @@ TROUBLES = {
 
 
 def starved(*names: str) -> Callable[[Bench, int, int], Iterator[Trial]]:
-    """The part whose commands have the ground taken from under them in one of these ways."""
+    """The part whose commands meet one of these faults."""
 
     def run(bench: Bench, first: int, count: int) -> Iterator[Trial]:
         for number in range(first, first + count):
             draw = random.Random(f"disk {number}")
             job = list(JOBS)[number % len(JOBS)]
             called = names[number // len(JOBS) % len(names)]
-            with TROUBLES[called].disk(bench) as disk:
+            with FAULTS[called].disk(bench) as disk:
                 log = f"starved/{called.replace(' ', '-')}-{number}.log"
-                problems, code = _starve(bench, job, TROUBLES[called], disk, log, draw)
+                problems, code = _starve(bench, job, FAULTS[called], disk, log, draw)
             where = f"trial {number}, {job}, {called}: "
             outcome = f"{called}: {'ended with an error' if code else 'was not in its way'}"
             yield Trial(1, tuple(where + problem for problem in problems), outcome)
@@ -133,28 +133,28 @@ def starved(*names: str) -> Callable[[Bench, int, int], Iterator[Trial]]:
 
 
 def _starve(
-    bench: Bench, name: str, trouble: Trouble, disk: str, log: str, draw: random.Random
+    bench: Bench, name: str, fault: Fault, disk: str, log: str, draw: random.Random
 ) -> tuple[list[str], int]:
-    """Runs a job into trouble, and again when that is repaired; the problems, and how it ended."""
+    """Runs a job into a fault, and again after the repair; the problems, and how it ended."""
     (reference, seconds), out = bench.reference(name), os.path.join(disk, "out")
     problems, how = [], {}
-    if trouble.begin is None:  # root may write everywhere, nobody may not
+    if fault.begin is None:  # root may write everywhere, nobody may not
         os.makedirs(out, mode=0o755)
         how = {"user": NOBODY}
     command = bench.start(JOBS[name], out, log, **how)
-    if trouble.begin is not None:
+    if fault.begin is not None:
         command.wait(draw.uniform(0.2, 0.7) * seconds)
-        trouble.begin(disk, out, command)
+        fault.begin(disk, out, command)
     code, text = command.wait(1800), command.text
     if code not in (0, 1) or "Traceback" in text:
         problems.append(f"ends by {code}: {text[-700:]}")
-    elif code == 1 and not re.search(trouble.says, text.strip().split("\n")[-1]):
+    elif code == 1 and not re.search(fault.says, text.strip().split("\n")[-1]):
         problems.append(f"does not say why: {text[-500:]}")
-    if trouble.begin is not None:
-        trouble.repair(disk)
+    if fault.begin is not None:
+        fault.repair(disk)
         again = bench.start(JOBS[name], out, log)
         if again.wait():
-            problems.append(f"does not go on: {again.text[-500:]}")
+            problems.append(f"does not continue: {again.text[-500:]}")
         else:
             problems += differences(JOBS[name], out, reference)
     return problems, code

@@ -1,4 +1,4 @@
-"""Commands that are killed, interrupted, or told to write what another is writing."""
+"""Commands that are killed, interrupted, or started on a folder that another is writing."""
 
 import random
 import re
@@ -73,10 +73,10 @@ def interrupted(bench: Bench, first: int, count: int) -> Iterator[Trial]:
                 and not twice
                 and not re.search(rf"continues: .*-m {re.escape(JOBS[name].module)} ", command.text)
             ):
-                problems.append(f"does not say how to go on: {command.text[-500:]}")
+                problems.append(f"does not say how to continue: {command.text[-500:]}")
             command.signal(signal.SIGKILL)
         if bench.start(JOBS[name], out, f"interrupt/{number}.log").wait():
-            problems.append("the same command does not go on")
+            problems.append("the same command does not continue")
         else:
             problems += differences(JOBS[name], out, reference)
         where = f"trial {number}, {name}, {which.name}{' twice' if twice else ''}: "
@@ -85,7 +85,7 @@ def interrupted(bench: Bench, first: int, count: int) -> Iterator[Trial]:
 
 
 def raced(bench: Bench, first: int, count: int) -> Iterator[Trial]:
-    """Two processes are told to write one folder, the second a little after the first."""
+    """Starts two processes that write the same folder, the second a little after the first."""
     for number in range(first, first + count):
         draw, name, out, reference, seconds = bench.drawn("race", number)
         earlier = bench.start(JOBS[name], out, f"race/{number}-earlier.log")

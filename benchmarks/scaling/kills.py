@@ -1,4 +1,4 @@
-"""Preparing that is killed at random moments ends with the same bytes."""
+"""Preparing with kills at random moments, which must end with the same bytes."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from benchmarks.scaling.settings import Settings
 
 
 def measure(settings: Settings, clips: str, undisturbed: str, folder: str) -> harness.Table:
-    """Kills runs at random moments, and compares what they end with, with an undisturbed run."""
+    """Kills runs at random moments, and compares their final output with an undisturbed run's."""
     table = harness.Table(
         "Killed while preparing",
         f"{settings.few_clips} clips; kill -9 at moments drawn evenly "
@@ -136,7 +136,7 @@ def kill_beam(settings: Settings, clips: str, output: str) -> int:
 
 
 def holder(folder: str) -> int | None:
-    """The process that says it is preparing a folder."""
+    """The process that holds the lock of a folder."""
     try:
         with open(os.path.join(folder, locks.LOCK_FILE), encoding="utf-8") as file:
             return json.load(file)["process"]

@@ -18,9 +18,9 @@ _RATES = (1e-4, 1e-3)
 def measure(settings: Settings, prepared: str, folder: str) -> harness.Table:
     """The same run on 1, 2 and 4 replicas of one process, and on two processes.
 
-    Sums in another order round otherwise, and training makes more of it with every step, the more
-    the higher the learning rate. How much is shown by the same run on one replica from weights
-    that are one rounding apart.
+    Sums in another order round differently, and training amplifies this with every step, the more
+    the higher the learning rate. The same run on one replica, from weights that are one rounding
+    apart, shows how much.
     """
     steps = settings.steps
     table = harness.Table(

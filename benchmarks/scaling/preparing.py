@@ -1,4 +1,4 @@
-"""How quickly clips are prepared, on one core and on two."""
+"""The speed of preparing clips, on one core and on two."""
 
 import os
 import shutil
@@ -17,8 +17,8 @@ GOAL_EFFICIENCY = 0.85
 def measure_one_core(settings: Settings, clips: str, output: str) -> harness.Table:
     """Prepares a few clips in one thread of one process, and counts the processor's time.
 
-    So does, in turns, a pair of processes that know nothing of each other, each on a core of its
-    own: what two cores of this machine can do at best.
+    A pair of independent processes, each on a core of its own, does the same in turns: the best
+    that two cores of this machine can do.
     """
     count = settings.few_clips
     table = harness.Table(
@@ -31,21 +31,21 @@ def measure_one_core(settings: Settings, clips: str, output: str) -> harness.Tab
 
     def work(core: int) -> dict[str, float]:
         os.sched_setaffinity(0, {core})  # of this thread, and of the process that it starts
-        mine = f"{output}-{core}"
-        shutil.rmtree(mine, ignore_errors=True)
+        folder = f"{output}-{core}"
+        shutil.rmtree(folder, ignore_errors=True)
         found, memory = harness.in_child(
-            "benchmarks.scaling.preparing:prepare_few", cores=1, clips=clips, output=mine
+            "benchmarks.scaling.preparing:prepare_few", cores=1, clips=clips, output=folder
         )
         return found | {"memory": memory}
 
-    alone, beside = [], []
+    alone, paired = [], []
     with futures.ThreadPoolExecutor(2) as executor:
         for _ in range(harness.repeats()):
             alone.append(executor.submit(work, allowed[0]).result())
-            beside.extend(executor.map(work, allowed[:2]))
+            paired.extend(executor.map(work, allowed[:2]))
     middle, pair = (
-        {key: statistics.median(run[key] for run in some) for key in some[0]}
-        for some in (alone, beside)
+        {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        for runs in (alone, paired)
     )
     table.add("a clip", middle["a clip"] * 1000, "processor ms")
     table.add("a clip", 1 / middle["a clip"], "clips/s")

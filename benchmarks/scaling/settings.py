@@ -1,4 +1,4 @@
-"""What is measured, and on how much; and the numbers that the parts share."""
+"""The extent of the measurements, and numbers that the parts share."""
 
 import dataclasses
 
@@ -9,20 +9,20 @@ PARTS = ("one_core", "preparing", "kills", "shards", "losses", "manifest")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How much is measured. Every field has a flag.
+    """The extent of the measurements. Every field has a flag.
 
     Attributes:
       clips: Clips to prepare.
-      few_clips: Clips for all that needs only some.
+      few_clips: Clips for measurements that need only a few.
       kills: Kills of a process.
       beam_kills: Kills of a Beam pipeline.
       beam_kill_seconds: Latest moment of such a kill.
       rows: Rows of the large manifest.
       steps: Training steps whose losses are compared.
       width: Width of the encoder whose step reading is compared with.
-      parts: What to measure, of one_core, preparing, kills, shards, losses, manifest.
+      parts: Parts to measure, of one_core, preparing, kills, shards, losses, manifest.
       seed: Seed of the clips and of the kills.
-      work_dir: Where to write the clips (1 MB each).
+      work_dir: Folder for the clips (1 MB each).
     """
 
     clips: int = 10_000

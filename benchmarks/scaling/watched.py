@@ -1,4 +1,4 @@
-"""A command whose time, processor time and memory are watched while it runs."""
+"""Runs a command and measures its time, processor time and memory."""
 
 import os
 import resource
@@ -8,7 +8,7 @@ import time
 
 
 def run_watched(arguments: list[str], cores: int) -> dict[str, float]:
-    """Runs a command on so many cores: its seconds, processor seconds, and memory in GB."""
+    """Runs a command on some cores: its seconds, processor seconds, and memory in GB."""
     allowed = sorted(os.sched_getaffinity(0))[:cores]
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = subprocess.Popen(

@@ -1,8 +1,8 @@
-"""What the experiments share. In: settings (from flags, or by hand). Out: scores, tables, figures.
+"""Code shared by the experiments. In: settings (from flags, or by hand). Out: scores and tables.
 
 In reading order:
 
-* `settings`, `shared_flags`: what an experiment is asked to do, as one object; its flags.
+* `settings`, `shared_flags`: the settings of an experiment as one object; its flags.
 * `corpus`: a corpus ready for training and evaluation, with its sides.
 * `runs`: training an encoder to its end, and exporting it.
 * `embeddings`: embeddings of a table's rows, kept or made now.

@@ -1,4 +1,4 @@
-"""Opening `--corpus` for an experiment: split into training and test side, ready to be read."""
+"""Opening `--corpus` for an experiment: split into training and test side, ready to read."""
 
 import dataclasses
 import os
@@ -29,14 +29,14 @@ class Corpus:
     """A corpus that is ready for training and evaluation.
 
     Attributes:
-      name: What `--corpus` said.
+      name: The value of `--corpus`.
       folder: The prepared folder; empty if sound files are decoded while training.
       manifest: All its segments; `segment` of a chunk is a row of it.
       train_splits: Splits to train on.
       test_splits: Splits to evaluate on.
       fingerprint: Digest of the corpus.
-      skip_damaged: Whether to do without damaged shards.
-      files: The training side's sound files, where they are decoded while training.
+      skip_damaged: Whether to skip damaged shards.
+      files: The training side's sound files, if they are decoded while training.
     """
 
     name: str
@@ -92,20 +92,20 @@ def open_corpus(
     decoder: str = "",
     cache: CacheConfig | None = None,
 ) -> Corpus:
-    """Opens a corpus, prepared or to be decoded while training, and says which splits are for what.
+    """Opens a corpus, prepared or decoded while training, and assigns its splits to the sides.
 
     Args:
       spec: What `--corpus` said.
       prepared_dir: Where to prepare it, unless it is prepared or `decoder` is given.
       test_splits: Splits to test on; chosen by `splits.train_test` if empty; `NONE`: everything
         is trained on.
-      config: How to prepare; without preparing, resampler and the bearable share of bad files.
+      config: How to prepare; without preparing, resampler and the allowed share of bad files.
       max_share: Greatest shares of the recordings for kinds of sound, see `splits.cap`.
       unlabelled: Another corpus to train on too, see `load_for_training`.
-      skip_damaged: Whether to do without damaged shards.
+      skip_damaged: Whether to skip damaged shards.
       decoder: What decodes sound files while training, so that nothing is prepared: `libsndfile`,
         or `in_graph` for tensorflow-io's ops where they work. Empty: shards are read.
-      cache: Where sound decoded by libsndfile is kept, if anywhere.
+      cache: Keeps sound decoded by libsndfile; None: nothing is kept.
 
     Returns:
       The corpus.
@@ -179,9 +179,9 @@ def _sides(manifest: Manifest, test_splits: tuple[str, ...]) -> tuple[Manifest, 
 def load_for_training(
     spec: str, max_share: Mapping[str, float] | None = None, unlabelled: str = ""
 ) -> Manifest:
-    """The manifest of a corpus; one that names neither labels nor splits is all for training [D].
+    """The manifest of a corpus; one without labels and splits is all for training [D].
 
-    It is an archive whose owner wants an embedding of it, and nothing of it can be evaluated.
+    Such a corpus is an archive whose owner wants an embedding of it; nothing can be evaluated.
 
     Args:
       spec: What `--corpus` said.
@@ -195,7 +195,9 @@ def load_for_training(
     if not unlabelled:
         return manifest
     if manifest.splits == ("",):
-        raise CorpusError(f"{spec}: has no splits, so nothing says what of it is trained on")
+        raise CorpusError(
+            f"{spec}: has no splits that tell what to train on; fill the column split"
+        )
     more = cap(registry.load_corpus(unlabelled), max_share or {}).frame
     more = more.assign(
         labels="", split=UNLABELLED, recording_id=f"{UNLABELLED}/" + more["recording_id"]

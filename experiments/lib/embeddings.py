@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingStore:
-    """Embeddings of all segments of a corpus, a file per run with what it depends on beside it.
+    """Embeddings of all segments of a corpus: a file per run, and a file of what it depends on.
 
     Attributes:
-      folder: Where they are.
-      make_missing: Whether those that are not there are made; otherwise that is an error.
+      folder: Their folder.
+      make_missing: Whether missing ones are made; otherwise a missing one is an error.
     """
 
     folder: str
@@ -37,11 +37,11 @@ class EmbeddingStore:
         return cls(os.path.join(settings.output_dir, "embeddings"), not rescore)
 
     def path(self, run: str) -> str:
-        """Where the embeddings of a run are."""
+        """The file of a run's embeddings."""
         return os.path.join(self.folder, f"{run}.npz")
 
     def read(self, run: str, corpus: Corpus) -> EmbeddingSet:
-        """Embeddings that are there."""
+        """Kept embeddings."""
         from audio_triplet.embeddings import set_files
 
         return set_files.load_for_corpus(self.path(run), corpus.manifest)
@@ -59,13 +59,13 @@ class EmbeddingStore:
           run: Name of the run.
           corpus: What is embedded.
           origin: What they depend on: kept ones of another origin are not used.
-          make: Returns what to embed by, and a dict of what is to be remembered of its making.
+          make: Returns the representation, and a dict of notes on its making to keep.
 
         Returns:
           The embeddings, and the dict.
 
         Raises:
-          UsageError: They are not there, and nothing is to be made.
+          UsageError: They are missing, and `make_missing` is false.
         """
         from audio_triplet.embeddings import embed, set_files
 
@@ -95,8 +95,8 @@ def run_name(row: str, seed: int, fold: str = "") -> str:
 
 
 def embedded_as(row: str, seed: int, fold: str = "") -> str:
-    """Name of the run that a row's embeddings are of."""
-    # What is not trained is the same for every fold.
+    """Name of the run that makes a row's embeddings."""
+    # Untrained representations are the same for every fold.
     fold = fold if table_rows.of(row).trained else ""
     return run_name(JOINT if row == SHUFFLED else row, seed, fold)
 
@@ -137,10 +137,10 @@ def of_row(
       row: The row.
       seed: Seed of its run.
       fold: Its test side, if several are tested on in turn.
-      rescore: Whether nothing is to be made.
+      rescore: Whether a missing embedding is an error.
 
     Raises:
-      UsageError: They are not there, and nothing is to be made.
+      UsageError: They are missing, with `rescore`.
     """
     from audio_triplet import models
     from audio_triplet.embeddings import representations

@@ -1,4 +1,4 @@
-"""One style for all figures: matplotlib without a display, bare axes, files whole or not at all."""
+"""The style of all figures: matplotlib without a display, plain axes, files whole or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pyplot():
 
 
 def bare(axis: Axes, grid: str = "") -> None:
-    """Leaves of an axis what is needed to read it.
+    """Removes from an axis all that is not needed to read it.
 
     Args:
       axis: The axis.

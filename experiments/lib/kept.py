@@ -1,4 +1,4 @@
-"""Results that are kept beside what they depend on, so that a command that was stopped goes on."""
+"""Results kept together with their settings, so that a stopped command can continue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class KeptScores:
 
     Attributes:
       path: The JSON file.
-      settings: What the scores depend on: those of other settings are not used.
+      settings: What the scores depend on; scores of other settings are not used.
     """
 
     path: str
@@ -40,7 +40,7 @@ class KeptScores:
 
 
 def as_read(settings: dict) -> dict:
-    """Settings as they will be read back from JSON (tuples are lists there)."""
+    """Settings as JSON returns them (tuples become lists)."""
     return json.loads(json.dumps(settings))
 
 
@@ -55,7 +55,7 @@ def are_same(earlier: dict, settings: dict) -> bool:
 
 
 def _current(settings: dict) -> dict:
-    """Settings with fields by their present names, and the defaults of fields that are new."""
+    """Settings under the present names of fields, with the defaults of new fields."""
     settings = as_read(settings)
     try:
         if settings.get("run"):
@@ -63,7 +63,7 @@ def _current(settings: dict) -> dict:
         if "encoder" in settings:
             encoder = EncoderConfig(**current_names(settings["encoder"]))
             settings["encoder"] = dataclasses.asdict(encoder)
-    except (TypeError, ConfigError):  # of a version that this one does not know: not the same
+    except (TypeError, ConfigError):  # of an unknown version: not the same
         return settings
     return as_read(settings)
 
@@ -83,6 +83,6 @@ def read_json(path: str) -> dict | None:
 
 
 def write_json(path: str, content: dict) -> None:
-    """Writes a JSON file, whole or not at all, and its folder if need be."""
+    """Writes a JSON file, whole or not at all; makes its folder if it is missing."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     storage.write_json(path, content)

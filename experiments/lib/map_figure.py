@@ -1,4 +1,4 @@
-"""A picture of an embedding: every segment a point, near those that sound alike."""
+"""A picture of an embedding: every segment is a point, close to similar sounds."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def draw(
       first: int[segments], the class each is drawn as, -1 for none.
       classes: Names of the classes.
       path: PNG file to write.
-      seed: Of the layout, and of the sample where there are more segments than can be told apart.
+      seed: Of the layout, and of the sample if there are too many segments for a picture.
     """
     if len(vectors) > _MAX_POINTS:
         rng = np.random.default_rng([seed, 1])

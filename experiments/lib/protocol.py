@@ -1,4 +1,4 @@
-"""The evaluations of one representation on a corpus: the only way that any table is scored.
+"""The evaluations of one representation on a corpus; all tables are scored here.
 
 In: embeddings of a corpus's segments (see `split_sides`). Out: named scores, see `scores`.
 """
@@ -171,7 +171,7 @@ def probe_scores(
 def scores_of_probe(
     fitted: probe.Probe, test_segment: np.ndarray, sides: Sides, classes: tuple[str, ...]
 ) -> dict:
-    """What a fitted probe scores on the test side.
+    """Scores of a fitted probe on the test side.
 
     Args:
       fitted: The probe.
@@ -194,7 +194,7 @@ def scores_of_probe(
 
 
 def chance(sides: Sides, classes: tuple[str, ...]) -> dict[str, float | None]:
-    """What each score is on average for embeddings that know nothing: the mean over all rankings.
+    """The average of each score for embeddings without information: the mean over all rankings.
 
     Accuracy is that of guessing each class as often as it occurs on the training side.
     """

@@ -21,7 +21,7 @@ def train(
       source: The chunks to train on.
       output_dir: Folder of the run; the export is `export` in it.
       resume: Whether to continue what is there.
-      strategy: Where to train; None: the device there is.
+      strategy: Where to train; None: the default device.
       service: A tf.data service that makes the batches.
 
     Returns:
@@ -45,7 +45,7 @@ def train(
 
 
 def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> dict:
-    """Exports a finished run and says what it is; see `train`."""
+    """Exports a finished run with its config.json; see `train`."""
     from audio_triplet import distribution, storage
     from audio_triplet.embeddings import saved_model
     from audio_triplet.errors import ExportError

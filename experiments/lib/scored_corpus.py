@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ScoringSettings:
-    """What is scored on what.
+    """The model, and the corpus that it is scored on.
 
     Attributes:
       model: Folder of a SavedModel.
       corpus: The sound, as `--corpus` has it.
-      output_dir: Folder for all that is written.
+      output_dir: Output folder.
       test_splits: Splits to score; empty: chosen by `splits.train_test`.
       max_bad_share: A greater share of unreadable files is an error.
     """
@@ -57,7 +57,7 @@ def define_flags(written: str) -> None:
 
 
 def settings_from_flags() -> ScoringSettings:
-    """What the flags say."""
+    """The settings that the flags give."""
     values = flags.FLAGS
     return ScoringSettings(
         values.model,
@@ -92,7 +92,7 @@ def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
     Files that cannot be read are listed in bad_files.csv in the output folder.
 
     Args:
-      settings: Which corpus, which model.
+      settings: Corpus and model.
 
     Raises:
       UsageError: The corpus has no labels.

@@ -1,4 +1,4 @@
-"""What the scores of `protocol` are called: in JSON, and in tables and figures. No TensorFlow."""
+"""The names of `protocol`'s scores in JSON, and in tables and figures. No TensorFlow."""
 
 SCORES = ("qbe_map", "query_map", "cls_map", "accuracy", "probe_map", "probe_accuracy")
 

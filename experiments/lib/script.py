@@ -11,12 +11,12 @@ from audio_triplet import locks
 from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
 
-# Flags defined here on behalf of a script are the script's.
+# absl attributes flags that this module defines to the script, so that its --help lists them.
 flags.disclaim_key_flags()
 
 
 def start(define_flags: Callable[[], None], main: Callable[[list[str]], None]) -> None:
-    """Runs a script; its --help lists all flags that it defines, wherever they are defined.
+    """Runs a script; its --help lists all its flags, in whatever module they are defined.
 
     Args:
       define_flags: Defines them; called once.
@@ -52,7 +52,7 @@ def define_rescore_flag() -> None:
     flags.DEFINE_boolean(
         "rescore",
         False,
-        "Score the saved embeddings again, whatever was scored before, and train "
+        "Score the saved embeddings again, even if they have scores, and train "
         "nothing: a missing embedding is an error.",
     )
 
@@ -72,7 +72,7 @@ def check_rows(given: Sequence[str], known: Sequence[str]) -> None:
     if unknown:
         raise UsageError(f"--rows: {', '.join(unknown)} unknown; choose from {', '.join(known)}")
     if len(set(given)) < len(given) or not given:
-        raise UsageError(f"--rows={','.join(given)}: name each row once, and one at least")
+        raise UsageError(f"--rows={','.join(given)}: name at least one row, and each row once")
 
 
 def whole_numbers(flag: str, given: Sequence[str], least: int) -> tuple[int, ...]:

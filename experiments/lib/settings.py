@@ -1,4 +1,4 @@
-"""What an experiment is asked to do, as one object: from flags in scripts, by hand in notebooks.
+"""The settings of an experiment as one object: from flags in scripts, by hand in notebooks.
 
     from experiments import recipes
     from experiments.lib.settings import ExperimentSettings
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentSettings:
-    """The corpus, where to write and to train, and every value of the runs.
+    """The corpus, the output folder, the device, and every value of the runs.
 
     Attributes:
       corpus: The sound, as `--corpus` has it.
-      output_dir: Folder for all that is written.
+      output_dir: Output folder.
       test_splits: Splits held out for testing; empty: chosen by `splits.train_test`.
       max_share: Kind of sound → its greatest share of the recordings.
       unlabelled: Another corpus to train on too, without its labels and splits.
-      skip_damaged: Whether to do without damaged shards.
+      skip_damaged: Whether to skip damaged shards.
       prepare: How the corpus is prepared.
       strategy: Where to train, see `distribution.build_strategy`.
       tpu: Name or address of a TPU.
@@ -54,7 +54,7 @@ class ExperimentSettings:
       pipeline: Batches.
       encoder: Network.
       training: Optimisation.
-      topline_learning_rate: The explicit-label topline's, where it is to differ.
+      topline_learning_rate: The explicit-label topline's, if it differs.
     """
 
     corpus: str
@@ -81,7 +81,7 @@ class ExperimentSettings:
         Args:
           recipe: From `experiments.recipes.load`.
           corpus: The sound, as `--corpus` has it.
-          output_dir: Folder for all that is written.
+          output_dir: Output folder.
           **values: Other attributes, which go before the recipe's.
         """
         return cls(corpus, output_dir, **recipe.settings() | values)
@@ -97,7 +97,7 @@ class ExperimentSettings:
         Args:
           test_splits: Splits to test on; empty: `self.test_splits`.
           decoder: What decodes sound files while training; empty: they are prepared first.
-          cache: Where decoded sound is kept.
+          cache: Keeps decoded sound.
 
         Raises:
           CorpusError: It cannot be found, prepared or split.
@@ -122,7 +122,7 @@ class ExperimentSettings:
         Args:
           constraints: Which triplets; `self.triplets.constraints` where there is one encoder.
           corpus: The opened corpus.
-          seed: Seed of the weights and of all that is drawn.
+          seed: Seed of the weights and of all draws.
         """
         training = dataclasses.replace(self.training, seed=seed)
         if constraints == EXPLICIT:

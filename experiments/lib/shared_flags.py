@@ -1,7 +1,7 @@
 """Flags that the experiments share, and the settings that they describe.
 
-Flags are read in `main` alone, by `settings_from_flags`; what is below takes its result. Which
-value goes before which: see `experiments.recipes`.
+Flags are read in `main` alone, by `settings_from_flags`; all other functions take its result. For
+the order of precedence see `experiments.recipes`.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ def define_corpus_flags(required: bool = True, recipe: str = DEFAULT_RECIPE) -> 
     flags.DEFINE_string(
         "corpus", None, f"The sound: {registry.accepted_forms()}.", required=required
     )
-    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=required)
+    flags.DEFINE_string("output_dir", None, "Output folder.", required=required)
     flags.DEFINE_list(
         "max_share",
         [f"{kind}={share:g}" for kind, share in values.max_share.items()],
@@ -75,8 +75,8 @@ def define_corpus_flags(required: bool = True, recipe: str = DEFAULT_RECIPE) -> 
     flags.DEFINE_boolean(
         "skip_damaged",
         False,
-        "Do without damaged shards, which are named and counted (all are "
-        "read once at the start); else the first that is met stops the run.",
+        "Skip damaged shards, with a log of their names and number (all "
+        "shards are read once at the start); else the first damaged one stops the run.",
     )
     define_preparing_flags()
 
@@ -109,8 +109,8 @@ def define_training_flags(seed: bool = True, recipe: str = DEFAULT_RECIPE) -> No
     flags.DEFINE_float(
         "topline_learning_rate",
         values.topline_learning_rate,
-        "The explicit-label topline's, where it is to differ: at "
-        "rates that the other triplets stand it may collapse.",
+        "The explicit-label topline's, if it differs: it may collapse "
+        "at rates that suit the other triplets.",
         lower_bound=1e-9,
     )
     for kind, part, skip in (
@@ -125,14 +125,14 @@ def define_training_flags(seed: bool = True, recipe: str = DEFAULT_RECIPE) -> No
 
 
 def settings_from_flags(on_the_fly: bool = False) -> ExperimentSettings:
-    """What the flags say, where they were given, and else the recipe.
+    """The values of given flags, and else those of the recipe.
 
     Args:
       on_the_fly: Whether sound files are decoded while training.
 
     Raises:
       UsageError: --max_share is not of the form kind=share.
-      ConfigError: A value is none that its dataclass allows.
+      ConfigError: A dataclass does not allow a value.
     """
     values = flags.FLAGS
     recipe = recipes.load(values.recipe)
@@ -185,7 +185,7 @@ def _further_constraints() -> list[type[constraints.Constraint]]:
 
 
 def _shares(entries: list[str]) -> dict[str, float]:
-    """What --max_share says: kind → share."""
+    """The value of --max_share: kind → share."""
     shares = {}
     for entry in entries:
         kind, _, share = entry.partition("=")

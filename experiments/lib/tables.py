@@ -1,4 +1,4 @@
-"""What the tables share: what they are made of, their files, and their cells in Markdown."""
+"""Shared by the tables: their provenance, their files, and their cells in Markdown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Making:
 
     @classmethod
     def begin(cls, output_dir: str) -> Making:
-        """Begins a table, whose folder is made if need be."""
+        """Begins a table; makes its folder if it is missing."""
         from audio_triplet.provenance import provenance
 
         begun = cls(provenance(), time.monotonic())
@@ -40,8 +40,8 @@ class Making:
         """The `config` of a table.
 
         Args:
-          corpus: What it is of.
-          **values: What else it depends on.
+          corpus: The corpus of the table.
+          **values: Other values that it depends on.
 
         Returns:
           Provenance, corpus, splits, the values, and the seconds until now.

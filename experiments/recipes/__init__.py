@@ -15,7 +15,7 @@ while training give `FILES_BATCHES_PER_VISIT` batches per visit.
 | recipe | what |
 |---|---|
 | `paper` | the paper's values |
-| `short` | the paper's but for a learning rate that fits a thousand steps |
+| `short` | the paper's values, but a learning rate that fits a thousand steps |
 | `best` | what was found to work best without labels |
 | `debian_sounds` | the released model |
 | `demo` | `make demo` |
@@ -37,14 +37,14 @@ FILES_BATCHES_PER_VISIT = 4
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Values of a run, and what of the corpus it is trained on.
+    """Values of a run, and the part of the corpus that it is trained on.
 
     Attributes:
       triplets: How triplets are made.
       pipeline: Batches.
       encoder: Network.
       training: Optimisation.
-      topline_learning_rate: The explicit-label topline's, where it is to differ.
+      topline_learning_rate: The explicit-label topline's, if it differs.
       test_splits: Splits held out; empty: chosen by what the corpus has.
       max_share: Kind of sound → its greatest share of the recordings.
     """

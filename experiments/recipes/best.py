@@ -1,14 +1,14 @@
 """What was found to work best without labels, for its cost (the lab notes, "What helps") [D].
 
 Every pair is two patches of one recording, both augmented in all the paper's ways at once; each is
-held against all other patches of the batch. Claim: ESC-50, five folds, width 0.25, 500 steps, no
+compared with all other patches of the batch. Claim: ESC-50, five folds, width 0.25, 500 steps, no
 labels: query by example 0.171, classification mAP 0.761 (results/table1_best_folds.md), in 48
 minutes for the five on the machine named there.
 
     python -m experiments.table1 --corpus=esc50:DIR --output_dir=runs/best --recipe=best \
         --width=0.25 --steps=500 --rows=combined --folds=all
 
-Vary: --steps and --width buy most; --normalize_loudness for recordings of mixed loudness.
+Vary: --steps and --width help most; --normalize_loudness for recordings of mixed loudness.
 """
 
 from audio_triplet.config import (

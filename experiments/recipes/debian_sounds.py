@@ -4,8 +4,8 @@
         --output_dir=runs/release
 
 Claim: the scores in models/debian-sounds/README.md, with the commit and machine they come from.
-Speech is 87 % of the corpus' recordings and near to one class; uncapped it would be what the
-embedding learns to tell apart. Nothing is held out: the model is scored on another corpus.
+Speech is 87 % of the corpus' recordings and almost a single class; without a cap the embedding
+would mostly learn to distinguish speech. Nothing is held out: another corpus gives the scores.
 
 Vary: --steps=1600 has most of the scores in less than half of the time.
 """

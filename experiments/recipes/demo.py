@@ -3,7 +3,7 @@
     python -m experiments.demo
 
 Claim: two encoders trained, scored and shown on a page, in 15 to 20 minutes on two cores. Speech
-and music have methods and collections of their own and are left out; the paper is about the rest.
+and music are left out, because they have methods and corpora of their own.
 
 Vary: --steps; --recipe=best for the better embedding.
 """

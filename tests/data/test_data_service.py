@@ -1,7 +1,8 @@
 """Batches through a tf.data service: the same triplets, made by other processes."""
 
-import subprocess
-import sys
+import pathlib
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -16,17 +17,26 @@ from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.file_source import FileChunks
 from audio_triplet.errors import ConfigError, CorpusError
 from data_prep.preparation import prepare
-from experiments.data_service import Service
 
 DYNAMIC = tf.data.experimental.service.ShardingPolicy.DYNAMIC
 
 
+def start(commands, log: pathlib.Path):
+    """A dispatcher and two workers in another process, and their address."""
+    arguments = ["--port=0", "--workers=2"]
+    process = commands.start("experiments.data_service", arguments, str(log))
+    end = time.monotonic() + 60
+    while not log.exists() or "with 2 workers\n" not in process.text:
+        assert time.monotonic() < end and process.poll() is None, process.text
+        time.sleep(0.05)
+    return process, next(word for word in process.text.split() if word.startswith("grpc://"))
+
+
 @pytest.fixture(scope="module")
-def service():
-    """A dispatcher and two workers in this process."""
-    running = Service(workers=2)
-    yield running.target
-    running.stop()
+def service(commands, tmp_path_factory):
+    process, target = start(commands, tmp_path_factory.mktemp("service") / "log")
+    yield target
+    process.signal(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -107,24 +117,19 @@ def test_explicit_pairs_share_a_label(service, many_shards):
 
 
 @pytest.mark.slow
-def test_another_process_serves_what_python_cannot_reach(many_shards, tone_folder):
-    command = [sys.executable, "-m", "experiments.data_service", "--port=0", "--workers=2"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        target = process.stdout.readline().split()[0]
-        assert target.startswith("grpc://")
-        for source in (shard_source.ShardChunks(many_shards), files_of(tone_folder)):
-            batches = batching.triplet_batches(
-                source, TripletConfig(), PipelineConfig(batch_size=4), service=target
-            )
-            found = list(batches.take(3).as_numpy_iterator())
-            assert all(np.isfinite(batch["positive"]).all() for batch in found)
-            assert sum(batch["valid"].sum() for batch in found) >= 6
-    finally:
-        process.terminate()
-        assert process.wait(60) == 0
+def test_another_process_serves_what_python_cannot_reach(
+    commands, many_shards, tone_folder, tmp_path
+):
+    process, target = start(commands, tmp_path / "log")
+    for source in (shard_source.ShardChunks(many_shards), files_of(tone_folder)):
+        batches = batching.triplet_batches(
+            source, TripletConfig(), PipelineConfig(batch_size=4), service=target
+        )
+        found = list(batches.take(3).as_numpy_iterator())
+        assert all(np.isfinite(batch["positive"]).all() for batch in found)
+        assert sum(batch["valid"].sum() for batch in found) >= 6
+    process.signal(signal.SIGTERM)
+    assert process.wait(30) == 0  # whatever its workers are at
 
 
 @pytest.mark.slow

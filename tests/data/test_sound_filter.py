@@ -52,6 +52,25 @@ def test_paths():
         assert wanted.takes_path(path) == taken
 
 
+def test_a_sound_of_which_some_is_wanted():
+    begin = at("2024-06-12T03:20:30")
+    filters = [
+        SoundFilter.of(hours=["4-7"]),
+        SoundFilter.of(hours=["22-3", "12:10-12:15"]),
+        SoundFilter.of(after="2024-06-12T12:12", hours=["4-7", "12-13"]),
+        SoundFilter.of(before="2024-06-12T04:00:01", hours=["4-7"]),
+        SoundFilter.of(before="2024-06-12T04:00", hours=["4-7"]),
+        SoundFilter.of(after="2024-06-13"),
+    ]
+    for only in filters:
+        taken = False  # by brute force, second by second
+        for seconds in range(1, 30 * 3600):
+            taken |= only.takes_time(begin + datetime.timedelta(seconds=seconds - 1))
+            if seconds % 60 in (1, 29, 30, 31, 32):
+                assert only.takes_some_of(begin, seconds) == taken, (only, seconds)
+    assert not filters[0].takes_some_of(None, 1e6) and SoundFilter().takes_some_of(None, 1)
+
+
 def test_what_cannot_be_read_is_said():
     for arguments in (
         {"after": "June"}, {"before": "2024-13-01"}, {"after": "2024-06-12T05:30Z"},

@@ -124,7 +124,8 @@ def test_beam_reads_the_headers_of_many_files(tone_folder, tmp_path, monkeypatch
     expected = preparation.prepare(manifest, str(tmp_path / "threads"), config, progress=False)
     monkeypatch.setattr(beam, "FILES_WORTH_A_PIPELINE", 2)
     monkeypatch.setattr(beam, "_FILES_PER_LIST", 7)
-    folder, engine = str(tmp_path / "beam"), beam.Engine(["--direct_num_workers=2"])
+    folder = str(tmp_path / "beam")
+    engine = beam.Engine(["--direct_num_workers=2", "--direct_running_mode=multi_threading"])
     info = preparation.prepare(manifest, folder, config, progress=False, engine=engine)
     assert info == expected and len(info.bad_files) == 1
     assert digests(folder) == digests(tmp_path / "threads")
@@ -347,25 +348,19 @@ def test_records_are_what_the_docstring_says(prepared):
 
 
 @pytest.mark.slow
-def test_command(tone_folder, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "data_prep.prepare",
-        f"--corpus=folders:{tone_folder}",
-        f"--output_dir={tmp_path / 'out'}",
-        "--num_shards=2",
-        "--engine=threads",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "recordings" in done.stdout
+def test_command(commands, tone_folder, tmp_path):
+    def start(output_dir, log):
+        arguments = [f"--corpus=folders:{tone_folder}", f"--output_dir={output_dir}"]
+        arguments += ["--num_shards=2", "--engine=threads"]
+        return commands.start("data_prep.prepare", arguments, str(tmp_path / log))
+
+    started = start(tmp_path / "out", "good.log"), start("/dev/null/x", "bad.log")
+    codes = [process.wait(300) for process in started]
+    good, bad = (process.text for process in started)
+    assert codes == [0, 1], good + bad
+    assert "recordings" in good
     assert len(list((tmp_path / "out").glob("*.tfrecord"))) == 4
-    bad = subprocess.run(
-        [*command[:-3], "--output_dir=/dev/null/x", "--engine=threads"],
-        capture_output=True,
-        text=True,
-    )
-    assert bad.returncode == 1 and "Traceback" not in bad.stderr and "/dev/null" in bad.stderr
+    assert "Traceback" not in bad and "/dev/null" in bad
 
 
 FULL = """

@@ -1,7 +1,5 @@
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -23,11 +21,8 @@ def folds(tone_folder, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_release_is_a_scored_model_with_a_card(folds, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.release",
+def test_release_is_a_scored_model_with_a_card(commands, folds, tmp_path):
+    arguments = [
         f"--corpus={folds}",
         f"--score={folds}",
         f"--output_dir={tmp_path}/out",
@@ -38,8 +33,8 @@ def test_release_is_a_scored_model_with_a_card(folds, tmp_path):
         "--batch_size=8",
         "--embedding_size=16",
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    process = commands.start("experiments.release", arguments, str(tmp_path / "log"))
+    assert process.wait(300) == 0, process.text[-2000:]
     model = tmp_path / "models" / "tiny"
     metadata = json.loads((model / "config.json").read_text())
     assert metadata["training"]["triplets"]["constraints"] == "combined"

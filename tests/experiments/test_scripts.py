@@ -72,5 +72,5 @@ def test_what_is_no_whole_number(given):
 def test_runs_to_compare_are_counted(tmp_path):
     with pytest.raises(UsageError, match="at least one run"):
         compare_runs.compare([], str(tmp_path))
-    with pytest.raises(UsageError, match="can be told apart"):
+    with pytest.raises(UsageError, match="shows at most"):
         compare_runs.compare([f"run{number}" for number in range(20)], str(tmp_path))

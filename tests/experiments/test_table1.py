@@ -5,8 +5,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -106,7 +104,7 @@ def test_the_topline_alone_has_its_own_learning_rate(finished):
     assert "Adam 0.0003 (topline 0.0002), " in table1.markdown(table)
 
 
-def test_rerun_keeps_what_is_finished(finished, tmp_path):
+def test_rerun_keeps_what_is_finished(commands, finished, tmp_path):
     """The command itself, in a process of its own: its flags describe the same settings."""
     settings, _, made = finished
     out = settings.output_dir
@@ -120,10 +118,10 @@ def test_rerun_keeps_what_is_finished(finished, tmp_path):
     ]
     before = contents(out, "runs", "scores", "embeddings")
     assert len(before) > 15
-    command = [sys.executable, "-m", "experiments.table1", *arguments, "--noreport"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "| Joint |" in done.stdout
+    log = str(tmp_path / "log")
+    process = commands.start("experiments.table1", [*arguments, "--noreport"], log)
+    assert process.wait(300) == 0, process.text[-3000:]
+    assert "| Joint |" in process.text
     assert contents(out, "runs", "scores", "embeddings") == before
     with open(os.path.join(out, "table1.json"), encoding="utf-8") as file:
         table = json.load(file)

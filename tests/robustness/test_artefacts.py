@@ -23,7 +23,7 @@ from audio_triplet.errors import ConfigError, CorpusError, ExportError
 from audio_triplet.provenance import provenance
 from audio_triplet.training.checkpoints import restore
 from audio_triplet.training.trainer import Trainer
-from tests.training.test_training import config_of, losses, run
+from tests.training.runs import config_of, losses, run
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 

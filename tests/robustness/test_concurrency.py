@@ -14,7 +14,7 @@ from tests.test_locks import holder
 
 @pytest.mark.slow
 def test_training_and_preparing_leave_a_folder_to_its_writer(tone_folder, prepared, tmp_path):
-    from tests.training.test_training import config_of, run
+    from tests.training.runs import config_of, run
 
     manifest = load_corpus(f"folders:{tone_folder}")
     for folder, write in (

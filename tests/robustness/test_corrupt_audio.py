@@ -85,7 +85,7 @@ def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
     from audio_triplet.embeddings import saved_model
     from audio_triplet.training import loop
     from audio_triplet.training.trainer import Trainer
-    from tests.training.test_training import config_of
+    from tests.training.runs import config_of
 
     for number in range(6):
         soundfile.write(tmp_path / f"whole{number}.wav", tone(2, 300 + 100 * number), RATE)

@@ -1,13 +1,10 @@
 """The same seed gives the same numbers; what may differ, and by how much."""
 
-import json
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
-from tests.training.test_training import config_of, losses, run
+from audio_triplet.training import metrics_log
+from tests.training.runs import config_of, losses, run
 
 
 def weights(trainer):
@@ -30,28 +27,19 @@ def test_another_seed_gives_another_run(prepared, tmp_path):
     assert losses(rows) != losses(others)
 
 
-THREADS = """
-import json, sys
-import tensorflow as tf
-tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[1]))
-tf.config.threading.set_inter_op_parallelism_threads(int(sys.argv[1]))
-from tests.training import test_training as t
-print("LOSSES", json.dumps(t.losses(t.run(t.config_of(6), {prepared!r}, sys.argv[2])[1])))
-"""
-
-
 @pytest.mark.slow
-def test_the_number_of_threads_changes_rounding_only(prepared, tmp_path):
+def test_the_number_of_threads_changes_rounding_only(commands, prepared, tmp_path):
     """Sums are split otherwise: 1 part in 10,000 after 6 steps, measured at 1e-6."""
-    code = THREADS.format(prepared=prepared)
-    found = []
-    for threads in ("1", "3"):
-        done = subprocess.run(
-            [sys.executable, "-c", code, threads, str(tmp_path / threads)],
-            capture_output=True,
-            text=True,
+    started = [
+        commands.start(
+            "tests.robustness.few_threads",
+            [threads, prepared, str(tmp_path / threads)],
+            str(tmp_path / f"{threads}.log"),
         )
-        assert done.returncode == 0, done.stderr[-3000:]
-        line = next(line for line in done.stdout.splitlines() if line.startswith("LOSSES"))
-        found.append(json.loads(line.removeprefix("LOSSES ")))
+        for threads in ("1", "3")
+    ]
+    for process in started:
+        assert process.wait(300) == 0, process.text[-3000:]
+    found = [losses(metrics_log.read_metrics(str(tmp_path / threads))) for threads in ("1", "3")]
+    assert len(found[0]) == 6
     np.testing.assert_allclose(found[0], found[1], rtol=1e-4)

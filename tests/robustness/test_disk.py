@@ -10,7 +10,7 @@ import pytest
 from audio_triplet.commands import terminal
 from audio_triplet.training import checkpoints, metrics_log
 from audio_triplet.training.trainer import Trainer
-from tests.training.test_training import config_of, losses, run
+from tests.training.runs import config_of, losses, run
 
 
 @pytest.fixture

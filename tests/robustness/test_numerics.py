@@ -9,7 +9,7 @@ from audio_triplet.data import batching, shard_source
 from audio_triplet.embeddings import saved_model
 from audio_triplet.losses import triplet_loss
 from audio_triplet.training.trainer import Trainer
-from tests.training.test_training import config_of, losses, run
+from tests.training.runs import config_of, losses, run
 
 SECOND = np.arange(32_000) / 16_000
 RANDOM = np.random.default_rng(0)

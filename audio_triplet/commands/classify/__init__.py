@@ -4,8 +4,8 @@
     audio-triplet classify predict SOUND --classifier=mine/classifier --output_dir=mine
     audio-triplet classify suggest SOUND --classifier=mine/classifier --output_dir=mine
 
-LABELLED is a folder with a sub-folder for each class, or a manifest whose column `labels` is filled
-here and there. What suggest writes is a manifest to fill in; give it to fit with the rest:
+LABELLED is a folder with a sub-folder for each class, or a manifest with labels in some rows.
+`suggest` writes a manifest to fill in; give it to `fit` together with the rest:
 
     audio-triplet classify fit LABELLED mine/suggest.csv --output_dir=mine
 """

@@ -1,11 +1,11 @@
-"""Fits a classifier on labelled sound, and checks it on recordings that it has not heard.
+"""Fits a classifier on labelled sound, and checks it on recordings that were held out.
 
     audio-triplet classify fit LABELLED --output_dir=mine
     audio-triplet classify fit LABELLED mine/suggest.csv --output_dir=mine
 
-LABELLED is a folder with a sub-folder for each class, or a manifest whose column `labels` is filled
-here and there; sounds without a label are left alone. Written to --output_dir: the folder
-`classifier`, scores.json with the cross-validated score, and classifier.html.
+LABELLED is a folder with a sub-folder for each class, or a manifest with labels in some rows;
+sounds without a label are ignored. Written to --output_dir: the folder `classifier`, scores.json
+with the cross-validated score, and classifier.html.
 """
 
 from __future__ import annotations
@@ -31,24 +31,22 @@ if TYPE_CHECKING:
 def define_flags() -> None:
     """Defines the verb's flags."""
     config_flags.define_labels_flag("folders")
-    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
-    flags.DEFINE_string(
-        "model", None, "Folder of a SavedModel; by default the released model is taken."
-    )
+    flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
+    flags.DEFINE_string("model", None, "Folder of a SavedModel; by default the released model.")
     config_flags.define_flags(ClassifyConfig)
     flags.DEFINE_integer(
         "labels_per_class",
         0,
-        "Draw so many labelled sounds of each class, and leave the others alone, to see what they "
-        "are worth; 0 takes all.",
+        "Use only this many labelled sounds of each class, drawn at random, to see what so many "
+        "are worth; 0 uses all.",
         lower_bound=0,
     )
     flags.DEFINE_boolean("page", True, "Write classifier.html too, with a learning curve.")
     flags.DEFINE_boolean(
         "compare_log_mel",
         False,
-        "Check log mel in the same way, for comparison; it has 48 times as many numbers, so this "
-        "takes longer.",
+        "Check log mel in the same way, for comparison; it has 48 times as many dimensions, so "
+        "this takes longer.",
     )
 
 
@@ -85,10 +83,10 @@ def fit(
     """Fits a classifier on the labelled segments, and checks it by cross-validation.
 
     Args:
-      manifest: The segments; those without labels are left alone.
+      manifest: The segments; those without labels are ignored.
       model_path: Folder of a SavedModel; None for the released one.
       output_dir: Where `classifier/`, scores.json and classifier.html go.
-      config: How.
+      config: Settings of the classifier.
       page: Whether to write the page, for which a learning curve is made.
       compare_log_mel: Whether to check log mel too.
 
@@ -171,7 +169,7 @@ def few_of(manifest: Manifest, per_class: int, seed: int) -> Manifest:
     Args:
       manifest: The segments.
       per_class: How many of each class; all of a class that has fewer.
-      seed: Another one draws others.
+      seed: Seed of the draw.
 
     Returns:
       Their manifest.
@@ -233,7 +231,7 @@ def _summary(report: Mapping[str, Any], classes: int) -> list[str]:
         lines.append("not checked: no class has two recordings; label more for a score")
     elif report["unchecked_classes"]:
         lines.append(
-            "learned but not checked, having one recording: "
+            "learned but not checked, with a single recording: "
             + ", ".join(report["unchecked_classes"])
         )
     return lines

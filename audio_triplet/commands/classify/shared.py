@@ -26,7 +26,7 @@ def load_classifier(classifier_dir: str, model_path: str | None) -> tuple[SoundC
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
 
     Raises:
-      ClassifierError: It is damaged, or the model is another.
+      ClassifierError: It is damaged, or was fitted on another model.
       ExportError: The model is not there.
     """
     from audio_triplet.classify import classifier
@@ -55,7 +55,7 @@ def scored(
       model: Its model.
       manifest: The segments.
       config: How they are embedded.
-      bad_files: Where files are listed that cannot be read.
+      bad_files: Unreadable files are added to it.
 
     Yields:
       Each segment that can be read, and its scores float32[patches, classes].
@@ -81,6 +81,6 @@ def scored(
 
 
 def segment_key(row: Any) -> tuple[str, float, float | None]:
-    """What tells a manifest's row from others, as JSON keeps it: path, start, end in seconds."""
+    """The identity of a manifest's row, as JSON keeps it: path, start, end in seconds."""
     end = float(row.end_seconds)
     return row.path, float(row.start_seconds), None if end != end else end

@@ -37,11 +37,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "classifier", None, "The folder `classifier` that fit wrote.", required=True
     )
-    flags.DEFINE_string("output_dir", None, "Folder for all that is written.", required=True)
-    flags.DEFINE_string(
-        "model", None, "Where the classifier's model is now, if no longer where it was."
-    )
-    flags.DEFINE_integer("count", 30, "How many sounds.", lower_bound=1)
+    flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
+    flags.DEFINE_string("model", None, "Folder of the classifier's model, if it has moved.")
+    flags.DEFINE_integer("count", 30, "How many sounds to suggest.", lower_bound=1)
     flags.DEFINE_float(
         "window_seconds",
         10.0,
@@ -49,7 +47,7 @@ def define_flags() -> None:
         lower_bound=0.975,
     )
     flags.DEFINE_boolean(
-        "ignore_labels", False, "Take sounds too that have a label of the classifier."
+        "ignore_labels", False, "Also suggest sounds that have a label of the classifier."
     )
 
 
@@ -86,10 +84,10 @@ def suggest(
     """Writes suggest.csv and suggest.html: the sounds whose labels would teach the most.
 
     Args:
-      manifest: The sounds to choose from; those the classifier was fitted on are passed over.
+      manifest: The sounds to choose from; those the classifier was fitted on are skipped.
       classifier_dir: Folder of a classifier.
       output_dir: Where both files go.
-      count: How many.
+      count: How many sounds to suggest.
       window_seconds: Longer sounds are cut into windows of this length.
       ignore_labels: Whether sounds that have a label of the classifier's are candidates too.
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
@@ -110,7 +108,7 @@ def suggest(
         is_new &= ~manifest.label_matrix(fitted.classes).any(axis=1)
     if not is_new.any():
         raise UsageError(
-            f"{manifest.name}: every sound has a label already (--ignore_labels takes them too)"
+            f"{manifest.name}: every sound has a label; --ignore_labels suggests them too"
         )
     with listed_in(output_dir) as bad_files:
         windows = _windows(manifest.take(np.flatnonzero(is_new)), window_seconds, bad_files)
@@ -119,7 +117,7 @@ def suggest(
             for segment, patch_scores in scored(fitted, model, windows, EmbedConfig(), bad_files)
         ]
     if not found:
-        raise UsageError(f"{manifest.name}: not one sound could be read")
+        raise UsageError(f"{manifest.name}: no sound could be read; see bad_files.csv")
     frame = windows.frame.iloc[[row for row, _ in found]]
     scores = np.stack([values for _, values in found])
     chosen = suggestions.suggest(scores, frame["recording_id"].tolist(), count)
@@ -138,7 +136,7 @@ def suggest(
 
 
 def _windows(manifest: Manifest, seconds: float, bad_files: BadFiles) -> Manifest:
-    """Cuts long segments; the last window takes what would be left, if that is less than a patch.
+    """Cuts long segments into windows; the last one also takes a rest shorter than a patch.
 
     Returns:
       The manifest of the windows.
@@ -163,6 +161,6 @@ def _windows(manifest: Manifest, seconds: float, bad_files: BadFiles) -> Manifes
             starts.append(start + window * seconds)
             ends.append(end if window == count - 1 else start + (window + 1) * seconds)
     if not rows:
-        raise CorpusError(f"{manifest.name}: not one sound could be read")
+        raise CorpusError(f"{manifest.name}: no sound could be read; see bad_files.csv")
     frame = manifest.frame.iloc[rows].assign(start_seconds=starts, end_seconds=ends, split="")
     return Manifest(frame.reset_index(drop=True), manifest.name)

@@ -8,6 +8,6 @@ Files, in reading order:
 |---|---|
 | `corpus` | the corpus in a folder: `load`, `download`, `build_manifest`, sources and duplicates |
 | `classes`, `classes.csv`, `same_source.csv` | packages of the sets; class, kind, source by path |
-| `packages` | packages looked up, downloaded, verified, and their sound files copied out |
-| `licences` | the licence of each file, by its package's copyright file |
+| `packages` | looking up packages, downloading and verifying them, copying their sound files |
+| `licences` | the licence of each file, from its package's copyright file |
 """

@@ -1,6 +1,6 @@
-"""Which packages make up debian-sounds, and which class and source each of their files has.
+"""The packages of debian-sounds, and the class and source of each of their files.
 
-Two tables lie beside this file. They were made by reading the packages' file lists (Debian 12).
+Two tables are in this folder. They were made by reading the packages' file lists (Debian 12).
 Patterns are regular expressions, searched for in paths as they are in the package, without
 `usr/share/`.
 
@@ -67,7 +67,7 @@ class ClassRule:
     """A row of classes.csv.
 
     Attributes:
-      pattern: Of the paths that it applies to.
+      pattern: Regular expression for the paths that it applies to.
       label: Their class; "" for none.
       kind: effect, ambience, music or speech.
     """
@@ -83,7 +83,7 @@ class SourceRule:
 
     Attributes:
       package: The package it applies to.
-      pattern: Of the paths that it applies to.
+      pattern: Regular expression for the paths that it applies to.
       source: The name of their source, which may refer to the pattern's groups.
     """
 
@@ -112,7 +112,7 @@ def classify(package: str, path: str) -> tuple[str, str]:
 
 
 def known_source(package: str, path: str) -> str | None:
-    """The source of a file by `same_source.csv`; None where its name says enough."""
+    """The source of a file by `same_source.csv`; None where its name tells its source."""
     for rule in source_rules():
         match = rule.pattern.search(path) if rule.package == package else None
         if match:

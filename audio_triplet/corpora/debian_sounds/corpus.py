@@ -7,7 +7,7 @@ Packages are fetched with `apt-get download` and unpacked with `dpkg-deb -x`: no
 and no root is needed. The sets "small" (the default), "all" and "wide" are listed in `classes.py`;
 `classes.csv` gives each path its class.
 
-What --output_dir holds afterwards:
+Files in --output_dir:
 
     manifest.csv            the corpus: --corpus=manifest:…/manifest.csv or debian-sounds:DIR
     audio/PACKAGE/…         the sound files, as the packages have them
@@ -51,11 +51,11 @@ _VARIANT = re.compile(
 
 
 def load(location: str) -> Manifest:
-    """The corpus in a folder; packages that are wanted and not there are downloaded.
+    """The corpus in a folder; requested packages that are missing are downloaded.
 
     Args:
-      location: `DIR`: all that is there, or the small set if it is empty or absent. Or
-        `DIR?packages=wide`, with the sets or packages, separated by commas, that are to be there.
+      location: `DIR`: the packages that are there, or the small set if it is empty or absent. Or
+        `DIR?packages=wide`, with the requested sets or packages, separated by commas.
 
     Returns:
       The manifest, as `build_manifest` makes it.
@@ -96,12 +96,12 @@ def _missing(folder: str, names: Sequence[str]) -> list[str]:
 def download(
     output_dir: str, packages: Sequence[str] = ("small",), deb_dir: str | None = None
 ) -> Manifest:
-    """Downloads packages, keeps their sound files and writes the manifest of all that is there.
+    """Downloads packages, keeps their sound files and writes the manifest of the whole folder.
 
     Args:
       output_dir: Made if absent; packages that it holds already are not fetched again.
       packages: Package names, or the sets "small", "all" and "wide".
-      deb_dir: Where .deb files are kept, and looked for first; if None they are thrown away.
+      deb_dir: Folder that keeps .deb files, and is searched first; None: they are not kept.
 
     Returns:
       The manifest, as written to `output_dir/manifest.csv`.
@@ -171,10 +171,10 @@ def build_manifest(output_dir: str) -> Manifest:
 
 
 def source_of(package: str, path: str) -> str:
-    """The recording_id of a file: its path without the marks of takes and velocity layers.
+    """The recording_id of a file: its path without marks of takes and velocity layers.
 
-    Where names do not say that files are of one source, `same_source.csv` does. megaglest-data uses
-    the same names for re-encoded copies in several folders, so there the name alone counts.
+    `same_source.csv` lists files of one source whose names do not show it. megaglest-data uses the
+    same names for re-encoded copies in several folders, so there the name alone counts.
     """
     source = known_source(package, path)
     if source is not None:

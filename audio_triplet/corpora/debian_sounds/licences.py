@@ -1,4 +1,4 @@
-"""The licence of each file, by its package's copyright file."""
+"""The licence of each file, from its package's copyright file."""
 
 import fnmatch
 import os
@@ -62,7 +62,7 @@ def _pattern_matches(pattern: str, path: str) -> bool:
     if pattern.endswith("/*") and len(parts) == 2 and parts[0] == "debian":
         return False  # the packaging itself
     for begin in range(max(1, len(parts) - 1)):
-        # A part that is only a wildcard does not say where the file lies.
+        # A part that is only a wildcard does not tell the file's folder.
         if begin and not parts[begin].strip("*?"):
             continue
         tail = "/".join(parts[begin:])
@@ -74,7 +74,7 @@ def _pattern_matches(pattern: str, path: str) -> bool:
 def read_copyright(unpacked: str, name: str) -> str:
     """The text of a package's copyright file; "" if there is none."""
     path = os.path.join(unpacked, "usr", "share", "doc", name, "copyright")
-    # It may be a link to another package's, which is not here.
+    # It may be a link to another package's file, which is missing.
     if os.path.islink(path) or not os.path.isfile(path):
         return ""
     with open(path, encoding="utf-8", errors="replace") as file:

@@ -1,4 +1,4 @@
-"""Debian packages: looked up, downloaded, and their sound files copied out."""
+"""Debian packages: looking them up, downloading them, and copying out their sound files."""
 
 import dataclasses
 import errno
@@ -25,18 +25,18 @@ from audio_triplet.corpora.debian_sounds.classes import PACKAGE_SETS
 from audio_triplet.corpora.debian_sounds.licences import licence_of, parse_copyright, read_copyright
 from audio_triplet.errors import CorpusError
 
-# Longer files are hashed but not decoded: music, in which duplicates are not worth the minutes.
+# Longer files are hashed but not decoded: looking for duplicates in music would take minutes.
 _DECODED_SECONDS = 60.0
 
 _OTHER_CORPORA = "use another corpus: esc50:DIR, folders:DIR or manifest:FILE.csv"
 
-# Of packages/PACKAGE.csv.
+# Columns of packages/PACKAGE.csv.
 COLUMNS = ("path", "sha256", "samples_sha256", "seconds", "licence", "version", "deb_sha256")
 
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """What apt knows of a package.
+    """Metadata of a package from apt.
 
     Attributes:
       name: Package name.
@@ -57,10 +57,10 @@ class Package:
 
 
 def need_tools() -> None:
-    """Checks that Debian's tools are there.
+    """Checks that Debian's tools are installed.
 
     Raises:
-      CorpusError: One of them is not.
+      CorpusError: One of them is missing.
     """
     absent = [t for t in ("apt-get", "apt-cache", "dpkg-deb") if shutil.which(t) is None]
     if absent:
@@ -71,7 +71,7 @@ def need_tools() -> None:
 
 
 def resolve(wanted: Sequence[str]) -> list[Package]:
-    """The packages of the names and sets, as far as apt knows them.
+    """The named packages and those of the named sets, as far as apt knows them.
 
     A member of a set may be a pattern, because some packages carry their version in their name;
     the highest version is taken.
@@ -133,7 +133,7 @@ def _newest_name(pattern: str) -> str | None:
 
 
 def _candidate(name: str) -> Package | None:
-    """What apt would download under a name; None if nothing."""
+    """The package that apt would download under a name; None if there is none."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name):
         raise CorpusError(f"{name!r} is not a package name; write small, all, or names like ls 0ad")
     shown = subprocess.run(
@@ -211,7 +211,7 @@ def unpack(package: Package, output_dir: str, deb_dir: str | None) -> None:
     Args:
       package: What to download.
       output_dir: The corpus's folder. A package that it holds already is left as it is.
-      deb_dir: Where .deb files are kept, and looked for first; if None they are thrown away.
+      deb_dir: Folder that keeps .deb files, and is searched first; None: they are not kept.
 
     Raises:
       CorpusError: No space, no network, a wrong checksum, or no sound in it.
@@ -244,10 +244,10 @@ def unpack(package: Package, output_dir: str, deb_dir: str | None) -> None:
         for folder in ("audio", "copyright", "packages"):
             os.makedirs(os.path.join(output_dir, folder), exist_ok=True)
         storage.write_text(os.path.join(output_dir, "copyright", package.name), copyright_text)
-        if os.path.isdir(audio_dir):  # of a run that ended before it wrote the table
+        if os.path.isdir(audio_dir):  # left by a run that ended before it wrote the table
             shutil.rmtree(audio_dir)
         os.replace(staged, audio_dir)
-        # The table comes last: where it is, the package is whole.
+        # The table is written last: where there is a table, the package is complete.
         with storage.replacing(table_path) as temporary:
             table.to_csv(temporary, index=False, columns=list(COLUMNS))
     logging.info(
@@ -257,7 +257,7 @@ def unpack(package: Package, output_dir: str, deb_dir: str | None) -> None:
 
 
 def collect_audio(unpacked: str, staged: str) -> list[str]:
-    """Moves the sound files of an unpacked package, those inside .zip files too, to `staged`.
+    """Moves the sound files of an unpacked package to `staged`, also those inside .zip files.
 
     Symbolic links are not followed, and a name in a .zip file that would lead outside is skipped.
 
@@ -330,7 +330,7 @@ def _describe(
 
 
 def measure(path: str) -> tuple[str, str, float] | str:
-    """What identifies a sound file, or why it is of no use.
+    """Checksums and length of a sound file, or the reason why it cannot be used.
 
     Args:
       path: The file.

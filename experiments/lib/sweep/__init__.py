@@ -1,5 +1,6 @@
-"""Sweeps: what each value of the method, one at a time, does to the embedding.
+"""Sweeps: the effect of each value of the method on the embedding, one at a time.
 
-In reading order: `parameters` (what is swept over, and the runs it makes), `table` (train, score,
-write), `rows` (from scores to rows), `text` (Markdown), `figure`.
+In: settings, and the parameters to sweep over. Out: sweep.json, sweep.md, sweep.png. In reading
+order: `parameters` (parameters, their values and runs), `table` (train, score, write), `rows` (from
+scores to rows), `text` (Markdown), `figure`.
 """

@@ -68,7 +68,7 @@ def draw(table: dict, path: str) -> None:
             ha="right" if slanted else "center",
         )
         axis.set_title(TITLES[parameter], fontsize=9)
-    # One range for all: what one seed and another differ by should not fill a panel.
+    # One range for all panels: differences between seeds should not fill a panel.
     low, high = zip(*(axis.get_ylim() for axis in panels[: len(parameters)]), strict=True)
     for axis in panels[: len(parameters)]:
         axis.set_ylim(min(low), max(high))
@@ -91,7 +91,7 @@ def draw(table: dict, path: str) -> None:
 
 
 def _draw_costs(axis: Axes, rows: Sequence[dict], shown: Sequence[str]) -> None:
-    """Draws scores over what training cost."""
+    """Draws scores over the cost of training."""
     for row in rows:
         for score in shown:
             axis.scatter(

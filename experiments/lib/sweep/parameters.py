@@ -1,4 +1,4 @@
-"""What is swept over: parameters, their values, and the runs that they make."""
+"""The parameters of sweeps, their values, and the runs that they need."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ PARAMETERS: dict[str, dict[str, dict]] = {
     },
 }
 
-# What is swept over where nothing is asked for.
+# The default parameters of a sweep.
 DEFAULT = [name for name in PARAMETERS if name not in ("best_without", "paper_with")]
 
 TITLES = {
@@ -134,7 +134,7 @@ def resolved(config: RunConfig) -> RunConfig:
 
 
 def plan(base: RunConfig, parameters: Sequence[str]) -> dict[str, dict]:
-    """The runs to be made: label → change; the baseline first, and only once."""
+    """The runs to make: label → change; the baseline first, and only once."""
     runs: dict[str, dict] = {BASE: {}}
     for parameter in parameters:
         for value, change in PARAMETERS[parameter].items():
@@ -149,7 +149,7 @@ def is_ordered(parameter: str) -> bool:
 
 
 def name_of_base(base: RunConfig, parameter: str) -> str:
-    """What to call the baseline's own value, which is none of a parameter's others."""
+    """The name of the baseline's own value, if it is none of the parameter's values."""
     if not is_ordered(parameter):
         return "as given"
     ((part, fields),) = next(iter(PARAMETERS[parameter].values())).items()

@@ -27,7 +27,7 @@ def rows_of(
     Args:
       found: Label → seed → scores and costs.
       base: The baseline's configuration.
-      parameters: What was swept over.
+      parameters: The parameters of the sweep.
 
     Returns:
       The `rows` of sweep.json: `name`, `value`, `base` (whether it is the baseline), `paper`

@@ -1,4 +1,4 @@
-"""Making a sweep: runs that are missing are trained and scored, and all of it is written."""
+"""Making a sweep: training and scoring missing runs, and writing the table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class SweepOptions:
-    """What of a sweep is made.
+    """The extent of a sweep.
 
     Attributes:
       parameters: Keys of `PARAMETERS`.
@@ -47,7 +47,7 @@ def make_table(settings: ExperimentSettings, options: SweepOptions) -> dict:
 
     Args:
       settings: Corpus, folder, and the run that is the baseline.
-      options: What is made.
+      options: The extent of the sweep.
 
     Returns:
       The content of sweep.json.
@@ -98,7 +98,7 @@ def _score(
     config: RunConfig,
     rescore: bool,
 ) -> dict:
-    """Scores of one run, and its cost; trained and embedded if that was not done before."""
+    """Scores of one run, and its cost; trains and embeds it if that was not done before."""
     from audio_triplet.evaluation.probe import ProbeConfig
     from experiments.lib import protocol
 

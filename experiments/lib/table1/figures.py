@@ -59,7 +59,7 @@ def draw(table: dict, path: str) -> None:
 
 
 def draw_classes(table: dict, path: str) -> None:
-    """Draws both scores of every class, joint beside log mel, the largest gain first.
+    """Draws both scores of every class, joint and log mel, the largest gain first.
 
     Args:
       table: The content of table1.json, with both rows.

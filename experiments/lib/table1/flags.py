@@ -37,10 +37,10 @@ def define_flags(
 
 
 def options_from_flags() -> Table1Options:
-    """What the flags say.
+    """The options that the flags give.
 
     Raises:
-      UsageError: Rows or seeds are none.
+      UsageError: Rows or seeds are invalid.
     """
     values = flags.FLAGS
     return Table1Options(

@@ -8,7 +8,7 @@ from audio_triplet.evaluation.table_rows import BASELINE, JOINT
 from experiments.lib.scores import PER_CLASS, SCORES
 from experiments.lib.statistics import deviation, mean
 
-# What a row is scored for once: the fold tested on ("" without folds), and a seed.
+# One scoring of a row: the fold tested on ("" without folds), and a seed.
 Trial = tuple[str, int]
 
 
@@ -42,11 +42,11 @@ def rows_of(scores: dict[str, dict[Trial, dict]]) -> list[dict]:
         for short, score in (("qbe", "qbe_map"), ("cls", "cls_map")):
             bottom = means.get(BASELINE, {}).get(score, math.nan)
             top = means.get(EXPLICIT, {}).get(score, math.nan)
-            mine = means[name][score]
-            # Part of a gap that is not there says nothing.
-            gap = recovery.recovery(mine, bottom, top) if top > bottom else math.nan
+            value = means[name][score]
+            # Without a gap there is nothing to recover.
+            gap = recovery.recovery(value, bottom, top) if top > bottom else math.nan
             row[f"recovery_{short}"] = _number(gap)
-            row[f"ratio_{short}"] = _number(recovery.ratio(mine, top))
+            row[f"ratio_{short}"] = _number(recovery.ratio(value, top))
         audible = [trial["audible"] for trial in by_trial.values() if trial.get("audible")]
         if audible:
             row["audible"] = {key: mean(trial[key] for trial in audible) for key in audible[0]}
@@ -79,8 +79,8 @@ def differences(scores: dict[str, dict[Trial, dict]]) -> dict[str, dict]:
         return {}
     found = {}
     for score, key in PER_CLASS.items():
-        base, mine = (_per_class_mean(scores[name], key) for name in (BASELINE, JOINT))
-        gains = [mine[c] - base[c] for c in mine if None not in (mine[c], base[c])]
+        base, joint = (_per_class_mean(scores[name], key) for name in (BASELINE, JOINT))
+        gains = [joint[c] - base[c] for c in joint if None not in (joint[c], base[c])]
         found[score] = {
             "mean": mean(gains),
             "interval": _interval(gains),

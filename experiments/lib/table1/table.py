@@ -1,4 +1,4 @@
-"""Making Table 1: what is missing is trained, embedded and scored, and all of it written."""
+"""Making Table 1: training, embedding and scoring what is missing, and writing the table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Table1Options:
-    """What of Table 1 is made.
+    """The extent of Table 1.
 
     Attributes:
       rows: Keys of the rows, in order.
@@ -49,17 +49,17 @@ class Table1Options:
 
 
 def make_table(settings: ExperimentSettings, options: Table1Options) -> dict:
-    """Trains what is missing, evaluates, and writes the table.
+    """Trains and scores missing trials, and writes the table.
 
     Args:
       settings: Corpus, folder, and how encoders are trained.
-      options: What is made.
+      options: The extent of the table.
 
     Returns:
       The content of table1.json.
 
     Raises:
-      UsageError: The rows or the folds are none, or an embedding is missing with `rescore`.
+      UsageError: Rows or folds are invalid, or an embedding is missing with `rescore`.
     """
     script.check_rows(options.rows, (*ROWS, *extra_rows()))
     making = tables.Making.begin(settings.output_dir)
@@ -105,7 +105,7 @@ def open_folds(settings: ExperimentSettings, folds: Sequence[str]) -> dict[str, 
     """The corpus, once for each test side.
 
     Args:
-      settings: Which corpus.
+      settings: Names the corpus.
       folds: As `Table1Options.folds`.
 
     Returns:
@@ -130,7 +130,7 @@ def open_folds(settings: ExperimentSettings, folds: Sequence[str]) -> dict[str, 
 def _score_row(
     settings: ExperimentSettings, corpus: Corpus, row: str, seed: int, fold: str, rescore: bool
 ) -> dict:
-    """Scores one row for one seed, unless that was done before with the same configuration."""
+    """Scores one row for one seed, or reads its scores of an earlier run with the same settings."""
     from audio_triplet.evaluation.probe import ProbeConfig
     from audio_triplet.evaluation.shallow_network import ClassifierConfig
     from experiments.lib import protocol
@@ -149,7 +149,7 @@ def _score_row(
         },
     )
     earlier = scores_of_run.read()
-    # The map and the report are of the embeddings: a row without them is not finished.
+    # Map and report need the embeddings: a row without them is not finished.
     store = embeddings.EmbeddingStore.of(settings, rescore)
     embedded = os.path.exists(store.path(embeddings.embedded_as(row, seed, fold)))
     if earlier and embedded and not rescore:

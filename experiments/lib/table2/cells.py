@@ -1,4 +1,4 @@
-"""Cells of Table 2: one score per run, number of labelled clips and draw; kept, or found now."""
+"""Cells of Table 2: one score per run, number of labelled clips and draw; kept or computed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One score to be found.
+    """One score to compute.
 
     Attributes:
-      kept: Where it is kept, with what it depends on.
+      kept: The file of the score, with its settings.
       labels_per_class: Labelled clips per class.
       draw: Number of their draw.
     """
@@ -34,7 +34,7 @@ class Cell:
     draw: int
 
 
-# What finds the scores of a cell.
+# Computes the scores of a cell.
 Scorer = Callable[[Cell], dict]
 
 
@@ -51,13 +51,13 @@ def cells_of(
     Args:
       output_dir: Folder of the experiment.
       run: Name of the run.
-      corpus: What is scored.
+      corpus: The corpus to score on.
       labels_per_class: Numbers of labelled clips.
       draws: Draws of each.
-      origin: What all of the run's scores depend on.
+      origin: The settings that all scores of the run depend on.
 
     Returns:
-      The cells draw by draw, so that the time left can be told from those that are done.
+      The cells draw by draw, so that finished cells give an estimate of the time left.
     """
     folder = os.path.join(output_dir, "few_labels", run)
     return [
@@ -82,15 +82,15 @@ def fill(
     scorer: Callable[[list[Cell]], Scorer],
     again: bool = False,
 ) -> list[dict]:
-    """Scores of the cells: read where they are kept, else found and kept.
+    """Scores of the cells: read where they are kept, else computed and kept.
 
     Args:
       cells: The cells of one run.
       row: The row they are of.
       run: Name of the run, for the log.
       seed: Seed of the row's encoder; None where it has none.
-      scorer: Makes what scores cells, when first needed, from the cells that are missing.
-      again: Whether all are found again, whatever is kept.
+      scorer: Makes the function that scores cells, when first needed, from the missing cells.
+      again: Whether all are computed again, even if they are kept.
 
     Returns:
       The scores, each with `name`, `seed`, `labels_per_class`, `draw`.
@@ -123,7 +123,7 @@ def fill(
 
 
 def seconds_left(spent: float, done: int, cells: int) -> float:
-    """An estimate from the cells that are done, as if all took as long.
+    """An estimate from the finished cells, as if all took as long.
 
     Args:
       spent: Seconds for those that are done.

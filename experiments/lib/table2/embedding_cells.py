@@ -35,12 +35,12 @@ def score(
 
     Args:
       settings: The folder, and how encoders are trained.
-      corpus: What is scored.
+      corpus: The corpus to score on.
       row: The row.
       seed: Seed of its encoder.
       labels_per_class: Numbers of labelled clips.
       draws: Draws of each.
-      rescore: Whether all are found again, on an embedding that must be there.
+      rescore: Whether all are computed again, on an embedding that must exist.
 
     Returns:
       As `cells.fill`.

@@ -58,7 +58,7 @@ def rows_of(cells: list[dict]) -> list[dict]:
 
 
 def doubling(rows: list[dict], name: str = "joint") -> tuple[list[dict], list[dict]]:
-    """Where a row has at least twice the score of the network from scratch, and where it has not.
+    """Splits a row's results: at least twice the score of the network from scratch, or less.
 
     Args:
       rows: Rows of the table.
@@ -67,11 +67,11 @@ def doubling(rows: list[dict], name: str = "joint") -> tuple[list[dict], list[di
     Returns:
       Its rows with `times_scratch` of 2 or more, and those with less; both by number of labels.
     """
-    mine = sorted(
+    compared = sorted(
         (row for row in rows if row["name"] == name and row["times_scratch"] is not None),
         key=lambda row: row["labels_per_class"],
     )
     return (
-        [row for row in mine if row["times_scratch"] >= 2],
-        [row for row in mine if row["times_scratch"] < 2],
+        [row for row in compared if row["times_scratch"] >= 2],
+        [row for row in compared if row["times_scratch"] < 2],
     )

@@ -84,7 +84,7 @@ def draw_patch(
     """One training patch: a random cut in time, a random shift in frequency.
 
     Cutting the patch out of the whole clip is a translation in time without the seam of a
-    circular one. A silent cut is drawn anew, a few times.
+    circular one. A silent cut is drawn again, a few times.
 
     Args:
       energies: float[frames, mels] of a clip.
@@ -110,12 +110,12 @@ def draw_patch(
 
 
 class FromScratch:
-    """A network that is trained anew by each `fit`, traced only once.
+    """A network that each `fit` trains from new weights; it is traced only once.
 
     Attributes:
       steps: Steps of the last fit.
-      validation_map: mAP on the clips held back, at each look of the last fit; empty where none
-        were.
+      validation_map: mAP on the held-back clips, at each evaluation of the last fit; empty if
+        none were held back.
     """
 
     def __init__(
@@ -144,8 +144,8 @@ class FromScratch:
         """Trains on labelled clips; the same clips and seed give the same network.
 
         Args:
-          clips: All that may be learned from.
-          seed: Of the initial weights and of all that is drawn.
+          clips: The clips to learn from.
+          seed: Of the initial weights and of all draws.
         """
         config, steps, curve = self._config, self._config.fixed_steps, []
         held_back = grouped_splits.hold_out(
@@ -158,7 +158,7 @@ class FromScratch:
             inputs = features.log_mel(np.concatenate(patches)).numpy()
             looks = []
             for step in self._train(clips.select(~held_back), seed, config.steps):
-                # Early looks are noise at a high learning rate; one of them would be too few steps.
+                # Early evaluations, at a high learning rate, are noise: too few steps.
                 if step < min(config.fixed_steps, config.steps):
                     continue
                 if step % config.evaluate_steps and step != config.steps:
@@ -199,7 +199,7 @@ class FromScratch:
         targets = clips.labels.astype(np.float32)
         order = np.empty(0, np.int64)
         for step in range(most):
-            while len(order) < config.batch_size:  # what is left of a pass begins the next
+            while len(order) < config.batch_size:  # the rest of a pass begins the next
                 order = np.concatenate([order, rng.permutation(len(targets))])
             drawn, order = order[: config.batch_size], order[config.batch_size :]
             batch = np.stack(
@@ -223,7 +223,7 @@ class FromScratch:
             yield step + 1
 
     def _restart(self, labels: np.ndarray, seed: int) -> None:
-        """New weights, drawn by `seed` alone, and an optimizer that has seen nothing."""
+        """New weights, drawn by `seed` alone, and a new optimizer."""
         self._body.set_weights(_body(self._encoder, seed).get_weights())
         rng = np.random.default_rng([seed, 0])
         limit = np.sqrt(6 / sum(self._kernel.shape))  # Glorot
@@ -244,7 +244,7 @@ class FromScratch:
           energies: float32[batch, 96, mels], linear.
           targets: float32[batch, classes].
           share: float32[batch], of the patch itself in its mixture, 0.5 … 1.
-          partner: int32[batch], index in the batch of what is mixed in.
+          partner: int32[batch], index in the batch of the patch to mix in.
           seed: int32[2].
         """
         config = self._config

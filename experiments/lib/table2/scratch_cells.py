@@ -35,12 +35,12 @@ def score(
 
     Args:
       settings: The folder, and the encoder whose network it is.
-      corpus: What is scored.
+      corpus: The corpus to score on.
       labels_per_class: Numbers of labelled clips.
       draws: Draws of each.
       recipe: How it is trained.
-      rescore: Whether the log mel baseline's patches, which are scored, must be there. The
-        networks' own scores are kept all the same, having no embedding.
+      rescore: Whether the log mel baseline's patches, which are scored, must exist. The
+        networks' own scores are kept in any case, because they have no embedding.
 
     Returns:
       As `cells.fill`.
@@ -52,7 +52,7 @@ def score(
         from experiments.lib import protocol
         from experiments.lib.table2 import scratch
 
-        # The log mel baseline holds the very patches that the embeddings are made from.
+        # The log mel baseline holds exactly the patches that the embeddings are made from.
         log_mel = embeddings.of_row(settings, corpus, BASELINE, 0, rescore=rescore)
         sides = protocol.split_sides(log_mel, corpus.test_splits)
         classes, train, test = corpus.manifest.classes, sides.train, sides.test

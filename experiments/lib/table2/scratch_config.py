@@ -21,9 +21,9 @@ class ScratchConfig:
       noise_sigma: σ of the multiplicative noise, as in the constraint; 0 for none.
       max_mel_shift: Largest shift in frequency, in mel bands; 0 for none.
       mixup: Both parameters of the beta distribution of a mixture's larger share; 0 for none.
-      silence_energy: Patches whose mean mel energy per cell is not above this are drawn anew.
-      evaluate_steps: Steps from one look at the held-back clips to the next.
-      patience: Stop after this many looks without a better mAP.
+      silence_energy: Patches whose mean mel energy per cell is not above this are drawn again.
+      evaluate_steps: Steps from one evaluation on the held-back clips to the next.
+      patience: Stop after this many evaluations without a better mAP.
       validation_fraction: Share of each class's recordings held back; 0 for none.
     """
 

@@ -1,4 +1,4 @@
-"""Making Table 2: what is missing is trained and scored, and all of it written."""
+"""Making Table 2: training and scoring what is missing, and writing the table."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ROWS = (JOINT, BASELINE, EXPLICIT, SCRATCH)
 
 
 def known_rows() -> tuple[str, ...]:
-    """All rows that can be asked for."""
+    """All rows that the table can have."""
     extra = (row for row in table_rows.extra_rows() if row != SHUFFLED)
     return (*table_rows.ROWS, *extra, SCRATCH)
 
 
 @dataclasses.dataclass(frozen=True)
 class Table2Options:
-    """What of Table 2 is made.
+    """The extent of Table 2.
 
     Attributes:
       rows: Keys of the rows, in order.
@@ -51,7 +51,7 @@ def make_table(settings: ExperimentSettings, options: Table2Options) -> dict:
 
     Args:
       settings: Corpus, folder, and how encoders are trained.
-      options: What is made.
+      options: The extent of the table.
 
     Returns:
       The content of table2.json.
@@ -61,7 +61,7 @@ def make_table(settings: ExperimentSettings, options: Table2Options) -> dict:
     """
     script.check_rows(options.rows, known_rows())
 
-    # Only now, for wrong options should not have to wait for TensorFlow.
+    # Imported late, so that wrong options are reported without waiting for TensorFlow.
     from audio_triplet.evaluation.shallow_network import ClassifierConfig
     from experiments.lib.table2 import embedding_cells, scratch_cells
 

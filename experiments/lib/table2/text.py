@@ -1,4 +1,4 @@
-"""Table 2 as Markdown: the claim it is to check, what was drawn, and how to repeat it."""
+"""Table 2 as Markdown: the claim that it checks, the draws, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _claim(rows: list[dict]) -> list[str]:
 
 
 def _conditions(rows: list[dict], config: dict) -> list[str]:
-    """What was drawn, and how it was trained."""
+    """The draws, and how the networks were trained."""
     scratch = config["scratch"]
     training = tables.training_in_words(config["run"], config.get("topline_learning_rate"))
     draws = len({draw for row in rows for draw in row["draws"]})
@@ -106,10 +106,10 @@ def _conditions(rows: list[dict], config: dict) -> list[str]:
     for row in {row["labels_per_class"]: row for row in rows}.values():
         count, short = row["labels_per_class"], row["short_classes"]
         if short:
-            some = listed(f"{name} {clips}" for name, clips in list(short.items())[:5])
+            first = listed(f"{name} {clips}" for name, clips in list(short.items())[:5])
             lines.append(
                 f"At {count}, {len(short)} classes have fewer clips, and all of them were used: "
-                f"{some}{', …' if len(short) > 5 else ''}."
+                f"{first}{', …' if len(short) > 5 else ''}."
             )
         if row["repeated_classes"]:
             lines.append(

@@ -1,0 +1,40 @@
+"""Trains on COUNT replicas on this processor, and writes what they lost.
+
+python -m tests.training.replica_losses COUNT PREPARED FOLDER
+"""
+
+import json
+import sys
+
+import tensorflow as tf
+
+from audio_triplet import distribution
+from audio_triplet.data import shard_source
+from audio_triplet.training import loop
+from audio_triplet.training.trainer import Trainer
+from tests.training.runs import combined, config_of
+
+STEPS, COMBINED_STEPS, MEMORY = 12, 4, 12
+
+
+def main(count: int, prepared: str, folder: str) -> None:
+    (processor,) = tf.config.list_physical_devices("CPU")
+    devices = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+    tf.config.set_logical_device_configuration(processor, devices)
+    strategy = distribution.build_strategy("mirrored")
+    assert strategy.num_replicas_in_sync == count
+    found = {}
+    configs = {"joint": config_of(STEPS), "combined": combined(COMBINED_STEPS, memory=MEMORY)}
+    if count > 2:  # tracing a step takes seconds per replica
+        del configs["combined"]
+    for name, config in configs.items():
+        source = shard_source.ShardChunks(prepared, ("train",))
+        rows = loop.run(Trainer(config, strategy), source, f"{folder}/{name}", progress=False)
+        values = ("loss", "positive_distance", "negative_distance")
+        found[name] = [[row[value] for value in values] for row in rows]
+    with open(f"{folder}/losses.json", "w", encoding="utf-8") as file:
+        json.dump(found, file)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3])

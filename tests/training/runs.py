@@ -1,0 +1,49 @@
+"""Short runs on the generated tones, for the tests of whatever a run leaves behind."""
+
+import dataclasses
+
+from audio_triplet import distribution
+from audio_triplet.config import (
+    EncoderConfig,
+    PipelineConfig,
+    RunConfig,
+    TrainingConfig,
+    TripletConfig,
+)
+from audio_triplet.data import shard_source
+from audio_triplet.training import loop
+from audio_triplet.training.trainer import Trainer
+
+SMALL = EncoderConfig(width=0.0625, embedding_size=16)
+
+
+def config_of(steps=6, constraints="joint", **training_fields):
+    fields = {"steps": steps, "learning_rate": 1e-3, "log_steps": 2, "precision": "float32"}
+    return RunConfig(
+        corpus="tones",
+        splits=("train",),
+        triplets=TripletConfig(constraints=constraints),
+        pipeline=PipelineConfig(batch_size=8),
+        encoder=SMALL,
+        training=TrainingConfig(**fields | training_fields),
+    )
+
+
+def combined(steps, **training_fields):
+    """Combined pairs, the contrastive objective and scaled input; no batch normalisation, whose
+    statistics are those of one replica."""
+    config = config_of(steps, "combined", objective="contrastive", **training_fields)
+    return dataclasses.replace(
+        config, encoder=dataclasses.replace(SMALL, pooling="time", input_scaling=True)
+    )
+
+
+def run(config, prepared, folder, **arguments):
+    source = shard_source.ShardChunks(prepared, ("train",))
+    trainer = Trainer(config, distribution.build_strategy("cpu"))
+    rows = loop.run(trainer, source, str(folder), progress=False, **arguments)
+    return trainer, rows
+
+
+def losses(rows):
+    return [row["loss"] for row in rows]
