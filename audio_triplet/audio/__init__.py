@@ -11,6 +11,7 @@ Files, in reading order:
 | `decoder` | the interface of decoders (`Decoder`, `AudioInfo`), and checks that all share |
 | `files` | opening paths and file objects, and naming them in messages |
 | `containers` | sound inside tar files and Parquet tables, by paths below theirs |
+| `clock` | when a recording was made, by its name or its chunks |
 | `formats` | which files are sound, by their extensions |
 | `libsndfile` | the decoder, with work-arounds for faults of libsndfile |
 | `ogg`, `mp3` | for the decoder: where a seek is safe, whether the length is stated |

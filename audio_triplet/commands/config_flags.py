@@ -1,5 +1,7 @@
 """Frozen dataclasses of `audio_triplet.config` as absl flags."""
 
+from __future__ import annotations
+
 import dataclasses
 import re
 import typing
@@ -13,10 +15,50 @@ from audio_triplet.config import RENAMED
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from audio_triplet.data.sound_filter import SoundFilter
+
 T = TypeVar("T", bound="DataclassInstance")
 
 # Flags defined here on behalf of a script are the script's: its --help lists them.
 flags.disclaim_key_flags()
+
+
+def define_labels_flag(default: str) -> None:
+    """Defines --labels, what gives the sounds of a folder their labels.
+
+    Args:
+      default: `folders` or `none`, see `inputs.load_inputs`.
+    """
+    flags.DEFINE_string(
+        "labels",
+        default,
+        "What labels the sounds of a folder: folders: the folder just below it that they lie in; "
+        "none: nothing; FILE: a manifest that names them. Manifests and corpora keep their own.",
+    )
+
+
+def define_filter_flags() -> None:
+    """Defines --after, --before, --hours and --path: which sound of an archive is meant."""
+    flags.DEFINE_string(
+        "after", None, "Only sound from this time on, by its recorder's clock: 2024-06-12T05:30."
+    )
+    flags.DEFINE_string("before", None, "Only sound before this time.")
+    flags.DEFINE_list("hours", [], "Only sound of these hours of the day: 4-7, or 22-4,12-13.")
+    flags.DEFINE_multi_string(
+        "path", [], "Only files whose path fits, such as 'SITE1/*'; may be given again."
+    )
+
+
+def filter_from_flags() -> SoundFilter:
+    """What these flags ask for.
+
+    Raises:
+      UsageError: One of them cannot be read.
+    """
+    from audio_triplet.data.sound_filter import SoundFilter
+
+    values = flags.FLAGS
+    return SoundFilter.of(values.after, values.before, values.hours, values.path)
 
 
 def define_flags(kind: type, skip: tuple[str, ...] = (), **overrides: Any) -> None:

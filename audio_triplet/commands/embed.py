@@ -32,6 +32,7 @@ FORMS = ("files", "npz", "parquet")
 
 def define_flags() -> None:
     """Defines the verb's flags."""
+    config_flags.define_labels_flag("none")
     flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
     flags.DEFINE_string("model", None, "Folder of a SavedModel; by default the released model.")
     flags.DEFINE_enum(
@@ -52,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
 
     values = flags.FLAGS
     config = config_flags.from_flags(EmbedConfig)
-    manifest, names = inputs.load_inputs(argv[1:])
+    manifest, names = inputs.load_inputs(argv[1:], values.labels)
     with locks.exclusive(values.output_dir):
         locks.clear_leftovers(values.output_dir)
         is_begun = os.path.exists(os.path.join(values.output_dir, "embeddings.json"))

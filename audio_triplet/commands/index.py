@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 def define_flags() -> None:
     """Defines the verb's flags."""
+    config_flags.define_labels_flag("none")
     flags.DEFINE_string("index", None, "Folder of the index.", required=True)
     flags.DEFINE_string(
         "model",
@@ -77,6 +78,7 @@ def main(argv: Sequence[str]) -> None:
             silence_energy=values.silence_energy,
             faiss=values.faiss,
             recall=values.recall,
+            labels=values.labels,
         )
     print(describe(values.index))
 
@@ -93,6 +95,7 @@ def add(
     silence_energy: float,
     faiss: str,
     recall: float,
+    labels: str = "none",
 ) -> None:
     """Adds sound files and sets of embeddings, and builds a FAISS index if that is due.
 
@@ -107,6 +110,7 @@ def add(
       silence_energy: Mean mel energy per cell up to which sound is left out.
       faiss: Kind of FAISS index; `auto`, `none` or one of `KINDS`.
       recall: Share of the ten nearest that it must find.
+      labels: What labels the sounds, see `inputs.load_inputs`.
     """
     from audio_triplet.search import index_writer
 
@@ -114,7 +118,7 @@ def add(
     if sounds:
         from audio_triplet.commands import inputs
 
-        manifest = inputs.load_inputs(sounds)[0]
+        manifest = inputs.load_inputs(sounds, labels)[0]
     if sounds or embeddings:
         from audio_triplet.embeddings import saved_model, set_files
 

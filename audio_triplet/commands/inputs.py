@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 import pandas as pd
+from absl import logging
 
 from audio_triplet import audio
 from audio_triplet.corpora import folders, registry
@@ -17,31 +18,44 @@ FORMS = (
 )
 
 
-def load_inputs(arguments: Sequence[str]) -> tuple[Manifest, list[str]]:
+def load_inputs(arguments: Sequence[str], labels: str = "folders") -> tuple[Manifest, list[str]]:
     """The segments that the arguments name, each once.
 
-    A file below a folder keeps the label that its sub-folder gives; it is a recording of its own,
-    known by its path. Manifests and corpora keep their recordings, and their splits if they come
-    alone.
+    A file below a folder is a recording of its own, known by its path. Manifests and corpora keep
+    their labels and recordings, and their splits if they come alone.
 
     Args:
       arguments: As typed; `FORMS` says what they may be.
+      labels: What labels the files of folders, and files: `folders`, the sub-folder that they lie
+        in; `none`; or a manifest that names them.
 
     Returns:
       The manifest, paths absolute; and for each row its file's name below the folder it was found
       in.
 
     Raises:
-      UsageError: No argument, or one of none of these forms.
+      UsageError: No argument, or one of none of these forms; or `labels` is none of its forms,
+        labels parts of files, or none of the files.
       CorpusError: A folder without sound, a wrong manifest.
     """
     if not arguments:
         raise UsageError(f"name the sound. {FORMS}")
-    frames, names = [], []
+    given = None if labels in ("folders", "none") else _labels_of_files(labels)
+    frames, names, matched = [], [], 0
     for argument in arguments:
-        frame, root = _load(argument)
+        frame, root, is_bare = _load(argument, by_folder=labels == "folders")
+        if given is not None and is_bare:
+            frame["labels"] = [given.get(os.path.realpath(path), "") for path in frame["path"]]
+            matched += int((frame["labels"] != "").sum())
         frames.append(frame)
         names += [os.path.relpath(path, root) for path in frame["path"]]
+    if given is not None:
+        if not matched:
+            raise UsageError(
+                f"--labels={labels}: names none of the sounds that are given; its paths are "
+                "relative to its own folder"
+            )
+        logging.info("%s: labels %d files", labels, matched)
     if len(frames) == 1:
         return Manifest(frames[0], arguments[0]), names
     # Splits of different corpora mean different things.
@@ -51,8 +65,26 @@ def load_inputs(arguments: Sequence[str]) -> tuple[Manifest, list[str]]:
     return Manifest(together[is_first], "the inputs"), names
 
 
-def _load(argument: str) -> tuple[pd.DataFrame, str]:
-    """One argument's rows, and the folder that its files' names are relative to."""
+def _labels_of_files(table: str) -> dict[str, str]:
+    """A label table's files (resolved) and their labels, joined by ";"."""
+    path = os.path.abspath(os.path.expanduser(table))
+    if not os.path.isfile(path):
+        raise UsageError(f"--labels={table}: no such file; give folders, none or a manifest (.csv)")
+    labels: dict[str, list[str]] = {}
+    for row in Manifest.read(path, table).frame.itertuples():
+        if row.start_seconds > 0 or row.end_seconds == row.end_seconds:
+            raise UsageError(
+                f"--labels={table}: labels parts of {row.path}; give the table itself as an input"
+            )
+        labels.setdefault(os.path.realpath(row.path), []).append(row.labels)
+    return {name: ";".join(dict.fromkeys(filter(None, of))) for name, of in labels.items()}
+
+
+def _load(argument: str, by_folder: bool) -> tuple[pd.DataFrame, str, bool]:
+    """One argument's rows, the folder below which its files have their names, and if it is bare.
+
+    Bare is what has no labels of its own: folders and files.
+    """
     try:
         argument.encode("utf-8")
     except UnicodeEncodeError:
@@ -66,11 +98,11 @@ def _load(argument: str) -> tuple[pd.DataFrame, str]:
     if (scheme := registry.scheme_of_file(path)) and os.path.isfile(path):
         raise UsageError(f"{argument}: holds sound inside it; write {scheme}:{argument}")
     if os.path.isdir(path):
-        frame = folders.load(path).frame
-        return frame.assign(recording_id=frame["path"]), path
+        frame = folders.load(path, labelled=by_folder).frame
+        return frame.assign(recording_id=frame["path"]), path, True
     if os.path.exists(path) and not path.lower().endswith(".csv"):
         frame = Manifest(pd.DataFrame({"path": [path]}), argument).frame
-        return frame, os.path.dirname(path)
+        return frame.copy(), os.path.dirname(path), True
     if re.match(r"[A-Za-z][\w-]+:", argument):
         frame = registry.load_corpus(argument).frame
     elif path.lower().endswith(".csv"):
@@ -80,4 +112,4 @@ def _load(argument: str) -> tuple[pd.DataFrame, str]:
     else:
         raise UsageError(f"{argument}: no such file or folder. {FORMS}")
     absolute = [os.path.abspath(path) for path in frame["path"]]
-    return frame, os.path.commonpath([os.path.dirname(path) for path in absolute])
+    return frame, os.path.commonpath([os.path.dirname(path) for path in absolute]), False

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from absl import flags, logging
 
+from audio_triplet.commands import config_flags
 from audio_triplet.errors import UsageError
 
 
@@ -29,6 +30,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string("not", [], "A sound that hits should be unlike; may be repeated.")
     flags.DEFINE_boolean("exclude_own", True, "Leave out the queries' own recordings.")
     flags.DEFINE_integer("per_recording", 0, "Most hits of one recording; 0: any number.", 0)
+    config_flags.define_filter_flags()
     flags.DEFINE_boolean("exact", False, "Search exactly even where there is a FAISS index.")
     flags.DEFINE_string("model", None, "Folder of the index's model, if it has moved.")
     flags.DEFINE_boolean("json", False, "Print JSON instead of a table.")
@@ -51,6 +53,7 @@ def main(argv: Sequence[str]) -> None:
     end = float("nan") if values.end is None else values.end
     if end <= start:
         raise UsageError(f"--end={end:g} is not after --start={start:g}")
+    only = config_flags.filter_from_flags()
     from audio_triplet.search.sound_index import Query, SoundIndex
 
     found = SoundIndex(values.index, values.model).ask(
@@ -60,6 +63,7 @@ def main(argv: Sequence[str]) -> None:
         exclude_own=values.exclude_own,
         per_recording=values.per_recording,
         exact=values.exact,
+        only=only,
     )
     if values.page:
         from audio_triplet.web import search_page

@@ -14,8 +14,10 @@ from audio_triplet.corpora.passed_over import PassedOver
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 
+_CLASSES_TOLD = 5
 
-def load(folder: str) -> Manifest:
+
+def load(folder: str, labelled: bool = True) -> Manifest:
     """The tree as a manifest.
 
     Hidden files and folders are skipped, and so are links to folders (a link could lead outside, or
@@ -24,13 +26,16 @@ def load(folder: str) -> Manifest:
     Args:
       folder: The root. Its immediate sub-folders are the classes; files lie in them at any depth.
         Files directly in the root have no label.
+      labelled: Whether the sub-folders are classes at all, which is said then. An archive's are
+        years and sites.
 
     Returns:
       One row per file; recording_id = its path below the root; no splits. Its frame's
       `attrs["passed_over"]` counts the other files by extension, as a log line does.
 
     Raises:
-      CorpusError: No such folder, no audio in it, or a class name with ";".
+      CorpusError: No such folder, no audio in it, or a class name with ";" where folders are
+        classes.
     """
     if not os.path.isdir(folder):
         raise CorpusError(f"{folder}: no such folder; check the path")
@@ -76,13 +81,17 @@ def load(folder: str) -> Manifest:
             + _hint(folder, passed_over.counts())
         )
     passed_over.log(folder)
-    labels = [path.split(os.sep)[0] if os.sep in path else "" for path in relative]
+    labels = [path.split(os.sep)[0] if labelled and os.sep in path else "" for path in relative]
     wrong = sorted({label for label in labels if ";" in label})
     if wrong:
         raise CorpusError(
             f"{os.path.join(folder, wrong[0])}: a class may not have ';' in its name (it "
             "separates labels); rename the folder"
         )
+    classes = sorted(set(labels) - {""})
+    if classes:
+        names = ", ".join(classes[:_CLASSES_TOLD]) + (", …" if len(classes) > _CLASSES_TOLD else "")
+        logging.info("%s: its folders are taken for labels: %d (%s)", folder, len(classes), names)
     frame = pd.DataFrame(
         {
             "path": [os.path.join(root, path) for path in relative],

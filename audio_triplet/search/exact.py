@@ -33,6 +33,7 @@ def nearest(
     top: int,
     without: np.ndarray,
     threads: int,
+    keep: Sequence[np.ndarray] | None = None,
 ) -> Iterator[list[Neighbour]]:
     """The vectors nearest to a query.
 
@@ -43,6 +44,7 @@ def nearest(
       top: How many vectors the first list holds.
       without: int64[n], keys of recordings to leave out.
       threads: Cores to use.
+      keep: For each part bool[vectors], which of them may be found; None: all.
 
     Yields:
       Ever longer lists, best first, equal ones in the order they were added; the last holds all.
@@ -70,6 +72,8 @@ def nearest(
         of_part = scores[begin : begin + len(parts[number])]
         for left_out in _left_out(parts[number], without):
             of_part[left_out] = -np.inf
+        if keep is not None:
+            of_part[~keep[number]] = -np.inf
     while True:
         # All that reach the last wanted score, then a stable sort: ties as they were added.
         wanted = min(top, len(scores))

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audio_triplet.audio import clock
 from audio_triplet.data.keys import key_of
+from audio_triplet.data.sound_filter import SoundFilter
 from audio_triplet.errors import SearchError
 from audio_triplet.search import exact as exact_search
 from audio_triplet.search.exact import Neighbour
@@ -46,6 +48,7 @@ class Hit:
       end_seconds: Where it ends.
       recording_id: Its recording.
       labels: Its labels.
+      clock_time: When it was recorded, ISO 8601 to the millisecond; empty: not known.
     """
 
     score: float
@@ -54,6 +57,7 @@ class Hit:
     end_seconds: float
     recording_id: str
     labels: tuple[str, ...]
+    clock_time: str = ""
 
 
 class Index:
@@ -127,6 +131,7 @@ class Index:
         without: Iterable[int] = (),
         per_recording: int = 0,
         exact: bool = False,
+        only: SoundFilter | None = None,
     ) -> list[Hit]:
         """The nearest segments.
 
@@ -136,6 +141,7 @@ class Index:
           without: Keys of recordings to leave out, see `recordings_of`.
           per_recording: Most hits of one recording; 0: any number.
           exact: Search exactly even where there is a FAISS index.
+          only: What is searched at all; exactly, as a FAISS index knows no such thing.
 
         Returns:
           Up to `top` hits, nearest first; equally near ones in the order they were added.
@@ -154,8 +160,9 @@ class Index:
             raise SearchError(f"top must be at least 1, not {top}")
         query = query / norm
         without = np.fromiter(without, np.int64)
-        searches = [self._exactly]
-        if self.info.faiss and not exact:
+        keep = self._kept(only) if only else None
+        searches = [functools.partial(self._exactly, keep=keep)]
+        if self.info.faiss and not exact and keep is None:
             if self._faiss is None:
                 self._faiss = FaissSearcher(self.folder, self.info.faiss, self._parts)
             searches.insert(0, functools.partial(self._by_faiss, self._faiss))
@@ -181,17 +188,40 @@ class Index:
             names = part.names(segment)
             start, end = part.spans[vector].tolist()
             labels = tuple(names["labels"].split(";")) if names["labels"] else ()
-            hits.append(Hit(score, names["path"], start, end, names["recording_id"], labels))
+            began = part.recorded_at(names)
+            when = clock.later(began, start).isoformat(timespec="milliseconds") if began else ""
+            hits.append(Hit(score, names["path"], start, end, names["recording_id"], labels, when))
             if len(hits) == top:
                 break
         return hits
 
+    def _kept(self, only: SoundFilter) -> list[np.ndarray]:
+        """Which vectors of each part a filter takes: bool[vectors] each."""
+        kept = []
+        for part in self._parts:
+            keep = np.zeros(len(part), bool)
+            for segment, where in enumerate(part.ranges(np.arange(part.info.segments))):
+                names = part.names(segment)
+                if not only.takes_path(names["path"]):
+                    continue
+                began = part.recorded_at(names) if only.needs_clock else None
+                keep[where] = [
+                    only.takes_time(began and clock.later(began, start))
+                    for start in part.spans["start"][where].tolist()
+                ]
+            kept.append(keep)
+        return kept
+
     def _exactly(
-        self, query: np.ndarray, top: int, without: np.ndarray
+        self,
+        query: np.ndarray,
+        top: int,
+        without: np.ndarray,
+        keep: Sequence[np.ndarray] | None = None,
     ) -> Iterator[list[Neighbour]]:
         """Ever longer lists, best first; the last holds all."""
         every = range(len(self._parts))
-        return exact_search.nearest(self._parts, every, query, top, without, self._threads)
+        return exact_search.nearest(self._parts, every, query, top, without, self._threads, keep)
 
     def _by_faiss(
         self, searcher: FaissSearcher, query: np.ndarray, top: int, without: np.ndarray

@@ -5,7 +5,7 @@
         vectors.npy     float32 or float16[n, dim], of unit norm
         spans.npy       [n], start and end of each in its file, seconds
         segments.npy    [m], the vectors of each segment, and its keys
-        names.jsonl     a line per segment: path, recording, labels
+        names.jsonl     a line per segment: path, recording, labels, clock time
     faiss-ID.bin        of some of the parts
 
 Parts are written aside, then index.json is replaced by one that lists them: a process that is
@@ -13,6 +13,7 @@ killed loses what it had not listed yet, and a reader sees the old index or the 
 """
 
 import dataclasses
+import datetime
 import json
 import mmap
 import os
@@ -213,9 +214,23 @@ class Part:
         return self._names[offset : self._names.find(b"\n", offset) + 1]
 
     def names(self, segment: int) -> dict[str, str]:
-        """The content of that line: `path`, `recording_id` and `labels`, joined by ";"."""
+        """The content of that line: `path`, `recording_id` and `labels`, joined by ";".
+
+        And `recorded_at`, ISO 8601, where it is known; what was indexed earlier lacks it.
+        """
         try:
             return json.loads(self.line(segment))
+        except ValueError as error:
+            raise SearchError(self._damaged(error)) from error
+
+    def recorded_at(self, names: dict[str, str]) -> datetime.datetime | None:
+        """When a segment's recording began, of what `names` says; None: not known."""
+        from audio_triplet.audio import clock  # here, so that --help stays quick
+
+        if "recorded_at" not in names:
+            return clock.time_in_name(names["path"])
+        try:
+            return datetime.datetime.fromisoformat(names["recorded_at"])
         except ValueError as error:
             raise SearchError(self._damaged(error)) from error
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from audio_triplet import storage
+from audio_triplet.audio import clock
 from audio_triplet.data.keys import key_of
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.search.index_format import (
@@ -145,9 +146,14 @@ def _segment_rows(
 def _lines(embeddings: EmbeddingSet, chosen: np.ndarray) -> list[bytes]:
     """Lines of names.jsonl."""
     frame = embeddings.manifest.frame[chosen]
+    times: dict[str, dict[str, str]] = {}
+    for path in frame["path"].unique():
+        began = clock.recorded_at(path)
+        times[path] = {"recorded_at": began.isoformat()} if began else {}
     return [
         json.dumps(
             {"path": os.path.abspath(path), "recording_id": recording, "labels": labels}
+            | times[path]
         ).encode()
         + b"\n"
         for path, recording, labels in zip(

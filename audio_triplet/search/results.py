@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import json
 import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,12 +52,15 @@ def as_table(found: Found) -> str:
     if not found.hits:
         return f"nothing found among {found.vectors:,} vectors"
     labelled = any(hit.labels for hit in found.hits)
-    rows = [("score", "from", "to", *(["labels"] if labelled else []), "file")]
+    timed = any(hit.clock_time for hit in found.hits)
+    heads = (["clock time"] if timed else []) + (["labels"] if labelled else [])
+    rows = [("score", "from", "to", *heads, "file")]
     rows += [
         (
             f"{hit.score:.4f}",
             clock(hit.start_seconds),
             clock(hit.end_seconds),
+            *([day_and_time(hit.clock_time)] if timed else []),
             *([printable(";".join(hit.labels))] if labelled else []),
             printable(shown(hit.path)),
         )
@@ -66,7 +70,7 @@ def as_table(found: Found) -> str:
     lines = []
     for row in rows:
         cells = [
-            cell.ljust(width) if column == 3 else cell.rjust(width)
+            cell.ljust(width) if column >= 3 else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
         lines.append("  ".join([*cells, row[-1]]))
@@ -83,6 +87,11 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     rest = f"{tenths / 10:04.1f}"
     return f"{hours}:{minutes:02d}:{rest}" if hours else f"{minutes}:{rest}"
+
+
+def day_and_time(clock_time: str) -> str:
+    """A hit's clock time without fractions, `2024-06-12 05:30:12`, and its zone if it has one."""
+    return re.sub(r"T([\d:]+)(\.\d+)?", r" \1", clock_time)
 
 
 def shown(path: str) -> str:

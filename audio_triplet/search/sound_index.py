@@ -26,6 +26,7 @@ from audio_triplet.search.index_format import IndexInfo
 from audio_triplet.search.query import combine, embed_query
 
 if TYPE_CHECKING:
+    from audio_triplet.data.sound_filter import SoundFilter
     from audio_triplet.embeddings.saved_model import Model
 
 
@@ -164,6 +165,7 @@ class SoundIndex:
         exclude_own: bool = True,
         per_recording: int = 0,
         exact: bool = False,
+        only: SoundFilter | None = None,
     ) -> Found:
         """Searches by the mean of several sounds.
 
@@ -174,6 +176,7 @@ class SoundIndex:
           exclude_own: As for `find`, for all queries.
           per_recording: As for `find`.
           exact: As for `find`.
+          only: What is searched at all; None: everything.
 
         Returns:
           The search and what it found.
@@ -188,7 +191,7 @@ class SoundIndex:
         without = self._own_recordings(queries) if exclude_own else ()
         begin = time.perf_counter()
         hits = self.index.search(
-            vector, top, without=without, per_recording=per_recording, exact=exact
+            vector, top, without=without, per_recording=per_recording, exact=exact, only=only
         )
         seconds = time.perf_counter() - begin
         return Found(
@@ -198,7 +201,7 @@ class SoundIndex:
             self.index.folder,
             self.index.info,
             len(self.index),
-            exact or self.index.info.faiss is None,
+            exact or bool(only) or self.index.info.faiss is None,
             seconds,
         )
 

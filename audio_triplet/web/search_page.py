@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from audio_triplet import storage
 from audio_triplet.provenance import command
-from audio_triplet.search.results import clock
+from audio_triplet.search.results import clock, day_and_time
 from audio_triplet.search.sound_index import Found
 from audio_triplet.web import formatting, pages
 from audio_triplet.web.clips import Clips, Player
@@ -45,6 +45,7 @@ class FoundSound(Sound):
       labels: Its labels, in words; empty without.
       start: Its start, as a clock shows it.
       end: Its end, likewise.
+      clock_time: When it was recorded; empty: not known.
     """
 
     score: float
@@ -52,6 +53,7 @@ class FoundSound(Sound):
     labels: str
     start: str
     end: str
+    clock_time: str
 
 
 def write_page(path: str, found: Found) -> None:
@@ -88,6 +90,7 @@ def write_page(path: str, found: Found) -> None:
                 labels=", ".join(hit.labels),
                 start=clock(hit.start_seconds),
                 end=clock(hit.end_seconds),
+                clock_time=day_and_time(hit.clock_time),
             )
             for rank, (excerpt, hit) in enumerate(zip(hits, found.hits, strict=True), 1)
         ],

@@ -15,7 +15,7 @@ from audio_triplet.config import ClassifyConfig, EmbedConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import saved_model
 from audio_triplet.errors import ClassifierError, ExportError, UsageError
-from tests.conftest import tone
+from tests.conftest import flags_given, tone
 
 CONFIG = ClassifyConfig(folds=2)
 
@@ -89,6 +89,35 @@ def test_predictions_are_the_scores_of_the_embeddings(fitted, tone_folder, tmp_p
     assert float(mine[-1][2]) <= len(sound) / 16000 + 1e-3
 
 
+def test_predictions_have_the_clock_time_and_are_filtered_by_it(fitted, tone_folder, tmp_path):
+    for name in ("A/20240612_045959.wav", "A/20240612_120000.wav", "B/20240612_045959.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(f"{tone_folder}/low/low5.wav", tmp_path / name)  # 3.95 s
+    shutil.copy(f"{tone_folder}/low/low5.wav", tmp_path / "B" / "x.wav")
+    (tmp_path / "B" / "20240612_050001.wav").write_bytes(b"no sound at all")
+    out = tmp_path / "out"
+
+    def predicted(*arguments):
+        out.mkdir(exist_ok=True)
+        given = [f"--classifier={fitted[0] / 'classifier'}", f"--output_dir={out}", *arguments]
+        with flags_given(predict.define_flags, given):
+            predict.main(["predict", str(tmp_path / "A"), str(tmp_path / "B")])
+        with open(out / "predictions.csv", newline="", encoding="utf-8") as file:
+            return [(row["path"][-21:], row["clock_time"]) for row in csv.DictReader(file)]
+
+    every = predicted()
+    assert len(every) == 16 and every[1] == ("A/20240612_045959.wav", "2024-06-12T04:59:59.960")
+    assert every[-1][0].endswith("x.wav") and every[-1][1] == ""
+    after = [row for row in every if row[1] and row[1][11:13] == "05"]
+    assert predicted("--hours=5-7") == after and len(after) == 4
+    assert "050001" in (out / "bad_files.csv").read_text()
+    assert predicted("--hours=5-7", "--path=B/*") == after[2:]
+    assert len(predicted("--hours=5-7", "--path=B/*", "--granularity=segment")) == 1
+    assert predicted("--after=2024-06-12T12:00:01.8") == [every[6], every[7]]
+    with pytest.raises(UsageError, match="holds no sound of those times and paths"):
+        predicted("--after=2025-01-01")
+
+
 def test_predicting_passes_over_what_is_no_sound(fitted, tone_folder, tmp_path):
     for name in ('a low one, "quoted"\nnewline.wav', "z.wav"):
         shutil.copy(f"{tone_folder}/low/low1.wav", tmp_path / name)
@@ -142,6 +171,25 @@ def test_suggestions_leave_out_what_has_a_label(fitted, tone_folder, tmp_path):
     manifest, _ = inputs.load_inputs([tone_folder])
     with pytest.raises(UsageError, match="every sound has a label;"):
         suggest.suggest(manifest, str(fitted[0] / "classifier"), str(tmp_path), 5)
+
+
+def test_an_archive_of_sites_is_not_labelled(fitted, tone_folder, tmp_path):
+    for site in ("low", "high"):  # called as a class is, and none
+        (tmp_path / "archive" / site).mkdir(parents=True)
+        shutil.copy(f"{tone_folder}/low/low1.wav", tmp_path / "archive" / site / "a.wav")
+    (tmp_path / "out").mkdir()
+    with flags_given(suggest.define_flags, _suggest_arguments(fitted, tmp_path)):
+        suggest.main(["suggest", str(tmp_path / "archive")])
+    assert len(read_csv(tmp_path / "out" / "suggest.csv")) == 3
+    with flags_given(
+        suggest.define_flags, [*_suggest_arguments(fitted, tmp_path), "--labels=folders"]
+    ):
+        with pytest.raises(UsageError, match="every sound has a label;"):
+            suggest.main(["suggest", str(tmp_path / "archive")])
+
+
+def _suggest_arguments(fitted, tmp_path):
+    return [f"--classifier={fitted[0] / 'classifier'}", f"--output_dir={tmp_path / 'out'}"]
 
 
 @pytest.mark.slow

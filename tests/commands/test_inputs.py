@@ -70,3 +70,36 @@ def test_what_is_no_sound_is_named(tree, tmp_path):
         pass
     with pytest.raises(UsageError, match="not UTF-8"):
         inputs.load_inputs([os.fsdecode(strange)])
+
+
+def test_folders_are_labels_only_where_that_is_asked(tree, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    (tree / "site;a").mkdir()
+    (tree / "c.wav").rename(tree / "site;a" / "c.wav")  # no class may be called so, a site may
+    manifest, _ = inputs.load_inputs([str(tree)], labels="none")
+    assert set(manifest.frame["labels"]) == {""} and not caplog.messages
+    with pytest.raises(CorpusError, match="may not have ';'"):
+        inputs.load_inputs([str(tree)], labels="folders")
+    (tree / "site;a" / "c.wav").rename(tree / "c.wav")
+    inputs.load_inputs([str(tree)], labels="folders")
+    assert caplog.messages == [f"{tree}: its folders are taken for labels: 2 (cat, dog)"]
+
+
+def test_a_table_labels_the_files_of_a_folder(tree, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("path,labels\nsound/dog/a.wav,bark\nsound/c.wav,rain;wind\nsound/no.wav,x\n")
+    own = tmp_path / "own.csv"
+    own.write_text("path,labels\nsound/cat/deep/b.wav,purr\n")
+    manifest, names = inputs.load_inputs([str(tree), str(own)], labels=str(table))
+    labels = dict(zip(names, manifest.frame["labels"], strict=True))
+    assert labels == {"dog/a.wav": "bark", "c.wav": "rain;wind", "cat/deep/b.wav": ""}
+    manifest, _ = inputs.load_inputs([str(own)], labels="none")
+    assert list(manifest.frame["labels"]) == ["purr"]  # a manifest keeps its own
+    table.write_text("path,labels\nelsewhere/a.wav,bark\n")
+    with pytest.raises(UsageError, match="names none of the sounds"):
+        inputs.load_inputs([str(tree)], labels=str(table))
+    table.write_text("path,labels,start_seconds,end_seconds\nsound/c.wav,rain,0.1,0.2\n")
+    with pytest.raises(UsageError, match=r"labels parts of .*c\.wav; give the table itself"):
+        inputs.load_inputs([str(tree)], labels=str(table))
+    with pytest.raises(UsageError, match=r"--labels=yes: no such file"):
+        inputs.load_inputs([str(tree)], labels="yes")

@@ -61,7 +61,9 @@ def sounds(tmp_path_factory):
 @pytest.fixture
 def index_folder(command, sounds, small_model, tmp_path):
     folder = tmp_path / "index"
-    told = command("index", sounds, f"--index={folder}", f"--model={small_model.path}")
+    told = command(
+        "index", sounds, f"--index={folder}", f"--model={small_model.path}", "--labels=folders"
+    )
     assert "9 files" in told, told
     return folder
 
@@ -148,7 +150,7 @@ def test_queries_that_cannot_be_used_are_told(command, index_folder, sounds, cap
         ([sounds / "none.wav"], "none.wav"),
         ([sounds / "low" / "0.wav", "--start=50"], "no sound at 50 s"),
         ([sounds / "low" / "0.wav", "--start=2", "--end=1"], "is not after"),
-        ([sounds / "low" / "0.wav", sounds / "low" / "1.wav", "--start=1"], "with several"),
+        ([sounds / "low" / "0.wav", sounds / "low" / "1.wav", "--start=1"], "need a single query"),
         ([sounds / "low" / "0.wav", "--model=/nowhere"], "holds no saved_model.pb"),
     ):
         told = command("search", index, *arguments)
@@ -226,3 +228,35 @@ def test_embed_tells_what_it_did(command, sounds, small_model, tmp_path):
     assert "holds embeddings; choose another" in told
     told = command("embed", sounds, f"--output_dir={out}", f"--model={tmp_path}")
     assert "holds no saved_model.pb" in told
+
+
+def test_hits_have_the_clock_time_and_are_filtered_by_it(command, small_model, tmp_path):
+    for number, name in enumerate(
+        ("A/20240612_053000.wav", "A/20240612_120000.wav", "B/20240612_053000.wav", "B/x.wav")
+    ):
+        (tmp_path / "s" / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / "s" / name, tone(2.0, 300 + 9 * number, number), RATE)
+    query, index = tmp_path / "s" / "B" / "x.wav", f"--index={tmp_path / 'index'}"
+    command("index", tmp_path / "s", index, f"--model={small_model.path}")
+
+    def found(*more):
+        hits = json.loads(command("search", query, index, "--json", "--per_recording=1", *more))
+        return {os.path.relpath(hit["path"], tmp_path / "s"): hit for hit in hits["hits"]}
+
+    every = found()
+    assert len(every) == 3 and all("12" in hit["clock_time"] for hit in every.values())
+    assert set(found("--hours=4-7")) == {"A/20240612_053000.wav", "B/20240612_053000.wav"}
+    assert set(found("--hours=4-7", "--path=B/*")) == {"B/20240612_053000.wav"}
+    assert set(found("--after=2024-06-12T06:00")) == {"A/20240612_120000.wav"}
+    assert set(found("--before=2024-06-12T05:30:01", "--noexclude_own")) == {
+        "A/20240612_053000.wav",
+        "B/20240612_053000.wav",
+    }
+    [hit] = found("--after=2024-06-12T05:30:00.5", "--path=B/*", "--per_recording=0").values()
+    assert hit["clock_time"] == "2024-06-12T05:30:00.960" and hit["start_seconds"] == 0.96
+    page = tmp_path / "found.html"
+    table = command("search", query, index, "--hours=12-13", f"--page={page}", "--top=1")
+    assert table.split("\n")[0].split() == ["score", "from", "to", "clock", "time", "file"]
+    assert "2024-06-12 12:00:0" in table and "2024-06-12 12:00:0" in page.read_text()
+    assert "nothing found" in command("search", query, index, "--after=2030-01-01")
+    assert "write a range of hours" in command("search", query, index, "--hours=noon")

@@ -1,4 +1,5 @@
 import dataclasses
+import datetime
 import json
 import os
 import signal
@@ -12,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio_triplet import locks
+from audio_triplet.audio import clock
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.data.sound_filter import SoundFilter
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
 from audio_triplet.errors import SearchError
 from audio_triplet.search import index, index_format, index_writer
@@ -78,6 +81,43 @@ def same(hits, expected, atol=1e-6):
     assert len(hits) == len(expected)
     np.testing.assert_allclose([hit.score for hit in hits], [one[0] for one in expected], atol=atol)
     assert [(hit.path, hit.start_seconds) for hit in hits] == [one[1:] for one in expected]
+
+
+@pytest.mark.parametrize("was_indexed_earlier", [False, True])
+def test_filters_equal_brute_force(tmp_path, was_indexed_earlier, monkeypatch):
+    if was_indexed_earlier:  # then the time is read from the name when it is asked for
+        monkeypatch.setattr(clock, "recorded_at", lambda path: None)
+    sets = [
+        embeddings(0, 5, 4, "SITE1/20240612_045958_"),
+        embeddings(1, 5, 4, "SITE2/20240612_06595"),  # and the number: seconds
+        embeddings(2, 3, 4, "SITE1/other"),
+    ]
+    found = build(tmp_path, *sets)
+    query = np.random.default_rng(5).normal(size=8)
+
+    for only in (
+        SoundFilter.of(hours=["5-7"]),
+        SoundFilter.of(hours=["4-5"]),
+        SoundFilter.of(after="2024-06-12T05:00", before="2024-06-12T06:59:53"),
+        SoundFilter.of(paths=["SITE1/*"]),
+        SoundFilter.of(hours=["4-7"], paths=["SITE2/*"]),
+        SoundFilter.of(after="2030-01-01"),
+    ):
+        expected = [
+            one
+            for one in brute_force(sets, query)
+            if only.takes_path(one[1]) and only.takes_time(_moment(*one[1:]))
+        ]
+        hits = found.search(query, 99, only=only)
+        same(hits, expected)
+        for hit in hits:
+            moment = _moment(hit.path, hit.start_seconds)
+            assert hit.clock_time == (moment.isoformat(timespec="milliseconds") if moment else "")
+
+
+def _moment(path, seconds):
+    began = clock.time_in_name(path)
+    return began and began + datetime.timedelta(seconds=seconds)
 
 
 @given(st.integers(0, 2**31), st.integers(1, 60), st.integers(0, 3))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 def define_flags() -> None:
     """Defines the verb's flags."""
+    config_flags.define_labels_flag("folders")
     flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
     flags.DEFINE_string("model", None, "Folder of a SavedModel; by default the released model.")
     config_flags.define_flags(ClassifyConfig)
@@ -54,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     from audio_triplet.commands import inputs
 
     values = flags.FLAGS
-    manifest, _ = inputs.load_inputs(argv[1:])
+    manifest, _ = inputs.load_inputs(argv[1:], values.labels)
     with locks.exclusive(values.output_dir):
         locks.clear_leftovers(values.output_dir)
         if values.labels_per_class:

@@ -2,7 +2,9 @@
 
     audio-triplet classify predict SOUND --classifier=mine/classifier --output_dir=mine
 
-A row is a patch, every --hop_seconds, or a whole segment. Files that cannot be read are listed in
+A row is a patch, every --hop_seconds, or a whole segment; its last column is the clock time, where
+names or files state when they were recorded. --after, --before, --hours and --path take a part of
+an archive. Files that cannot be read are listed in
 bad_files.csv.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -19,9 +21,13 @@ from audio_triplet import locks, storage
 from audio_triplet.commands import config_flags
 from audio_triplet.commands.classify.shared import load_classifier, scored
 from audio_triplet.config import EmbedConfig
+from audio_triplet.errors import UsageError
 
 if TYPE_CHECKING:
+    import datetime
+
     from audio_triplet.data.manifest import Manifest
+    from audio_triplet.data.sound_filter import SoundFilter
 
 
 def define_flags() -> None:
@@ -31,6 +37,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
     flags.DEFINE_string("model", None, "Folder of the classifier's model, if it has moved.")
+    config_flags.define_filter_flags()
     config_flags.define_flags(EmbedConfig)
 
 
@@ -39,7 +46,8 @@ def main(argv: Sequence[str]) -> None:
     from audio_triplet.commands import inputs
 
     values = flags.FLAGS
-    manifest, _ = inputs.load_inputs(argv[1:])
+    only = config_flags.filter_from_flags()
+    manifest, _ = inputs.load_inputs(argv[1:], "none")
     with locks.exclusive(values.output_dir):
         locks.clear_leftovers(values.output_dir)
         print(
@@ -49,6 +57,7 @@ def main(argv: Sequence[str]) -> None:
                 values.output_dir,
                 config_flags.from_flags(EmbedConfig),
                 values.model,
+                only,
             )
         )
 
@@ -59,6 +68,7 @@ def predict(
     output_dir: str,
     config: EmbedConfig,
     model_path: str | None = None,
+    only: SoundFilter | None = None,
 ) -> str:
     """Writes predictions.csv: a row for every patch, or every segment, in the inputs' order.
 
@@ -68,17 +78,29 @@ def predict(
       output_dir: Where predictions.csv goes.
       config: Granularity and hop.
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
+      only: What is scored at all; None: everything.
 
     Returns:
       A line for the user.
+
+    Raises:
+      UsageError: There is nothing that `only` takes.
     """
+    from audio_triplet.audio import clock
     from audio_triplet.data.bad_files import listed_in
 
     fitted, model = load_classifier(classifier_dir, model_path)
+    began = {path: clock.recorded_at(path) for path in manifest.frame["path"].unique()}
+    if only:
+        manifest = _wanted(manifest, only, began)
+    timed = any(began[path] for path in manifest.frame["path"])
     path, rows, files = os.path.join(output_dir, "predictions.csv"), 0, set()
     with listed_in(output_dir) as bad_files, storage.open_replacing(path) as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "start_seconds", "end_seconds", "top_class", *fitted.classes])
+        writer.writerow(
+            ["path", "start_seconds", "end_seconds", "top_class", *fitted.classes]
+            + (["clock_time"] if timed else [])
+        )
         for segment, scores in scored(fitted, model, manifest, config, bad_files):
             source = manifest.frame["path"].iloc[segment.row]
             starts, ends = segment.start_seconds, segment.end_seconds
@@ -86,6 +108,12 @@ def predict(
                 scores = scores.mean(axis=0, keepdims=True)
                 starts, ends = starts[:1], starts[:1] + segment.seconds
             for start, end, values in zip(starts, ends, scores, strict=True):
+                first = began[source]
+                moment = clock.later(first, float(start)) if first else None
+                if only and config.granularity == "patch" and not only.takes_time(moment):
+                    continue
+                when = moment.isoformat(timespec="milliseconds") if moment else ""
+                rows += 1
                 writer.writerow(
                     [
                         source,
@@ -93,11 +121,47 @@ def predict(
                         f"{end:.3f}",
                         fitted.classes[values.argmax()],
                         *(f"{value:.4f}" for value in values),
+                        *([when] if timed else []),
                     ]
                 )
-            rows += len(scores)
             files.add(source)
     text = f"{rows:,} rows for {len(files):,} files: {path}"
     if bad_files.entries:
         text += f"\n{bad_files.summary(output_dir)}"
     return text
+
+
+def _wanted(
+    manifest: Manifest, only: SoundFilter, began: Mapping[str, datetime.datetime | None]
+) -> Manifest:
+    """The segments of which a filter takes something; what cannot be read is kept, to be listed."""
+    import numpy as np
+
+    from audio_triplet import audio
+    from audio_triplet.audio import clock
+    from audio_triplet.errors import AudioError
+
+    rows: list[int] = []
+    unreadable = 0
+    for number, row in enumerate(manifest.frame.itertuples()):
+        if not only.takes_path(row.path):
+            continue
+        first = began[row.path]
+        if only.needs_clock:
+            if first is None:
+                continue
+            end = float(row.end_seconds)
+            if end != end:  # to the end of the file
+                try:
+                    end = audio.probe(row.path).duration_seconds
+                except AudioError:
+                    rows.append(number)
+                    unreadable += 1
+                    continue
+            start = float(row.start_seconds)
+            if not only.takes_some_of(clock.later(first, start), end - start):
+                continue
+        rows.append(number)
+    if len(rows) == unreadable:
+        raise UsageError(f"{manifest.name}: holds no sound of those times and paths; ask for more")
+    return manifest.take(np.array(rows))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from audio_triplet import locks, storage
+from audio_triplet.commands import config_flags
 from audio_triplet.commands.classify.shared import (
     load_classifier,
     scored,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 def define_flags() -> None:
     """Defines the verb's flags."""
+    config_flags.define_labels_flag("none")
     flags.DEFINE_string(
         "classifier", None, "The folder `classifier` that fit wrote.", required=True
     )
@@ -54,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
     from audio_triplet.commands import inputs
 
     values = flags.FLAGS
-    manifest, _ = inputs.load_inputs(argv[1:])
+    manifest, _ = inputs.load_inputs(argv[1:], values.labels)
     with locks.exclusive(values.output_dir):
         locks.clear_leftovers(values.output_dir)
         print(
