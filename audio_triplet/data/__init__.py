@@ -8,6 +8,7 @@ In reading order:
 
 - `manifest`: the table of segments, its type and what is asked of it.
 - `manifest_csv`: that table as CSV: reading, checking, writing.
+- `spreadsheet`: encodings, separators, names and times as spreadsheets write them.
 - `splits`: which segments train and which test.
 - `keys`: numbers that names are known by.
 - `bad_files`: sound that could not be used, and its list `bad_files.csv`.
