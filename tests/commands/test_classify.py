@@ -14,7 +14,7 @@ from audio_triplet.commands.classify import fit, predict, suggest
 from audio_triplet.config import ClassifyConfig, EmbedConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import saved_model
-from audio_triplet.errors import ClassifierError, ExportError, UsageError
+from audio_triplet.errors import ClassifierError, CorpusError, ExportError, UsageError
 from tests.conftest import tone
 
 CONFIG = ClassifyConfig(folds=2)
@@ -101,6 +101,23 @@ def test_predicting_passes_over_what_is_no_sound(fitted, tone_folder, tmp_path):
     assert "newline.wav" in first[0] and second[0].endswith("z.wav") and first[3:] == second[3:]
     assert "1 files could not be used" in told
     assert "m.wav" in (tmp_path / "bad_files.csv").read_text()
+
+
+def test_a_quarter_of_the_files_missing_stops_fit_unless_allowed(
+    tone_folder, tmp_path, small_model
+):
+    whole, _ = inputs.load_inputs([tone_folder])
+    frame = whole.frame.copy()
+    for row in range(0, 20, 4):
+        frame.loc[row, "path"] += ".gone.wav"
+    table = Manifest(frame.drop(columns="recording_id"), "labels.csv")
+    out = tmp_path / "out"
+    with pytest.raises(CorpusError, match=r"labels.csv: 5 of 20 .* 5% \(--max_bad_share\).*gone"):
+        fit.fit(table, small_model.path, str(out), CONFIG, page=False)
+    assert len(read_csv(out / "bad_files.csv")) == 6
+    assert not (out / "classifier").exists()
+    told = fit.fit(table, small_model.path, str(out), CONFIG, page=False, max_bad_share=0.25)
+    assert "15 labelled sounds" in told
 
 
 def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
