@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from audio_triplet.annotations import reading as annotations
 from audio_triplet.corpora import folders, registry
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import UsageError
 
 FORMS = (
-    "Each input is a sound file, a folder of them at any depth, a manifest (.csv), or a corpus as "
-    "for --corpus, such as esc50:DIR."
+    "Each input is a sound file, a folder of them at any depth, a manifest (.csv) or a table of an "
+    "annotation program (.txt, .csv, .json), or a corpus as for --corpus, such as esc50:DIR."
 )
 
 
@@ -63,13 +64,14 @@ def _load(argument: str) -> tuple[pd.DataFrame, str]:
     if os.path.isdir(path):
         frame = folders.load(path).frame
         return frame.assign(recording_id=frame["path"]), path
-    if os.path.exists(path) and not path.lower().endswith(".csv"):
+    is_table = path.lower().endswith(annotations.ENDINGS)
+    if os.path.exists(path) and not is_table:
         frame = Manifest(pd.DataFrame({"path": [path]}), argument).frame
         return frame, os.path.dirname(path)
     if re.match(r"[A-Za-z][\w-]+:", argument):
         frame = registry.load_corpus(argument).frame
-    elif path.lower().endswith(".csv"):
-        frame = Manifest.read(path, argument).frame
+    elif is_table:
+        frame = annotations.read(path, argument).frame
     else:
         raise UsageError(f"{argument}: no such file or folder. {FORMS}")
     absolute = [os.path.abspath(path) for path in frame["path"]]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from audio_triplet import storage
+from audio_triplet.annotations import reading as annotations
 from audio_triplet.corpora import audioset, esc50, folders, fsd50k, urbansound8k
 from audio_triplet.corpora.debian_sounds import corpus as debian_sounds
 from audio_triplet.data import prepared
@@ -47,7 +48,10 @@ ADAPTERS = {
     "urbansound8k": Adapter("DIR", "UrbanSound8K in its published layout", urbansound8k.load),
     "folders": Adapter("DIR", "one folder per class, or files without folders", folders.load, True),
     "manifest": Adapter(
-        "FILE.csv", "a table of files, see audio_triplet/data/manifest_csv.py", Manifest.read
+        "FILE.csv",
+        "a table of files, see audio_triplet/data/manifest_csv.py, or of Raven, Audacity, BirdNET, "
+        "Sonic Visualiser or Label Studio",
+        annotations.read,
     ),
     "debian-sounds": Adapter(
         "DIR",
