@@ -1,9 +1,10 @@
 r"""Audacity's label tracks: start, end and text between tabs; after some, `\`, low and high Hz."""
 
 import re
+from collections.abc import Sequence
 
 from audio_triplet.annotations import cells
-from audio_triplet.annotations.moments import Moment, around, sound_of
+from audio_triplet.annotations.moments import Moment, around, one_line, shortest, sound_of
 from audio_triplet.errors import ManifestError
 
 TITLE = "Audacity label track"
@@ -25,7 +26,7 @@ def read(path: str, text: str) -> list[Moment]:
       ManifestError: A time that is none, or no sound that the track belongs to.
     """
     sound, found = sound_of(path), []
-    for line, row in cells.rows_of(text, "\t", quoted=False):
+    for line, row in cells.rows_of(text, "\t", by_quotes=False):
         numbers = [cells.number(path, line, "a number", cell.strip()) for cell in row[1:2]]
         if row[0].strip() == "\\":
             if not found or len(row) < 3:
@@ -49,3 +50,16 @@ def read(path: str, text: str) -> list[Moment]:
             start, end = around(start)
         found.append(Moment(sound, start, end, "\t".join(row[2:]).strip()))
     return found
+
+
+def text_of(moments: Sequence[Moment]) -> str:
+    """The moments of one sound as a track; what has no label shows its score."""
+    lines = []
+    for moment in moments:
+        label = moment.label or (f"{moment.score:.3f}" if moment.score == moment.score else "")
+        times = shortest(moment.start_seconds), shortest(moment.end_seconds)
+        lines.append("\t".join([*times, one_line(label)]))
+        if moment.low_hz == moment.low_hz or moment.high_hz == moment.high_hz:
+            edges = [shortest(value) or "-1" for value in (moment.low_hz, moment.high_hz)]
+            lines.append("\t".join(["\\", *edges]))
+    return "".join(f"{line}\n" for line in lines)

@@ -11,6 +11,7 @@ from audio_triplet.data import spreadsheet
 from audio_triplet.errors import ManifestError
 
 _SEPARATORS = "\t,;"
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,16 +78,16 @@ def header_of(text: str) -> tuple[list[str], str]:
     return [plain(name) for name in split[mark]], mark
 
 
-def rows_of(text: str, separator: str, quoted: bool = True) -> list[tuple[int, list[str]]]:
+def rows_of(text: str, separator: str, by_quotes: bool = True) -> list[tuple[int, list[str]]]:
     """(line, cells) of each row that is not blank.
 
     Args:
       text: The whole file.
       separator: What stands between cells.
-      quoted: Whether '"' around a cell is none of its content.
+      by_quotes: Whether '"' around a cell is none of its content.
     """
     file = io.StringIO(text, newline="")
-    if quoted:
+    if by_quotes:
         reader = csv.reader(file, delimiter=separator)
     else:
         reader = csv.reader(file, delimiter=separator, quoting=csv.QUOTE_NONE)
@@ -98,8 +99,24 @@ def rows_of(text: str, separator: str, quoted: bool = True) -> list[tuple[int, l
     return rows
 
 
+def quoted(text: str) -> str:
+    """A cell between tabs: in quotes only if it would be taken for one in quotes."""
+    return '"{}"'.format(text.replace('"', '""')) if _QUOTED.fullmatch(text) else text
+
+
+def unquoted(text: str) -> str:
+    """The text of a cell between tabs that a spreadsheet may have put into quotes."""
+    found = _QUOTED.fullmatch(text)
+    return found[1].replace('""', '"') if found else text
+
+
 def table_of(path: str, text: str) -> Table:
     """A text with a header as a table."""
     header, separator = header_of(text)
-    (_, titles), *rows = rows_of(text, separator)
+    # Between tabs quotes are text, as Raven writes it, unless they enclose all of a cell.
+    (_, titles), *rows = rows_of(text, separator, by_quotes=separator != "\t")
+    if separator == "\t":
+        rows = [(line, [unquoted(cell) for cell in cells]) for line, cells in rows]
+        titles = [unquoted(title) for title in titles]
+        header = [plain(title) for title in titles]
     return Table(path, header, [title.strip() for title in titles], rows)

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from audio_triplet.annotations.moments import Moment, named_sound
@@ -88,14 +88,58 @@ def _labelled(task: dict) -> Iterator[tuple[dict[str, Any], str]]:
         for result in annotation["result"]:
             value = result["value"]
             for label in value.get(result["type"], ()) if result["type"] in _KINDS else ():
-                yield value, label[-1] if isinstance(label, list) else label
+                told = {"score": result.get("score")} | (result.get("meta") or {}) | value
+                yield told, label[-1] if isinstance(label, list) else label
 
 
 def _moment(sound: str, value: dict[str, Any], label: str) -> Moment:
-    end = value.get("end")
+    def number(name: str) -> float:
+        given = value.get(name)
+        return float(given) if isinstance(given, (int, float)) else float("nan")
+
+    start = number("start")
     return Moment(
         sound,
-        float(value.get("start") or 0.0),
-        float("nan") if end is None else float(end),
+        0.0 if start != start else start,
+        number("end"),
         str(label),
+        number("low_hz"),
+        number("high_hz"),
+        number("score"),
     )
+
+
+def text_of(moments: Sequence[Moment], sounds: dict[str, tuple[float, float]]) -> str:
+    """The moments as tasks for a project with `<Labels name="label" toName="audio">`.
+
+    Args:
+      moments: Of one sound or several.
+      sounds: Seconds (NaN: not known) and sample rate of each.
+    """
+    results: dict[str, list[dict[str, Any]]] = {}
+    for number, moment in enumerate(moments, 1):
+        known = {"low_hz": moment.low_hz, "high_hz": moment.high_hz}
+        result: dict[str, Any] = {
+            "id": f"m{number}",
+            "from_name": "label",
+            "to_name": "audio",
+            "type": "labels",
+            "value": {
+                "start": float(moment.start_seconds),
+                "end": float(moment.end_seconds),
+                "channel": 0,
+                "labels": [moment.label],
+            },
+            "meta": {name: float(value) for name, value in known.items() if value == value},
+        }
+        seconds = sounds[moment.path][0]
+        if seconds == seconds:
+            result["original_length"] = seconds
+        if moment.score == moment.score:
+            result["score"] = float(moment.score)
+        results.setdefault(moment.path, []).append(result)
+    tasks = [
+        {"data": {"audio": path}, "annotations": [{"result": result}]}
+        for path, result in results.items()
+    ]
+    return json.dumps(tasks, indent=1, ensure_ascii=False) + "\n"

@@ -42,6 +42,16 @@ class Moment:
     score: float = float("nan")
 
 
+def shortest(number: float) -> str:
+    """The shortest text that is read as the same number; "" for NaN."""
+    return "" if number != number else repr(float(number))
+
+
+def one_line(text: str) -> str:
+    """Text without tabs and line breaks, which end cells and rows."""
+    return " ".join(text.splitlines()).replace("\t", " ")
+
+
 def around(seconds: float) -> tuple[float, float]:
     """The part of a sound that a point stands for: start and end, seconds."""
     return max(0.0, seconds - POINT_SECONDS / 2), seconds + POINT_SECONDS / 2

@@ -5,13 +5,20 @@ A selection has a row for each view and channel it is drawn in. With several sou
 """
 
 import math
+import os
+from collections.abc import Sequence
 
-from audio_triplet.annotations.cells import Table
-from audio_triplet.annotations.moments import Moment, named_sound
+from audio_triplet.annotations.cells import Table, quoted
+from audio_triplet.annotations.moments import Moment, named_sound, one_line, shortest
 from audio_triplet.errors import ManifestError
 
 TITLE = "Raven selection table"
 
+_COLUMNS = (
+    *("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)"),
+    *("Low Freq (Hz)", "High Freq (Hz)", "Begin Path", "Begin File", "File Offset (s)"),
+    *("Annotation", "Score"),
+)
 _LABELS = (
     "annotation",
     "annotations",
@@ -88,3 +95,39 @@ def _label_column(table: Table) -> str:
             "one of them to Annotation and remove the other"
         )
     return there[0] if there else ""
+
+
+def text_of(moments: Sequence[Moment], sounds: dict[str, tuple[float, float]]) -> str:
+    """The moments as a selection table; Raven opens the sounds in the order of their names.
+
+    Args:
+      moments: Of one sound or several, sorted by them.
+      sounds: Seconds (NaN: not known) and sample rate of each. A moment without frequencies is
+        given all of them, which Raven needs.
+    """
+    begins: dict[str, float] = {}
+    after = 0.0
+    for moment in moments:
+        if moment.path not in begins:
+            begins[moment.path] = after
+            seconds = sounds[moment.path][0]
+            if math.isnan(seconds):
+                seconds = max(row.end_seconds for row in moments if row.path == moment.path)
+            after += seconds
+    lines = ["\t".join(_COLUMNS)]
+    for number, moment in enumerate(moments, 1):
+        start, before = moment.start_seconds, begins[moment.path]
+        times = [start, moment.end_seconds]
+        if before:
+            times = [round(before + time, 9) for time in times]
+        nyquist = sounds[moment.path][1] / 2
+        cells = [
+            *(str(number), "Spectrogram 1", "1"),
+            *map(shortest, times),
+            shortest(moment.low_hz) or "0.0",
+            shortest(moment.high_hz) or shortest(nyquist),
+            *(one_line(moment.path), one_line(os.path.basename(moment.path))),
+            *(shortest(start), quoted(one_line(moment.label)), shortest(moment.score)),
+        ]
+        lines.append("\t".join(cells))
+    return "".join(f"{line}\n" for line in lines)

@@ -10,6 +10,7 @@ from audio_triplet.annotations import (
     birdnet,
     cells,
     label_studio,
+    own_table,
     raven,
     sonic_visualiser,
 )
@@ -95,7 +96,7 @@ def _read(path: str) -> tuple[str | None, list[Moment]]:
     except UnicodeDecodeError:
         return None, []
     header, _ = cells.header_of(head)
-    for tables in (raven, birdnet):
+    for tables in (raven, birdnet, own_table):
         if tables.recognises(header):
             return tables.TITLE, tables.read(cells.table_of(path, _text(path, encoding)))
     for texts in (label_studio, audacity, sonic_visualiser):

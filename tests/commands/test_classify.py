@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from audio_triplet import audio, models
+from audio_triplet.annotations import reading
 from audio_triplet.classify import classifier
 from audio_triplet.commands import inputs
 from audio_triplet.commands.classify import fit, predict, suggest
@@ -120,6 +121,24 @@ def test_a_quarter_of_the_files_missing_stops_fit_unless_allowed(
     assert "15 labelled sounds" in told
 
 
+def test_predictions_as_tables_of_other_programs(fitted, tone_folder, tmp_path):
+    classifier_dir, forms = str(fitted[0] / "classifier"), ["raven", "audacity", "csv", "json"]
+    manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
+    told = predict.predict(manifest, classifier_dir, str(tmp_path), EmbedConfig(), forms=forms)
+    _, *rows = read_csv(tmp_path / "predictions.csv")
+    expected = sorted((row[0], float(row[1]), float(row[2]), row[3]) for row in rows)
+    for name in ("predictions.selections.txt", "predictions.labels.csv", "predictions.json"):
+        assert str(tmp_path / name) in told
+        moments = reading.read_moments(tmp_path / name)
+        found = [(m.path, m.start_seconds, m.end_seconds, m.label) for m in moments]
+        assert [row[::3] for row in found] == [row[::3] for row in expected]
+        np.testing.assert_allclose(
+            [row[1:3] for row in found], [row[1:3] for row in expected], atol=1e-9
+        )
+    tracks = sorted(path.name for path in (tmp_path / "predictions-audacity").iterdir())
+    assert tracks == sorted({f"{row[0].split('/')[-1][:-4]}.labels.txt" for row in rows})
+
+
 def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
     import soundfile
 
@@ -130,10 +149,14 @@ def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
         soundfile.write(folder / f"{number}.wav", tone(2.0, 400 + 300 * number, number), 16000)
     soundfile.write(folder / "long.wav", tone(11.5, 700), 16000)
     manifest, _ = inputs.load_inputs([str(folder)])
-    told = suggest.suggest(manifest, str(out / "classifier"), str(tmp_path), 5, 4.0)
+    told = suggest.suggest(
+        manifest, str(out / "classifier"), str(tmp_path), 5, 4.0, forms=["raven"]
+    )
     assert "5 of 7 sounds to label" in told  # 4, and 3 windows of the long one
     suggested = Manifest.read(tmp_path / "suggest.csv")
     frame = suggested.frame
+    to_fill = reading.read(tmp_path / "suggest.selections.txt").frame
+    assert set(to_fill["path"]) == set(frame["path"]) and (to_fill["labels"] == "").all()
     assert len(set(frame["path"])) == 5 and (frame["labels"] == "").all()
     long = frame[frame["path"].str.endswith("long.wav")].iloc[0]
     assert long["start_seconds"] in (0, 4, 8)

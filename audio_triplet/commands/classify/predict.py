@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from audio_triplet import locks, storage
-from audio_triplet.commands import config_flags
+from audio_triplet.commands import config_flags, table_flags
 from audio_triplet.commands.classify.shared import load_classifier, scored
 from audio_triplet.config import EmbedConfig
 
@@ -34,6 +34,7 @@ def define_flags() -> None:
         "model", None, "Where the classifier's model is now, if no longer where it was."
     )
     config_flags.define_flags(EmbedConfig)
+    table_flags.define_flags()
 
 
 def main(argv: Sequence[str]) -> None:
@@ -51,6 +52,7 @@ def main(argv: Sequence[str]) -> None:
                 values.output_dir,
                 config_flags.from_flags(EmbedConfig),
                 values.model,
+                values.form,
             )
         )
 
@@ -61,6 +63,7 @@ def predict(
     output_dir: str,
     config: EmbedConfig,
     model_path: str | None = None,
+    forms: Sequence[str] = (),
 ) -> str:
     """Writes predictions.csv: a row for every patch, or every segment, in the inputs' order.
 
@@ -70,17 +73,22 @@ def predict(
       output_dir: Where predictions.csv goes.
       config: Granularity and hop.
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
+      forms: Forms of tables to write too (`table_flags.NAMES`), with each row's best class.
 
     Returns:
       A line for the user.
     """
+    from audio_triplet.annotations.moments import Moment
+    from audio_triplet.annotations.own_table import guarded
     from audio_triplet.data.bad_files import listed_in
 
     fitted, model = load_classifier(classifier_dir, model_path)
+    moments: list[Moment] = []
     path, rows, files = os.path.join(output_dir, "predictions.csv"), 0, set()
     with listed_in(output_dir) as bad_files, storage.open_replacing(path) as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "start_seconds", "end_seconds", "top_class", *fitted.classes])
+        classes = [guarded(name) for name in fitted.classes]
+        writer.writerow(["path", "start_seconds", "end_seconds", "top_class", *classes])
         for segment, scores in scored(fitted, model, manifest, config, bad_files):
             source = manifest.frame["path"].iloc[segment.row]
             starts, ends = segment.start_seconds, segment.end_seconds
@@ -88,18 +96,32 @@ def predict(
                 scores = scores.mean(axis=0, keepdims=True)
                 starts, ends = starts[:1], starts[:1] + segment.seconds
             for start, end, values in zip(starts, ends, scores, strict=True):
+                best = int(values.argmax())
+                if forms:
+                    score = round(float(values[best]), 4)
+                    moments.append(
+                        Moment(
+                            source,
+                            round(float(start), 3),
+                            round(float(end), 3),
+                            fitted.classes[best],
+                            score=score,
+                        )
+                    )
                 writer.writerow(
                     [
-                        source,
+                        guarded(source),
                         f"{start:.3f}",
                         f"{end:.3f}",
-                        fitted.classes[values.argmax()],
+                        classes[best],
                         *(f"{value:.4f}" for value in values),
                     ]
                 )
             rows += len(scores)
             files.add(source)
     text = f"{rows:,} rows for {len(files):,} files: {path}"
+    for line in table_flags.write(forms, output_dir, "predictions", moments):
+        text += f"\n{line}"
     if bad_files.entries:
         text += f"\n{bad_files.summary(output_dir)}"
     return text
