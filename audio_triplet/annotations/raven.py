@@ -105,15 +105,15 @@ def text_of(moments: Sequence[Moment], sounds: dict[str, tuple[float, float]]) -
       sounds: Seconds (NaN: not known) and sample rate of each. A moment without frequencies is
         given all of them, which Raven needs.
     """
+    last: dict[str, float] = {}
+    for moment in moments:
+        last[moment.path] = max(moment.end_seconds, last.get(moment.path, 0.0))
     begins: dict[str, float] = {}
     after = 0.0
-    for moment in moments:
-        if moment.path not in begins:
-            begins[moment.path] = after
-            seconds = sounds[moment.path][0]
-            if math.isnan(seconds):
-                seconds = max(row.end_seconds for row in moments if row.path == moment.path)
-            after += seconds
+    for path, end in last.items():
+        begins[path] = after
+        seconds = sounds[path][0]
+        after += end if math.isnan(seconds) else seconds
     lines = ["\t".join(_COLUMNS)]
     for number, moment in enumerate(moments, 1):
         start, before = moment.start_seconds, begins[moment.path]

@@ -1,5 +1,6 @@
 """Moments as tables that open beside the sound: a file for each recording, and one for all."""
 
+import collections
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
@@ -100,10 +101,8 @@ def _tables(paths: Sequence[str], ending: str) -> dict[str, str]:
         path: os.path.relpath(os.path.normpath("/" + name), common) for path, name in local.items()
     }
     stems = [os.path.splitext(name)[0] for name in below.values()]
-    twice = (
-        {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else ()
-    )
+    count = collections.Counter(stems)
     return {
-        path: (name if stem in twice else stem) + ending
+        path: (name if count[stem] > 1 else stem) + ending
         for (path, name), stem in zip(below.items(), stems, strict=True)
     }

@@ -119,6 +119,6 @@ def _without_scheme(spec: str) -> str:
         return f"{spec}: looks like ESC-50; write esc50:{spec}"
     if os.path.isdir(location):
         return f"{missing}; for a folder of sound write folders:{spec}"
-    if spec.lower().endswith(".csv"):
+    if spec.lower().endswith(annotations.ENDINGS):
         return f"{spec}: for a manifest write manifest:{spec}"
     return f"{spec!r}: not a corpus; use one of: {accepted_forms()}"

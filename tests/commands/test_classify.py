@@ -121,6 +121,21 @@ def test_a_quarter_of_the_files_missing_stops_fit_unless_allowed(
     assert "15 labelled sounds" in told
 
 
+def test_a_label_track_of_one_recording_is_learned_and_what_it_cuts_said(
+    tmp_path, small_model, caplog
+):
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", tone(6.0, 500), 16000)
+    (tmp_path / "a.txt").write_text("0\t1\tlow\n1.5\t1.5\tlow\n2\t4\thigh\n4\t9\thigh\n")
+    manifest, _ = inputs.load_inputs([str(tmp_path / "a.txt")])
+    caplog.set_level("WARNING", logger="absl")
+    told = fit.fit(manifest, small_model.path, str(tmp_path), CONFIG)
+    assert "2 classes, 4 labelled sounds of 1 recordings" in told and "not checked" in told
+    said = [record.getMessage() for record in caplog.records]
+    assert any("1 segments end past the end of their file" in text for text in said)
+
+
 def test_predictions_as_tables_of_other_programs(fitted, tone_folder, tmp_path):
     classifier_dir, forms = str(fitted[0] / "classifier"), ["raven", "audacity", "csv", "json"]
     manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
