@@ -32,6 +32,7 @@ INSTALL = [
     'numpy>=2.1; python_version >= "3.13"',
     'pandas>=2.2; python_version >= "3.13"',
     "absl-py>=2.1",
+    "charset-normalizer>=3.3",  # tables that spreadsheets saved in a code page or in UTF-16
     "resampy>=0.4.3",
     "scikit-learn>=1.4",
     "scipy>=1.11",

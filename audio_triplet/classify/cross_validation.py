@@ -72,6 +72,8 @@ def _scores(
     scores = np.full(examples.labels.shape, np.nan, np.float32)
     for number in range(fold.max() + 1):
         inside = fold == number
+        if inside.all():
+            continue  # all of one recording: no other to learn from
         train = pick(examples.select(~inside))
         learned = train.labels.any(axis=0)
         if learned.sum() >= 2:

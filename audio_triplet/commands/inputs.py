@@ -8,13 +8,14 @@ import pandas as pd
 from absl import logging
 
 from audio_triplet import audio
+from audio_triplet.annotations import reading as annotations
 from audio_triplet.corpora import folders, registry
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import UsageError
 
 FORMS = (
-    "Each input is a sound file, a folder of them at any depth, a manifest (.csv), or a corpus as "
-    "for --corpus, such as esc50:DIR."
+    "Each input is a sound file, a folder of them at any depth, a manifest (.csv) or a table of an "
+    "annotation program (.txt, .csv, .json), or a corpus as for --corpus, such as esc50:DIR."
 )
 
 
@@ -100,13 +101,14 @@ def _load(argument: str, by_folder: bool) -> tuple[pd.DataFrame, str, bool]:
     if os.path.isdir(path):
         frame = folders.load(path, labelled=by_folder).frame
         return frame.assign(recording_id=frame["path"]), path, True
-    if os.path.exists(path) and not path.lower().endswith(".csv"):
+    is_table = path.lower().endswith(annotations.ENDINGS)
+    if os.path.exists(path) and not is_table:
         frame = Manifest(pd.DataFrame({"path": [path]}), argument).frame
         return frame.copy(), os.path.dirname(path), True
     if re.match(r"[A-Za-z][\w-]+:", argument):
         frame = registry.load_corpus(argument).frame
-    elif path.lower().endswith(".csv"):
-        frame = Manifest.read(path, argument).frame
+    elif is_table:
+        frame = annotations.read(path, argument).frame
     elif audio.container_of(path):  # as answers name it
         frame = Manifest(pd.DataFrame({"path": [path]}), argument).frame
     else:

@@ -7,7 +7,8 @@
 Several queries are averaged; sounds like a --not rank lower. The queries need not be in the index;
 if they are, their own recordings are left out of the answer (--noexclude_own lists them too). The
 answer is a table, or JSON with --json; --page writes an HTML file with players and log mel
-pictures, which needs neither network nor the sound files. Scores are cosines: 1 is the same
+pictures, which needs neither network nor the sound files; --form writes tables for Raven, Audacity,
+spreadsheets or Label Studio into --output_dir. Scores are cosines: 1 is the same
 direction.
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 
 from absl import flags, logging
 
-from audio_triplet.commands import config_flags
+from audio_triplet.commands import config_flags, table_flags
 from audio_triplet.errors import UsageError
 
 
@@ -34,6 +35,8 @@ def define_flags() -> None:
     flags.DEFINE_boolean("exact", False, "Search exactly even where there is a FAISS index.")
     flags.DEFINE_string("model", None, "Folder of the index's model, if it has moved.")
     flags.DEFINE_boolean("json", False, "Print JSON instead of a table.")
+    table_flags.define_flags()
+    flags.DEFINE_string("output_dir", None, "Folder for the tables of --form.")
     flags.DEFINE_string("page", None, "HTML file to write, with pictures and players.")
 
 
@@ -54,6 +57,8 @@ def main(argv: Sequence[str]) -> None:
     if end <= start:
         raise UsageError(f"--end={end:g} is not after --start={start:g}")
     only = config_flags.filter_from_flags()
+    if values.form and not values.output_dir:
+        raise UsageError("--form writes tables; say where by --output_dir=FOLDER")
     from audio_triplet.search.sound_index import Query, SoundIndex
 
     found = SoundIndex(values.index, values.model).ask(
@@ -70,4 +75,19 @@ def main(argv: Sequence[str]) -> None:
 
         search_page.write_page(values.page, found)
         logging.info("page: %s", values.page)
+    if values.form:
+        from audio_triplet.annotations.moments import Moment
+
+        moments = [
+            Moment(
+                hit.path,
+                hit.start_seconds,
+                hit.end_seconds,
+                ";".join(hit.labels),
+                score=round(hit.score, 6),
+            )
+            for hit in found.hits
+        ]
+        for line in table_flags.write(values.form, values.output_dir, "hits", moments):
+            logging.info("%s", line)
     print(as_json(found) if values.json else as_table(found))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from audio_triplet import storage
+from audio_triplet.annotations import reading as annotations
 from audio_triplet.corpora import (
     audioset,
     esc50,
@@ -55,7 +56,10 @@ ADAPTERS = {
     "urbansound8k": Adapter("DIR", "UrbanSound8K as published or mirrored", urbansound8k.load),
     "folders": Adapter("DIR", "one folder per class, or files without folders", folders.load, True),
     "manifest": Adapter(
-        "FILE.csv", "a CSV table of files, with a column path at least", Manifest.read
+        "FILE",
+        "a table of files, see audio_triplet/data/manifest_csv.py, or of Raven, Audacity, BirdNET, "
+        "Sonic Visualiser or Label Studio",
+        annotations.read,
     ),
     "parquet": Adapter(
         "DIR",
@@ -140,6 +144,6 @@ def _without_scheme(spec: str) -> str:
         return f"{spec}: looks like ESC-50; write esc50:{spec}"
     if os.path.isdir(location):
         return f"{missing}; for a folder of sound write folders:{spec}"
-    if spec.lower().endswith(".csv"):
+    if spec.lower().endswith(annotations.ENDINGS):
         return f"{spec}: for a manifest write manifest:{spec}"
     return f"{spec!r}: not a corpus; use one of: {accepted_forms()}"

@@ -8,6 +8,7 @@ In reading order:
 
 - `manifest`: the table of segments.
 - `manifest_csv`: that table as CSV: reading, checking, writing.
+- `spreadsheet`: encodings, separators, names and times as spreadsheets write them.
 - `splits`: which segments train and which test.
 - `keys`: stable numbers for names.
 - `bad_files`: sound that could not be used, and its list `bad_files.csv`.

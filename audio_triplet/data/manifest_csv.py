@@ -1,8 +1,8 @@
 """The table behind a manifest: read from CSV, checked, written; errors name file and line."""
 
 import csv
-import difflib
 import errno
+import itertools
 import os
 from collections.abc import Callable, Sequence
 
@@ -11,6 +11,7 @@ import pandas as pd
 from absl import logging
 
 from audio_triplet import storage
+from audio_triplet.data import spreadsheet
 from audio_triplet.errors import ManifestError
 
 CORE_COLUMNS = ("path", "recording_id", "labels", "split", "start_seconds", "end_seconds")
@@ -24,13 +25,6 @@ UNUSED = "unused"  # on neither side
 UNLABELLED = "unlabelled"  # recordings of another corpus, which are trained on too
 
 _TIMES = ("start_seconds", "end_seconds")
-# Too far from the real names for difflib, yet ignoring them would silently use whole files.
-_TIME_ALIASES = {
-    "start": "start_seconds",
-    "end": "end_seconds",
-    "start_time": "start_seconds",
-    "end_time": "end_seconds",
-}
 
 
 def listed(names: Sequence[str]) -> str:
@@ -52,14 +46,34 @@ def read_frame(path: str) -> pd.DataFrame:
     Raises:
       ManifestError: one line that names the file, the line and the fix.
     """
-    frame = _parse(path)
+    frame, form = _parse(path)
+    folder = os.path.dirname(os.path.abspath(path))
+    frame["path"] = spreadsheet.with_slashes(frame["path"], folder)
     recording = frame.get("recording_id")
     if recording is None:
         frame["recording_id"] = frame["path"]
     else:
         frame["recording_id"] = recording.where(recording != "", frame["path"])
-    frame["path"] = _absolute(frame["path"], os.path.dirname(os.path.abspath(path)))
-    return checked_frame(frame, path, lambda row: f"line {_line_number(path, row)}")
+    frame["path"] = _absolute(frame["path"], folder)
+    checked = checked_frame(frame, path, lambda row: f"line {_line_number(path, form, row)}")
+    warn_of_alike(checked["labels"], path)
+    return checked
+
+
+def warn_of_alike(labels: pd.Series, name: str) -> None:
+    """Warns of labels that differ in small and capital letters, or spaces, alone.
+
+    Args:
+      labels: str, joined by ";".
+      name: The table, for the message.
+    """
+    names = dict.fromkeys(label for joined in labels.unique() for label in joined.split(";"))
+    for group in spreadsheet.alike(list(names)):
+        logging.warning(
+            "%s: labels %s are different classes; write them alike if they are one",
+            name,
+            " and ".join(map(repr, group)),
+        )
 
 
 def write_frame(frame: pd.DataFrame, path: str | os.PathLike) -> None:
@@ -95,17 +109,15 @@ def write_frame(frame: pd.DataFrame, path: str | os.PathLike) -> None:
         ) from error
 
 
-def _parse(path: str) -> pd.DataFrame:
-    """The CSV's known columns, all str, "" where a cell is empty."""
+def _parse(path: str) -> tuple[pd.DataFrame, spreadsheet.TextForm]:
+    """The table's known columns, all str, "" where a cell is empty; and how it is written."""
     if os.path.isdir(path):
         raise ManifestError(f"{path}: is a folder; name the manifest's CSV file")
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
-        columns = _columns(path, header)
-        frame = pd.read_csv(
-            path, encoding="utf-8-sig", dtype=str, keep_default_na=False, na_filter=False
-        )
+        try:
+            return _parse_as(path, spreadsheet.encoding_of(path))
+        except UnicodeDecodeError:  # further down
+            return _parse_as(path, spreadsheet.guessed_encoding(path))
     except FileNotFoundError:
         raise ManifestError(f"{path}: no such manifest; check the path") from None
     except OSError as error:
@@ -114,11 +126,32 @@ def _parse(path: str) -> pd.DataFrame:
         raise ManifestError(f"{path}: not UTF-8 text; save the table as CSV in UTF-8") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
         raise ManifestError(_malformed(path, " ".join(str(error).split()))) from None
+
+
+def _parse_as(path: str, encoding: str) -> tuple[pd.DataFrame, spreadsheet.TextForm]:
+    """`_parse` in one encoding."""
+    form, header = spreadsheet.form_of(path, encoding)
+    columns = _columns(path, form, header)
+    frame = pd.read_csv(
+        path,
+        encoding=encoding,
+        sep=form.separator,
+        skiprows=form.skipped,
+        dtype=str,
+        keep_default_na=False,
+        na_filter=False,
+    )
     # A first row longer than the header: pandas takes its first cells for row names.
     if not isinstance(frame.index, pd.RangeIndex):
         raise ManifestError(_malformed(path, f"line 2 has more than {len(columns)} cells"))
     frame.columns = columns
-    return frame[[name for name in columns if name in KNOWN_COLUMNS]].fillna("")
+    frame = frame.fillna("")
+    blank = (frame["path"].str.strip() == "").to_numpy(copy=True)
+    if blank.any():  # a spreadsheet's empty lines: separators alone
+        cells = frame[blank].apply(lambda column: column.str.strip())
+        blank[blank] = (cells == "").all(axis=1)
+        frame = frame[~blank].reset_index(drop=True)
+    return frame[[name for name in columns if name in KNOWN_COLUMNS]], form
 
 
 def _malformed(path: str, cause: str) -> str:
@@ -126,29 +159,26 @@ def _malformed(path: str, cause: str) -> str:
     return f"{path}: not a well-formed CSV ({cause}); quote cells that hold a comma"
 
 
-def _columns(path: str, header: list[str]) -> list[str]:
-    """The header's names, stripped; wrong ones are an error, unknown ones a warning."""
-    columns = [name.strip() for name in header]
-    known_missing = [name for name in KNOWN_COLUMNS if name not in columns]
-    unknown = []
-    for name in columns:
-        if name and columns.count(name) > 1:
-            raise ManifestError(f"{path}: two columns are called {name!r}; remove one")
-        if not name or name in KNOWN_COLUMNS:
-            continue
-        near = _TIME_ALIASES.get(name.lower())
-        close = difflib.get_close_matches(name.lower(), known_missing, n=1, cutoff=0.75)
-        if near in known_missing or close:
-            raise ManifestError(
-                f"{path}: unknown column {name!r}; did you mean {close[0] if close else near!r}? "
-                "Rename it, or remove it"
-            )
-        unknown.append(name)
+def _columns(path: str, form: spreadsheet.TextForm, header: list[str]) -> list[str]:
+    """The header's names as a manifest's; wrong ones are an error, unknown ones a warning."""
+    columns, unknown = spreadsheet.meant_columns(path, header, KNOWN_COLUMNS)
     if "path" not in columns:
         raise ManifestError(
             f"{path}: no column 'path' among {listed(columns)}; the first line must name the "
             f"columns, separated by commas: {','.join(CORE_COLUMNS)}"
         )
+    taken = [
+        f"{name.strip()!r} as {column}"
+        for name, column in zip(header, columns, strict=True)
+        if name.strip() != column
+    ]
+    if form.separator != ",":
+        taken.append(f"cells between {form.separator!r}")
+    if form.encoding != "utf-8-sig":
+        guess = "" if form.encoding.startswith("utf") else ", a guess"
+        taken.append(f"text as {form.encoding}{guess}")
+    if taken:
+        logging.info("%s: took %s", path, ", ".join(taken))
     if unknown:
         logging.warning("%s: ignored unknown columns: %s", path, listed(unknown))
     return columns
@@ -169,20 +199,10 @@ def _absolute(paths: pd.Series, folder: str) -> pd.Series:
     return whole
 
 
-def _line_number(path: str, row: int) -> int:
+def _line_number(path: str, form: spreadsheet.TextForm, row: int) -> int:
     """The line on which data row `row` (from 0) begins; cells may hold line breaks."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        next(reader)
-        begins = reader.line_num + 1
-        for cells in reader:
-            # pandas skips blank lines; here they are [] or one cell of spaces.
-            filled = bool(cells) and not (len(cells) == 1 and cells[0].isspace())
-            if filled and row == 0:
-                break
-            row -= filled
-            begins = reader.line_num + 1
-    return begins
+    rows = spreadsheet.numbered_rows(path, form)
+    return next(itertools.islice(rows, row, None))[0]
 
 
 def checked_frame(frame: pd.DataFrame, name: str, where: Callable[[int], str]) -> pd.DataFrame:
@@ -274,7 +294,7 @@ def _seconds(frame: pd.DataFrame, column: str, name: str, where: Callable[[int],
     given = frame[column].reset_index(drop=True)
     if not pd.api.types.is_numeric_dtype(given):
         text = _text(given).str.strip()
-        given = pd.to_numeric(text, errors="coerce")
+        given = spreadsheet.seconds_of(text)
         bad = given.isna() & (text != "")
     else:
         text = given

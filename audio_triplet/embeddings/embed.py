@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from audio_triplet import features
 from audio_triplet.config import EmbedConfig
@@ -59,6 +60,8 @@ def embed_files(
     decoder = Decoder(manifest, config, by_mel)
     in_progress: dict[int, _Segment] = collections.defaultdict(_Segment)
     starts = manifest.frame["start_seconds"].to_numpy(np.float64)
+    ends = manifest.frame["end_seconds"].to_numpy(np.float64)
+    cut: list[int] = []  # rows that end past the end of their file
     hop_seconds = config.hop_samples / RATE
     try:
         for item in decoder:
@@ -71,6 +74,8 @@ def embed_files(
                 case End(row, seconds):
                     on_progress(max(0.0, seconds - segment.sent * hop_seconds))
                     segment.seconds, segment.expected = seconds, segment.sent
+                    if ends[row] > starts[row] + seconds + 0.1:
+                        cut.append(row)
                 case Patches(row, patches, energies):
                     segment.sent += len(patches)
                     segment.energies.append(energies)
@@ -88,6 +93,13 @@ def embed_files(
     for row in sorted(in_progress):
         if not in_progress[row].failed:
             yield in_progress[row].embedded(row, starts[row], config)
+    if cut:
+        logging.warning(
+            "%s: %d segments end past the end of their file (%s, …); they are cut there",
+            manifest.name,
+            len(cut),
+            manifest.frame["path"].iloc[min(cut)],
+        )
 
 
 def embed_manifest(

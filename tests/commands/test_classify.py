@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from audio_triplet import audio, models
+from audio_triplet.annotations import reading
 from audio_triplet.classify import classifier
 from audio_triplet.commands import inputs
 from audio_triplet.commands.classify import fit, predict, suggest
 from audio_triplet.config import ClassifyConfig, EmbedConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import saved_model
-from audio_triplet.errors import ClassifierError, ExportError, UsageError
+from audio_triplet.errors import ClassifierError, CorpusError, ExportError, UsageError
 from tests.conftest import flags_given, tone
 
 CONFIG = ClassifyConfig(folds=2)
@@ -132,6 +133,56 @@ def test_predicting_passes_over_what_is_no_sound(fitted, tone_folder, tmp_path):
     assert "m.wav" in (tmp_path / "bad_files.csv").read_text()
 
 
+def test_a_quarter_of_the_files_missing_stops_fit_unless_allowed(
+    tone_folder, tmp_path, small_model
+):
+    whole, _ = inputs.load_inputs([tone_folder])
+    frame = whole.frame.copy()
+    for row in range(0, 20, 4):
+        frame.loc[row, "path"] += ".gone.wav"
+    table = Manifest(frame.drop(columns="recording_id"), "labels.csv")
+    out = tmp_path / "out"
+    with pytest.raises(CorpusError, match=r"labels.csv: 5 of 20 .* 5% \(--max_bad_share\).*gone"):
+        fit.fit(table, small_model.path, str(out), CONFIG, page=False)
+    assert len(read_csv(out / "bad_files.csv")) == 6
+    assert not (out / "classifier").exists()
+    told = fit.fit(table, small_model.path, str(out), CONFIG, page=False, max_bad_share=0.25)
+    assert "15 labelled sounds" in told
+
+
+def test_a_label_track_of_one_recording_is_learned_and_what_it_cuts_said(
+    tmp_path, small_model, caplog
+):
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", tone(6.0, 500), 16000)
+    (tmp_path / "a.txt").write_text("0\t1\tlow\n1.5\t1.5\tlow\n2\t4\thigh\n4\t9\thigh\n")
+    manifest, _ = inputs.load_inputs([str(tmp_path / "a.txt")])
+    caplog.set_level("WARNING", logger="absl")
+    told = fit.fit(manifest, small_model.path, str(tmp_path), CONFIG)
+    assert "2 classes, 4 labelled sounds of 1 recordings" in told and "not checked" in told
+    said = [record.getMessage() for record in caplog.records]
+    assert any("1 segments end past the end of their file" in text for text in said)
+
+
+def test_predictions_as_tables_of_other_programs(fitted, tone_folder, tmp_path):
+    classifier_dir, forms = str(fitted[0] / "classifier"), ["raven", "audacity", "csv", "json"]
+    manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
+    told = predict.predict(manifest, classifier_dir, str(tmp_path), EmbedConfig(), forms=forms)
+    _, *rows = read_csv(tmp_path / "predictions.csv")
+    expected = sorted((row[0], float(row[1]), float(row[2]), row[3]) for row in rows)
+    for name in ("predictions.selections.txt", "predictions.labels.csv", "predictions.json"):
+        assert str(tmp_path / name) in told
+        moments = reading.read_moments(tmp_path / name)
+        found = [(m.path, m.start_seconds, m.end_seconds, m.label) for m in moments]
+        assert [row[::3] for row in found] == [row[::3] for row in expected]
+        np.testing.assert_allclose(
+            [row[1:3] for row in found], [row[1:3] for row in expected], atol=1e-9
+        )
+    tracks = sorted(path.name for path in (tmp_path / "predictions-audacity").iterdir())
+    assert tracks == sorted({f"{row[0].split('/')[-1][:-4]}.labels.txt" for row in rows})
+
+
 def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
     import soundfile
 
@@ -142,10 +193,14 @@ def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
         soundfile.write(folder / f"{number}.wav", tone(2.0, 400 + 300 * number, number), 16000)
     soundfile.write(folder / "long.wav", tone(11.5, 700), 16000)
     manifest, _ = inputs.load_inputs([str(folder)])
-    told = suggest.suggest(manifest, str(out / "classifier"), str(tmp_path), 5, 4.0)
+    told = suggest.suggest(
+        manifest, str(out / "classifier"), str(tmp_path), 5, 4.0, forms=["raven"]
+    )
     assert "5 of 7 sounds to label" in told  # 4, and 3 windows of the long one
     suggested = Manifest.read(tmp_path / "suggest.csv")
     frame = suggested.frame
+    to_fill = reading.read(tmp_path / "suggest.selections.txt").frame
+    assert set(to_fill["path"]) == set(frame["path"]) and (to_fill["labels"] == "").all()
     assert len(set(frame["path"])) == 5 and (frame["labels"] == "").all()
     long = frame[frame["path"].str.endswith("long.wav")].iloc[0]
     assert long["start_seconds"] in (0, 4, 8)

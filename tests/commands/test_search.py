@@ -12,6 +12,7 @@ import soundfile
 from absl import flags
 
 from audio_triplet import models
+from audio_triplet.annotations import reading
 from audio_triplet.commands import terminal
 from audio_triplet.embeddings import saved_model
 from tests.conftest import RATE, tone
@@ -66,6 +67,24 @@ def index_folder(command, sounds, small_model, tmp_path):
     )
     assert "9 files" in told, told
     return folder
+
+
+def test_hits_as_tables_of_other_programs(command, index_folder, sounds, tmp_path):
+    search = ("search", sounds / "low" / "0.wav", f"--index={index_folder}")
+    assert "--output_dir=FOLDER" in command(*search, "--form=raven")
+    hits = json.loads(
+        command(*search, "--json", "--form=raven", "--form=audacity", f"--output_dir={tmp_path}")
+    )["hits"]
+    expected = sorted((hit["path"], hit["start_seconds"], hit["score"]) for hit in hits)
+    found = reading.read_moments(tmp_path / "hits.selections.txt")
+    # A name with a line break has none in the table.
+    assert [m.path for m in found if "\n" not in m.path and "script" not in m.path] == [
+        row[0] for row in expected if "script" not in row[0]
+    ]
+    assert sorted(m.score for m in found) == pytest.approx(sorted(row[2] for row in expected))
+    assert len(list((tmp_path / "hits-audacity").rglob("*.labels.txt"))) == len(
+        {row[0] for row in expected}
+    )
 
 
 @pytest.mark.slow

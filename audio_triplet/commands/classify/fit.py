@@ -41,6 +41,9 @@ def define_flags() -> None:
         "are worth; 0 uses all.",
         lower_bound=0,
     )
+    flags.DEFINE_float(
+        "max_bad_share", 0.05, "A greater share of bad files stops the run.", 0.0, 1.0
+    )
     flags.DEFINE_boolean("page", True, "Write classifier.html too, with a learning curve.")
     flags.DEFINE_boolean(
         "compare_log_mel",
@@ -68,6 +71,7 @@ def main(argv: Sequence[str]) -> None:
                 config_flags.from_flags(ClassifyConfig),
                 values.page,
                 values.compare_log_mel,
+                values.max_bad_share,
             )
         )
 
@@ -79,6 +83,7 @@ def fit(
     config: ClassifyConfig,
     page: bool = True,
     compare_log_mel: bool = False,
+    max_bad_share: float = 0.05,
 ) -> str:
     """Fits a classifier on the labelled segments, and checks it by cross-validation.
 
@@ -89,9 +94,14 @@ def fit(
       config: Settings of the classifier.
       page: Whether to write the page, for which a learning curve is made.
       compare_log_mel: Whether to check log mel too.
+      max_bad_share: A greater share of labelled files that cannot be used stops the run.
 
     Returns:
       Lines for the user.
+
+    Raises:
+      UsageError: No sound has a label.
+      CorpusError: Too many files cannot be used.
     """
     import numpy as np
 
@@ -109,7 +119,7 @@ def fit(
     from audio_triplet.provenance import provenance
 
     model = saved_model.Model(model_path or model_files.released_model_path())
-    embeddings = _embedded(model, manifest, output_dir)
+    embeddings = _embedded(model, manifest, output_dir, max_bad_share)
     examples = Examples.of(embeddings)
     fitted = classifier.fit(examples, config)
     checked = cross_validation.cross_validate(examples, config)
@@ -121,6 +131,7 @@ def fit(
             lambda waveform: saved_model.embed_waveforms(representations.flat, waveform),
             manifest,
             output_dir,
+            max_bad_share,
         )
         log_mel_examples = Examples.of(log_mel, examples.classes)
         checked_log_mel = cross_validation.cross_validate(log_mel_examples, config)
@@ -184,8 +195,10 @@ def few_of(manifest: Manifest, per_class: int, seed: int) -> Manifest:
     return manifest.take(drawn.segments)
 
 
-def _embedded(model: Any, manifest: Manifest, output_dir: str) -> EmbeddingSet:
-    """Embeds a manifest; bad files go to bad_files.csv."""
+def _embedded(
+    model: Any, manifest: Manifest, output_dir: str, max_bad_share: float
+) -> EmbeddingSet:
+    """Embeds a manifest; bad files go to bad_files.csv, too many of them are an error."""
     from tqdm import tqdm
 
     from audio_triplet.data.bad_files import listed_in
@@ -195,7 +208,14 @@ def _embedded(model: Any, manifest: Manifest, output_dir: str) -> EmbeddingSet:
         listed_in(output_dir) as bad_files,
         tqdm(total=len(manifest), unit="segment", desc="embedding", disable=None) as bar,
     ):
-        return embed.embed_manifest(model, manifest, None, bad_files, bar.update)
+        paths = manifest.frame["path"].unique()
+        for path in paths:  # before hours of work
+            if not (storage.is_remote(path) or os.path.exists(path)):
+                bad_files.add(path, "no such file")
+        bad_files.check_share(len(paths), max_bad_share, manifest.name)
+        embeddings = embed.embed_manifest(model, manifest, None, bad_files, bar.update)
+        bad_files.check_share(len(paths), max_bad_share, manifest.name)
+        return embeddings
 
 
 def _score(checked: Checked | None, classes: Sequence[str]) -> dict | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from audio_triplet import locks, storage
-from audio_triplet.commands import config_flags
+from audio_triplet.commands import config_flags, table_flags
 from audio_triplet.commands.classify.shared import load_classifier, scored
 from audio_triplet.config import EmbedConfig
 from audio_triplet.errors import UsageError
@@ -39,6 +39,7 @@ def define_flags() -> None:
     flags.DEFINE_string("model", None, "Folder of the classifier's model, if it has moved.")
     config_flags.define_filter_flags()
     config_flags.define_flags(EmbedConfig)
+    table_flags.define_flags()
 
 
 def main(argv: Sequence[str]) -> None:
@@ -58,6 +59,7 @@ def main(argv: Sequence[str]) -> None:
                 config_flags.from_flags(EmbedConfig),
                 values.model,
                 only,
+                values.form,
             )
         )
 
@@ -69,6 +71,7 @@ def predict(
     config: EmbedConfig,
     model_path: str | None = None,
     only: SoundFilter | None = None,
+    forms: Sequence[str] = (),
 ) -> str:
     """Writes predictions.csv: a row for every patch, or every segment, in the inputs' order.
 
@@ -79,6 +82,7 @@ def predict(
       config: Granularity and hop.
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
       only: What is scored at all; None: everything.
+      forms: Forms of tables to write too (`table_flags.NAMES`), with each row's best class.
 
     Returns:
       A line for the user.
@@ -86,6 +90,8 @@ def predict(
     Raises:
       UsageError: There is nothing that `only` takes.
     """
+    from audio_triplet.annotations.moments import Moment
+    from audio_triplet.annotations.own_table import guarded
     from audio_triplet.audio import clock
     from audio_triplet.data.bad_files import listed_in
 
@@ -94,11 +100,13 @@ def predict(
     if only:
         manifest = _wanted(manifest, only, began)
     timed = any(began[path] for path in manifest.frame["path"])
+    moments: list[Moment] = []
     path, rows, files = os.path.join(output_dir, "predictions.csv"), 0, set()
     with listed_in(output_dir) as bad_files, storage.open_replacing(path) as file:
         writer = csv.writer(file)
+        classes = [guarded(name) for name in fitted.classes]
         writer.writerow(
-            ["path", "start_seconds", "end_seconds", "top_class", *fitted.classes]
+            ["path", "start_seconds", "end_seconds", "top_class", *classes]
             + (["clock_time"] if timed else [])
         )
         for segment, scores in scored(fitted, model, manifest, config, bad_files):
@@ -114,18 +122,32 @@ def predict(
                     continue
                 when = moment.isoformat(timespec="milliseconds") if moment else ""
                 rows += 1
+                best = int(values.argmax())
+                if forms:
+                    score = round(float(values[best]), 4)
+                    moments.append(
+                        Moment(
+                            source,
+                            round(float(start), 3),
+                            round(float(end), 3),
+                            fitted.classes[best],
+                            score=score,
+                        )
+                    )
                 writer.writerow(
                     [
-                        source,
+                        guarded(source),
                         f"{start:.3f}",
                         f"{end:.3f}",
-                        fitted.classes[values.argmax()],
+                        classes[best],
                         *(f"{value:.4f}" for value in values),
                         *([when] if timed else []),
                     ]
                 )
             files.add(source)
     text = f"{rows:,} rows for {len(files):,} files: {path}"
+    for line in table_flags.write(forms, output_dir, "predictions", moments):
+        text += f"\n{line}"
     if bad_files.entries:
         text += f"\n{bad_files.summary(output_dir)}"
     return text

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from audio_triplet import locks, storage
-from audio_triplet.commands import config_flags
+from audio_triplet.commands import config_flags, table_flags
 from audio_triplet.commands.classify.shared import (
     load_classifier,
     scored,
@@ -49,6 +49,7 @@ def define_flags() -> None:
     flags.DEFINE_boolean(
         "ignore_labels", False, "Also suggest sounds that have a label of the classifier."
     )
+    table_flags.define_flags()
 
 
 def main(argv: Sequence[str]) -> None:
@@ -68,6 +69,7 @@ def main(argv: Sequence[str]) -> None:
                 values.window_seconds,
                 values.ignore_labels,
                 values.model,
+                values.form,
             )
         )
 
@@ -80,6 +82,7 @@ def suggest(
     window_seconds: float = 10.0,
     ignore_labels: bool = False,
     model_path: str | None = None,
+    forms: Sequence[str] = (),
 ) -> str:
     """Writes suggest.csv and suggest.html: the sounds whose labels would teach the most.
 
@@ -91,12 +94,14 @@ def suggest(
       window_seconds: Longer sounds are cut into windows of this length.
       ignore_labels: Whether sounds that have a label of the classifier's are candidates too.
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
+      forms: Forms of tables to write too (`table_flags.NAMES`), without labels, to fill in.
 
     Returns:
       A line or two for the user.
     """
     import numpy as np
 
+    from audio_triplet.annotations.moments import Moment
     from audio_triplet.classify import suggestions
     from audio_triplet.data.bad_files import listed_in
     from audio_triplet.web import classifier_page
@@ -129,10 +134,16 @@ def suggest(
         writer.writerows(classifier_page.label_rows(frame))
     page = os.path.join(output_dir, "suggest.html")
     classifier_page.write_suggestions(page, frame, scores, fitted.classes, len(found))
-    return (
+    moments = [
+        Moment(row.path, float(row.start_seconds), float(row.end_seconds))
+        for row in frame.itertuples()
+    ]
+    tables = table_flags.write(forms, output_dir, "suggest", moments)
+    told = (
         f"{len(frame)} of {len(found):,} sounds to label, the least clear first: listen and label "
         f"on {page},\nor fill the column `labels` of {path}; then fit with that file too"
     )
+    return "\n".join([told, *tables])
 
 
 def _windows(manifest: Manifest, seconds: float, bad_files: BadFiles) -> Manifest:
