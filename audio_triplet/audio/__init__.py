@@ -1,6 +1,7 @@
 """Sound files to waveforms.
 
-In: a path (local or gs://…) or a binary file object, of any format libsndfile reads. Out:
+In: a path (local or gs://…) or a binary file object, of any format that libsndfile or FFmpeg
+reads. Out:
 float32[samples], mono, finite, at 16 kHz; or an `AudioError` that names the file, cause and fix.
 
 Files, in reading order:
@@ -11,7 +12,8 @@ Files, in reading order:
 | `decoder` | what a decoder gives (`Decoder`, `AudioInfo`), and what every decoder refuses |
 | `files` | paths and file objects, opened and named |
 | `formats` | which files are sound, by their extensions |
-| `libsndfile` | the decoder, with what libsndfile gets wrong worked around |
+| `libsndfile` | the first decoder, with what libsndfile gets wrong worked around |
+| `pyav` | the second, FFmpeg, for what the first does not know |
 | `ogg`, `mp3` | what it must know of these: where a seek is safe, whether a length is stated |
 | `resampling` | soxr, or resampy by flag, block by block |
 | `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |

@@ -29,6 +29,7 @@ import soundfile
 from audio_triplet.audio import mp3, ogg
 from audio_triplet.audio.decoder import (
     BLOCK_VALUES,
+    Undecodable,
     check_complete,
     check_header,
     checked_mono,
@@ -53,7 +54,10 @@ class LibsndfileDecoder:
       rate: Sample rate, Hz.
       channels: In the file.
       frames: Per channel; None where nothing in the file says so (MP3 without a Xing header).
+      library: "libsndfile".
     """
+
+    library = "libsndfile"
 
     def __init__(self, file: InputFile):
         """Reads the header.
@@ -62,7 +66,8 @@ class LibsndfileDecoder:
           file: The open file, which the decoder moves about in.
 
         Raises:
-          AudioError: Not audio, truncated, no frames, or a header that makes no sense.
+          Undecodable: Not audio, or of a kind that libsndfile does not know.
+          AudioError: Truncated, no frames, or a header that makes no sense.
         """
         self._file, self._name = file, file.name
         self._pipe: _PipeFeeder | None = None
@@ -170,7 +175,7 @@ class LibsndfileDecoder:
         else:
             descriptor = self._file.descriptor()
         source = self._file.file if descriptor is None else descriptor
-        with _decoding(self._name):
+        with _decoding(self._name, Undecodable):
             return _SoundFile(source, closefd=False)
 
     def _reopen(self, piped: bool = False) -> None:
@@ -255,7 +260,7 @@ class _PipeFeeder:
 
 
 @contextlib.contextmanager
-def _decoding(name: str) -> Iterator[None]:
+def _decoding(name: str, kind: type[AudioError] = AudioError) -> Iterator[None]:
     """Turns libsndfile's errors inside the `with` into `AudioError`."""
     try:
         yield
@@ -263,7 +268,7 @@ def _decoding(name: str) -> Iterator[None]:
         cause = str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".\n")
         if "does not exist" in cause or "psf_fseek" in cause:
             cause = "corrupt data"  # The file was there a moment ago: libsndfile only guesses.
-        raise AudioError(
+        raise kind(
             name,
             f"cannot be decoded ({cause})",
             "convert it to WAV, FLAC, Ogg Vorbis or MP3, or remove it",
