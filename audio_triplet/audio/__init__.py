@@ -14,7 +14,7 @@ Files, in reading order:
 | `formats` | which files are sound, by their extensions |
 | `libsndfile` | the first decoder, with what libsndfile gets wrong worked around |
 | `pyav` | the second, FFmpeg, for what the first does not know |
-| `ogg`, `mp3` | what it must know of these: where a seek is safe, whether a length is stated |
+| `ogg`, `ogg_pages`, `mp3` | what it must know of these: safe seeks, stated lengths |
 | `resampling` | soxr, or resampy by flag, block by block |
 | `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |
 """

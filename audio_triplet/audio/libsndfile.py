@@ -7,6 +7,9 @@ Each case was seen with version 1.2.2, and each has a test:
 *   Just after a seek, MP3 frames lack the bits kept in earlier frames ("bit reservoir"), and are
     wrong. `seek` enters some frames earlier. And python-soundfile seeks after every read, so an MP3
     read in blocks is damaged at their borders: `_SoundFile` prevents that.
+*   Seeks in Ogg Vorbis and Opus go by positions that pages state; where these do not add up, as in
+    streams cut out of others, they land elsewhere or fail. `ogg_pages` counts, once a file; where
+    the count differs, or libsndfile's length is another, the way is decoded from the start.
 *   A seek in an Ogg Vorbis stream whose set-up header is damaged crashes; `_decodes` finds out.
 *   The length of an MP3 without a Xing header is guessed from its first frame, and libsndfile cuts
     a longer file there without a word. Such a file is decoded from a pipe, where no length exists.
@@ -26,7 +29,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from audio_triplet.audio import mp3, ogg
+from audio_triplet.audio import mp3, ogg, ogg_pages
 from audio_triplet.audio.decoder import (
     BLOCK_VALUES,
     Undecodable,
@@ -90,7 +93,8 @@ class LibsndfileDecoder:
 
     def close(self) -> None:
         """Frees what libsndfile holds; the file stays open."""
-        self._sound.close()
+        with _decoding(self._name):
+            self._sound.close()
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
@@ -101,11 +105,16 @@ class LibsndfileDecoder:
         if self._sound.format == "MP3":
             target = max(0, frame - _MP3_PREROLL_FRAMES)
         elif self._ogg is not None:
-            target = self._ogg.safe_target(frame, self.rate)
+            target = self._ogg.safe_target(frame, self.rate) if frame else 0
+            if target and self._sound.subtype in ("VORBIS", "OPUS"):
+                length = ogg_pages.proven_length(self._file.file, self._file.size)
+                if not self._ogg.is_proven(length, self.frames or 0, self.rate):
+                    target = 0
         reached = 0
         if target and self._sound.subtype == "VORBIS":
             if self._decodes():
-                self._sound.seek(0)  # what follows a read is less exact
+                with _decoding(self._name):
+                    self._sound.seek(0)  # what follows a read is less exact
             else:
                 check_complete(self._name, 0.0, (self.frames or 0) / self.rate)
                 target = 0
@@ -261,10 +270,12 @@ class _PipeFeeder:
 
 @contextlib.contextmanager
 def _decoding(name: str, kind: type[AudioError] = AudioError) -> Iterator[None]:
-    """Turns libsndfile's errors inside the `with` into `AudioError`."""
+    """Turns whatever is raised inside the `with` into `AudioError`."""
     try:
         yield
-    except soundfile.SoundFileError as error:
+    except AudioError:
+        raise
+    except Exception as error:
         cause = str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".\n")
         if "does not exist" in cause or "psf_fseek" in cause:
             cause = "corrupt data"  # The file was there a moment ago: libsndfile only guesses.

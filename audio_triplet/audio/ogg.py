@@ -30,6 +30,12 @@ class OggStream:
     pre_skip: int = 0
     granule_rate: int | None = None
 
+    def is_proven(self, length: int | None, frames: int, rate: int) -> bool:
+        """Whether a length counted from the packets (`ogg_pages`) is that of the decoder."""
+        if length is None:
+            return False
+        return frames == (length - self.pre_skip) * rate // (self.granule_rate or rate)
+
     def safe_target(self, frame: int, rate: int) -> int:
         """The frame to seek to, in order to read on to `frame`."""
         if self.safe_granule is None:
