@@ -29,7 +29,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from audio_triplet.audio import mp3, ogg, ogg_pages
+from audio_triplet.audio import mp3, ogg, ogg_pages, wav
 from audio_triplet.audio.decoder import (
     BLOCK_VALUES,
     Undecodable,
@@ -75,7 +75,11 @@ class LibsndfileDecoder:
         self._file, self._name = file, file.name
         self._pipe: _PipeFeeder | None = None
         self._ogg = ogg.read_stream(file.file, file.size, file.name)
-        self._sound = self._open_sound()
+        try:
+            self._sound = self._open_sound()
+        except Undecodable:
+            if not self._mend():
+                raise
         self._position = 0  # of the frame that comes next
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
         self.frames: int | None = None
@@ -169,11 +173,22 @@ class LibsndfileDecoder:
             frames = frames if stated else None
             self._reopen(piped=not stated)
         self.frames = frames
+        if frames == 0 and self._mend():
+            self._read_header()
+            return
         if frames == 0:
             raise AudioError(self._name, "holds no audio (0 frames)", "fetch it again or remove it")
         if frames is not None:
             _check_log_for_truncation(self._name, log, frames, self.rate)
             self._check_claimed_length(frames)
+
+    def _mend(self) -> bool:
+        """Opens the file as it should be, if it is a WAV with a flaw that can be seen past."""
+        mended = wav.mended(self._file)
+        if mended is not None:
+            self._file = mended
+            self._sound = self._open_sound()
+        return mended is not None
 
     def _open_sound(self, piped: bool = False) -> _SoundFile:
         """Opens the file for libsndfile, from its start."""
