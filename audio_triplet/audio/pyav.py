@@ -13,6 +13,7 @@ obeys edit lists. The channels are averaged by us, as its own downmix changes th
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import math
 import os
@@ -28,7 +29,7 @@ from audio_triplet.audio.decoder import (
     check_header,
     checked_mono,
 )
-from audio_triplet.audio.files import InputFile
+from audio_triplet.audio.files import InputFile, read_at
 from audio_triplet.errors import AudioError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class PyavDecoder:
           file: The open file, which the decoder moves about in.
 
         Raises:
-          Undecodable: FFmpeg does not know the file either.
+          Undecodable: FFmpeg does not know the file.
           AudioError: No audio track, no frames, or a header that makes no sense.
         """
         self._file, self._name = file, file.name
@@ -122,10 +123,13 @@ class PyavDecoder:
         import av.stream
 
         self.close()
+        self._reader = reader = _Reader(self._file.file)
+        kind: type[AudioError] = Undecodable
+        if read_at(self._file.file, 4, 4) == b"ftyp":  # MP4, which no other decoder knows
+            kind = AudioError
         self._file.file.seek(0)
-        reader = _Reader(self._file.file, self._name)
         options = {"format_whitelist": ",".join(_FORMATS)}
-        with _decoding(self._name, Undecodable):
+        with _decoding(self._name, kind):
             self._container = container = av.open(reader, "r", options=options)
             tracks = container.streams.audio
         if not tracks:
@@ -189,6 +193,8 @@ class PyavDecoder:
             if array is None:
                 with _decoding(self._name):
                     array = next(self._decoded, None)
+                    if array is None and self._reader.error is not None:
+                        raise self._reader.error
             if array is not None and self.frames is not None:  # what pads the last frame
                 array = array[: max(0, self.frames - self._position)]
             if array is None or len(array) == 0:
@@ -204,18 +210,32 @@ class PyavDecoder:
 
 
 class _Reader:
-    """A file as FFmpeg may read it, under a name that says nothing."""
+    """A file as FFmpeg may read it, under a name that says nothing.
+
+    PyAV prints a traceback of what is raised here, so nothing is.
+
+    Attributes:
+      error: The first failure to read.
+    """
 
     name = "sound"
 
-    def __init__(self, file: BinaryIO, name: str):
-        self._file, self._name = file, name
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.error: Exception | None = None
 
     def read(self, size: int) -> bytes:
-        return self._file.read(size)
+        try:
+            return self._file.read(size)
+        except Exception as error:
+            self.error = self.error or error
+            return b""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        try:
+            return self._file.seek(offset, whence)
+        except Exception:  # damaged files send FFmpeg before the start or beyond all numbers
+            return -errno.EINVAL
 
     def tell(self) -> int:
         return self._file.tell()

@@ -186,9 +186,56 @@ def test_truncated_files_are_refused(tmp_path, name):
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
+def test_a_recording_without_its_index_is_told_from_text(tmp_path):
+    """A phone's recorder writes it last; libsndfile would say that the format is unknown."""
+    container, codec, rate, channels, _ = KINDS["memo.m4a"]
+    data = made(pulsing_noise(6.0, rate, channels), container, codec, rate)
+    path = saved(tmp_path, data[: data.rfind(b"moov") - 100], "memo.m4a")
+    with pytest.raises(AudioError, match=r"memo\.m4a: cannot be decoded \(Invalid data found"):
+        audio.load_audio(path)
+
+
 def test_playlists_and_texts_are_no_sound(tmp_path):
     """FFmpeg would follow what they name."""
     saved(tmp_path, encode(pulsing_noise(1.0, 16_000), 16_000), "a.wav")
     for text in ("ffconcat version 1.0\nfile a.wav\n", "#EXTM3U\n#EXTINF:1,\na.wav\n"):
         with pytest.raises(AudioError, match="cannot be decoded"):
             audio.load_audio(saved(tmp_path, text.encode(), "list.m4a"))
+
+
+class FailingFile(io.BytesIO):
+    """A file of a disk that dies behind its first half."""
+
+    def read(self, size=-1):
+        if self.tell() > len(self.getbuffer()) // 2:
+            raise OSError("Input/output error")
+        return super().read(size)
+
+
+def test_a_dying_disk_is_an_error_that_names_the_file(capfd):
+    file = FailingFile(made(pulsing_noise(20.0, 48_000, 1), "adts", "aac", 48_000))
+    file.name = "on_a_dying_disk.aac"
+    with pytest.raises(AudioError, match="on_a_dying_disk.aac: cannot be decoded"):
+        audio.load_audio(file)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["memo.m4a", "talk.webm", "memo.wma", "alac.caf", "memo.aac"])
+def test_damaged_files_give_an_error_or_finite_samples(tmp_path, name, capfd):
+    container, codec, rate, channels, _ = KINDS[name]
+    whole = made(pulsing_noise(3.0, rate, channels), container, codec, rate)
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        data = bytearray(whole)
+        ends = (len(data), 200, len(data))  # headers are small, and matter most
+        for offset in rng.integers(0, ends[number % 3], rng.integers(1, 12)):
+            data[offset : offset + 8] = rng.bytes(8 if number % 2 else 1)
+        path = saved(tmp_path, bytes(data), name)
+        for read in (audio.load_audio, lambda p: audio.read_piece(p, 1.5, 0.5)):
+            try:
+                waveform = read(path)
+            except AudioError as error:
+                assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            else:
+                assert waveform.dtype == np.float32 and np.isfinite(waveform).all()
+    assert capfd.readouterr().err == ""
