@@ -15,6 +15,7 @@ Files, in reading order:
 | `libsndfile` | the first decoder, with what libsndfile gets wrong worked around |
 | `pyav` | the second, FFmpeg, for what the first does not know |
 | `ogg`, `ogg_pages`, `mp3` | what it must know of these: safe seeks, stated lengths |
+| `flac` | whether a FLAC file was cut out of another, so that its header is wrong |
 | `wav` | WAV files whose chunks are flawed and whose sound is not |
 | `resampling` | soxr, or resampy by flag, block by block |
 | `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |

@@ -29,7 +29,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from audio_triplet.audio import mp3, ogg, ogg_pages, wav
+from audio_triplet.audio import flac, mp3, ogg, ogg_pages, wav
 from audio_triplet.audio.decoder import (
     BLOCK_VALUES,
     Undecodable,
@@ -75,6 +75,12 @@ class LibsndfileDecoder:
         self._file, self._name = file, file.name
         self._pipe: _PipeFeeder | None = None
         self._ogg = ogg.read_stream(file.file, file.size, file.name)
+        if flac.begins_late(file.file):
+            raise Undecodable(
+                self._name,
+                "is cut out of a longer FLAC file, whose length it states",
+                "re-encode it",
+            )
         try:
             self._sound = self._open_sound()
         except Undecodable:

@@ -169,6 +169,26 @@ def test_chained_ogg_is_read_to_its_end(tmp_path, subtype):
     np.testing.assert_allclose(piece, whole[4 * 48_000 : 5 * 48_000], atol=1e-6)
 
 
+def test_flac_that_was_cut_without_decoding(tmp_path):
+    """It states the length of the file that it was cut out of."""
+    sound = 0.3 * np.random.default_rng(0).uniform(-1, 1, (8 * 16_000, 1))
+    whole = encode(sound, 16_000, "FLAC")
+    expected = audio.load_audio(saved(tmp_path, whole, "whole.flac"))
+    source, stream = io.BytesIO(whole), io.BytesIO()
+    with av.open(source) as reader, av.open(stream, "w", format="flac") as writer:
+        track = writer.add_stream_from_template(reader.streams.audio[0])
+        for packet in reader.demux(audio=0):
+            if packet.dts is not None and packet.pts >= 3 * 16_000:
+                packet.stream = track
+                writer.mux(packet)
+    path = saved(tmp_path, stream.getvalue(), "cut.flac")
+    waveform = audio.load_audio(path)
+    assert 4.5 * 16_000 < len(waveform) <= 5 * 16_000
+    np.testing.assert_allclose(waveform, expected[-len(waveform) :], atol=1e-6)
+    assert audio.probe(path).frames == len(waveform)
+    np.testing.assert_array_equal(audio.read_piece(path, 3.0, 1.0), waveform[48_000:64_000])
+
+
 def test_channels_are_averaged_not_mixed_down(tmp_path):
     """FFmpeg's own way from 5.1 to one channel changes the level."""
     data = np.random.default_rng(0).integers(-9999, 9999, (48_000, 6)) / 32768
