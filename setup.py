@@ -37,6 +37,7 @@ INSTALL = [
     "scikit-learn>=1.4",
     "scipy>=1.11",
     "soundfile>=0.13",
+    "av>=14",  # FFmpeg: M4A, AAC, WMA, WebM and whatever else libsndfile does not read
     "soxr>=0.5",
     "tqdm>=4.66",
     "jinja2>=3.1",  # templates of the pages

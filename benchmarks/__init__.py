@@ -4,6 +4,7 @@
     python -m benchmarks.STAGE                                             # one stage
     python -m benchmarks.scaling --corpus=esc50:DIR --output_dir=results   # two million clips
     python -m benchmarks.faults --output_dir=results                       # kills, damaged files
+    python -m benchmarks.pieces --corpus=esc50:DIR                         # positions in files
 
 A stage is a module with a function `measure`, from sound to search: `start_up`, `front_end`,
 `resamplers`, `decode`, `feeding`, `mining`, `training_step` (with `torch_twin`, the same network in

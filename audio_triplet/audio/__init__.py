@@ -1,6 +1,7 @@
 """Sound files to waveforms.
 
-In: a path (local or gs://…) or a binary file object, of any format libsndfile reads. Out:
+In: a path (local or gs://…) or a binary file object, of any format that libsndfile or FFmpeg
+reads. Out:
 float32[samples], mono, finite, at 16 kHz; or an `AudioError` that names the file, cause and fix.
 
 Files, in reading order:
@@ -13,8 +14,11 @@ Files, in reading order:
 | `containers` | sound inside tar files and Parquet tables, by paths below theirs |
 | `clock` | when a recording was made, by its name or its chunks |
 | `formats` | which files are sound, by their extensions |
-| `libsndfile` | the decoder, with work-arounds for faults of libsndfile |
-| `ogg`, `mp3` | for the decoder: where a seek is safe, whether the length is stated |
+| `libsndfile` | the first decoder, with work-arounds for faults of libsndfile |
+| `pyav` | the second decoder, FFmpeg, for what the first does not read |
+| `ogg`, `ogg_pages`, `mp3` | for the decoders: where a seek is safe, whether the length is stated |
+| `flac` | whether a FLAC file was cut out of another, so that its header is wrong |
+| `wav` | WAV files whose chunks are flawed and whose sound is not |
 | `resampling` | soxr, or resampy by flag, block by block |
 | `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |
 """

@@ -1,7 +1,7 @@
 """The interface of decoders, whatever library they use, and the checks that all of them make.
 
-There is one decoder, `libsndfile.LibsndfileDecoder`. Another one implements `Decoder`, calls the
-three checks below, and is chosen in `reading`.
+There are two, `libsndfile.LibsndfileDecoder` and `pyav.PyavDecoder`. Another one implements
+`Decoder`, calls the three checks below, and is chosen in `reading`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ MAX_SECONDS_MISSING = 0.5
 MAX_SHARE_MISSING = 0.1
 
 
+class Undecodable(AudioError):
+    """A file that this decoder cannot read, and another one may."""
+
+
 @dataclass(frozen=True)
 class AudioInfo:
     """Metadata from the header of a sound file.
@@ -39,12 +43,14 @@ class AudioInfo:
       channels: As stored.
       frames: Samples per channel, at `sample_rate`.
       duration_seconds: frames / sample_rate.
+      decoder: What reads the file, "libsndfile" or "ffmpeg".
     """
 
     sample_rate: int
     channels: int
     frames: int
     duration_seconds: float
+    decoder: str = "libsndfile"
 
 
 class Decoder(Protocol):
@@ -57,11 +63,13 @@ class Decoder(Protocol):
       rate: Sample rate, Hz.
       channels: In the file.
       frames: Per channel; None where the file does not state it.
+      library: Its name in tables.
     """
 
     rate: int
     channels: int
     frames: int | None
+    library: str
 
     def seek(self, frame: int) -> None:
         """Moves to exactly this frame, at most `frames`."""

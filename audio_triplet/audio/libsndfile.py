@@ -7,6 +7,9 @@ Each case was seen with version 1.2.2, and each has a test:
 *   Just after a seek, MP3 frames lack the bits kept in earlier frames ("bit reservoir"), and are
     wrong. `seek` enters some frames earlier. And python-soundfile seeks after every read, so an MP3
     read in blocks is damaged at their borders: `_SoundFile` prevents that.
+*   Seeks in Ogg Vorbis and Opus go by positions that pages state; where these do not add up, as in
+    streams cut out of others, they land elsewhere or fail. `ogg_pages` counts, once a file; where
+    the count differs, or libsndfile's length is another, the way is decoded from the start.
 *   A seek in an Ogg Vorbis stream whose set-up header is damaged crashes; `_decodes` finds out.
 *   The length of an MP3 without a Xing header is guessed from its first frame, and libsndfile cuts
     a longer file there without a word. Such a file is decoded from a pipe, where no length exists.
@@ -26,9 +29,10 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from audio_triplet.audio import mp3, ogg
+from audio_triplet.audio import flac, mp3, ogg, ogg_pages, wav
 from audio_triplet.audio.decoder import (
     BLOCK_VALUES,
+    Undecodable,
     check_complete,
     check_header,
     checked_mono,
@@ -53,7 +57,10 @@ class LibsndfileDecoder:
       rate: Sample rate, Hz.
       channels: In the file.
       frames: Per channel; None where the file does not state it (MP3 without a Xing header).
+      library: "libsndfile".
     """
+
+    library = "libsndfile"
 
     def __init__(self, file: InputFile):
         """Reads the header.
@@ -62,12 +69,23 @@ class LibsndfileDecoder:
           file: The open file, which the decoder moves about in.
 
         Raises:
-          AudioError: Not audio, truncated, no frames, or a header that makes no sense.
+          Undecodable: Not audio, or of a kind that libsndfile does not know.
+          AudioError: Truncated, no frames, or a header that makes no sense.
         """
         self._file, self._name = file, file.name
         self._pipe: _PipeFeeder | None = None
         self._ogg = ogg.read_stream(file.file, file.size, file.name)
-        self._sound = self._open_sound()
+        if flac.begins_late(file.file):
+            raise Undecodable(
+                self._name,
+                "is cut out of a longer FLAC file, whose length it states",
+                "re-encode it",
+            )
+        try:
+            self._sound = self._open_sound()
+        except Undecodable:
+            if not self._mend():
+                raise
         self._position = 0  # of the frame that comes next
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
         self.frames: int | None = None
@@ -85,7 +103,8 @@ class LibsndfileDecoder:
 
     def close(self) -> None:
         """Closes libsndfile's handle; the file stays open."""
-        self._sound.close()
+        with _decoding(self._name):
+            self._sound.close()
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
@@ -96,11 +115,16 @@ class LibsndfileDecoder:
         if self._sound.format == "MP3":
             target = max(0, frame - _MP3_PREROLL_FRAMES)
         elif self._ogg is not None:
-            target = self._ogg.safe_target(frame, self.rate)
+            target = self._ogg.safe_target(frame, self.rate) if frame else 0
+            if target and self._sound.subtype in ("VORBIS", "OPUS"):
+                length = ogg_pages.proven_length(self._file.file, self._file.size)
+                if not self._ogg.is_proven(length, self.frames or 0, self.rate):
+                    target = 0
         reached = 0
         if target and self._sound.subtype == "VORBIS":
             if self._decodes():
-                self._sound.seek(0)  # what follows a read is less exact
+                with _decoding(self._name):
+                    self._sound.seek(0)  # what follows a read is less exact
             else:
                 check_complete(self._name, 0.0, (self.frames or 0) / self.rate)
                 target = 0
@@ -155,11 +179,22 @@ class LibsndfileDecoder:
             frames = frames if stated else None
             self._reopen(piped=not stated)
         self.frames = frames
+        if frames == 0 and self._mend():
+            self._read_header()
+            return
         if frames == 0:
             raise AudioError(self._name, "holds no audio (0 frames)", "fetch it again or remove it")
         if frames is not None:
             _check_log_for_truncation(self._name, log, frames, self.rate)
             self._check_claimed_length(frames)
+
+    def _mend(self) -> bool:
+        """Opens the file as it should be, if it is a WAV with a flaw that can be seen past."""
+        mended = wav.mended(self._file)
+        if mended is not None:
+            self._file = mended
+            self._sound = self._open_sound()
+        return mended is not None
 
     def _open_sound(self, piped: bool = False) -> _SoundFile:
         """Opens the file for libsndfile, from its start."""
@@ -170,7 +205,7 @@ class LibsndfileDecoder:
         else:
             descriptor = self._file.descriptor()
         source = self._file.file if descriptor is None else descriptor
-        with _decoding(self._name):
+        with _decoding(self._name, Undecodable):
             return _SoundFile(source, closefd=False)
 
     def _reopen(self, piped: bool = False) -> None:
@@ -255,15 +290,17 @@ class _PipeFeeder:
 
 
 @contextlib.contextmanager
-def _decoding(name: str) -> Iterator[None]:
-    """Turns libsndfile's errors inside the `with` into `AudioError`."""
+def _decoding(name: str, kind: type[AudioError] = AudioError) -> Iterator[None]:
+    """Turns whatever is raised inside the `with` into `AudioError`."""
     try:
         yield
-    except soundfile.SoundFileError as error:
+    except AudioError:
+        raise
+    except Exception as error:
         cause = str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".\n")
         if "does not exist" in cause or "psf_fseek" in cause:
             cause = "corrupt data"  # The file was there a moment ago: libsndfile only guesses.
-        raise AudioError(
+        raise kind(
             name,
             f"cannot be decoded ({cause})",
             "convert it to WAV, FLAC, Ogg Vorbis or MP3, or remove it",

@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from audio_triplet.audio.decoder import Undecodable
 from audio_triplet.audio.files import read_at
 from audio_triplet.errors import AudioError
 
@@ -28,6 +29,12 @@ class OggStream:
     safe_granule: int | None
     pre_skip: int = 0
     granule_rate: int | None = None
+
+    def is_proven(self, length: int | None, frames: int, rate: int) -> bool:
+        """Whether a length counted from the packets (`ogg_pages`) is that of the decoder."""
+        if length is None:
+            return False
+        return frames == (length - self.pre_skip) * rate // (self.granule_rate or rate)
 
     def safe_target(self, frame: int, rate: int) -> int:
         """The frame to seek to, in order to read on to `frame`."""
@@ -62,7 +69,8 @@ def read_stream(file: BinaryIO, size: int, name: str) -> OggStream | None:
       What seeking needs; None for files that are not Ogg.
 
     Raises:
-      AudioError: The last page is cut, or the file is a chain of streams.
+      Undecodable: The file is a chain of streams.
+      AudioError: The last page is cut.
     """
     head = read_at(file, 0, 4096)
     if head[:4] != b"OggS":
@@ -71,7 +79,7 @@ def read_stream(file: BinaryIO, size: int, name: str) -> OggStream | None:
     first_pages, _ = _pages_from(head, 0)
     serials = {page.serial for page in first_pages if page.begins_stream}
     if last_pages and last_pages[-1].serial not in serials and len(first_pages) > len(serials):
-        raise AudioError(
+        raise Undecodable(
             name, "is a chain of Ogg streams; only the first can be read", "re-encode it"
         )
     if len(serials) != 1:

@@ -5,7 +5,8 @@
     stream_audio(path)               the whole file, block by block, flat memory
     read_piece(path, start, length)  one chunk of it, flat memory, aligned with load_audio
 
-Decoding is libsndfile's (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, CAF, ...), resampling soxr's.
+Decoding is libsndfile's (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, CAF, ...), FFmpeg's where that
+does not know a file (M4A, AAC, WMA, WebM, chained Ogg, ...), resampling soxr's.
 
 No TensorFlow here: this module is imported by tools that must start at once. Every function opens
 its own handle and keeps no state, so any number of threads may call them.
@@ -16,8 +17,7 @@ more than 12 hours, because a megabyte of FLAC can hold days of silence. `stream
 `read_piece` have no such limit. An `AudioError` refuses: files cut short by more than 0.5 s or a
 tenth, where that can be known; headers that claim more than the file can hold; NaN and infinities;
 magnitudes above 1e10 (no scale in use goes so far, and ratios of their energies leave float32);
-rates outside 1 kHz to 1 MHz; more than 64 channels; chained Ogg streams (libsndfile reads only the
-first link).
+rates outside 1 kHz to 1 MHz; more than 64 channels.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from audio_triplet.audio.decoder import AudioInfo, AudioPath, Decoder
+from audio_triplet.audio.decoder import AudioInfo, AudioPath, Decoder, Undecodable
 from audio_triplet.audio.files import InputFile, printable
 from audio_triplet.audio.libsndfile import LibsndfileDecoder
+from audio_triplet.audio.pyav import PyavDecoder
 from audio_triplet.audio.resampling import (
     check_arguments,
     margin_frames,
@@ -44,9 +45,20 @@ MAX_LOADED_SECONDS = 12 * 3600  # 2.8 GB
 
 @contextlib.contextmanager
 def _open(path: AudioPath) -> Iterator[Decoder]:
-    """Opens a file with its decoder. There is one; a second would be chosen here."""
-    with InputFile(path) as file, LibsndfileDecoder(file) as decoder:
+    """Opens a file with the first decoder that knows it."""
+    with InputFile(path) as file, contextlib.closing(_decoder(file)) as decoder:
         yield decoder
+
+
+def _decoder(file: InputFile) -> Decoder:
+    """What libsndfile does not know is offered to FFmpeg; if neither does, libsndfile tells why."""
+    try:
+        return LibsndfileDecoder(file)
+    except Undecodable as refusal:
+        try:
+            return PyavDecoder(file)
+        except Undecodable:
+            raise refusal from None
 
 
 def probe(path: AudioPath) -> AudioInfo:
@@ -65,7 +77,8 @@ def probe(path: AudioPath) -> AudioInfo:
         frames = decoder.frames
         if frames is None:
             frames = sum(len(block) for block in decoder.blocks())
-        return AudioInfo(decoder.rate, decoder.channels, frames, frames / decoder.rate)
+        seconds = frames / decoder.rate
+        return AudioInfo(decoder.rate, decoder.channels, frames, seconds, decoder.library)
 
 
 def load_audio(path: AudioPath, sample_rate: int = 16_000, resampler: str = "soxr") -> np.ndarray:

@@ -257,6 +257,5 @@ def no_audio(folder: str, requested: int, files: Files) -> str:
     kinds = ", ".join(audio.audio_extensions())
     return (
         f"{folder}: no audio of any of the {requested} requested segments among {there} sound files"
-        f" there ({kinds}); files are called YTID, YTID_START or YTID_START_END, convert others "
-        "(m4a, webm) first"
+        f" there ({kinds}); name the files YTID, YTID_START or YTID_START_END"
     )

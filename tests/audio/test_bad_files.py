@@ -112,11 +112,6 @@ BAD = {
     "cut opus": (half("OGG", "OPUS"), "is truncated"),
     "cut mp3": (half("MP3", "MPEG_LAYER_III"), r"is truncated: 1\.\d+ s of 3\.00 s"),
     "header only": (wav_header(100_000), "holds no audio|truncated"),
-    "chained ogg": (
-        encode(pulsing_noise(1, 16_000), 16_000, "OGG", "VORBIS")
-        + encode(pulsing_noise(2, 16_000), 16_000, "OGG", "VORBIS"),
-        "is a chain of Ogg streams",
-    ),
 }
 
 

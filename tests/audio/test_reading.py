@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio_triplet import audio
-from audio_triplet.audio import RESAMPLERS, AudioInfo, libsndfile
+from audio_triplet.audio import RESAMPLERS, AudioInfo, libsndfile, ogg_pages
 from audio_triplet.errors import AudioError
 from tests.audio.sounds import (
     CODECS,
@@ -302,3 +303,73 @@ def test_three_hours_in_flat_memory(tmp_path):
         cwd=REPOSITORY,
     )
     assert result.returncode == 0, result.stderr
+
+
+def shifted(data, granules):
+    """An Ogg file whose pages with sound all state positions that are off by so many granules."""
+    from benchmarks.faults.mutants import with_ogg_checksums
+
+    data, offset = bytearray(data), 0
+    while offset < len(data):
+        (stated,) = struct.unpack_from("<q", data, offset + 6)
+        if stated > 0:
+            struct.pack_into("<q", data, offset + 6, stated + granules)
+        body = offset + 27 + data[offset + 26]
+        offset = body + sum(data[offset + 27 : body])
+    return with_ogg_checksums(bytes(data))
+
+
+def one_page_shifted(data):
+    """A page in the middle, and all after it, state positions that are 441 granules too late."""
+    half = data.find(b"OggS", len(data) // 2)
+    return data[:half] + shifted(data[half:], 441)
+
+
+# What cutting without decoding leaves (`ffmpeg -c copy`, `vcut`): the first page's position is not
+# the number of samples in it.
+CUT_STREAMS = {
+    "vorbis, first page trimmed a little": lambda: shifted(LONG_VORBIS, -100),
+    "vorbis, first page trimmed": lambda: shifted(LONG_VORBIS, -1000),
+    "vorbis, begins late": lambda: shifted(LONG_VORBIS, 5000),
+    "vorbis, begins very late": lambda: shifted(LONG_VORBIS, 1_000_000),
+    "vorbis, a gap": lambda: one_page_shifted(LONG_VORBIS),
+    "opus, begins late": lambda: shifted(LONG_OPUS, 144_000),
+}
+LONG_VORBIS = encode(pulsing_noise(12.0, 44_100), 44_100, "OGG", "VORBIS")
+LONG_OPUS = encode(pulsing_noise(12.0, 48_000), 48_000, "OGG", "OPUS")
+
+
+@pytest.mark.parametrize("kind", CUT_STREAMS)
+def test_pieces_of_ogg_streams_whose_positions_do_not_add_up(tmp_path, kind):
+    path = saved(tmp_path, CUT_STREAMS[kind](), "cut.ogg")
+    whole = audio.load_audio(path)
+    for start in (0.01, 1.0, 3.3, 5.9, 6.1, 7.77, 9.5, 11.2, 11.9):
+        piece = audio.read_piece(path, start, 0.5)
+        first = round(start * 16_000)
+        np.testing.assert_allclose(piece, whole[first : first + 8000], atol=1e-5)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_whole_ogg_streams_are_proven_by_their_packets(tmp_path, subtype):
+    """The count of the packets is libsndfile's length; of several sizes and kinds of block."""
+    for rate, channels, seconds in ((48_000, 1, 12.0), (16_000, 2, 3.3), (48_000, 2, 2.3)):
+        data = encode(pulsing_noise(seconds, rate, channels), rate, "OGG", subtype)
+        length = ogg_pages.proven_length(io.BytesIO(data), len(data))
+        skipped = struct.unpack_from("<H", data, data.find(b"OpusHead") + 10)[0]
+        expected = round(seconds * (48_000 if subtype == "OPUS" else rate))
+        assert length == expected + (skipped if subtype == "OPUS" else 0)
+        for wrong in (shifted(data, 1), data[:-1], data + b"x", data + data):
+            assert ogg_pages.proven_length(io.BytesIO(wrong), len(wrong)) is None
+
+
+def test_whatever_the_decoder_raises_names_the_file(tmp_path, monkeypatch):
+    path = saved(tmp_path, encode(pulsing_noise(1.0, 16_000), 16_000))
+    for method, error in (("read", RuntimeError("no")), ("close", OSError("gone"))):
+        with monkeypatch.context() as patch:
+
+            def fail(*args, error=error, **kwargs):
+                raise error
+
+            patch.setattr(soundfile.SoundFile, method, fail)
+            with pytest.raises(AudioError, match=f"{path}: cannot be decoded .{error}"):
+                audio.load_audio(path)

@@ -28,6 +28,9 @@ from audio_triplet.errors import CorpusError
 # Longer files are hashed but not decoded: looking for duplicates in music would take minutes.
 _DECODED_SECONDS = 60.0
 
+# The corpus is what these gave; a longer list would make another one of it.
+_TAKEN = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff")
+
 _OTHER_CORPORA = "use another corpus: esc50:DIR, folders:DIR or manifest:FILE.csv"
 
 # Columns of packages/PACKAGE.csv.
@@ -276,7 +279,7 @@ def collect_audio(unpacked: str, staged: str) -> list[str]:
             if not stat.S_ISREG(os.lstat(source).st_mode):
                 continue
             inside = os.path.relpath(source, unpacked).removeprefix("usr/share/")
-            if is_audio(name) and _is_utf8(inside):
+            if _is_taken(name) and _is_utf8(inside):
                 target = os.path.join(staged, inside)
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 os.replace(source, target)
@@ -287,6 +290,10 @@ def collect_audio(unpacked: str, staged: str) -> list[str]:
     return sorted(taken)
 
 
+def _is_taken(name: str) -> bool:
+    return is_audio(name) and name.lower().endswith(_TAKEN)
+
+
 def _collect_zipped(archive_path: str, inside: str, staged: str) -> list[str]:
     """Writes the sound files of a .zip file to `staged`, below the archive's own path."""
     taken = []
@@ -294,7 +301,7 @@ def _collect_zipped(archive_path: str, inside: str, staged: str) -> list[str]:
         with zipfile.ZipFile(archive_path) as archive:
             for member in archive.infolist():
                 parts = member.filename.split("/")
-                if not is_audio(parts[-1]) or not _is_utf8(member.filename):
+                if not _is_taken(parts[-1]) or not _is_utf8(member.filename):
                     continue
                 if any(part in ("", ".", "..") for part in parts) or "\\" in member.filename:
                     logging.warning("%s: skipped %r", inside, member.filename)

@@ -1,0 +1,269 @@
+"""Decoding by FFmpeg (PyAV): what libsndfile refuses.
+
+M4A, AAC, WMA, AC-3, AMR, 3GP, WebM, Matroska, MP4, MOV, chained Ogg, ALAC and more; of a video, its
+first audio track. FFmpeg takes off the samples that a codec needs to start with ("priming"), and
+obeys edit lists. The channels are averaged by us, as its own downmix changes the level.
+
+*   Its seek lands where time stamps say, which are rounded or have gaps in many files. So the way
+    to a position is decoded.
+*   A file is recognised by its contents, and only formats of `_FORMATS` are: others refer to
+    further files, or are pictures or text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import math
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from audio_triplet.audio.decoder import (
+    BLOCK_VALUES,
+    Undecodable,
+    check_complete,
+    check_header,
+    checked_mono,
+)
+from audio_triplet.audio.files import InputFile, read_at
+from audio_triplet.errors import AudioError
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.container import InputContainer
+
+# FFmpeg's names, one for each of its readers.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "matroska,webm",
+    *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dts", "eac3", "flac", "flv"),
+    *("loas", "mp3", "mpeg", "mpegts", "ogg", "tak", "truehd", "tta", "w64", "wav", "wv"),
+)
+# Their headers state a length. That of others is guessed from their size or from their end.
+_STATES_LENGTH = ("mov", "matroska")
+
+
+class PyavDecoder:
+    """A `decoder.Decoder` of what FFmpeg reads.
+
+    Attributes:
+      rate: Sample rate, Hz.
+      channels: In the first frame.
+      frames: Per channel; None where nothing in the file says so.
+      library: "ffmpeg".
+    """
+
+    library = "ffmpeg"
+
+    def __init__(self, file: InputFile):
+        """Reads the header and decodes the first frame.
+
+        Args:
+          file: The open file, which the decoder moves about in.
+
+        Raises:
+          Undecodable: FFmpeg does not know the file.
+          AudioError: No audio track, no frames, or a header that makes no sense.
+        """
+        self._file, self._name = file, file.name
+        self._container: InputContainer | None = None
+        self._decoded: Iterator[np.ndarray] = iter(())
+        self._rest: np.ndarray | None = None  # of an array of which a part was given
+        self._position = 0  # of the frame that comes next
+        self.rate, self.channels = 0, 0
+        self.frames: int | None = None
+        try:
+            self._open()
+            self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Frees what FFmpeg holds; the file stays open."""
+        container, self._container = self._container, None
+        self._decoded, self._rest = iter(()), None
+        if container is not None:
+            with _decoding(self._name):
+                container.close()
+
+    def seek(self, frame: int) -> None:
+        """Moves to exactly `frame`, by decoding all that lies before it."""
+        if frame < self._position:
+            self._open()
+        for _ in self._arrays(frame - self._position):
+            pass
+
+    def blocks(self, frames: int | None = None) -> Iterator[np.ndarray]:
+        """Decodes from the present position: `frames` in all, or up to the end.
+
+        Yields:
+          float32[frames of the block], the mean of the channels, finite.
+
+        Raises:
+          AudioError: Undecodable, truncated, NaN, infinite or absurdly large samples.
+        """
+        least = BLOCK_VALUES // self.channels // 2
+        parts: list[np.ndarray] = []
+        for array in self._arrays(frames):
+            first = self._position - len(array)
+            parts.append(checked_mono(self._name, array, first, self.rate))
+            if sum(map(len, parts)) >= least:
+                yield np.concatenate(parts)
+                parts = []
+        if parts:
+            yield np.concatenate(parts)
+
+    def _open(self) -> None:
+        """Opens the file for FFmpeg, from its start."""
+        import av.stream
+
+        self.close()
+        self._reader = reader = _Reader(self._file.file)
+        kind: type[AudioError] = Undecodable
+        if read_at(self._file.file, 4, 4) == b"ftyp":  # MP4, which no other decoder knows
+            kind = AudioError
+        self._file.file.seek(0)
+        options = {"format_whitelist": ",".join(_FORMATS)}
+        with _decoding(self._name, kind):
+            self._container = container = av.open(reader, "r", options=options)
+            tracks = container.streams.audio
+        if not tracks:
+            raise AudioError(self._name, "holds no audio track", "remove it")
+        self._track = tracks[0]
+        with _decoding(self._name, Undecodable):
+            for stream in container.streams:
+                if stream is not self._track:
+                    stream.discard = av.stream.Discard.all
+            self._track.codec_context.thread_count = 1
+        self._position = 0
+        self._decoded = self._decode()
+
+    def _read_header(self) -> None:
+        with _decoding(self._name, Undecodable):
+            first = next(self._decoded, None)
+        if first is None:
+            raise AudioError(self._name, "holds no audio that can be decoded", "remove it")
+        self._decoded = itertools.chain([first], self._decoded)
+        self.channels = first.shape[1]
+        check_header(self._name, self.rate, self.channels)
+        self.frames = self._stated_frames()
+
+    def _stated_frames(self) -> int | None:
+        """Frames by the header, rounded up where its unit is coarser than a frame."""
+        container, track = self._container, self._track
+        assert container is not None
+        if container.format.name.split(",")[0] not in _STATES_LENGTH:
+            return None
+        if track.duration is not None and track.time_base is not None:
+            seconds = float(track.duration * track.time_base)
+        elif container.duration is not None:
+            seconds = container.duration / 1_000_000
+        else:
+            return None
+        if track.time_base is not None and track.time_base * self.rate > 1:
+            seconds += float(track.time_base)
+        frames = math.ceil(seconds * self.rate)
+        return frames if frames > 0 else None
+
+    def _decode(self) -> Iterator[np.ndarray]:
+        """float32[frames, channels] of each frame of the codec, up to the end."""
+        assert self._container is not None
+        for frame in self._container.decode(self._track):
+            if frame.samples == 0:
+                continue
+            rate = self.rate = self.rate or frame.sample_rate
+            if frame.sample_rate != rate:
+                raise AudioError(
+                    self._name,
+                    f"changes its sample rate from {rate} to {frame.sample_rate} Hz",
+                    "convert it to WAV or FLAC",
+                )
+            yield _samples(frame)
+
+    def _arrays(self, frames: int | None) -> Iterator[np.ndarray]:
+        """float32[frames, channels] from the present position, `frames` in all or to the end."""
+        left = math.inf if frames is None else frames
+        while left > 0:
+            array, self._rest = self._rest, None
+            if array is None:
+                with _decoding(self._name):
+                    array = next(self._decoded, None)
+                    if array is None and self._reader.error is not None:
+                        raise self._reader.error
+            if array is not None and self.frames is not None:  # what pads the last frame
+                array = array[: max(0, self.frames - self._position)]
+            if array is None or len(array) == 0:
+                break
+            if len(array) > left:
+                array, self._rest = np.split(array, [int(left)])
+            self._position += len(array)
+            left -= len(array)
+            yield array
+        if left > 0 and self.frames is not None:
+            missing = (self.frames - self._position) / self.rate
+            check_complete(self._name, self._position / self.rate, missing)
+
+
+class _Reader:
+    """A file as FFmpeg may read it, under a name that says nothing.
+
+    PyAV prints a traceback of what is raised here, so nothing is.
+
+    Attributes:
+      error: The first failure to read.
+    """
+
+    name = "sound"
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.error: Exception | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except Exception as error:
+            self.error = self.error or error
+            return b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except Exception:  # damaged files send FFmpeg before the start or beyond all numbers
+            return -errno.EINVAL
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _samples(frame: AudioFrame) -> np.ndarray:
+    """float32[frames, channels] at ±1."""
+    values = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(frame.samples, -1).T  # [channels, frames]
+    if values.dtype == np.uint8:
+        values = values.astype(np.float32) - 128
+        values /= 128
+    elif values.dtype.kind == "i":
+        values = values.astype(np.float32) / np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
+    return values.T.astype(np.float32, copy=False)
+
+
+@contextlib.contextmanager
+def _decoding(name: str, kind: type[AudioError] = AudioError) -> Iterator[None]:
+    """Turns whatever PyAV raises inside the `with` into `AudioError`."""
+    try:
+        yield
+    except AudioError:
+        raise
+    except Exception as error:
+        cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        cause = " ".join(cause.split()).rstrip(".")
+        raise kind(
+            name, f"cannot be decoded ({cause})", "convert it to WAV or FLAC, or remove it"
+        ) from error

@@ -1,0 +1,261 @@
+"""What FFmpeg reads, against the samples that were written and against itself in pieces."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+
+from audio_triplet import audio
+from audio_triplet.errors import AudioError
+from tests.audio.sounds import encode, pulsing_noise, saved
+
+# name: (container, codec, rate, channels, is lossless)
+KINDS = {
+    "memo.m4a": ("ipod", "aac", 44_100, 2, False),
+    "memo.aac": ("adts", "aac", 48_000, 1, False),
+    "alac.m4a": ("ipod", "alac", 44_100, 2, True),
+    "alac.caf": ("caf", "alac", 44_100, 2, True),
+    "memo.wma": ("asf", "wmav2", 44_100, 2, False),
+    "film.ac3": ("ac3", "ac3", 48_000, 6, False),
+    "memo.3gp": ("3gp", "aac", 16_000, 1, False),
+    "talk.webm": ("webm", "libopus", 48_000, 2, False),
+    "opus.mka": ("matroska", "libopus", 48_000, 1, False),
+    "flac.mka": ("matroska", "flac", 44_100, 2, True),
+    "mp3.mka": ("matroska", "libmp3lame", 44_100, 2, False),
+    "film.mp4": ("mp4", "aac", 32_000, 2, False),
+    "film.mov": ("mov", "pcm_s16le", 48_000, 3, True),
+}
+LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 6: "5.1"}
+
+
+def made(sound, container, codec, rate):
+    """Bytes of a file of float[frames, channels], without a delay of its own."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format=container) as file:
+        track = file.add_stream(codec, rate=rate, layout=LAYOUTS[sound.shape[1]])
+        track.codec_context.bit_rate = 128_000 * sound.shape[1]
+        resampler = av.AudioResampler(
+            track.codec_context.format, track.codec_context.layout, rate=rate
+        )
+        for start in range(0, len(sound), 8192):
+            part = np.ascontiguousarray(sound[start : start + 8192].T.astype(np.float32))
+            frame = av.AudioFrame.from_ndarray(part, "fltp", LAYOUTS[sound.shape[1]])
+            frame.sample_rate, frame.pts = rate, start
+            for converted in resampler.resample(frame):
+                file.mux(track.encode(converted))
+        for converted in resampler.resample(None):
+            file.mux(track.encode(converted))
+        file.mux(track.encode(None))
+    return stream.getvalue()
+
+
+def clicks(seconds, rate, channels):
+    """Faint noise with a burst at each half of a second: (sound, seconds of the bursts)."""
+    sound = 1e-3 * np.random.default_rng(0).standard_normal((round(seconds * rate), channels))
+    burst = np.sin(2 * np.pi * 1000 * np.arange(round(0.05 * rate)) / rate)[:, np.newaxis]
+    times = np.arange(0.5, seconds - 0.1, 0.5)
+    for time in times:
+        start = round(time * rate)
+        sound[start : start + len(burst)] += 0.5 * burst
+    return sound, times
+
+
+def onsets(waveform, rate=16_000):
+    """Seconds at which the sound becomes loud."""
+    loud = np.flatnonzero(np.abs(waveform) > 0.1) / rate
+    return loud[np.diff(loud, prepend=-1.0) > 0.2]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_is_read_whole_and_at_its_place(tmp_path, name):
+    container, codec, rate, channels, is_lossless = KINDS[name]
+    sound, times = clicks(6.0, rate, channels)
+    path = saved(tmp_path, made(sound, container, codec, rate), name)
+    info = audio.probe(path)
+    assert (info.sample_rate, info.channels, info.decoder) == (rate, channels, "ffmpeg")
+    assert info.duration_seconds == pytest.approx(6.0, abs=0.06)
+    if is_lossless:
+        whole = audio.load_audio(path, sample_rate=rate)
+        # Of a short last frame of ALAC in CAF, FFmpeg takes what is missing off once more.
+        assert 0 <= len(sound) - len(whole) < (4096 if name == "alac.caf" else 1)
+        np.testing.assert_allclose(whole, sound.mean(axis=1)[: len(whole)], atol=1e-4)
+    # The first samples are the encoder's delay where the container cannot say so (ADTS, ASF, AC-3).
+    # Of WMA, FFmpeg's decoder withholds a frame.
+    shift = 2048 / rate if container in ("adts", "asf", "ac3") else 0.0
+    found = onsets(audio.load_audio(path))
+    assert len(found) == len(times)
+    assert np.ptp(found - times) < 0.01 and abs(found - times).max() < shift + 0.01
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_pieces_are_parts_of_the_whole(tmp_path, name):
+    container, codec, rate, channels, _ = KINDS[name]
+    sound = pulsing_noise(50.0, rate, channels)
+    path = saved(tmp_path, made(sound, container, codec, rate), name)
+    whole = audio.load_audio(path)
+    for start in (0.0, 0.31, 7.77, 24.999, 33.3, 41.0, len(whole) / 16_000 - 0.7, 60.0):
+        piece = audio.read_piece(path, start, 1.0)
+        first = round(start * 16_000)
+        np.testing.assert_allclose(piece, whole[first : first + 16_000], atol=2e-3)
+
+
+def test_amr_is_read(tmp_path):
+    sound, times = clicks(4.0, 8000, 1)
+    path = saved(tmp_path, made_amr(sound), "memo.amr")
+    found = onsets(audio.load_audio(path))
+    assert len(found) == len(times) and np.ptp(found - times) < 0.01
+
+
+def made_amr(sound):
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="amr") as file:
+        track = file.add_stream("libopencore_amrnb", rate=8000, layout="mono")
+        track.codec_context.bit_rate = 12_200
+        frame = av.AudioFrame.from_ndarray(
+            (sound.T * 32767).astype(np.int16), format="s16", layout="mono"
+        )
+        frame.sample_rate, frame.pts = 8000, 0
+        file.mux(track.encode(frame))
+        file.mux(track.encode(None))
+    return stream.getvalue()
+
+
+def test_first_audio_track_of_a_video(tmp_path):
+    sound, times = clicks(3.0, 48_000, 2)
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mov") as file:
+        video = file.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        tracks = [file.add_stream("pcm_s16le", rate=48_000, layout="stereo") for _ in range(2)]
+        for _ in range(30):
+            picture = np.zeros((48, 64, 3), np.uint8)
+            file.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for track, gain in zip(tracks, (1.0, 0.0), strict=True):
+            samples = (gain * sound * 32767).astype(np.int16).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
+            frame.sample_rate, frame.pts = 48_000, 0
+            file.mux(track.encode(frame))
+            file.mux(track.encode(None))
+    path = saved(tmp_path, stream.getvalue(), "film.mov")
+    np.testing.assert_allclose(onsets(audio.load_audio(path)), times, atol=0.01)
+
+
+def test_a_video_without_sound_is_one_line(tmp_path):
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as file:
+        video = file.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        picture = np.zeros((48, 64, 3), np.uint8)
+        file.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        file.mux(video.encode(None))
+    path = saved(tmp_path, stream.getvalue(), "silent.mp4")
+    with pytest.raises(AudioError, match=r"silent\.mp4: holds no audio track; remove it"):
+        audio.load_audio(path)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_chained_ogg_is_read_to_its_end(tmp_path, subtype):
+    links = [pulsing_noise(seconds, 48_000, seed=number) for number, seconds in enumerate((3, 4))]
+    data = [encode(link, 48_000, "OGG", subtype) for link in links]
+    path = saved(tmp_path, b"".join(data), "radio.ogg")
+    alone = [audio.load_audio(saved(tmp_path, link, "link.ogg"), 48_000) for link in data]
+    whole = audio.load_audio(path, sample_rate=48_000)
+    assert audio.probe(path).duration_seconds == pytest.approx(7.0, abs=0.01)
+    assert len(whole) == pytest.approx(7 * 48_000, abs=0.01 * 48_000)
+    np.testing.assert_allclose(whole[: 2 * 48_000], alone[0][: 2 * 48_000], atol=1e-3)
+    np.testing.assert_allclose(whole[-3 * 48_000 :], alone[1][-3 * 48_000 :], atol=1e-3)
+    piece = audio.read_piece(path, 4.0, 1.0, sample_rate=48_000)
+    np.testing.assert_allclose(piece, whole[4 * 48_000 : 5 * 48_000], atol=1e-6)
+
+
+def test_flac_that_was_cut_without_decoding(tmp_path):
+    """It states the length of the file that it was cut out of."""
+    sound = 0.3 * np.random.default_rng(0).uniform(-1, 1, (8 * 16_000, 1))
+    whole = encode(sound, 16_000, "FLAC")
+    expected = audio.load_audio(saved(tmp_path, whole, "whole.flac"))
+    source, stream = io.BytesIO(whole), io.BytesIO()
+    with av.open(source) as reader, av.open(stream, "w", format="flac") as writer:
+        track = writer.add_stream_from_template(reader.streams.audio[0])
+        for packet in reader.demux(audio=0):
+            if packet.dts is not None and packet.pts >= 3 * 16_000:
+                packet.stream = track
+                writer.mux(packet)
+    path = saved(tmp_path, stream.getvalue(), "cut.flac")
+    waveform = audio.load_audio(path)
+    assert 4.5 * 16_000 < len(waveform) <= 5 * 16_000
+    np.testing.assert_allclose(waveform, expected[-len(waveform) :], atol=1e-6)
+    assert audio.probe(path).frames == len(waveform)
+    np.testing.assert_array_equal(audio.read_piece(path, 3.0, 1.0), waveform[48_000:64_000])
+
+
+def test_channels_are_averaged_not_mixed_down(tmp_path):
+    """FFmpeg's own way from 5.1 to one channel changes the level."""
+    data = np.random.default_rng(0).integers(-9999, 9999, (48_000, 6)) / 32768
+    path = saved(tmp_path, made(data, "mov", "pcm_s16le", 48_000), "six.mov")
+    np.testing.assert_allclose(audio.load_audio(path, 48_000), data.mean(axis=1), atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["memo.m4a", "talk.webm", "memo.wma"])
+def test_truncated_files_are_refused(tmp_path, name):
+    container, codec, rate, channels, _ = KINDS[name]
+    data = made(pulsing_noise(6.0, rate, channels), container, codec, rate)
+    path = saved(tmp_path, data[: len(data) * 6 // 10], name)
+    with pytest.raises(AudioError) as caught:
+        audio.load_audio(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+def test_a_recording_without_its_index_is_told_from_text(tmp_path):
+    """A phone's recorder writes it last; libsndfile would say that the format is unknown."""
+    container, codec, rate, channels, _ = KINDS["memo.m4a"]
+    data = made(pulsing_noise(6.0, rate, channels), container, codec, rate)
+    path = saved(tmp_path, data[: data.rfind(b"moov") - 100], "memo.m4a")
+    with pytest.raises(AudioError, match=r"memo\.m4a: cannot be decoded \(Invalid data found"):
+        audio.load_audio(path)
+
+
+def test_playlists_and_texts_are_no_sound(tmp_path):
+    """FFmpeg would follow what they name."""
+    saved(tmp_path, encode(pulsing_noise(1.0, 16_000), 16_000), "a.wav")
+    for text in ("ffconcat version 1.0\nfile a.wav\n", "#EXTM3U\n#EXTINF:1,\na.wav\n"):
+        with pytest.raises(AudioError, match="cannot be decoded"):
+            audio.load_audio(saved(tmp_path, text.encode(), "list.m4a"))
+
+
+class FailingFile(io.BytesIO):
+    """A file of a disk that dies behind its first half."""
+
+    def read(self, size=-1):
+        if self.tell() > len(self.getbuffer()) // 2:
+            raise OSError("Input/output error")
+        return super().read(size)
+
+
+def test_a_dying_disk_is_an_error_that_names_the_file(capfd):
+    file = FailingFile(made(pulsing_noise(20.0, 48_000, 1), "adts", "aac", 48_000))
+    file.name = "on_a_dying_disk.aac"
+    with pytest.raises(AudioError, match="on_a_dying_disk.aac: cannot be decoded"):
+        audio.load_audio(file)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["memo.m4a", "talk.webm", "memo.wma", "alac.caf", "memo.aac"])
+def test_damaged_files_give_an_error_or_finite_samples(tmp_path, name, capfd):
+    container, codec, rate, channels, _ = KINDS[name]
+    whole = made(pulsing_noise(3.0, rate, channels), container, codec, rate)
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        data = bytearray(whole)
+        ends = (len(data), 200, len(data))  # headers are small, and matter most
+        for offset in rng.integers(0, ends[number % 3], rng.integers(1, 12)):
+            data[offset : offset + 8] = rng.bytes(8 if number % 2 else 1)
+        path = saved(tmp_path, bytes(data), name)
+        for read in (audio.load_audio, lambda p: audio.read_piece(p, 1.5, 0.5)):
+            try:
+                waveform = read(path)
+            except AudioError as error:
+                assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            else:
+                assert waveform.dtype == np.float32 and np.isfinite(waveform).all()
+    assert capfd.readouterr().err == ""
