@@ -78,6 +78,7 @@ EXTRAS = {
         # Pages in a browser, and their accessibility; needs a Chromium too, see `make browser`.
         "axe-playwright-python>=0.1.4",
         "playwright>=1.45",
+        "crowsetta>=5.1",  # another reader of the Raven and Audacity tables that are written
         "faiss-cpu>=1.8",
         "hypothesis>=6.100",
         "import-linter>=2.6",

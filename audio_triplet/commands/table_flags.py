@@ -20,7 +20,7 @@ def define_flags() -> None:
         [],
         NAMES,
         "Write tables too that open beside the sound, a file for each recording and one for all: "
-        "raven, audacity, csv, or json for Label Studio; may be given again.",
+        "for Raven, Audacity, spreadsheets, or Label Studio (json)",
     )
 
 

@@ -156,7 +156,7 @@ def _parse_as(path: str, encoding: str) -> tuple[pd.DataFrame, spreadsheet.TextF
 
 def _malformed(path: str, cause: str) -> str:
     """The message for a file that is no table."""
-    return f"{path}: not a well-formed CSV ({cause}); quote cells that hold a comma"
+    return f"{path}: not a well-formed CSV ({cause}); quote cells that hold what separates them"
 
 
 def _columns(path: str, form: spreadsheet.TextForm, header: list[str]) -> list[str]:

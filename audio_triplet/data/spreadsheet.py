@@ -38,6 +38,8 @@ _ALIASES = {
 }
 _MEANING = {alias: name for name, aliases in _ALIASES.items() for alias in aliases.split()}
 
+_LENGTHS = ("duration", "duration_s", "duration_seconds", "length", "length_s")
+
 _CLOCK = re.compile(r"(?:(?:(\d+):)?([0-5]?\d|\d+)):([0-5]?\d(?:[.,]\d*)?)")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 
@@ -209,6 +211,13 @@ def meant_columns(
                 "Rename it, or remove it"
             )
         unknown.append(name)
+    lengths = [name for name in unknown if _plain(name) in _LENGTHS]
+    start = taken.get("start_seconds", "start_seconds")
+    if lengths and start != "start_seconds" and "end_seconds" not in taken:
+        raise ManifestError(
+            f"{path}: column {lengths[0]!r} beside {start!r}, and none of ends; replace it by "
+            "end_seconds, start and length added"
+        )
     return columns, unknown
 
 

@@ -104,6 +104,7 @@ def test_names_that_tools_give(tmp_path, path, label, start, end, caplog):
         ("path,species,Category\na.wav,x,y\n", ["'species'", "'Category'", "'labels'"]),
         ("Path,begin,onset\na.wav,1,2\n", ["'begin'", "'onset'", "'start_seconds'"]),
         ("Path,PATH\na.wav,1\n", ["'Path'", "'PATH'"]),
+        ("path,onset,duration\na.wav,1,2\n", ["'duration'", "'onset'", "end_seconds"]),
         ("path,offset\na.wav,1\n", ["'offset'", "start_seconds", "end_seconds"]),
     ],
 )
