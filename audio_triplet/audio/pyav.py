@@ -4,8 +4,9 @@ M4A, AAC, WMA, AC-3, AMR, 3GP, WebM, Matroska, MP4, MOV, chained Ogg, ALAC and m
 first audio track. FFmpeg takes off the samples that a codec needs to start with ("priming"), and
 obeys edit lists. The channels are averaged by us, as its own downmix changes the level.
 
-*   Its seek lands where time stamps say, which are rounded or have gaps in many files. So the way
-    to a position is decoded.
+*   Its seek lands where time stamps say, which have gaps in many files, as browsers record them. It
+    is trusted where frames have one length and each packet's time stamp says its number, so that
+    the number gives the position. Elsewhere the way to a position is decoded.
 *   A file is recognised by its contents, and only formats of `_FORMATS` are: others refer to
     further files, or are pictures or text.
 """
@@ -43,8 +44,12 @@ _FORMATS = (
     *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "avi", "caf", "dts", "eac3", "flac", "flv"),
     *("loas", "mp3", "mpeg", "mpegts", "ogg", "tak", "truehd", "tta", "w64", "wav", "wv"),
 )
-# Their headers state a length. That of others is guessed from their size or from their end.
-_STATES_LENGTH = ("mov", "matroska")
+# They state lengths and times. Those of others are guessed from their size or bit rate.
+_INDEXED = ("mov", "matroska")
+# Decoded before the wanted frame, as decoders carry state from packet to packet.
+_PREROLL_SECONDS = 1.0
+# As far as this, decoding on is as quick as looking at all packets.
+_NEAR_SECONDS = 20.0
 
 
 class PyavDecoder:
@@ -74,6 +79,7 @@ class PyavDecoder:
         self._decoded: Iterator[np.ndarray] = iter(())
         self._rest: np.ndarray | None = None  # of an array of which a part was given
         self._position = 0  # of the frame that comes next
+        self._end_seconds = 0.0  # of the frame that was decoded last, by its time stamp
         self.rate, self.channels = 0, 0
         self.frames: int | None = None
         try:
@@ -92,9 +98,15 @@ class PyavDecoder:
                 container.close()
 
     def seek(self, frame: int) -> None:
-        """Moves to exactly `frame`, by decoding all that lies before it."""
+        """Moves to exactly `frame`: by a seek where that is proven, else by decoding the way."""
         if frame < self._position:
             self._open()
+        if frame - self._position > _NEAR_SECONDS * self.rate:
+            is_near = False
+            with contextlib.suppress(AudioError), _decoding(self._name):
+                is_near = self._leap(frame - round(_PREROLL_SECONDS * self.rate))
+            if not is_near:
+                self._open()
         for _ in self._arrays(frame - self._position):
             pass
 
@@ -117,6 +129,53 @@ class PyavDecoder:
                 parts = []
         if parts:
             yield np.concatenate(parts)
+
+    def _leap(self, frame: int) -> bool:
+        """Moves to shortly before `frame`, if packets prove their place.
+
+        Returns:
+          Whether it did; if not, the position is anywhere, and the file has to be opened again.
+        """
+        if not self._has_index():
+            return False
+        self._open()
+        container, track = self._container, self._track
+        assert container is not None
+        head = list(itertools.islice(container.decode(track), 4))
+        if len(head) < 4 or not track.time_base:
+            return False
+        length = head[3].samples  # of every frame but the first ones and the last
+        unit = float(track.time_base * self.rate) / length  # packets per unit of time stamps
+        container.seek(0, stream=track)
+        stamps: list[int] = []
+        for packet in container.demux(track):
+            if packet.size:
+                if packet.pts is None:
+                    return False
+                stamps.append(packet.pts)
+                if round((packet.pts - stamps[0]) * unit) != len(stamps) - 1:
+                    return False
+
+        def number(part: AudioFrame) -> int:
+            """Of the packet that a frame comes from; -1 if it does not say."""
+            return -1 if part.pts is None else round((part.pts - stamps[0]) * unit)
+
+        skipped = number(head[3]) * length - sum(part.samples for part in head[:3])  # at the start
+        wanted = min(max((frame + skipped) // length, 0), len(stamps) - 1)
+        container.seek(stamps[wanted], stream=track)
+        decoded = container.decode(track)
+        # Of the first frames after a seek a part may be left out.
+        head = list(itertools.islice(decoded, 4))
+        if len(head) < 4 or head[3].samples != length:
+            return False
+        self._position = number(head[3]) * length - skipped
+        self._decoded = self._decode(itertools.chain(head[3:], decoded))
+        return 0 <= self._position <= frame + round(_PREROLL_SECONDS * self.rate)
+
+    def _has_index(self) -> bool:
+        """Whether time stamps stand in the file, and are not counted from where reading began."""
+        assert self._container is not None
+        return self._container.format.name.split(",")[0] in _INDEXED
 
     def _open(self) -> None:
         """Opens the file for FFmpeg, from its start."""
@@ -141,7 +200,7 @@ class PyavDecoder:
                     stream.discard = av.stream.Discard.all
             self._track.codec_context.thread_count = 1
         self._position = 0
-        self._decoded = self._decode()
+        self._decoded = self._decode(container.decode(self._track))
 
     def _read_header(self) -> None:
         with _decoding(self._name, Undecodable):
@@ -157,7 +216,7 @@ class PyavDecoder:
         """Frames by the header, rounded up where its unit is coarser than a frame."""
         container, track = self._container, self._track
         assert container is not None
-        if container.format.name.split(",")[0] not in _STATES_LENGTH:
+        if not self._has_index():
             return None
         if track.duration is not None and track.time_base is not None:
             seconds = float(track.duration * track.time_base)
@@ -170,10 +229,9 @@ class PyavDecoder:
         frames = math.ceil(seconds * self.rate)
         return frames if frames > 0 else None
 
-    def _decode(self) -> Iterator[np.ndarray]:
+    def _decode(self, frames: Iterator[AudioFrame]) -> Iterator[np.ndarray]:
         """float32[frames, channels] of each frame of the codec, up to the end."""
-        assert self._container is not None
-        for frame in self._container.decode(self._track):
+        for frame in frames:
             if frame.samples == 0:
                 continue
             rate = self.rate = self.rate or frame.sample_rate
@@ -183,6 +241,8 @@ class PyavDecoder:
                     f"changes its sample rate from {rate} to {frame.sample_rate} Hz",
                     "convert it to WAV or FLAC",
                 )
+            if frame.time is not None:
+                self._end_seconds = frame.time + frame.samples / rate
             yield _samples(frame)
 
     def _arrays(self, frames: int | None) -> Iterator[np.ndarray]:
@@ -205,8 +265,9 @@ class PyavDecoder:
             left -= len(array)
             yield array
         if left > 0 and self.frames is not None:
-            missing = (self.frames - self._position) / self.rate
-            check_complete(self._name, self._position / self.rate, missing)
+            # Where times have gaps there is less sound than time.
+            seconds = max(self._position / self.rate, self._end_seconds)
+            check_complete(self._name, seconds, self.frames / self.rate - seconds)
 
 
 class _Reader:

@@ -1,5 +1,6 @@
 """What FFmpeg reads, against the samples that were written and against itself in pieces."""
 
+import contextlib
 import io
 
 import av
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 from audio_triplet import audio
+from audio_triplet.audio.files import InputFile
+from audio_triplet.audio.pyav import PyavDecoder
 from audio_triplet.errors import AudioError
 from tests.audio.sounds import encode, pulsing_noise, saved
 
@@ -259,3 +262,46 @@ def test_damaged_files_give_an_error_or_finite_samples(tmp_path, name, capfd):
             else:
                 assert waveform.dtype == np.float32 and np.isfinite(waveform).all()
     assert capfd.readouterr().err == ""
+
+
+def with_times(source, name, shift):
+    """A file whose packets get other time stamps: `shift` of their numbers, in seconds."""
+    stream = io.BytesIO()
+    with av.open(io.BytesIO(source)) as reader, av.open(stream, "w", format=name) as writer:
+        track = writer.add_stream_from_template(reader.streams.audio[0])
+        for number, packet in enumerate(reader.demux(audio=0)):
+            if packet.dts is not None:
+                packet.pts = packet.dts = packet.pts + round(shift(number) / packet.time_base)
+                packet.stream = track
+                writer.mux(packet)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["talk.webm", "film.mp4"])
+def test_pieces_where_times_have_gaps(tmp_path, kind):
+    """As browsers record: the whole is one sample after the other, whatever the times say."""
+    container, codec, rate, channels, _ = KINDS[kind]
+    source = made(pulsing_noise(40.0, rate, channels), container, codec, rate)
+    path = saved(tmp_path, with_times(source, container, lambda n: n // 100 * 0.05), kind)
+    whole = audio.load_audio(path)
+    for start in (25.0, 33.3):
+        piece = audio.read_piece(path, start, 0.5)
+        first = round(start * 16_000)
+        np.testing.assert_allclose(piece, whole[first : first + 8000], atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["memo.m4a", "talk.webm", "alac.m4a", "flac.mka", "mp3.mka"])
+def test_seeks_in_long_files_are_no_decoding_of_the_way(tmp_path, kind):
+    container, codec, rate, channels, _ = KINDS[kind]
+    data = made(pulsing_noise(60.0, rate, channels), container, codec, rate)
+    with InputFile(saved(tmp_path, data, kind)) as file:
+        with contextlib.closing(PyavDecoder(file)) as decoder:
+            whole = np.concatenate(list(decoder.blocks()))
+        for frame in (25 * rate + 7, 41 * rate + 1023, 58 * rate):
+            with contextlib.closing(PyavDecoder(file)) as decoder:
+                assert decoder._leap(frame - rate)  # the seek itself, not only its result
+                assert frame - 6 * rate < decoder._position <= frame
+            with contextlib.closing(PyavDecoder(file)) as decoder:
+                decoder.seek(frame)
+                piece = np.concatenate(list(decoder.blocks(5000)))
+            np.testing.assert_allclose(piece, whole[frame : frame + 5000], atol=1e-3)
