@@ -47,7 +47,8 @@ def flags_given(define, arguments):
     values = flags.FlagValues()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flags, "FLAGS", values)
-        kinds = ("boolean", "integer", "float", "string", "multi_string", "list", "enum", "alias")
+        kinds = ("boolean", "integer", "float", "string", "list", "enum", "alias")
+        kinds += ("multi_string", "multi_enum")
         for kind in kinds:
             original = getattr(flags, f"DEFINE_{kind}")
             patch.setattr(flags, f"DEFINE_{kind}", functools.partial(original, flag_values=values))

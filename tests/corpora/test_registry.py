@@ -42,7 +42,7 @@ def test_esc50(tmp_path):
     ("spec", "message"),
     [
         ("", "use one of: esc50:DIR"),
-        ("esc-50:/x", "unknown corpus 'esc-50'; use one of: esc50:DIR .*manifest:FILE.csv"),
+        ("esc-50:/x", "unknown corpus 'esc-50'; use one of: esc50:DIR .*manifest:FILE "),
         ("esc50:", "nothing after the colon; write esc50:DIR"),
         ("esc50:/no such place", "/no such place: no such folder"),
         ("folders:/no such place", "/no such place: no such folder"),
