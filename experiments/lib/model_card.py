@@ -42,9 +42,10 @@ def card(name: str, metadata: dict, manifest: Manifest, hours: float, scores: di
             'outputs["segment_embedding"], outputs["patch_embeddings"], outputs["timestamps"]',
             "```",
             "",
-            "In Keras, `audio_triplet.load().encoder` is the encoder as a Keras model, to fine-tune. "
-            "`keras.layers.TFSMLayer` takes this folder frozen only (`trainable=False`): Keras "
-            "cannot name optimizer variables after those of a SavedModel.",
+            "In Keras, `audio_triplet.load().encoder` is the encoder as a Keras model, to "
+            "fine-tune. `keras.layers.TFSMLayer` takes this folder frozen only "
+            "(`trainable=False`): Keras cannot name optimizer variables after those of a "
+            "SavedModel.",
             "",
             "## Trained on",
             "",
