@@ -91,6 +91,7 @@ def test_every_kind_is_read_whole_and_at_its_place(tmp_path, name):
     assert np.ptp(found - times) < 0.01 and abs(found - times).max() < shift + 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_pieces_are_parts_of_the_whole(tmp_path, name):
     container, codec, rate, channels, _ = KINDS[name]
@@ -290,6 +291,7 @@ def test_pieces_where_times_have_gaps(tmp_path, kind):
         np.testing.assert_allclose(piece, whole[first : first + 8000], atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memo.m4a", "talk.webm", "alac.m4a", "flac.mka", "mp3.mka"])
 def test_seeks_in_long_files_are_no_decoding_of_the_way(tmp_path, kind):
     container, codec, rate, channels, _ = KINDS[kind]

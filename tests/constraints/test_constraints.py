@@ -144,6 +144,7 @@ def test_a_fifth_is_trained_on_and_shown_in_tensorboard(prepared, tmp_path):
         assert f"loss/{name}".encode() in events
 
 
+@pytest.mark.slow
 def test_the_losses_of_constraints_have_the_loss_as_their_mean(prepared):
     from audio_triplet.data import batching
 
