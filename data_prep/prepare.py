@@ -34,11 +34,6 @@ def define_flags() -> None:
         "that Beam's own flags name (--runner, --direct_num_workers, …, see its documentation); "
         "threads: this process; auto: beam if it is installed.",
     )
-    define_preparing_flags()
-
-
-def define_preparing_flags() -> None:
-    """Defines the flags of every script that may have to prepare a corpus."""
     config_flags.define_flags(PrepareConfig, skip=("seed",))
 
 

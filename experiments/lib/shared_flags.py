@@ -20,7 +20,6 @@ from audio_triplet.config import (
 )
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
-from data_prep.prepare import define_preparing_flags
 from experiments import recipes
 from experiments.lib.settings import ExperimentSettings
 
@@ -78,7 +77,7 @@ def define_corpus_flags(required: bool = True, recipe: str = DEFAULT_RECIPE) -> 
         "Skip damaged shards, with a log of their names and number (all "
         "shards are read once at the start); else the first damaged one stops the run.",
     )
-    define_preparing_flags()
+    config_flags.define_flags(PrepareConfig, skip=("seed",))
 
 
 def define_training_flags(seed: bool = True, recipe: str = DEFAULT_RECIPE) -> None:
