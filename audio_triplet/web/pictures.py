@@ -1,4 +1,4 @@
-"""Log mel pictures of excerpts, as data URIs.
+"""Log mel pictures of excerpts, as PNG and as data URIs.
 
 The front end, and with it TensorFlow, is imported when the first picture is made.
 """
@@ -14,6 +14,7 @@ import numpy as np
 
 _LEVELS = 32
 _FRAMES_PER_PIXEL = 2  # 20 ms
+PIXEL_SECONDS = 0.02
 _MIN_RANGE = 3.0  # nepers: a silent clip should look silent, not like its rounding errors
 
 
@@ -46,7 +47,13 @@ def log_mel_of(waveform: np.ndarray) -> np.ndarray:
 
 
 def picture_uri(log_mel: np.ndarray, span_seconds: float) -> str:
-    """A log mel picture as a data URI: time to the right, frequency upwards, loud is bright.
+    """A log mel picture as a data URI, see `picture_png`."""
+    png = picture_png(log_mel, span_seconds)
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def picture_png(log_mel: np.ndarray, span_seconds: float) -> bytes:
+    """A log mel picture: time to the right, frequency upwards, loud is bright.
 
     Black is the front end's silence, log(0.01); white is the clip's own loudest cell. A shorter
     clip is black after its end, so that all pictures of a page have one time scale.
@@ -56,7 +63,7 @@ def picture_uri(log_mel: np.ndarray, span_seconds: float) -> str:
       span_seconds: Seconds that the width stands for.
 
     Returns:
-      `data:image/png;base64,...`, 32 colours.
+      A PNG of 32 colours.
     """
     from PIL import Image
 
@@ -71,7 +78,7 @@ def picture_uri(log_mel: np.ndarray, span_seconds: float) -> str:
     image.putpalette(_palette())
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
 
 
 def pitch_marks() -> list[tuple[float, str]]:
