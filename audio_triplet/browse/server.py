@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
+import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from absl import logging
@@ -17,6 +19,7 @@ from audio_triplet.browse.security import Access, new_token
 from audio_triplet.browse.session import Session
 from audio_triplet.errors import AudioTripletError, UsageError
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_END = 1  # for answers that are being sent
 
 
@@ -71,8 +74,6 @@ def serve(
       on_ready: Called with the address, token included, when it answers.
       prepare: Whether to load the model at once, in a thread.
 
-    Raises:
-      KeyboardInterrupt: It was ended by a signal.
     """
     port = opened.getsockname()[1]
     address = opened.getsockname()[0]
@@ -82,6 +83,18 @@ def serve(
     url = f"http://{named}:{port}/?token={access.token}"
 
     class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            # uvicorn's own raises the signal again in the end, as if it had come twice.
+            before = {}
+            if threading.current_thread() is threading.main_thread():
+                before = {number: signal.signal(number, self.handle_exit) for number in _SIGNALS}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:

@@ -69,10 +69,8 @@ def main(argv: Sequence[str]) -> None:
             if values.open:
                 _open(url)
 
-        try:
-            server.serve(session, opened, values.host, on_ready)
-        except KeyboardInterrupt:
-            print("ended; all answers are kept", file=sys.stderr)
+        server.serve(session, opened, values.host, on_ready)
+        print("ended; all answers are kept", file=sys.stderr)
     finally:
         opened.close()
 
