@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from audio_triplet.browse.archive import Moment
 from audio_triplet.errors import BrowseError
 
-_APPLICATION = 0x41547269  # "ATri": the file is ours
+_APPLICATION = 0x41546C62  # "ATlb": the file is ours, and no index
 _VERSION = 1
 _WAIT_SECONDS = 30.0  # for another process that is writing
 

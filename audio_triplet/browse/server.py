@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+import threadpoolctl
 import uvicorn
 from absl import logging
 
@@ -115,7 +116,9 @@ def serve(
         loop="asyncio",
         proxy_headers=False,
     )
-    Server(config).run([opened])
+    # Products are small, or are divided among our own threads: others would wait for each other.
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        Server(config).run([opened])
 
 
 def access_for(host: str, address: str, port: int) -> Access:
