@@ -93,13 +93,13 @@ def build_index(
     from audio_triplet.embeddings.encoder_file import provide
     from audio_triplet.embeddings.saved_model import Model
     from audio_triplet.search.adding import add_files
-    from audio_triplet.search.index_format import INDEX_FILE
     from audio_triplet.search.index_writer import Writer
     from audio_triplet.search.sound_index import SoundIndex
+    from audio_triplet.search.tables import exists
 
     folder, manifest, config = os.fspath(folder), _manifest_of(sounds), EmbedConfig()
     dtype = "float32"
-    if os.path.exists(os.path.join(folder, INDEX_FILE)):
+    if exists(folder):
         opened = SoundIndex(folder, model)
         info, model = opened.index.info, opened.model
         config = EmbedConfig(info.granularity, info.hop_seconds)
