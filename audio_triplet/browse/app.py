@@ -40,7 +40,7 @@ _GET: dict[str, Callable[..., Any]] = {
     "/api/file": looking.file,
     "/api/sound": looking.sound,
     "/api/picture": looking.picture,
-    "/api/words": looking.words,
+    "/api/words": looking.words_like,
     "/api/labels": labelling.listed,
     "/api/classes": labelling.classes,
     "/api/next": learning.following,

@@ -7,21 +7,17 @@ A vector of the index is a *moment*. Moments are numbered from 0 as the index ho
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
-import os
+import hashlib
 import threading
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from audio_triplet.audio import clock
 from audio_triplet.errors import BrowseError
 from audio_triplet.search.index import Index
-from audio_triplet.search.index_format import INDEX_FILE, open_parts
-
-if TYPE_CHECKING:
-    from audio_triplet.search.index_format import Part
 
 # Part of a vector's span that a marked span must cover for the vector to stand for it.
 _COVERED = 0.9
@@ -51,11 +47,11 @@ class Archive:
     """The index as it was when it was opened.
 
     Attributes:
-      version: Another one when the index has changed.
+      version: Another one when the index has changed, the same for the same index.
       index: To be searched by vectors.
       paths: Files, as the index names them, in the order they were added.
       file_of: int32[moments], the file of each; −1: no longer counts.
-      recording_of: int32[moments], the recording of each, numbered.
+      recording_of: int32[moments], the number of its recording in the index; −1 likewise.
       start: float64[moments], seconds.
       end: float64[moments], seconds.
     """
@@ -69,47 +65,35 @@ class Archive:
         Raises:
           SearchError: There is none, or it is damaged.
         """
-        self.version = _version(folder)
         self.index = Index(folder)
-        _, self._parts = open_parts(folder)
-        self.paths: list[str] = []
-        self._file_numbers: dict[str, int] = {}
-        self._recordings: list[str] = []
-        self._labels: list[tuple[str, ...]] = []  # of each segment
-        self._recorded: dict[int, tuple[Part, dict[str, str]]] = {}  # the first segment of a file
-        self._read_names()
-
-    def _read_names(self) -> None:
-        """Reads what the index says of its segments, once."""
-        files, recordings, counts = [], [], []
-        recording_numbers: dict[str, int] = {}
-        for part in self._parts:
-            dropped = set(part.info.dropped)
-            for segment, count in enumerate(part.segments["count"].tolist()):
-                counts.append(count)
-                if segment in dropped:
-                    files.append(-1)
-                    recordings.append(-1)
-                    self._labels.append(())
-                    continue
-                names = part.names(segment)
-                number = self._file_numbers.setdefault(names["path"], len(self.paths))
-                if number == len(self.paths):
-                    self.paths.append(names["path"])
-                    self._recorded[number] = part, names
-                files.append(number)
-                recordings.append(
-                    recording_numbers.setdefault(names["recording_id"], len(recording_numbers))
-                )
-                self._labels.append(tuple(filter(None, names["labels"].split(";"))))
-        self._recordings = list(recording_numbers)
-        self.segment_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-        self.file_of = np.asarray(files, np.int32)[self.segment_of]
-        self.recording_of = np.asarray(recordings, np.int32)[self.segment_of]
-        spans = [np.asarray(part.spans) for part in self._parts]
+        self._tables_version = self.index.tables.version()
+        self.version = hashlib.blake2b(repr(self.index.info.parts).encode()).hexdigest()[:16]
+        files = self.index.tables.every_file()
+        self.paths = [path for path, _ in files.values()]
+        self._recorded_at = [recorded_at for _, recorded_at in files.values()]
+        self._file_numbers = {path: number for number, path in enumerate(self.paths)}
+        segments = self.index.tables.every_segment()
+        self._label_sets = self.index.tables.label_sets()
+        self._owner = self.index.owners()
+        most = max(int(self._owner.max(initial=0)), int(segments["id"].max(initial=0))) + 1
+        numbers = dict(zip(files, range(len(files)), strict=True))
+        self._labels_of = np.zeros(most, np.int64)  # by the segment's id
+        self._labels_of[segments["id"]] = segments["labels"]
+        file, recording = np.full(most, -1, np.int32), np.full(most, -1, np.int32)
+        file[segments["id"]] = [numbers.get(number, -1) for number in segments["file"].tolist()]
+        recording[segments["id"]] = segments["recording"]
+        counts = self.index.mask()
+        self.file_of = np.where(counts, file[self._owner], -1).astype(np.int32)
+        self.recording_of = np.where(counts, recording[self._owner], -1).astype(np.int32)
+        spans = [np.asarray(part.spans) for part in self.index.parts]
         empty = np.zeros(0)
         self.start = np.concatenate([empty, *(span["start"] for span in spans)])
         self.end = np.concatenate([empty, *(span["end"] for span in spans)])
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no other process has changed the index since it was opened."""
+        return self.index.tables.version() == self._tables_version
 
     def __len__(self) -> int:
         """Number of moments, those that no longer count included."""
@@ -141,24 +125,24 @@ class Archive:
 
     def labels(self, number: int) -> tuple[str, ...]:
         """The labels that the index has of a moment."""
-        return self._labels[self.segment_of[number]]
+        return self._label_sets.get(int(self._labels_of[self._owner[number]]), ())
 
-    def recording(self, number: int) -> str:
-        """The recording of a moment."""
-        return self._recordings[self.recording_of[number]]
+    def recording_names(self, numbers: Iterable[int]) -> list[str]:
+        """The recordings of moments."""
+        recordings = [int(self.recording_of[number]) for number in numbers]
+        names = self.index.tables.recording_names(recordings)
+        return [names.get(recording, "") for recording in recordings]
 
     def recorded_at(self, file: int) -> str:
         """When a file was recorded, ISO 8601; "": not known."""
-        part, names = self._recorded[file]
-        moment = part.recorded_at(names)
-        return moment.isoformat(timespec="milliseconds") if moment else ""
+        return self._recorded_at[file] or ""
 
     def clock_time(self, number: int) -> str:
         """When a moment was, ISO 8601; "": not known."""
-        part, names = self._recorded[int(self.file_of[number])]
-        began = part.recorded_at(names)
-        if began is None:
+        text = self._recorded_at[int(self.file_of[number])]
+        if not text:
             return ""
+        began = datetime.datetime.fromisoformat(text)
         return clock.later(began, float(self.start[number])).isoformat(timespec="milliseconds")
 
     def moments_of(self, path: str) -> np.ndarray:
@@ -198,7 +182,7 @@ class Archive:
         of_part = np.searchsorted(first, numbers, side="right") - 1
         for number in np.unique(of_part):
             here = of_part == number
-            found[here] = self._parts[number].vectors[numbers[here] - first[number]]
+            found[here] = self.index.parts[number].vectors[numbers[here] - first[number]]
         return found
 
     def vector_of(self, moment: Moment) -> np.ndarray:
@@ -218,7 +202,7 @@ class Archive:
         """
         block = 1 << 15
         found: list[tuple[int, Callable[[], np.ndarray]]] = []
-        for part, offset in zip(self._parts, self._first_of_parts.tolist(), strict=True):
+        for part, offset in zip(self.index.parts, self._first_of_parts.tolist(), strict=True):
             for first in range(0, len(part), block):
                 vectors = part.vectors[first : first + block]
                 found.append((offset + first, functools.partial(np.asarray, vectors)))
@@ -227,23 +211,17 @@ class Archive:
     @functools.cached_property
     def _first_of_parts(self) -> np.ndarray:
         """int64[parts], the number of each part's first moment."""
-        return np.cumsum([0, *(len(part) for part in self._parts)])[:-1]
+        return np.cumsum([0, *(len(part) for part in self.index.parts)])[:-1]
 
-    @functools.cached_property
+    @property
     def has_clock(self) -> bool:
         """Whether the clock time of any file is known."""
-        return any(self.recorded_at(file) for file in range(len(self.paths)))
+        return any(self._recorded_at)
 
     @functools.cached_property
-    def words(self) -> dict[str, np.ndarray]:
-        """Label of the index → int64[n], a moment of each segment that has it: its middle one."""
-        count = np.bincount(self.segment_of, minlength=len(self._labels))
-        middle = np.cumsum(count) - count + count // 2
-        found: dict[str, list[int]] = {}
-        for segment in np.flatnonzero(count).tolist():
-            for label in self._labels[segment]:
-                found.setdefault(label, []).append(int(middle[segment]))
-        return {label: np.asarray(numbers) for label, numbers in found.items()}
+    def words(self) -> dict[str, int]:
+        """Label of the index → how many segments have it."""
+        return self.index.tables.labels()
 
 
 class Archives:
@@ -266,15 +244,6 @@ class Archives:
           SearchError: It has been damaged or removed.
         """
         with self._lock:
-            if _version(self._folder) != self._now.version:
+            if not self._now.is_current:
                 self._now = Archive(self._folder)
             return self._now
-
-
-def _version(folder: str) -> str:
-    """What changes with every change of the index."""
-    try:
-        found = os.stat(os.path.join(folder, INDEX_FILE))
-    except OSError:
-        return "missing"
-    return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"

@@ -66,7 +66,7 @@ def manifest_csv(answers: Sequence[Answer], archive: Archive) -> bytes:
     for moment, labels in labelled(answers).items():
         recording = moment.path
         if moment.path in archive and len(numbers := archive.moments_of(moment.path)):
-            recording = archive.recording(int(numbers[0]))
+            recording = archive.recording_names([int(numbers[0])])[0]
         path = os.path.abspath(moment.path)
         times = moment.start_seconds, moment.end_seconds
         rows.append((path, recording, ";".join(labels), "", *times))
@@ -152,7 +152,7 @@ def classifier_zip(archive: Archive, answers: Sequence[Answer]) -> bytes:
             continue
         vectors.append(archive.vector_of(moment))
         labels.append(names)
-        recordings.append(archive.recording(int(numbers[0])))
+        recordings += archive.recording_names([int(numbers[0])])
         spans.append([moment.path, moment.start_seconds, moment.end_seconds])
     classes = sorted({name for names in labels for name in names})
     if len(classes) < 2:

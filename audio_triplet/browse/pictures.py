@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
 from audio_triplet import audio
@@ -13,8 +11,6 @@ from audio_triplet.web import excerpts, pictures
 # The longest part that is pictured at once: it is decoded for it.
 MAX_SECONDS = 600.0
 MIN_WIDTH, MAX_WIDTH = 2, 4_000
-
-_lock = threading.Lock()  # the front end is imported once
 
 
 def picture(path: str, start_seconds: float, end_seconds: float, width: int | None = None) -> bytes:
@@ -40,8 +36,6 @@ def picture(path: str, start_seconds: float, end_seconds: float, width: int | No
     waveform = audio.read_piece(path, start_seconds, seconds, excerpts.SAMPLE_RATE)
     if not len(waveform):
         raise AudioError(path, f"no sound at {start_seconds:g} s", "ask for an earlier part")
-    with _lock:
-        pictures.load_front_end()
     log_mel = pictures.log_mel_of(waveform)
     if width is None:
         return pictures.picture_png(log_mel, seconds)

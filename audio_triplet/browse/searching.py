@@ -13,6 +13,7 @@ from audio_triplet.browse.session import Session, as_json
 from audio_triplet.browse.uploads import PREFIX
 from audio_triplet.data.sound_filter import SoundFilter
 from audio_triplet.errors import BrowseError
+from audio_triplet.search import words
 from audio_triplet.search.query import combine
 
 # The part of an upload, or of a file without times, that is searched by.
@@ -21,7 +22,7 @@ MAX_SECONDS = 600.0
 # A mark that begins this near to the grid of the stored vectors is cut as they were.
 _NEAR_SECONDS = 0.02
 
-# Moments of a word that are searched by.
+# Answered moments of a word that are searched by, the latest.
 _MOST_OF_A_WORD = 20
 
 
@@ -36,7 +37,7 @@ class Asked:
       like: Further examples.
       unlike: Counter-examples.
       label: Its yes are examples, its no counter-examples; empty: none.
-      word: A label of the index or of the answers; empty: none.
+      word: A label of the answers, else of the index, else of its model's table; empty: none.
       top: How many hits.
       per_recording: Most hits of one recording; 0: any number.
       exclude_own: Whether recordings of examples are left out.
@@ -78,9 +79,19 @@ def search(session: Session, asked: Asked) -> dict:
             raise BrowseError(
                 f"{asked.label}: has no moment that is answered with yes; answer one first", 409
             )
+    word = None
     if asked.word:
-        like += moments_of_word(session, archive, asked.word)
+        answered = [
+            answer.moment
+            for answer in session.answers().all
+            if answer.value and answer.label in words.matching(asked.word, [answer.label])
+            if _is_held(archive, answer.moment)
+        ]
+        like += answered[-_MOST_OF_A_WORD:]
+        if not answered:
+            word = words.look_up(asked.word, archive.index, session.embed)
     vectors = [_vector(session, archive, moment) for moment in like]
+    vectors += list(word.vectors) if word else []
     queries = like
     if asked.path:
         query, vector = _of_path(session, archive, asked)
@@ -114,31 +125,11 @@ def search(session: Session, asked: Asked) -> dict:
         "hits": session.with_answers(hits),
         "queries": [as_json(moment) for moment in queries],
         "unlike": [as_json(moment) for moment in unlike],
+        "word": {"sounds": word.sounds, "source": word.source} if word else None,
         "vectors": len(archive.index),
         "exact": archive.index.info.faiss is None or bool(asked.only),
         "seconds": round(time.perf_counter() - begin, 4),
     }
-
-
-def moments_of_word(session: Session, archive: Archive, word: str) -> list[Moment]:
-    """Moments that have a word for a label: answered first, of different recordings.
-
-    Raises:
-      BrowseError: None has.
-    """
-    found = [
-        answer.moment
-        for answer in session.answers().to(word)
-        if answer.value and _is_held(archive, answer.moment)
-    ]
-    numbers = archive.words.get(word, np.zeros(0, np.int64))
-    _, first = np.unique(archive.recording_of[numbers], return_index=True)
-    found += [archive.moment(int(number)) for number in numbers[np.sort(first)]]
-    if not found:
-        raise BrowseError(
-            f"{word}: no moment has this label; /api/words lists those that there are", 404
-        )
-    return found[:_MOST_OF_A_WORD]
 
 
 def _of_path(session: Session, archive: Archive, asked: Asked) -> tuple[Moment, np.ndarray]:

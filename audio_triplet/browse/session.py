@@ -114,6 +114,20 @@ class Session:
         answers = self.answers()
         return self.learner.fit(self.archives.now(), label, answers.to(label), answers.version)
 
+    @functools.cached_property
+    def known_words(self) -> dict[str, int]:
+        """Words that the table beside the index's model has, and of how many recordings."""
+        from audio_triplet.embeddings import model_files
+        from audio_triplet.search.word_table import WORDS_FILE, WordTable
+
+        info = self.archives.now().index.info
+        for folder in [self._model or info.model, *model_files.released_folders()]:
+            if os.path.exists(os.path.join(folder, WORDS_FILE)):
+                table = WordTable.read(folder)
+                if table.model_digest == info.model_digest:
+                    return dict(table.recordings)
+        return {}
+
     def clock_table(self, archive: Archive) -> ClockTable:
         """When the moments of the archive were, computed once."""
         with self._lock:
@@ -133,7 +147,7 @@ class Session:
         return archive.paths[archive.file(path)]
 
     def model(self) -> Any:
-        """The index's model, loaded at the first call.
+        """What embeds queries of the index, loaded at the first call.
 
         Raises:
           ExportError: It is missing or damaged.
@@ -144,7 +158,7 @@ class Session:
         with self._model_lock:
             if self._sound_index is None:
                 self._sound_index = SoundIndex(self.folder, self._model)
-            model = self._sound_index.model
+            model = self._sound_index.query_model
             self.model_is_ready = True
             return model
 
@@ -168,12 +182,14 @@ class Session:
           scores: float[n].
         """
         found = []
-        for number, score in zip(np.asarray(numbers).tolist(), scores, strict=True):
+        numbers = np.asarray(numbers).tolist()
+        recordings = archive.recording_names(numbers)
+        for number, score, recording in zip(numbers, scores, recordings, strict=True):
             found.append(
                 {
                     "score": round(float(score), 6),
                     **as_json(archive.moment(number)),
-                    "recording_id": archive.recording(number),
+                    "recording_id": recording,
                     "labels": list(archive.labels(number)),
                     "clock_time": archive.clock_time(number),
                 }

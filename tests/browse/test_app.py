@@ -127,8 +127,10 @@ def test_like_unlike_label_and_word(client, moments, sounds):
     by_word = ok(client.post("/api/search", json={"word": "hum", "top": 3}))
     assert len(by_word["queries"]) == 2
     by_word = ok(client.post("/api/search", json={"word": "high", "top": 3}))  # of the index
-    assert {kind(m["path"]) for m in by_word["queries"]} == {"high"}
-    assert client.post("/api/search", json={"word": "owl"}).status_code == 404
+    assert by_word["word"]["sounds"] == 3
+    assert {kind(hit["path"]) for hit in by_word["hits"]} == {"high"}
+    found = client.post("/api/search", json={"word": "highh"})
+    assert found.status_code == 400 and "near are high" in found.json()["error"]
     words = ok(client.get("/api/words", params={"text": "H"}))["words"]
     assert [(w["word"], w["from"]) for w in words] == [("high", "index"), ("hum", "labels")]
 

@@ -14,6 +14,7 @@ from audio_triplet.browse.fields import Fields
 from audio_triplet.browse.security import MAX_UPLOAD_BYTES
 from audio_triplet.browse.session import Session
 from audio_triplet.errors import AudioError
+from audio_triplet.search import words
 
 # A browser may keep sounds and pictures for a while, for itself.
 _KEEP = {"cache-control": "private, max-age=600"}
@@ -140,15 +141,19 @@ def picture(session: Session, fields: Fields) -> Response:
     return Response(pictures.picture(file, start, end, width), 200, _KEEP, "image/png")
 
 
-def words(session: Session, fields: Fields) -> dict:
-    """Labels of the answers and of the index that contain a text; first those that begin so."""
+def words_like(session: Session, fields: Fields) -> dict:
+    """Labels that contain a text: of answers, the index, the model; first those that begin so."""
     text, limit = fields.text("text", "").casefold(), fields.whole("limit", 20, 1, 1000)
     count: dict[tuple[str, str], int] = {}
     for answer in session.answers().all:
         if answer.value:
             count[answer.label, "labels"] = count.get((answer.label, "labels"), 0) + 1
-    for word, numbers in session.archives.now().words.items():
-        count[word, "index"] = len(numbers)
+    for word, number in session.archives.now().words.items():
+        count[word, "index"] = number
+    known = {words.plain(word) for word, _ in count}
+    for word, number in session.known_words.items():
+        if words.plain(word) not in known:
+            count[word, "model"] = number
     found = [pair for pair in count if text in pair[0].casefold()]
     found.sort(key=lambda pair: (not pair[0].casefold().startswith(text), -count[pair], pair))
     return {
