@@ -18,13 +18,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from audio_triplet.embeddings import model_files, quick_model, sounds
 from audio_triplet.embeddings.quick_model import QuickModel
+from audio_triplet.search.asking import ask
 from audio_triplet.search.index import Hit, Index
 from audio_triplet.search.index_format import IndexInfo
-from audio_triplet.search.query import combine, embed_query
+from audio_triplet.search.query import QuerySound, embed_sound
 
 if TYPE_CHECKING:
     from audio_triplet.data.sound_filter import SoundFilter
@@ -152,7 +151,7 @@ class SoundIndex:
         end_seconds: float | None = None,
         unlike: Sequence[Any] = (),
         exclude_own: bool = True,
-        per_recording: int = 0,
+        per_recording: int | None = None,
         exact: bool = False,
     ) -> list[Hit]:
         """The sounds of the index that are most like a sound.
@@ -165,7 +164,8 @@ class SoundIndex:
           end_seconds: Where to end; None: with the sound.
           unlike: Counter-examples: paths, or arrays of the same sample rate.
           exclude_own: Whether to leave out the recording of `sound`, if the index holds it.
-          per_recording: Most hits of one recording; 0: any number.
+          per_recording: Most hits of one recording; 0: any number; None: three, and more only where
+            there would be fewer than `top` hits otherwise.
           exact: Whether to search exactly even where there is a FAISS index.
 
         Returns:
@@ -192,11 +192,11 @@ class SoundIndex:
         top: int = 10,
         *,
         exclude_own: bool = True,
-        per_recording: int = 0,
+        per_recording: int | None = None,
         exact: bool = False,
         only: SoundFilter | None = None,
     ) -> Found:
-        """Searches by the mean of several sounds.
+        """Searches by several sounds; copies are looked for if it is a single one.
 
         Args:
           queries: The sounds, at least one.
@@ -212,15 +212,22 @@ class SoundIndex:
 
         Raises:
           AudioError: As `find`.
-          SearchError: As `find`; or the examples cancel one another out.
+          SearchError: As `find`; or nothing is asked for.
         """
-        vector = combine(
-            [self._embed(query) for query in queries], [self._embed(query) for query in unlike]
-        )
+        wanted = [self._embed(query) for query in queries]
+        unwanted = [self._embed(query) for query in unlike]
         without = self._own_recordings(queries) if exclude_own else ()
         begin = time.perf_counter()
-        hits = self.index.search(
-            vector, top, without=without, per_recording=per_recording, exact=exact, only=only
+        hits = ask(
+            self.index,
+            [sound.patches for sound in wanted],
+            [sound.patches for sound in unwanted],
+            top=top,
+            waveform=wanted[0].waveform if len(wanted) == 1 else None,
+            without=without,
+            per_recording=per_recording,
+            exact=exact,
+            only=only,
         )
         seconds = time.perf_counter() - begin
         return Found(
@@ -234,8 +241,8 @@ class SoundIndex:
             seconds,
         )
 
-    def _embed(self, query: Query) -> np.ndarray:
-        return embed_query(
+    def _embed(self, query: Query) -> QuerySound:
+        return embed_sound(
             self.query_model,
             self.index.info,
             query.sound,
