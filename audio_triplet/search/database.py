@@ -80,7 +80,8 @@ CREATE TABLE files (
 
 CREATE TABLE recordings (
   id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL UNIQUE
+  key INTEGER NOT NULL UNIQUE,  -- `key_of` its name, which is often a path: an eighth of its size
+  name TEXT NOT NULL
 );
 
 -- All labels of a segment, joined by ";".

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from audio_triplet.audio import clock
+from audio_triplet.data.keys import key_of
 from audio_triplet.search import database
 from audio_triplet.search.index_format import FaissInfo
 
@@ -57,6 +58,7 @@ class Filler:
         self.replaced = 0
         self._connection = connection
         self._numbers: dict[tuple[str, bytes], int] = {}  # (table, text) → id
+        self._recordings: dict[str, int] = {}
         self._files: dict[str, tuple[int, tuple[int, int]]] = {}  # path → id, stamp
         self._ids: dict[int, int] = {}  # key → id of segments that are not in the tables yet
         self._longest = self._one("SELECT value FROM about WHERE name = 'longest'") or 0
@@ -147,7 +149,7 @@ class Filler:
                 file,
                 new.start_seconds,
                 new.end_seconds,
-                self._number("recordings", "name", new.recording_id),
+                self._recording(new.recording_id),
                 self._number("labels", "text", new.labels),
                 part if new.count else None,
                 new.first if new.count else None,
@@ -208,6 +210,21 @@ class Filler:
             (number,),
         )
         return done.rowcount
+
+    def _recording(self, name: str) -> int:
+        """The id of a recording, which gets one if it is new."""
+        if name not in self._recordings:
+            key = key_of(name)
+            number = self._one("SELECT id FROM recordings WHERE key = ?", (key,))
+            if number is None:
+                number = self._connection.execute(
+                    "INSERT INTO recordings (key, name) VALUES (?, CAST(? AS TEXT))",
+                    (key, database.text(name)),
+                ).lastrowid
+            if len(self._recordings) > _MOST_REMEMBERED:
+                self._recordings.clear()
+            self._recordings[name] = number
+        return self._recordings[name]
 
     def _number(self, table: str, column: str, value: str | bytes) -> int:
         """The id of a text in its table, which gets it if it is new."""
