@@ -104,6 +104,25 @@ class FaissSearcher:
             yield found
             wanted *= 4
 
+    def near(self, queries: np.ndarray, wanted: int) -> Iterator[tuple[int, np.ndarray]]:
+        """The vectors whose product with one of several queries is greatest.
+
+        Args:
+          queries: float32[q, dim].
+          wanted: How many for each query.
+
+        Yields:
+          The number of a covered part, and int64[n], vectors of it, ascending.
+        """
+        first = np.cumsum([0, *(len(self._parts[number]) for number in self._covered)])
+        _, ids = self._searcher.search(
+            np.ascontiguousarray(queries, np.float32), min(wanted, int(first[-1]))
+        )
+        found = np.unique(ids[ids >= 0])
+        which = np.searchsorted(first, found, side="right") - 1
+        for position, number in enumerate(self._covered):
+            yield number, found[which == position] - first[position]
+
     def _scored(
         self, number: int, vectors: np.ndarray, query: np.ndarray, keep: np.ndarray | None
     ) -> list[Neighbour]:
