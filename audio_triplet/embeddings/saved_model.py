@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from audio_triplet import distribution, features, models, storage
-from audio_triplet.config import EmbedConfig, EncoderConfig, current_names
-from audio_triplet.embeddings import embed, sounds
+from audio_triplet.config import EncoderConfig, current_names
 from audio_triplet.embeddings.model_files import digest_of, holds_model, released_model_path
-from audio_triplet.errors import AudioError, ConfigError, ExportError
+from audio_triplet.embeddings.sound_embedding import SoundEmbedding, embed_sound
+from audio_triplet.errors import ConfigError, ExportError
 
 __all__ = [
     "Model",
@@ -33,7 +33,6 @@ SIGNATURE = "serving_default"
 ENCODER_SIGNATURE = "encode"
 
 _PATCH_SHAPE = (features.DEFAULT.patch_frames, features.DEFAULT.mel_bands)
-_SOUND_BATCH = 16  # patches; the last batch is filled up, and most sounds are short
 
 
 def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
@@ -127,27 +126,6 @@ def export(encoder: keras.Model, path: str, config: dict) -> None:
         )
         config = config | {"digest": digest_of(temporary)}
         storage.write_json(os.path.join(temporary, CONFIG_FILE), config)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SoundEmbedding:
-    """The embeddings of one sound.
-
-    Attributes:
-      patches: float32[patches, dim], an embedding every hop, of unit norm.
-      segment: float32[dim], their mean scaled to unit norm: the sound as a whole.
-      timestamps: float32[patches], the seconds at which the patches' centres lie.
-      start: float64[patches], the second at which each patch begins.
-      end: float64[patches], the second at which it ends; none lies past the end of the sound.
-      energy: float32[patches], mean linear mel energy per cell; silence has next to none.
-    """
-
-    patches: np.ndarray
-    segment: np.ndarray
-    timestamps: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    energy: np.ndarray
 
 
 class Model:
@@ -250,18 +228,7 @@ class Model:
           AudioError: The sound cannot be read or used.
           ConfigError: The hop is no multiple of 0.01.
         """
-        config = EmbedConfig(hop_seconds=hop_seconds, batch_size=_SOUND_BATCH)
-        found = embed.embed_stream(self, sounds.open_sound(sound, sample_rate), config)
-        if found is None:
-            raise AudioError(sounds.name_of(sound), "holds no sound")
-        return SoundEmbedding(
-            patches=found.vectors,
-            segment=embed.unit_mean(found.vectors)[0],
-            timestamps=(found.start_seconds + embed.PATCH_SECONDS / 2).astype(np.float32),
-            start=found.start_seconds,
-            end=found.end_seconds,
-            energy=found.energy,
-        )
+        return embed_sound(self, sound, sample_rate, hop_seconds)
 
     @functools.cached_property
     def encoder(self) -> keras.Model:
