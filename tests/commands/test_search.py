@@ -169,7 +169,10 @@ def test_queries_that_cannot_be_used_are_told(command, index_folder, sounds, cap
         ([sounds / "none.wav"], "none.wav"),
         ([sounds / "low" / "0.wav", "--start=50"], "no sound at 50 s"),
         ([sounds / "low" / "0.wav", "--start=2", "--end=1"], "is not after"),
-        ([sounds / "low" / "0.wav", sounds / "low" / "1.wav", "--start=1"], "need a single query"),
+        (
+            [sounds / "low" / "0.wav", sounds / "low" / "1.wav", "--start=1"],
+            "need a single query file",
+        ),
         ([sounds / "low" / "0.wav", "--model=/nowhere"], "holds no saved_model.pb"),
     ):
         printed = command("search", index, *arguments)

@@ -352,8 +352,8 @@ def test_a_reader_that_meets_a_merge_reads_again(tmp_path, monkeypatch):
             writer.commit()
         stale = index.Index(str(tmp_path)).info
     assert len(stale.parts) == 2
-    read, waiting = Tables.info, [stale]
-    monkeypatch.setattr(Tables, "info", lambda self: waiting.pop() if waiting else read(self))
+    real, waiting = Tables.info, [stale]
+    monkeypatch.setattr(Tables, "info", lambda self: waiting.pop() if waiting else real(self))
     assert len(index.Index(str(tmp_path))) == 24
 
 
