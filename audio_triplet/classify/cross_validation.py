@@ -33,6 +33,7 @@ class Checked:
       per_class: float64[classes], average precision, NaN for those that could not.
       accuracy: Share of segments whose highest score is their class; None unless each has one.
       accuracy_interval: Of the accuracy, likewise.
+      patch_scores: float32[patches, classes], of which `scores` are the segments' means.
     """
 
     scores: np.ndarray
@@ -42,6 +43,7 @@ class Checked:
     per_class: np.ndarray
     accuracy: float | None
     accuracy_interval: Interval | None
+    patch_scores: np.ndarray | None = None
 
 
 def cross_validate(
@@ -58,8 +60,9 @@ def cross_validate(
       The scores; None if no class has two recordings.
     """
     fold = assign_folds(examples.labels, examples.groups, config.folds, config.seed)
-    scores = _scores(examples, fold, lambda train: train, config, choose)
-    return _checked(examples, scores, fold, config)
+    scores, patch_scores = _scores(examples, fold, lambda train: train, config, choose)
+    checked = _checked(examples, scores, fold, config)
+    return checked and dataclasses.replace(checked, patch_scores=patch_scores)
 
 
 def _scores(
@@ -68,9 +71,14 @@ def _scores(
     pick: Callable[[Examples], Examples],
     config: ClassifyConfig,
     choose: bool,
-) -> np.ndarray:
-    """Scores of each fold by a classifier fitted on what `pick` takes of the others."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of each fold by a classifier fitted on what `pick` takes of the others.
+
+    Returns:
+      float32[segments, classes] and float32[patches, classes], NaN where there is none.
+    """
     scores = np.full(examples.labels.shape, np.nan, np.float32)
+    patch_scores = np.full((len(examples.vectors), scores.shape[1]), np.nan, np.float32)
     for number in range(fold.max() + 1):
         inside = fold == number
         if inside.all():
@@ -78,9 +86,11 @@ def _scores(
         train = pick(examples.select(~inside))
         learned = train.labels.any(axis=0)
         if learned.sum() >= 2:
-            found = predict(fit(train, config, choose), examples.select(inside))
-            scores[inside] = np.where(learned, found, np.nan)
-    return scores
+            fitted, held_out = fit(train, config, choose), examples.select(inside)
+            scores[inside] = np.where(learned, predict(fitted, held_out), np.nan)
+            found = fitted.classifier.predict_patches(held_out.vectors)
+            patch_scores[inside[examples.segment_index]] = np.where(learned, found, np.nan)
+    return scores, patch_scores
 
 
 def _checked(
@@ -156,7 +166,7 @@ def learning_curve(
         means = []
         for draw in range(draws):
             few = functools.partial(_draw, per_class=count, seed=config.seed + draw)
-            scores = _scores(examples, fold, few, config, choose=False)
+            scores, _ = _scores(examples, fold, few, config, choose=False)
             checked = _checked(examples, scores, fold, config)
             if checked is not None:
                 means.append(checked.mean)
