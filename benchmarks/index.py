@@ -42,7 +42,7 @@ def vectors(count: int, seed: int) -> np.ndarray:
 
 
 def build(folder: str, dtype: str) -> None:
-    """An index of the vectors, 20 per file."""
+    """An index of the vectors, 20 per file: 20 files have the same sounds in the same order."""
     import pandas as pd
 
     from audio_triplet.data.manifest import Manifest
@@ -58,7 +58,10 @@ def build(folder: str, dtype: str) -> None:
             writer.add(
                 EmbeddingSet(
                     Manifest(pd.DataFrame({"path": paths})),
-                    vectors(rows, part),
+                    vectors(rows, part)
+                    .reshape(-1, _EACH, _EACH, _DIM)  # [groups of files, place, file, dim]
+                    .transpose(0, 2, 1, 3)
+                    .reshape(rows, _DIM),
                     np.repeat(np.arange(files, dtype=np.int32), _EACH),
                     np.ones(rows, np.float32),
                     start_seconds=start,
