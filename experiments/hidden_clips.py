@@ -66,7 +66,7 @@ def define_flags() -> None:
     flags.DEFINE_string("model", None, "Folder of a SavedModel; by default the released one.")
     flags.DEFINE_string("output_dir", None, "Folder for hidden_clips.json and .md.", required=True)
     flags.DEFINE_integer("clips", 80, "How many to ask for.", lower_bound=1)
-    flags.DEFINE_integer("recordings", 12, "How many to make of clips.", lower_bound=1)
+    flags.DEFINE_integer("recordings", 12, "Most to make of clips, and of ambiences.", 1)
     flags.DEFINE_integer("seed", 0, "Of what is drawn.")
 
 
@@ -105,7 +105,7 @@ def make_table(
       model: Folder of a SavedModel; None: the released one.
       output_dir: Output folder.
       clips: How many to ask for.
-      recordings: How many to make of clips.
+      recordings: Most to make of clips, and of ambiences.
       seed: Of what is drawn.
 
     Returns:
@@ -124,7 +124,8 @@ def make_table(
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         hidden = [*_of_clips(folder, corpus, recordings, rng)]
-        hidden += _of_ambiences(folder, ambiences, corpus, rng) if ambiences else []
+        if ambiences:
+            hidden += _of_ambiences(folder, ambiences, corpus, recordings, rng)
         asked = list(_asked(hidden, clips, rng))
         if len(asked) < clips:
             raise UsageError(f"{corpus}: has {len(asked)} audible clips for {clips}; lower --clips")
@@ -209,7 +210,7 @@ def _of_clips(
 
 
 def _of_ambiences(
-    folder: str, ambiences: str, corpus: str, rng: np.random.Generator
+    folder: str, ambiences: str, corpus: str, recordings: int, rng: np.random.Generator
 ) -> Iterator[Hidden]:
     """Long sounds into which clips are cut."""
     import numpy as np
@@ -220,7 +221,9 @@ def _of_ambiences(
     clips = _clips(corpus, np.random.default_rng(rng.integers(1 << 31)))
     most = round(60 * _MINUTES[1] * RATE)
     number = 0
-    for path in registry.load_corpus(ambiences).frame["path"].unique():
+    for path in rng.permutation(registry.load_corpus(ambiences).frame["path"].unique()):
+        if number == recordings:
+            return
         try:
             if audio.probe(path).duration_seconds < _AMBIENCE_SECONDS:
                 continue
