@@ -29,7 +29,7 @@ COMMAND = VerbGroup(
         ),
         "classify": VerbGroup(
             package="audio_triplet.commands.classify",
-            summary="a few labels → a classifier; its predictions; what to label next",
+            summary="a few labels → a classifier; its predictions; what to label next; how many",
             verbs={
                 "fit": Verb(
                     "audio_triplet.commands.classify.fit",
@@ -48,6 +48,10 @@ COMMAND = VerbGroup(
                     "a classifier, sound → what to label next",
                     "SOUND...",
                     decodes=True,
+                ),
+                "estimate": Verb(
+                    "audio_triplet.commands.classify.estimate",
+                    "predictions, a few answers → the share of moments of a class",
                 ),
             },
         ),
