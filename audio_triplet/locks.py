@@ -146,6 +146,8 @@ def is_leftover(name: str) -> bool:
 def clear_leftovers(folder: str) -> None:
     """Removes the half-written files that killed writers left in a folder.
 
+    A folder that was whole, and moved aside to be replaced, is put back.
+
     Call it with the folder's lock held. Sub-folders are not searched.
 
     Args:
@@ -154,7 +156,8 @@ def clear_leftovers(folder: str) -> None:
     if storage.is_remote(folder) or not os.path.isdir(folder):
         return
     for entry in list(os.scandir(folder)):
-        if is_leftover(entry.name):
+        storage.put_back(entry.path)
+        if is_leftover(entry.name) and os.path.lexists(entry.path):
             logging.info("%s: removed, an earlier run was stopped while writing it", entry.path)
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)

@@ -20,6 +20,7 @@ Files, in reading order:
 | `ogg`, `ogg_pages`, `mp3` | for the decoders: where a seek is safe, whether the length is stated |
 | `flac` | whether a FLAC file was cut out of another, so that its header is wrong |
 | `wav` | WAV files whose chunks are flawed and whose sound is not |
+| `virtual_file` | bytes that lie in parts of files, as a file |
 | `resampling` | soxr, or resampy by flag, block by block |
 | `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |
 """

@@ -56,11 +56,7 @@ _ALAC_PREROLL_FRAMES = 2 * 4096
 class LibsndfileDecoder:
     """A `decoder.Decoder`: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, CAF and more.
 
-    Attributes:
-      rate: Sample rate, Hz.
-      channels: In the file.
-      frames: Per channel; None where the file does not state it (MP3 without a Xing header).
-      library: "libsndfile".
+    MP3 without a Xing header does not state its `frames`.
     """
 
     library = "libsndfile"

@@ -57,14 +57,7 @@ _NEAR_SECONDS = 20.0
 
 
 class PyavDecoder:
-    """A `decoder.Decoder` of what FFmpeg reads.
-
-    Attributes:
-      rate: Sample rate, Hz.
-      channels: In the first frame.
-      frames: Per channel; None where nothing in the file says so.
-      library: "ffmpeg".
-    """
+    """A `decoder.Decoder` of what FFmpeg reads; `channels` are those of the first frame."""
 
     library = "ffmpeg"
 

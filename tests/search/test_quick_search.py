@@ -74,13 +74,15 @@ def test_the_library_takes_the_same_way(index, folder):
     subprocess.run([sys.executable, "-c", code, index, folder / "0.wav"], check=True)
 
 
-def test_the_encoder_of_the_index_serves_when_its_model_is_gone(index, folder, tmp_path):
-    copy = tmp_path / "copy.index"
-    shutil.copytree(index, copy)
-    content = json.loads((copy / "index.json").read_text())
-    (copy / "index.json").write_text(json.dumps(content | {"model": "/nowhere"}))
-    opened = SoundIndex(copy)
-    assert isinstance(opened.query_model, QuickModel) and opened.query_model.path == str(copy)
+def test_the_encoder_of_the_index_serves_when_its_model_is_gone(
+    index, folder, small_model, tmp_path
+):
+    model, moved = tmp_path / "model", tmp_path / "moved.index"
+    shutil.copytree(small_model.path, model)
+    audio_triplet.build_index(moved, folder, model)
+    shutil.rmtree(model)
+    opened = SoundIndex(moved)
+    assert isinstance(opened.query_model, QuickModel) and opened.query_model.path == str(moved)
     assert opened.find(folder / "0.wav") == SoundIndex(index).find(folder / "0.wav")
 
 
