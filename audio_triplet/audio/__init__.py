@@ -10,6 +10,9 @@ Files, in reading order:
 |---|---|
 | `reading` | the four functions: `probe`, `load_audio`, `stream_audio`, `read_piece` |
 | `decoder` | the interface of decoders (`Decoder`, `AudioInfo`), and checks that all share |
+| `either` | both decoders behind that interface: what one refuses is offered to the other |
+| `channels` | which channels carry sound: their mean is what is read |
+| `read_log` | notes on files: which decoder read them, which are truncated |
 | `files` | opening paths and file objects, and naming them in messages |
 | `containers` | sound inside tar files and Parquet tables, by paths below theirs |
 | `clock` | when a recording was made, by its name or its chunks |
@@ -18,6 +21,7 @@ Files, in reading order:
 | `pyav` | the second decoder, FFmpeg, for what the first does not read |
 | `ogg`, `ogg_pages`, `mp3` | for the decoders: where a seek is safe, whether the length is stated |
 | `flac` | whether a FLAC file was cut out of another, so that its header is wrong |
+| `truncation` | truncated MP4 and CAF, which FFmpeg does not report |
 | `wav` | WAV files whose chunks are flawed and whose sound is not |
 | `resampling` | soxr, or resampy by flag, block by block |
 | `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |
@@ -26,6 +30,7 @@ Files, in reading order:
 from audio_triplet.audio.containers import container_of, status
 from audio_triplet.audio.decoder import AudioInfo, AudioPath
 from audio_triplet.audio.formats import audio_extensions, is_audio
+from audio_triplet.audio.read_log import ReadLog, decoded
 from audio_triplet.audio.reading import load_audio, probe, read_piece, stream_audio
 from audio_triplet.audio.resampling import RESAMPLERS
 from audio_triplet.errors import AudioError
@@ -35,8 +40,10 @@ __all__ = [
     "AudioError",
     "AudioInfo",
     "AudioPath",
+    "ReadLog",
     "audio_extensions",
     "container_of",
+    "decoded",
     "is_audio",
     "load_audio",
     "probe",
