@@ -10,7 +10,7 @@ import pytest
 
 from audio_triplet import audio, models
 from audio_triplet.annotations import reading
-from audio_triplet.classify import classifier
+from audio_triplet.classify import classifier, predictions
 from audio_triplet.commands import inputs
 from audio_triplet.commands.classify import fit, predict, suggest
 from audio_triplet.config import ClassifyConfig, EmbedConfig
@@ -281,6 +281,7 @@ def test_predictions_mark_truncated_files(fitted, tone_folder, tmp_path):
         ("cut.wav", "yes"),
         ("whole.wav", ""),
     }
+    assert predictions.read(out / "predictions.csv").classes == ("high", "low", "middle")
     refused = predict.predict(
         manifest, str(fitted[0] / "classifier"), str(out), EmbedConfig(), truncated="refuse"
     )
