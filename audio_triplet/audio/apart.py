@@ -22,10 +22,12 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, ParamSpec, TypeVar, cast
 
 import numpy as np
+from absl import logging
 
 from audio_triplet import crashes
 from audio_triplet.audio.decoder import AudioInfo
 from audio_triplet.audio.files import printable
+from audio_triplet.audio.read_log import ReadLog
 from audio_triplet.errors import AudioError
 
 _Arguments = ParamSpec("_Arguments")
@@ -42,15 +44,20 @@ def survivable(read: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Res
 
     @functools.wraps(read)
     def call(path: Any, *arguments: Any, **named: Any) -> Any:
+        if crashes.is_idle():
+            return decode(path, *arguments, **named)
         if crashes.is_suspect(path):
-            return next(_read_apart(read.__name__, path, arguments, named))
+            return next(_read_apart(read, path, arguments, named))
         with crashes.decoding(path):
             return decode(path, *arguments, **named)
 
     @functools.wraps(read)
     def generate(path: Any, *arguments: Any, **named: Any) -> Any:
+        if crashes.is_idle():
+            yield from decode(path, *arguments, **named)
+            return
         if crashes.is_suspect(path):
-            yield from _read_apart(read.__name__, path, arguments, named)
+            yield from _read_apart(read, path, arguments, named)
             return
         with crashes.decoding(path):
             yield from decode(path, *arguments, **named)
@@ -60,13 +67,18 @@ def survivable(read: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Res
     )
 
 
-def _read_apart(name: str, path: Any, arguments: tuple, named: dict[str, Any]) -> Iterator[Any]:
-    """What `reading`'s function of that name gives, read by another process.
+def _read_apart(
+    read: Callable, path: Any, arguments: tuple, named: dict[str, Any]
+) -> Iterator[Any]:
+    """What a function of `reading` gives, by another process.
 
     Raises:
       AudioError: As it does; and if the other process crashes.
     """
-    request = json.dumps([name, os.fsdecode(path), arguments, named])
+    settings = inspect.signature(read).bind(path, *arguments, **named).arguments
+    settings["path"] = os.fsdecode(path)
+    log: ReadLog | None = settings.pop("log", None)
+    request = json.dumps([read.__name__, settings])
     environment = {k: v for k, v in os.environ.items() if k != crashes.FOLDER_VARIABLE}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     with subprocess.Popen(
@@ -81,7 +93,8 @@ def _read_apart(name: str, path: Any, arguments: tuple, named: dict[str, Any]) -
             process.stdin.close()
             while line := process.stdout.readline():
                 message = json.loads(line)
-                if message.get("end"):
+                if "notes" in message:
+                    _note(log, path, message["notes"])
                     return
                 part = _received(message, process.stdout, path)
                 if part is None:
@@ -101,6 +114,17 @@ def _read_apart(name: str, path: Any, arguments: tuple, named: dict[str, Any]) -
     )
 
 
+def _note(log: ReadLog | None, path: Any, notes: list[dict[str, str]]) -> None:
+    """Passes on what the other process noted of the file."""
+    if log is not None:
+        decoders, truncated = notes
+        key = path if isinstance(path, str) else printable(path)
+        for decoder in decoders.values():
+            log.note_decoder(key, decoder)
+        for reason in truncated.values():
+            log.note_truncated(key, reason)
+
+
 def _received(message: dict[str, Any], file: IO[bytes], path: Any) -> Any:
     """What a message holds; None if its samples break off."""
     if "error" in message:
@@ -116,7 +140,9 @@ def _received(message: dict[str, Any], file: IO[bytes], path: Any) -> Any:
 def answer() -> None:
     """Does in the other process what `_read_apart` asks for."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    name, path, arguments, named = json.load(sys.stdin)
+    logging.set_verbosity(logging.ERROR)  # what is noted is said by the one who asks
+    name, settings = json.load(sys.stdin)
+    log = ReadLog()
     read = getattr(importlib.import_module("audio_triplet.audio.reading"), name)
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries may print
@@ -126,12 +152,12 @@ def answer() -> None:
         output.flush()
 
     try:
-        found = read(path, *arguments, **named)
+        found = read(**settings, log=log)
         for part in [found] if isinstance(found, (np.ndarray, AudioInfo)) else found:
             if isinstance(part, AudioInfo):
                 send({"info": dataclasses.asdict(part)})
             else:
                 send({"samples": len(part)}, part.tobytes())
-        send({"end": True})
+        send({"notes": [log.decoders, log.truncated]})
     except AudioError as error:
         send({"error": [error.reason, error.fix]})

@@ -56,6 +56,7 @@ def define_flags() -> None:
         f"auto: ivf from {FAISS_FROM:,} vectors on. Exact search is quick below that.",
     )
     flags.DEFINE_float("recall", 0.95, "Share of the ten nearest that FAISS must find.")
+    config_flags.define_truncated_flag("use")
     config_flags.define_flags(EmbedConfig)
 
 
@@ -79,6 +80,7 @@ def main(argv: Sequence[str]) -> None:
             faiss=values.faiss,
             recall=values.recall,
             labels=values.labels,
+            truncated=values.truncated,
         )
     print(describe(values.index))
 
@@ -96,6 +98,7 @@ def add(
     faiss: str,
     recall: float,
     labels: str = "none",
+    truncated: str = "use",
 ) -> None:
     """Adds sound files and sets of embeddings, and builds a FAISS index if that is due.
 
@@ -111,6 +114,7 @@ def add(
       faiss: Kind of FAISS index; `auto`, `none` or one of `KINDS`.
       recall: Share of the ten nearest that it must find.
       labels: What labels the sounds, see `inputs.load_inputs`.
+      truncated: `use` or `refuse` files of which an end is missing.
     """
     from audio_triplet.search import index_writer
 
@@ -142,7 +146,7 @@ def add(
             added = writer.add(embedding_set)
             logging.info("%s: %d vectors added", embedding_set.manifest.name, added)
         if manifest is not None and model is not None:
-            _add_sound(writer, model, manifest, config, folder)
+            _add_sound(writer, model, manifest, config, folder, truncated)
         if writer.silent:
             logging.info("%d silent vectors were left out", writer.silent)
         writer.commit()
@@ -185,11 +189,16 @@ def _model_path(info: IndexInfo | None, folder: str, given: str | None) -> str:
 
 
 def _add_sound(
-    writer: Writer, model: Model, manifest: Manifest, config: EmbedConfig, folder: str
+    writer: Writer,
+    model: Model,
+    manifest: Manifest,
+    config: EmbedConfig,
+    folder: str,
+    truncated: str,
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
     from audio_triplet.commands.progress import Progress
-    from audio_triplet.data.bad_files import listed_in
+    from audio_triplet.data.bad_files import BadFiles, listed_in
     from audio_triplet.search import adding
 
     progress: Progress | None = None
@@ -202,7 +211,7 @@ def _add_sound(
             progress = Progress(seconds)
 
     try:
-        with listed_in(folder) as bad_files:
+        with listed_in(folder, BadFiles(truncated)) as bad_files:
             adding.add_files(
                 writer,
                 model,
@@ -215,8 +224,9 @@ def _add_sound(
     finally:
         if progress is not None:
             progress.close()
-    if bad_files.entries:
-        logging.warning("%s", bad_files.summary(folder))
+    bad_files.write_summary(folder, manifest.frame.attrs.get("passed_over"))
+    for line in bad_files.summary(folder).splitlines():
+        logging.info("%s", line)
 
 
 def _accelerate(writer: Writer, kind: str, recall: float) -> None:

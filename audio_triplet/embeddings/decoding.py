@@ -16,6 +16,7 @@ from audio_triplet.embeddings.sounds import RATE, read_blocks
 from audio_triplet.errors import AudioError
 
 if TYPE_CHECKING:
+    from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
 
 
@@ -67,15 +68,17 @@ class Decoder:
     come in order, those of different segments may alternate.
     """
 
-    def __init__(self, manifest: Manifest, config: EmbedConfig, by_mel: bool):
+    def __init__(self, manifest: Manifest, config: EmbedConfig, by_mel: bool, bad_files: BadFiles):
         """Makes the threads, which start with the iteration.
 
         Args:
           manifest: The segments.
           config: Hop and number of threads.
           by_mel: Whether patches are given as mel energies, else as waveforms.
+          bad_files: Says whether truncated files are used; notes what was read.
         """
         self._frame, self._hop, self._by_mel = manifest.frame, config.hop_samples, by_mel
+        self._bad_files = bad_files
         self._rows = iter(range(len(manifest)))
         self._lock = threading.Lock()
         self._queue: queue.Queue = queue.Queue(4 * config.threads)
@@ -130,7 +133,9 @@ class Decoder:
         start, end = float(segment["start_seconds"]), float(segment["end_seconds"])
         seconds = 0.0
         try:
-            blocks = read_blocks(segment["path"], start, end)
+            blocks = read_blocks(
+                segment["path"], start, end, self._bad_files.truncated, self._bad_files.log
+            )
             for patches, energies, decoded in cut_patches(blocks, self._hop, self._by_mel):
                 if self._stopped.is_set():
                     return

@@ -54,7 +54,8 @@ def embed_files(
       model: A `saved_model.Model`: float32[batch, samples] → dict with `patch_embeddings`.
       manifest: The segments.
       config: Granularity, hop, batch and threads.
-      bad_files: Unreadable files are added to it; their segments are left out.
+      bad_files: Unreadable files are added to it; their segments are left out. Says whether
+        truncated ones are used.
       on_progress: Called with the seconds of sound that are done since the last call.
 
     Yields:
@@ -63,7 +64,7 @@ def embed_files(
     config = config or EmbedConfig()
     bad_files = BadFiles() if bad_files is None else bad_files
     batches, by_mel = _batches(model, config.batch_size)
-    decoder = Decoder(manifest, config, by_mel)
+    decoder = Decoder(manifest, config, by_mel, bad_files)
     in_progress: dict[int, _Segment] = collections.defaultdict(_Segment)
     starts = manifest.frame["start_seconds"].to_numpy(np.float64)
     ends = manifest.frame["end_seconds"].to_numpy(np.float64)

@@ -216,7 +216,7 @@ def test_a_recording_without_its_index_is_told_from_text(tmp_path):
     container, codec, rate, channels, _ = KINDS["memo.m4a"]
     data = made(pulsing_noise(6.0, rate, channels), container, codec, rate)
     path = saved(tmp_path, data[: data.rfind(b"moov") - 100], "memo.m4a")
-    with pytest.raises(AudioError, match=r"memo\.m4a: cannot be decoded \(Invalid data found"):
+    with pytest.raises(AudioError, match=r"memo\.m4a: is truncated: it ends before the t"):
         audio.load_audio(path)
 
 
@@ -340,7 +340,7 @@ def test_seeks_in_long_files_are_no_decoding_of_the_way(tmp_path, kind):
         for frame in (25 * rate + 7, 41 * rate + 1023, 58 * rate):
             with contextlib.closing(PyavDecoder(file)) as decoder:
                 assert decoder._leap(frame - rate)  # the seek itself, not only its result
-                assert frame - 6 * rate < decoder._position <= frame
+                assert frame - 6 * rate < decoder.position <= frame
             with contextlib.closing(PyavDecoder(file)) as decoder:
                 decoder.seek(frame)
                 piece = np.concatenate(list(decoder.blocks(5000)))
