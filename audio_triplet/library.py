@@ -8,8 +8,8 @@
     for hit in index.find("bark.wav", top=10):
         print(hit.score, hit.path, hit.start_seconds, hit.labels)
 
-Importing it is quick: TensorFlow is imported when a model is loaded, pandas when an index is
-opened.
+Importing it is quick: TensorFlow is imported when a model is loaded. Opening and asking an index
+needs neither it nor pandas, where the model's encoder file is at hand (`embeddings.quick_model`).
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def build_index(
     """
     from audio_triplet.config import EmbedConfig
     from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.embeddings.encoder_file import provide
     from audio_triplet.embeddings.saved_model import Model
     from audio_triplet.search.adding import add_files
     from audio_triplet.search.index_writer import Writer
@@ -115,6 +116,7 @@ def build_index(
         dtype=dtype,
     ) as writer:
         add_files(writer, model, manifest, config, BadFiles())
+        provide(os.fspath(folder), model.digest, model, [model.path])
     return SoundIndex(folder, model)
 
 

@@ -30,9 +30,8 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from _typeshed import StrPath
 
 # How an address begins; two letters at least, so that `C:\` is none.
@@ -229,6 +228,8 @@ def write_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
     As `np.savez`, but without its second error on the terminal, which its archive prints when it
     is closed after the disk was full.
     """
+    import numpy as np  # here, so that --help stays quick
+
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:

@@ -149,6 +149,17 @@ def add(
         if writer.replaced:
             logging.info("%d segments of changed files were replaced", writer.replaced)
         _accelerate(writer, faiss, recall)
+        if sounds or embeddings:
+            _provide_encoder(writer, model)
+
+
+def _provide_encoder(writer: Writer, model: Model | None) -> None:
+    """Puts what embeds queries at once into the index."""
+    from audio_triplet.embeddings import encoder_file, model_files
+
+    info = writer.info
+    beside = [*([model.path] if model else []), info.model, *model_files.released_folders()]
+    encoder_file.provide(writer.folder, info.model_digest, model, beside)
 
 
 def _owner(

@@ -36,7 +36,7 @@ from audio_triplet.search.index_format import (
 from audio_triplet.search.tables import Segment, Tables
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.embedding_set import NamedModel
 
 _NAMED_AT_ONCE = 256
 
@@ -115,7 +115,7 @@ class Index:
             if entry.is_file()
         )
 
-    def check_model(self, model: "Model") -> None:
+    def check_model(self, model: "NamedModel") -> None:
         """Raises SearchError unless this model made the index."""
         if model.digest != self.info.model_digest:
             raise SearchError(other_model(self.folder, self.info, model.path, model.digest))

@@ -4,7 +4,8 @@
     for hit in index.find("bark.wav", top=10):
         print(hit.score, hit.path, hit.start_seconds, hit.labels)
 
-TensorFlow is imported when the first query is embedded.
+Queries are embedded without TensorFlow where the model's encoder file is at hand
+(`embeddings.quick_model`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audio_triplet.embeddings import sounds
-from audio_triplet.embeddings.model_files import find_model
+from audio_triplet.embeddings import model_files, quick_model, sounds
+from audio_triplet.embeddings.quick_model import QuickModel
 from audio_triplet.search.index import Hit, Index
 from audio_triplet.search.index_format import IndexInfo
 from audio_triplet.search.query import combine, embed_query
@@ -79,7 +80,11 @@ class SoundIndex:
       index: The `Index`, which is searched by vectors.
     """
 
-    def __init__(self, folder: str | os.PathLike, model: str | os.PathLike | Model | None = None):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        model: str | os.PathLike | Model | QuickModel | None = None,
+    ):
         """Opens an index; its model is loaded at the first search.
 
         Args:
@@ -98,7 +103,7 @@ class SoundIndex:
 
     @functools.cached_property
     def model(self) -> Model:
-        """The index's model, loaded.
+        """The index's model, loaded by TensorFlow.
 
         Raises:
           ExportError: It is missing or damaged.
@@ -108,10 +113,34 @@ class SoundIndex:
 
         model, info = self._model, self.index.info
         if not isinstance(model, Model):
-            given = None if model is None else os.fspath(model)
-            model = Model(find_model(given, info.model, info.model_digest, self.index.folder))
+            given = os.fspath(model) if isinstance(model, str | os.PathLike) else None
+            found = model_files.find_model(given, info.model, info.model_digest, self.index.folder)
+            model = Model(found)
         self.index.check_model(model)
         return model
+
+    @functools.cached_property
+    def query_model(self) -> Model | QuickModel:
+        """What embeds queries: the index's encoder by LiteRT where that is possible, else `model`.
+
+        Raises:
+          ExportError: As `model`.
+          SearchError: As `model`.
+        """
+        model, info = self._model, self.index.info
+        if isinstance(model, str | os.PathLike):
+            model = os.fspath(model)
+            if not model_files.holds_model(model) or model_files.digest_of(model) != (
+                info.model_digest
+            ):
+                return self.model  # which says what is wrong with it
+            places = [model]
+        elif model is None:
+            places = [info.model, *model_files.released_folders()]
+        else:
+            self.index.check_model(model)
+            return model
+        return quick_model.find([*places, self.index.folder], info.model_digest) or self.model
 
     def find(
         self,
@@ -207,7 +236,7 @@ class SoundIndex:
 
     def _embed(self, query: Query) -> np.ndarray:
         return embed_query(
-            self.model,
+            self.query_model,
             self.index.info,
             query.sound,
             query.start_seconds,
