@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 
@@ -77,8 +78,8 @@ def test_the_library_takes_the_same_way(index, folder):
 def test_the_encoder_of_the_index_serves_when_its_model_is_gone(index, folder, tmp_path):
     copy = tmp_path / "copy.index"
     shutil.copytree(index, copy)
-    content = json.loads((copy / "index.json").read_text())
-    (copy / "index.json").write_text(json.dumps(content | {"model": "/nowhere"}))
+    with sqlite3.connect(copy / "index.sqlite") as tables:
+        tables.execute("UPDATE about SET value = '/nowhere' WHERE name = 'model'")
     opened = SoundIndex(copy)
     assert isinstance(opened.query_model, QuickModel) and opened.query_model.path == str(copy)
     assert opened.find(folder / "0.wav") == SoundIndex(index).find(folder / "0.wav")
