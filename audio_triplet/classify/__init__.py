@@ -15,4 +15,7 @@ In reading order:
     cross_validation.py    its score, with an interval, and the scores with fewer labels
     average_precision.py   average precision over samples of recordings
     suggestions.py         the sounds to label next
+    predictions.py         the table that `classify predict` writes, read again
+    estimate.py            how many moments are of a class, from a few answers
+    listening.py           the table of moments to listen to, and its answers
 """

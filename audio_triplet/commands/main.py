@@ -27,7 +27,7 @@ COMMAND = VerbGroup(
         ),
         "classify": VerbGroup(
             package="audio_triplet.commands.classify",
-            summary="a few labels → a classifier; its predictions; what to label next",
+            summary="a few labels → a classifier; its predictions; what to label next; how many",
             verbs={
                 "fit": Verb(
                     "audio_triplet.commands.classify.fit",
@@ -43,6 +43,10 @@ COMMAND = VerbGroup(
                     "audio_triplet.commands.classify.suggest",
                     "a classifier, sound → what to label next",
                     "SOUND...",
+                ),
+                "estimate": Verb(
+                    "audio_triplet.commands.classify.estimate",
+                    "predictions, a few answers → the share of moments of a class",
                 ),
             },
         ),

@@ -317,6 +317,7 @@ def embed_shards(
     from audio_triplet import features
     from audio_triplet.data import chunks
 
+    @tf.autograph.experimental.do_not_convert
     def cut(chunk):
         frames = chunk["frames"]
         patches = features.patches(chunk["mel_energies"])  # [11, 96, mels]
@@ -330,7 +331,7 @@ def embed_shards(
             + tf.range(tf.cast(count, tf.int64), dtype=tf.int64),
         }
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def forward(patches):
         return tf.cast(representation(features.log_mel(patches)), tf.float32)
 

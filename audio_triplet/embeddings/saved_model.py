@@ -80,7 +80,10 @@ class _Export(tf.Module):
         self._encode = lambda log_mel: encoder(log_mel, training=False)
         self._variables = [variable.value for variable in encoder.variables]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="waveform")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None], tf.float32, name="waveform")],
+        autograph=False,
+    )
     def __call__(self, waveform):
         return embed_waveforms(self._encode, waveform)
 
@@ -88,12 +91,16 @@ class _Export(tf.Module):
         input_signature=[
             tf.TensorSpec([None, None], tf.float32, name="waveform"),
             tf.TensorSpec([], tf.int32, name="hop_frames"),
-        ]
+        ],
+        autograph=False,
     )
     def with_hop(self, waveform, hop_frames):
         return embed_waveforms(self._encode, waveform, hop_frames)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *_PATCH_SHAPE], tf.float32, name="log_mel")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, *_PATCH_SHAPE], tf.float32, name="log_mel")],
+        autograph=False,
+    )
     def encode(self, log_mel):
         return {"embedding": self._encode(log_mel)}
 
@@ -303,6 +310,7 @@ class Model:
         return tf.function(
             lambda log_mel: encoder(log_mel, training=False),
             input_signature=[tf.TensorSpec([None, *_PATCH_SHAPE], tf.float32)],
+            autograph=False,
         )
 
 

@@ -10,13 +10,14 @@ import pandas as pd
 
 from audio_triplet.classify.cross_validation import Checked
 from audio_triplet.classify.examples import Examples
+from audio_triplet.classify.listening import Asked
 from audio_triplet.config import RunConfig, TrainingConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.search.index import Hit
 from audio_triplet.search.sound_index import Found
 from audio_triplet.training.trainer import SCALARS
-from audio_triplet.web import classifier_page, runs_page, search_page, table_page
+from audio_triplet.web import classifier_page, listen_page, runs_page, search_page, table_page
 from tests.conftest import tone
 from tests.web.page_checks import write_wav
 
@@ -29,11 +30,12 @@ def make_pages(folder) -> dict[str, str]:
     frame = _corpus(folder)
     paths = {
         name: str(folder / f"{name}.html")
-        for name in ("table", "classifier", "suggestions", "search", "runs")
+        for name in ("table", "classifier", "suggestions", "listen", "search", "runs")
     }
     _table(paths["table"], frame)
     _classifier(paths["classifier"], frame)
     _suggestions(paths["suggestions"], frame)
+    _listen(paths["listen"], frame)
     _search(paths["search"], frame)
     _runs(paths["runs"], folder)
     return paths
@@ -132,6 +134,14 @@ def _suggestions(path: str, frame: pd.DataFrame) -> None:
     chosen = frame.iloc[::5]
     scores = np.random.default_rng(2).random((len(chosen), 3))
     classifier_page.write_suggestions(path, chosen, scores, CLASSES, len(frame))
+
+
+def _listen(path: str, frame: pd.DataFrame) -> None:
+    asked = [
+        Asked(row, sound, 0.0, 0.96, 0.1 * row, row % 3 + 1)
+        for row, sound in enumerate(frame["path"].iloc[::4])
+    ]
+    listen_page.write_listening(path, "door_knock", asked, ["5 moments to listen to"])
 
 
 def _search(path: str, frame: pd.DataFrame) -> None:

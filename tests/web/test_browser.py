@@ -7,10 +7,11 @@ import shutil
 
 import pytest
 
+from audio_triplet.classify.listening import read_answers
 from tests.web.page_checks import check_page
 from tests.web.sample_pages import make_pages
 
-NAMES = ("table", "classifier", "suggestions", "search", "runs")
+NAMES = ("table", "classifier", "suggestions", "listen", "search", "runs")
 PHONE, DESKTOP = 390, 1280
 
 
@@ -97,7 +98,7 @@ def test_no_serious_violation_of_accessibility(open_page, name, scheme):
     assert serious == []
 
 
-@pytest.mark.parametrize("name", ["table", "classifier", "suggestions", "search"])
+@pytest.mark.parametrize("name", ["table", "classifier", "suggestions", "listen", "search"])
 def test_sound_plays_and_stops_by_key(open_page, name):
     page = open_page(name)
     page.keyboard.press("Tab")
@@ -194,3 +195,14 @@ def test_paper_is_always_light(open_page):
     page.emulate_media(media="print")
     assert page.evaluate(colour) == "rgb(30, 33, 36)"
     assert page.locator("nav").is_hidden()
+
+
+def test_answers_are_saved(open_page, tmp_path):
+    page = open_page("listen")
+    page.locator("input[value=no]").nth(1).check()
+    page.locator("input[value=yes]").nth(2).check()
+    assert page.locator("#saved").inner_text() == "2 of 5 are answered, not saved yet."
+    with page.expect_download() as waiting:
+        page.locator("#save").press("Enter")
+    waiting.value.save_as(tmp_path / "answers.csv")
+    assert read_answers(tmp_path / "answers.csv") == {1: "no", 2: "yes"}
