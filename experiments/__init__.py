@@ -8,7 +8,8 @@
 | `sweep` | the values that the paper names, one at a time | sweep.* |
 | `evaluate` | evaluations 1 and 2 of any SavedModel | metrics.json |
 | `loudness` | none: how far a model depends on loudness | loudness.* |
-| `release` | none: the released model and its card | models/NAME/ |
+| `release` | none: the released model, its card and its table of words | models/NAME/ |
+| `words` | none: searches by word beside searches by one clip | words.json |
 | `compare_runs` | none: training runs side by side | compare.html |
 | `demo` | Table 1 on a small corpus, as `make demo` does it | demo/report.html |
 | `data_service` | none: batches made on other machines | nothing |

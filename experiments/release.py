@@ -9,7 +9,8 @@ on) by the linear probe under its official folds and by query by example, and co
 with its card README.md and `words.npz`, vectors of the corpus's labelled sounds by word, for
 `audio-triplet search --word`. A stopped run continues. Vary with every flag of train_embedding.
 
-    python -m experiments.release --corpus='debian-sounds:DIR?packages=wide' --only_words
+    python -m experiments.release --corpus='debian-sounds:DIR?packages=wide' \
+        --output_dir=runs/out --only_words
 
 makes that table for the model that is there, in some minutes.
 
