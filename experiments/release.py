@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from absl import flags
+from absl import flags, logging
 
 from audio_triplet import storage
 from audio_triplet.commands import terminal
@@ -57,7 +57,10 @@ def main(argv: list[str]) -> None:
             print(f"words: {write_words(path, values.corpus)}")
             return
         release(shared_flags.settings_from_flags(), values.seed, path, values.score)
-        write_words(path, values.corpus)
+        try:
+            write_words(path, values.corpus)
+        except UsageError as error:
+            logging.info("%s; the model has no words.npz", error)
     print(f"released: {path}")
 
 
