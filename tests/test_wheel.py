@@ -85,7 +85,8 @@ def test_the_package_with_its_model_is_all(wheel):
     metadata = f"audio_triplet-{audio_triplet.__version__}.dist-info"
     assert {name.split("/")[0] for name in names} == {"audio_triplet", metadata}
     model = "audio_triplet/released/debian-sounds"
-    for wanted in ("saved_model.pb", "config.json", "README.md", "variables/variables.index"):
+    beside = ("config.json", "README.md", "encoder.tflite", "words.npz")
+    for wanted in ("saved_model.pb", "variables/variables.index", *beside):
         assert f"{model}/{wanted}" in names
     assert "audio_triplet/py.typed" in names
     kept = [path for path in (ROOT / "audio_triplet").rglob("*") if path.is_file()]

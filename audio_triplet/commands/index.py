@@ -20,12 +20,13 @@ from absl import flags, logging
 from audio_triplet.commands import config_flags
 from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.errors import SearchError
-from audio_triplet.search.index_format import DTYPES, FAISS_FROM, KINDS, IndexInfo
+from audio_triplet.search.index_options import DTYPES, FAISS_FROM, KINDS
 
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
     from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.search.index_format import IndexInfo
     from audio_triplet.search.index_writer import Writer
 
 

@@ -6,7 +6,10 @@ In reading order:
 
     sound_index.py    `SoundIndex`: an index that is searched by sound; a whole search
     query.py          one or several query sounds as one vector
+    words.py          asking by a word: labelled sounds as a query
+    word_table.py     vectors by word, which lie beside a released model
     results.py        the answer as JSON and as a table
+    index_options.py  what a new index may be told
     index_format.py   the files of an index
     database.py       its tables, in SQLite: schema, opening, transactions, errors
     tables.py         `Tables`: reading them, filters

@@ -22,12 +22,6 @@ import numpy as np
 from audio_triplet.errors import SearchError
 from audio_triplet.search import database
 
-DTYPES = ("float32", "float16")
-KINDS = ("ivf", "hnsw")
-
-# Vectors from which FAISS is worth its memory and its misses; below, exact search is quick.
-FAISS_FROM = 1_000_000
-
 # Vectors that are read at once.
 BLOCK = 1 << 15
 

@@ -19,15 +19,8 @@ from audio_triplet.errors import SearchError
 from audio_triplet.search import database, earlier_format, faiss_search, part_writer
 from audio_triplet.search.database import segment_key
 from audio_triplet.search.filling import Filler
-from audio_triplet.search.index_format import (
-    DTYPES,
-    KINDS,
-    FaissInfo,
-    IndexInfo,
-    Part,
-    other_model,
-    runs_of,
-)
+from audio_triplet.search.index_format import FaissInfo, IndexInfo, Part, other_model, runs_of
+from audio_triplet.search.index_options import DTYPES, KINDS
 from audio_triplet.search.tables import Tables, exists
 
 # Parts with fewer vectors are merged.
