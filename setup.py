@@ -32,6 +32,9 @@ INSTALL = [
     'numpy>=2.1; python_version >= "3.13"',
     'pandas>=2.2; python_version >= "3.13"',
     "absl-py>=2.1",
+    # Queries without TensorFlow; 1.4 is the oldest that was tried. There are no newer wheels for
+    # Macs with Intel processors: TensorFlow serves there.
+    "ai-edge-litert>=1.4; sys_platform != 'darwin' or platform_machine == 'arm64'",
     "charset-normalizer>=3.3",  # tables that spreadsheets saved in a code page or in UTF-16
     "resampy>=0.4.3",
     "scikit-learn>=1.4",

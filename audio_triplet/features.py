@@ -5,51 +5,29 @@ Numerically the front end of the authors' VGGish [D] (docs/method.md, the input)
 64 triangular bands on the HTK mel scale from 125 to 7500 Hz, log(mel + 0.01). The constraints of
 the paper act on the linear energies, so the logarithm is a step of its own.
 
-Two functions compute mel energies: `mel_energies` in a graph, for exports, accelerators and
-batches, and `mel_energies_numpy` where Python runs, which is faster for a single waveform on a CPU.
-They agree within 1e-4 in log mel.
+`mel_energies` computes in a graph, for exports, accelerators and batches; where Python runs,
+`front_end` computes the same without TensorFlow. They agree within 1e-4 in log mel.
 
 There is one front end, `DEFAULT`: every trained model, shard and index is made by it.
 """
 
-import functools
-
-import numpy as np
-import scipy.fft
-import scipy.sparse
 import tensorflow as tf
 
 from audio_triplet.config import FRONT_END as DEFAULT
+from audio_triplet.front_end import hann_window, hertz_to_mel, mel_energies_numpy, mel_weights
 
-# Frames that `mel_energies_numpy` computes at a time: their temporaries fit the L2 cache.
-_BLOCK_FRAMES = 128
+__all__ = [
+    "DEFAULT",
+    "hertz_to_mel",
+    "log_mel",
+    "mel_energies",
+    "mel_energies_numpy",
+    "mel_weights",
+    "patches",
+]
 
 # Keeps the gradient of the square root finite in silence.
 _LEAST_POWER = 1e-30
-
-
-def mel_weights() -> np.ndarray:
-    """Triangular mel filters from the HTK formula, triangles linear in mel.
-
-    Returns:
-      float64[fft_length // 2 + 1, mel_bands]. The row of 0 Hz is zero, as in VGGish.
-    """
-    bins_hz = np.linspace(0.0, DEFAULT.sample_rate / 2, DEFAULT.fft_length // 2 + 1)
-    edges = np.linspace(
-        hertz_to_mel(DEFAULT.mel_min_hz), hertz_to_mel(DEFAULT.mel_max_hz), DEFAULT.mel_bands + 2
-    )
-    lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
-    mel = hertz_to_mel(bins_hz)[:, None]  # [bins, 1]
-    rising = (mel - lower) / (centre - lower)
-    falling = (upper - mel) / (upper - centre)
-    weights = np.maximum(0.0, np.minimum(rising, falling))  # [bins, mels]
-    weights[0] = 0.0
-    return weights
-
-
-def hertz_to_mel(hertz) -> np.ndarray:
-    """HTK mel scale: 1127 · ln(1 + f / 700)."""
-    return 1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0)
 
 
 def mel_energies(waveform) -> tf.Tensor:
@@ -70,35 +48,6 @@ def mel_energies(waveform) -> tf.Tensor:
     magnitude = tf.sqrt(power + _LEAST_POWER)
     weights = tf.constant(mel_weights(), tf.float32)
     return tf.linalg.matmul(magnitude, weights)  # [..., frames, mels]
-
-
-def mel_energies_numpy(waveform: np.ndarray) -> np.ndarray:
-    """`mel_energies` by NumPy and SciPy, on one thread, where Python runs.
-
-    Args:
-      waveform: float32[samples] at 16 kHz.
-
-    Returns:
-      float32[frames, mels].
-    """
-    waveform = np.asarray(waveform, np.float32)
-    frames = DEFAULT.frames(len(waveform))
-    energies = np.empty((frames, DEFAULT.mel_bands), np.float32)
-    if not frames:
-        return energies
-    windows = np.lib.stride_tricks.sliding_window_view(waveform, DEFAULT.window_samples)
-    windows = windows[:: DEFAULT.hop_samples]  # [frames, window_samples], nothing is copied
-    window = _window()
-    first_bin, weights = _sparse_mel_weights()
-    bins = slice(first_bin, first_bin + weights.shape[1])
-    block = np.zeros((_BLOCK_FRAMES, DEFAULT.fft_length), np.float32)
-    for begin in range(0, frames, _BLOCK_FRAMES):
-        part = windows[begin : begin + _BLOCK_FRAMES]
-        count = len(part)
-        np.multiply(part, window, out=block[:count, : DEFAULT.window_samples])
-        magnitude = np.abs(scipy.fft.rfft(block[:count])[:, bins])  # [frames, bins]
-        energies[begin : begin + count] = (weights @ np.ascontiguousarray(magnitude.T)).T
-    return energies
 
 
 def log_mel(mel_energies) -> tf.Tensor:
@@ -151,7 +100,7 @@ def _windowed_frames(waveform: tf.Tensor) -> tf.Tensor:
     unpadded = [[0, 0]] * (waveform.shape.rank - 1)
     waveform = tf.pad(waveform, [*unpadded, [0, tf.maximum(0, rows * hop - samples)]])
     waveform = tf.reshape(waveform[..., : rows * hop], tf.concat([leading, [rows, hop]], 0))
-    hann = _window()
+    hann = hann_window()
     parts = []
     for number in range(rows_of_frame):
         part = hann[number * hop : (number + 1) * hop]
@@ -161,25 +110,3 @@ def _windowed_frames(waveform: tf.Tensor) -> tf.Tensor:
     count = None if static is None else DEFAULT.frames(static)
     frames.set_shape([*waveform.shape[:-2], count, DEFAULT.fft_length])
     return frames
-
-
-@functools.cache
-def _window() -> np.ndarray:
-    """Periodic Hann window: float32[window_samples], read-only."""
-    phase = np.arange(DEFAULT.window_samples) / DEFAULT.window_samples
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * phase)).astype(np.float32)
-    window.setflags(write=False)
-    return window
-
-
-@functools.cache
-def _sparse_mel_weights() -> tuple[int, scipy.sparse.csr_array]:
-    """The first bin that is in any band, and float32[mels, bins in a band].
-
-    A bin is in two bands at most, so a full product would be mostly zeros. BLAS would also start
-    its own threads, for far too small products, in each of the pipeline's threads.
-    """
-    weights = mel_weights()
-    used = np.flatnonzero(weights.any(axis=1))
-    weights = weights[used[0] : used[-1] + 1].T.astype(np.float32)
-    return int(used[0]), scipy.sparse.csr_array(weights)

@@ -6,7 +6,6 @@ import platform
 import shlex
 import subprocess
 import sys
-from importlib import metadata
 
 # Packages whose versions are noted.
 _PACKAGES = (
@@ -83,6 +82,8 @@ def machine() -> str:
 
 def versions() -> dict[str, str]:
     """Python's and the packages' versions; absent ones are left out."""
+    from importlib import metadata  # here, so that --help stays quick
+
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

@@ -30,15 +30,17 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from _typeshed import StrPath
 
 # How an address begins; two letters at least, so that `C:\` is none.
 URI = r"[A-Za-z][A-Za-z0-9+.-]+://"
 
 _BLOCK_BYTES = 1 << 20
+
+# At the end of the name under which a folder lies that is being replaced.
+_EARLIER = ".earlier.tmp"
 
 
 # --- paths --------------------------------------------------------------------------------------
@@ -121,7 +123,8 @@ def replacing(
     content or the new one. If the block raises an error, `path` stays as it was and the temporary
     is removed; a killed process leaves it, and `locks.clear_leftovers` removes it later.
     Only two replacements are not atomic: of a local folder, where a kill between two renames leaves
-    the old one as `PATH.earlier.tmp`; and of a remote folder, which is removed before it is copied.
+    the old one as `PATH.earlier.tmp`, which the next `replacing`, or `locks.clear_leftovers`, puts
+    back; and of a remote folder, which is removed before it is copied.
 
     Args:
       path: Local or remote.
@@ -147,6 +150,7 @@ def replacing(
             _upload(local, path, temporary)
         return
     try:
+        put_back(path)
         _discard(temporary)  # A killed writer's folder would be added to.
         yield temporary
         if sync and not is_remote(path):
@@ -229,6 +233,8 @@ def write_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
     As `np.savez`, but without its second error on the terminal, which its archive prints when it
     is closed after the disk was full.
     """
+    import numpy as np  # here, so that --help stays quick
+
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
@@ -243,11 +249,22 @@ def _move(temporary: str, path: str) -> None:
     if not (os.path.isdir(temporary) and os.path.lexists(path)):
         os.replace(temporary, path)
         return
-    earlier = f"{path}.earlier.tmp"  # No system replaces a folder that holds something.
+    earlier = path + _EARLIER  # No system replaces a folder that holds something.
     _discard(earlier)
     os.rename(path, earlier)
     os.rename(temporary, path)
     _discard(earlier)
+
+
+def put_back(path: str) -> None:
+    """Puts a folder back that a writer, killed between the two renames, left moved aside.
+
+    Args:
+      path: The folder's own path, or the one it was moved to. Only its writer may call this.
+    """
+    path = path.removesuffix(_EARLIER)
+    if not is_remote(path) and os.path.isdir(path + _EARLIER) and not os.path.lexists(path):
+        os.rename(path + _EARLIER, path)
 
 
 def _upload(local: str, path: str, temporary: str) -> None:

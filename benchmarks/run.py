@@ -33,6 +33,7 @@ STAGES = (
     "embedding",
     "evaluation",
     "index",
+    "index_tables",
 )
 
 

@@ -7,6 +7,10 @@ import os
 # Before anything imports TensorFlow.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many test processes as cores: threads of an operation would only wait for each other.
+    # `robustness/test_determinism.py` sets its own numbers.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import hypothesis
 import numpy as np
@@ -94,10 +98,12 @@ def prepared(tone_folder, tmp_path_factory) -> str:
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory):
-    """An exported encoder, loaded: random weights, 24 dimensions."""
+    """An exported encoder, loaded: random weights, 24 dimensions; its encoder file beside it."""
     from audio_triplet import models
-    from audio_triplet.embeddings import saved_model
+    from audio_triplet.embeddings import encoder_file, saved_model
 
     path = str(tmp_path_factory.mktemp("small") / "export")
     saved_model.export(models.build_encoder(width=0.0625, embedding_size=24, seed=3), path, {})
-    return saved_model.Model(path)
+    model = saved_model.Model(path)
+    encoder_file.write(model, path)
+    return model

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_triplet import features
+from audio_triplet import features, front_end
 
 
 def twin_mel_energies(waveform: np.ndarray) -> np.ndarray:
@@ -32,12 +32,14 @@ def noise(samples, seed=0, amplitude=0.1):
     return (amplitude * np.random.default_rng(seed).normal(size=samples)).astype(np.float32)
 
 
-both = pytest.mark.parametrize(
-    "mel_energies", [features.mel_energies, features.mel_energies_numpy], ids=["graph", "numpy"]
+every = pytest.mark.parametrize(
+    "mel_energies",
+    [features.mel_energies, features.mel_energies_numpy, front_end.mel_energies_at_once],
+    ids=["graph", "numpy", "at_once"],
 )
 
 
-@both
+@every
 @pytest.mark.parametrize("amplitude", [1e-4, 0.1, 1.0])
 def test_equals_vggish_formula(mel_energies, amplitude):
     waveform = noise(24000, amplitude=amplitude)  # more than a block of frames
@@ -47,7 +49,7 @@ def test_equals_vggish_formula(mel_energies, amplitude):
     np.testing.assert_allclose(features.log_mel(ours), np.log(twin + 0.01), atol=1e-3)
 
 
-@both
+@every
 def test_nothing_of_a_loud_tone_leaks_into_silent_bands(mel_energies):
     # The worst case for float32: rounding of the loud bins beside the 0.01 of the logarithm.
     tone = np.sin(2 * np.pi * 440.3 * np.arange(8000) / 16000).astype("f4")
@@ -57,11 +59,15 @@ def test_nothing_of_a_loud_tone_leaks_into_silent_bands(mel_energies):
 
 @settings(deadline=None, max_examples=20)
 @given(samples=st.integers(0, 50_000), seed=st.integers(0, 99), decades=st.integers(-12, 10))
-def test_the_two_ways_agree(samples, seed, decades):
+def test_all_ways_agree(samples, seed, decades):
     waveform = noise(samples, seed, 10.0**decades)
-    graph, numpy = features.mel_energies(waveform), features.mel_energies_numpy(waveform)
-    assert numpy.dtype == np.float32 and numpy.shape == graph.shape
-    np.testing.assert_allclose(features.log_mel(graph), features.log_mel(numpy), atol=1e-4)
+    graph = features.mel_energies(waveform).numpy()
+    for way in (features.mel_energies_numpy, front_end.mel_energies_at_once):
+        numpy = way(waveform)
+        assert numpy.dtype == np.float32 and numpy.shape == graph.shape
+        np.testing.assert_allclose(features.log_mel(graph), features.log_mel(numpy), atol=1e-4)
+        np.testing.assert_allclose(numpy, graph, rtol=1e-5, atol=1e-13)
+        np.testing.assert_allclose(front_end.log_mel_numpy(numpy), features.log_mel(numpy), 1e-6)
 
 
 def test_compiles_for_accelerators_and_keeps_static_shapes():
@@ -82,7 +88,7 @@ def test_gradient_in_silence_is_finite():
     assert np.isfinite(tape.gradient(log_mel, waveform)).all()
 
 
-@both
+@every
 def test_a_tone_lands_in_its_band(mel_energies):
     time = np.arange(16000) / 16000
     for hertz in (250.0, 1000.0, 4000.0):

@@ -46,6 +46,7 @@ _AUDIOMOTH_COMMENT = re.compile(
 )
 # The first AudioMoths named a file by its Unix time, in hexadecimal.
 _UNIX_TIME = re.compile(r"[0-9A-F]{8}")
+_EPOCH = datetime.datetime(1970, 1, 1)
 _FIRST_AUDIOMOTH = datetime.datetime(2017, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -100,6 +101,11 @@ def later(begin: datetime.datetime, seconds: float) -> datetime.datetime:
         return begin + datetime.timedelta(seconds=seconds)
     except OverflowError:
         return datetime.datetime.max.replace(tzinfo=begin.tzinfo)
+
+
+def microseconds(moment: datetime.datetime) -> int:
+    """Microseconds since 1970 of what a clock shows, without its zone."""
+    return (moment.replace(tzinfo=None) - _EPOCH) // datetime.timedelta(microseconds=1)
 
 
 def _times_in_wav(file: BinaryIO, size: int) -> dict[str, datetime.datetime]:

@@ -12,7 +12,6 @@ one model and does not take the vectors of another.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from absl import flags, logging
 from audio_triplet.commands import config_flags
 from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.errors import SearchError
-from audio_triplet.search.index_format import DTYPES, FAISS_FROM, INDEX_FILE, KINDS, IndexInfo
+from audio_triplet.search.index_format import DTYPES, FAISS_FROM, KINDS, IndexInfo
 
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
@@ -62,9 +61,10 @@ def define_flags() -> None:
 
 def main(argv: Sequence[str]) -> None:
     """Runs the verb."""
+    from audio_triplet.search import tables
+
     values = flags.FLAGS
-    begun = os.path.exists(os.path.join(values.index, INDEX_FILE))
-    info = IndexInfo.read(values.index) if begun else None
+    info = tables.read_info(values.index) if tables.exists(values.index) else None
     if argv[1:] or values.embeddings or values.faiss in KINDS:
         known = {"granularity": info.granularity, "hop_seconds": info.hop_seconds} if info else {}
         add(
@@ -149,6 +149,17 @@ def add(
         if writer.replaced:
             logging.info("%d segments of changed files were replaced", writer.replaced)
         _accelerate(writer, faiss, recall)
+        if sounds or embeddings:
+            _provide_encoder(writer, model)
+
+
+def _provide_encoder(writer: Writer, model: Model | None) -> None:
+    """Puts what embeds queries at once into the index."""
+    from audio_triplet.embeddings import encoder_file, model_files
+
+    info = writer.info
+    beside = [*([model.path] if model else []), info.model, *model_files.released_folders()]
+    encoder_file.provide(writer.folder, info.model_digest, model, beside)
 
 
 def _owner(
@@ -239,7 +250,7 @@ def describe(folder: str) -> str:
     ]
     faiss = info.faiss
     if faiss:
-        covered = sum(part.vectors for part in info.parts if part.name in faiss.parts)
+        covered = sum(part.vectors for part in info.parts if part.id in faiss.parts)
         effort = "nprobe" if faiss.kind.startswith("IVF") else "efSearch"
         lines.append(
             f"  faiss    {faiss.kind} of {covered:,} vectors, {effort} {faiss.effort}: "

@@ -21,6 +21,7 @@ from audio_triplet.data import drawing, sources
 from audio_triplet.errors import ConfigError, CorpusError
 
 
+@tf.autograph.experimental.do_not_convert
 def triplet_batches(
     source: sources.ChunkSource,
     triplet_config: TripletConfig,

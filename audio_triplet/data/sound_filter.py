@@ -9,6 +9,9 @@ import os
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
+from audio_triplet.audio import clock
 from audio_triplet.errors import UsageError
 
 _DAY = 24 * 60
@@ -83,6 +86,29 @@ class SoundFilter:
             begin <= minute < end if begin < end else minute >= begin or minute < end
             for begin, end in self.hours
         )
+
+    def takes_times(self, moments: np.ndarray) -> np.ndarray:
+        """As `takes_time`, of many moments.
+
+        Args:
+          moments: int64[n], microseconds since 1970, see `clock.microseconds`.
+
+        Returns:
+          bool[n].
+        """
+        takes = np.ones(len(moments), bool)
+        if self.after:
+            takes &= moments >= clock.microseconds(self.after)
+        if self.before:
+            takes &= moments < clock.microseconds(self.before)
+        if self.hours:
+            minute = moments // 60_000_000 % _DAY
+            of_hours = np.zeros(len(moments), bool)
+            for begin, end in self.hours:
+                since, until = minute >= begin, minute < end
+                of_hours |= (since & until) if begin < end else (since | until)
+            takes &= of_hours
+        return takes
 
     def takes_some_of(self, begin: datetime.datetime | None, seconds: float) -> bool:
         """Whether any moment of a sound is wanted.

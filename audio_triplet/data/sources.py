@@ -75,6 +75,7 @@ class ChunkSource(abc.ABC):
         """After an error in reading: which file is damaged, as a message; empty if none is."""
         return ""
 
+    @tf.autograph.experimental.do_not_convert
     def visits(self, seed: int, first_visit: int = 0, distributed: bool = False) -> tf.data.Dataset:
         """Endless visits, each a chunk with its `epoch` int64, from the given visit on.
 
@@ -91,6 +92,7 @@ class ChunkSource(abc.ABC):
         handles = self._visited_handles(seed, first_visit, distributed)
         return handles.map(read, tf.data.AUTOTUNE)
 
+    @tf.autograph.experimental.do_not_convert
     def pairs(self, seed: int, first_pair: int = 0, distributed: bool = False) -> tf.data.Dataset:
         """Endless pairs of chunks that share a label, from the given pair on.
 
@@ -121,6 +123,7 @@ class ChunkSource(abc.ABC):
         paired = paired_by_label(handles, self._label_ids, seed)
         return paired.skip(0 if distributed else first_pair).map(read, tf.data.AUTOTUNE)
 
+    @tf.autograph.experimental.do_not_convert
     def in_order(self) -> tf.data.Dataset:
         """Every chunk once, segment by segment, for evaluation and preparation."""
         return self._all_handles().map(self._read, tf.data.AUTOTUNE)

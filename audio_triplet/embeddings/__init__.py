@@ -10,9 +10,13 @@ In reading order:
     sounds.py            sound block by block, of a file or of an array
     patch_cutting.py     the same cut into patches
     decoding.py          many files decoded and cut in threads
+    sound_embedding.py   `SoundEmbedding`: one sound, embedded by any model
     embed.py             `embed_files`, `embed_stream`, `embed_shards`: patches to vectors
     embedding_set.py     `EmbeddingSet`: vectors, their segments, and their origin
     set_files.py         the same in a file: .npz or Parquet
+    quick_model.py       a model for queries: its encoder by LiteRT, without TensorFlow
+    encoder_file.py      writing the file that it needs, beside an export and into an index
+    native_log.py        what native libraries print on their own
     folder.py            filling a folder with such files; after a stop it continues
     representations.py   representations without training: log mel
     conversion.py        an export for TensorFlow Lite and ONNX

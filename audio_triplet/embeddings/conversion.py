@@ -119,7 +119,7 @@ def _to_tflite(
         raise DeploymentError("int8 needs patches of real sound to be calibrated with")
     module = tf.Module()
     module.weights = model.variables if model else ()  # the saver needs their owner
-    function = tf.function(run).get_concrete_function(spec)
+    function = tf.function(run, autograph=False).get_concrete_function(spec)
     # Through a SavedModel, because it keeps the names of inputs and outputs.
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures={saved_model.SIGNATURE: function})
@@ -207,7 +207,7 @@ def _to_onnx(run: Callable, spec: tf.TensorSpec) -> bytes:
         raise DeploymentError(
             f"ONNX needs tf2onnx ({error}): pip install 'audio_triplet[onnx]'"
         ) from None
-    function = tf.function(run, input_signature=[spec])
+    function = tf.function(run, input_signature=[spec], autograph=False)
     try:
         content, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=_OPSET)
         # It logs operators that it has no rule for, and leaves them in the graph.

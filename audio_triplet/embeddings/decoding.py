@@ -1,17 +1,22 @@
 """Many sound files decoded and cut into patches in threads."""
 
+from __future__ import annotations
+
 import dataclasses
 import queue
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audio_triplet.config import EmbedConfig
-from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.patch_cutting import cut_patches
 from audio_triplet.embeddings.sounds import RATE, read_blocks
 from audio_triplet.errors import AudioError
+
+if TYPE_CHECKING:
+    from audio_triplet.data.manifest import Manifest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,27 +10,33 @@ however many files, so that an archive of short files is as quick as one of long
 equals the model's output for each whole segment on its own. Memory is that of a few blocks and a
 few batches, whatever the length of the recordings; only the embeddings of segments in progress are
 held.
+
+TensorFlow and pandas come with a model and a manifest that need them: a query needs neither.
 """
+
+from __future__ import annotations
 
 import collections
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
-from audio_triplet import features
+from audio_triplet import front_end
 from audio_triplet.config import EmbedConfig
-from audio_triplet.data import chunks, sources
 from audio_triplet.data.bad_files import BadFiles
-from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.decoding import Decoder, End, Failure, Patches
 from audio_triplet.embeddings.embedding_set import PATCH_SECONDS, Embedded, EmbeddingSet, Origin
 from audio_triplet.embeddings.patch_cutting import cut_patches
-from audio_triplet.embeddings.representations import Representation
 from audio_triplet.embeddings.sounds import RATE
 from audio_triplet.errors import CorpusError
+
+if TYPE_CHECKING:
+    from audio_triplet.data import sources
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.representations import Representation
 
 _WAITING_BATCHES = 4
 
@@ -137,7 +143,7 @@ def embed_manifest(
 
 
 def embed_stream(
-    model: Callable,
+    model: Any,
     blocks: Iterable[np.ndarray],
     config: EmbedConfig | None = None,
     start_seconds: float = 0.0,
@@ -145,7 +151,7 @@ def embed_stream(
     """Embeds one sound, block by block.
 
     Args:
-      model: As for `embed_files`.
+      model: As for `embed_files`, or a `quick_model.QuickModel`.
       blocks: float32[samples] each, mono, 16 kHz.
       config: Granularity, hop and batch.
       start_seconds: Where in its file the sound begins.
@@ -156,7 +162,9 @@ def embed_stream(
     config = config or EmbedConfig()
     batches, by_mel = _batches(model, config.batch_size)
     segment = _Segment()
-    for patches, energies, decoded in cut_patches(blocks, config.hop_samples, by_mel):
+    for patches, energies, decoded in cut_patches(
+        blocks, config.hop_samples, by_mel, front_end.mel_energies_at_once
+    ):
         segment.seconds = decoded / RATE
         if len(patches):
             segment.energies.append(energies)
@@ -204,20 +212,23 @@ class _Segment:
         return Embedded(row, vectors, start, end, energy, self.seconds)
 
 
-def _batches(model: Callable, batch_size: int) -> tuple["PatchBatches", bool]:
+def _batches(model: Any, batch_size: int) -> tuple[PatchBatches, bool]:
     """Batches for a model, and whether their patches are mel energies, else waveforms."""
     if getattr(model, "has_encoder", False):
-        return PatchBatches(_forward_mel(model), batch_size, padded=True), True
+        padded = not getattr(model, "patch_by_patch", False)
+        return PatchBatches(_forward_mel(model), batch_size, padded), True
     return PatchBatches(_forward_waveform(model), batch_size, padded=False), False
 
 
 def _forward_mel(model) -> Callable[[np.ndarray], np.ndarray]:
     """Mel energies of patches to embeddings, [n, 96, mels] → [n, dim], by the encoder alone."""
-    return lambda energies: model.encode(features.log_mel(energies)).numpy()
+    return lambda energies: np.asarray(model.encode(front_end.log_mel_numpy(energies)))
 
 
 def _forward_waveform(model: Callable) -> Callable[[np.ndarray], np.ndarray]:
     """Waveforms of patches to embeddings, [n, samples] → [n, dim], by any model of the contract."""
+    import tensorflow as tf
+
     return lambda waveforms: model(tf.constant(waveforms))["patch_embeddings"][:, 0].numpy()
 
 
@@ -301,7 +312,12 @@ def embed_shards(
     Raises:
       CorpusError: There is no patch.
     """
+    import tensorflow as tf
 
+    from audio_triplet import features
+    from audio_triplet.data import chunks
+
+    @tf.autograph.experimental.do_not_convert
     def cut(chunk):
         frames = chunk["frames"]
         patches = features.patches(chunk["mel_energies"])  # [11, 96, mels]
@@ -315,7 +331,7 @@ def embed_shards(
             + tf.range(tf.cast(count, tf.int64), dtype=tf.int64),
         }
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def forward(patches):
         return tf.cast(representation(features.log_mel(patches)), tf.float32)
 

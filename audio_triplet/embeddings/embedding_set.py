@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from audio_triplet import audio
 from audio_triplet.config import EmbedConfig, FrontEndConfig
-from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import ArchiveError
+
+if TYPE_CHECKING:
+    from audio_triplet.data.manifest import Manifest
 
 PATCH_SECONDS = FrontEndConfig().patch_samples / FrontEndConfig().sample_rate
 

@@ -25,18 +25,22 @@ def released_model_path() -> str:
     Raises:
       ExportError: It is in neither.
     """
+    for path in released_folders():
+        return path
+    raise ExportError(
+        f"{RELEASED}: the released model is not in this installation ({_PACKAGE}); install the "
+        "package again, or name a model"
+    )
+
+
+def released_folders() -> list[str]:
+    """Where the released model is; normally one folder."""
     candidates = (
         os.path.join(_PACKAGE, "released", RELEASED),
         os.path.join(_PACKAGE, "released"),
         os.path.join(os.path.dirname(_PACKAGE), "models", RELEASED),
     )
-    for path in candidates:
-        if holds_model(path):
-            return path
-    raise ExportError(
-        f"{RELEASED}: the released model is not in this installation ({candidates[0]}); install "
-        "the package again, or name a model"
-    )
+    return [path for path in candidates if holds_model(path)]
 
 
 def find_model(given: str | None, recorded: str, digest: str, owner: str) -> str:

@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from audio_triplet import distribution, features, models, storage
-from audio_triplet.config import EmbedConfig, EncoderConfig, current_names
-from audio_triplet.embeddings import embed, sounds
+from audio_triplet.config import EncoderConfig, current_names
 from audio_triplet.embeddings.model_files import digest_of, holds_model, released_model_path
-from audio_triplet.errors import AudioError, ConfigError, ExportError
+from audio_triplet.embeddings.sound_embedding import SoundEmbedding, embed_sound
+from audio_triplet.errors import ConfigError, ExportError
 
 __all__ = [
     "Model",
@@ -33,7 +33,6 @@ SIGNATURE = "serving_default"
 ENCODER_SIGNATURE = "encode"
 
 _PATCH_SHAPE = (features.DEFAULT.patch_frames, features.DEFAULT.mel_bands)
-_SOUND_BATCH = 16  # patches; the last batch is filled up, and most sounds are short
 
 
 def embed_waveforms(encoder, waveform, hop_frames: int = 96) -> dict[str, tf.Tensor]:
@@ -81,7 +80,10 @@ class _Export(tf.Module):
         self._encode = lambda log_mel: encoder(log_mel, training=False)
         self._variables = [variable.value for variable in encoder.variables]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="waveform")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None], tf.float32, name="waveform")],
+        autograph=False,
+    )
     def __call__(self, waveform):
         return embed_waveforms(self._encode, waveform)
 
@@ -89,12 +91,16 @@ class _Export(tf.Module):
         input_signature=[
             tf.TensorSpec([None, None], tf.float32, name="waveform"),
             tf.TensorSpec([], tf.int32, name="hop_frames"),
-        ]
+        ],
+        autograph=False,
     )
     def with_hop(self, waveform, hop_frames):
         return embed_waveforms(self._encode, waveform, hop_frames)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, *_PATCH_SHAPE], tf.float32, name="log_mel")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, *_PATCH_SHAPE], tf.float32, name="log_mel")],
+        autograph=False,
+    )
     def encode(self, log_mel):
         return {"embedding": self._encode(log_mel)}
 
@@ -120,27 +126,6 @@ def export(encoder: keras.Model, path: str, config: dict) -> None:
         )
         config = config | {"digest": digest_of(temporary)}
         storage.write_json(os.path.join(temporary, CONFIG_FILE), config)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SoundEmbedding:
-    """The embeddings of one sound.
-
-    Attributes:
-      patches: float32[patches, dim], an embedding every hop, of unit norm.
-      segment: float32[dim], their mean scaled to unit norm: the sound as a whole.
-      timestamps: float32[patches], the seconds at which the patches' centres lie.
-      start: float64[patches], the second at which each patch begins.
-      end: float64[patches], the second at which it ends; none lies past the end of the sound.
-      energy: float32[patches], mean linear mel energy per cell; silence has next to none.
-    """
-
-    patches: np.ndarray
-    segment: np.ndarray
-    timestamps: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    energy: np.ndarray
 
 
 class Model:
@@ -243,18 +228,7 @@ class Model:
           AudioError: The sound cannot be read or used.
           ConfigError: The hop is no multiple of 0.01.
         """
-        config = EmbedConfig(hop_seconds=hop_seconds, batch_size=_SOUND_BATCH)
-        found = embed.embed_stream(self, sounds.open_sound(sound, sample_rate), config)
-        if found is None:
-            raise AudioError(sounds.name_of(sound), "holds no sound")
-        return SoundEmbedding(
-            patches=found.vectors,
-            segment=embed.unit_mean(found.vectors)[0],
-            timestamps=(found.start_seconds + embed.PATCH_SECONDS / 2).astype(np.float32),
-            start=found.start_seconds,
-            end=found.end_seconds,
-            energy=found.energy,
-        )
+        return embed_sound(self, sound, sample_rate, hop_seconds)
 
     @functools.cached_property
     def encoder(self) -> keras.Model:
@@ -336,6 +310,7 @@ class Model:
         return tf.function(
             lambda log_mel: encoder(log_mel, training=False),
             input_signature=[tf.TensorSpec([None, *_PATCH_SHAPE], tf.float32)],
+            autograph=False,
         )
 
 

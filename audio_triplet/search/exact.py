@@ -31,9 +31,8 @@ def nearest(
     numbers: Sequence[int],
     query: np.ndarray,
     top: int,
-    without: np.ndarray,
     threads: int,
-    keep: Sequence[np.ndarray] | None = None,
+    keep: Sequence[np.ndarray | None],
 ) -> Iterator[list[Neighbour]]:
     """The vectors nearest to a query.
 
@@ -42,7 +41,6 @@ def nearest(
       numbers: Numbers of the parts to search.
       query: float32[dim], of unit norm.
       top: How many vectors the first list holds.
-      without: int64[n], keys of recordings to leave out.
       threads: Cores to use.
       keep: For each part bool[vectors], which of them may be found; None: all.
 
@@ -69,11 +67,9 @@ def nearest(
 
     _in_threads(product, jobs, threads)
     for number, begin in zip(numbers, first, strict=False):
-        of_part = scores[begin : begin + len(parts[number])]
-        for left_out in _left_out(parts[number], without):
-            of_part[left_out] = -np.inf
-        if keep is not None:
-            of_part[~keep[number]] = -np.inf
+        kept = keep[number]
+        if kept is not None:
+            scores[begin : begin + len(kept)][~kept] = -np.inf
     while True:
         # All that reach the last wanted score, then a stable sort: ties as they were added.
         wanted = min(top, len(scores))
@@ -91,7 +87,7 @@ def nearest(
 
 
 def nearest_of_many(parts: Sequence[Part], queries: np.ndarray, top: int) -> np.ndarray:
-    """Numbers of the vectors nearest to each query, dropped segments included.
+    """Numbers of the vectors nearest to each query, those that are gone included.
 
     Args:
       parts: The parts; vectors are numbered over all of them.
@@ -117,14 +113,6 @@ def nearest_of_many(parts: Sequence[Part], queries: np.ndarray, top: int) -> np.
             ids = np.take_along_axis(numbers, keep, 1)
         offset += len(part)
     return np.take_along_axis(ids, np.argsort(-best, axis=1, kind="stable"), 1)
-
-
-def _left_out(part: Part, without: np.ndarray) -> Iterator[slice]:
-    """The vectors of dropped segments and of excluded recordings."""
-    gone = np.asarray(part.info.dropped, np.int64)
-    if len(without):
-        gone = np.union1d(gone, np.flatnonzero(np.isin(part.segments["recording"], without)))
-    return part.ranges(gone)
 
 
 def _in_threads(function: Callable, jobs: Sequence, threads: int) -> None:

@@ -58,7 +58,7 @@ class FaissSearcher:
 
         Args:
           folder: The index.
-          info: The FAISS index as index.json lists it.
+          info: The FAISS index as the tables list it.
           parts: All parts of the index.
 
         Raises:
@@ -72,20 +72,20 @@ class FaissSearcher:
             raise SearchError(f"{path}: cannot be read; build the index again") from error
         _set_effort(self._searcher, info.effort)
         self._parts = parts
-        numbers = {part.info.name: number for number, part in enumerate(parts)}
-        self._covered = [numbers[name] for name in info.parts]
+        numbers = {part.info.id: number for number, part in enumerate(parts)}
+        self._covered = [numbers[part] for part in info.parts]
         # Numbers of the parts that it does not cover.
         self.uncovered = [number for number in range(len(parts)) if number not in self._covered]
 
     def nearest(
-        self, query: np.ndarray, top: int, without: np.ndarray
+        self, query: np.ndarray, top: int, keep: Sequence[np.ndarray | None]
     ) -> Iterator[list[Neighbour]]:
         """The vectors of the covered parts nearest to a query, in no order.
 
         Args:
           query: float32[dim], of unit norm.
           top: How many are wanted.
-          without: int64[n], keys of recordings to leave out.
+          keep: For each part bool[vectors], which of them may be found; None: all.
 
         Yields:
           Ever longer lists, up to a length from which exact search is better.
@@ -100,20 +100,17 @@ class FaissSearcher:
             for position, number in enumerate(self._covered):
                 vectors = ids[which == position] - first[position]
                 if len(vectors):
-                    found += self._scored(number, vectors, query, without)
+                    found += self._scored(number, vectors, query, keep[number])
             yield found
             wanted *= 4
 
     def _scored(
-        self, number: int, vectors: np.ndarray, query: np.ndarray, without: np.ndarray
+        self, number: int, vectors: np.ndarray, query: np.ndarray, keep: np.ndarray | None
     ) -> list[Neighbour]:
         """Vectors of a part with their scores, without the excluded ones."""
         part = self._parts[number]
-        segment = part.segment_of(vectors)
-        gone = np.isin(segment, part.info.dropped) | np.isin(
-            part.segments["recording"][segment], without
-        )
-        vectors = vectors[~gone]
+        if keep is not None:
+            vectors = vectors[keep[vectors]]
         scores = part.vectors[vectors].astype(np.float32) @ query
         return [
             Neighbour(float(score), number, int(vector))
@@ -163,8 +160,8 @@ def build(
     path = os.path.join(folder, file_name)
     with storage.replacing(path) as temporary:
         faiss.write_index(built, temporary)
-    names = tuple(part.name for part in info.parts)
-    return FaissInfo(file_name, names, name, effort, found, seconds, os.path.getsize(path))
+    covered = tuple(part.id for part in info.parts)
+    return FaissInfo(file_name, covered, name, effort, found, seconds, os.path.getsize(path))
 
 
 def _tune(built, parts: Sequence[Part], wanted: float) -> tuple[int, float]:

@@ -20,21 +20,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audio_triplet.audio import clock
-from audio_triplet.data.keys import key_of
 from audio_triplet.data.sound_filter import SoundFilter
 from audio_triplet.errors import SearchError
 from audio_triplet.search import exact as exact_search
 from audio_triplet.search.exact import Neighbour
 from audio_triplet.search.faiss_search import FaissSearcher
 from audio_triplet.search.index_format import (
-    open_parts,
+    OWNER,
+    IndexInfo,
+    Part,
     other_model,
     sample_vectors,
     vector_blocks,
 )
+from audio_triplet.search.tables import Segment, Tables
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.embedding_set import NamedModel
+
+_NAMED_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +69,8 @@ class Index:
 
     Attributes:
       folder: Its folder.
-      info: Its index.json.
+      info: What it is of, and its parts.
+      tables: Names of segments, labels and constants.
     """
 
     def __init__(self, folder: str, threads: int | None = None):
@@ -80,25 +85,25 @@ class Index:
         """
         self.folder = folder
         self._threads = threads or os.cpu_count() or 1
-        self.info, self._parts = open_parts(folder)
+        self.tables = Tables.open(folder)
+        self._version = self.tables.version()  # first: a change after it is noticed
+        self.info, self._parts = _open_parts(folder, self.tables)
+        self._numbers = {part.info.id: number for number, part in enumerate(self._parts)}
         self._faiss: FaissSearcher | None = None
 
     def __len__(self) -> int:
         """Number of vectors that are searched."""
-        return sum(len(part) for part in self._parts) - sum(
-            int(part.segments["count"][list(part.info.dropped)].sum()) for part in self._parts
-        )
+        return sum(len(part) - part.info.gone_vectors for part in self._parts)
 
     @property
     def segments(self) -> int:
         """Number of segments, silent ones included."""
-        return sum(part.info.segments - len(part.info.dropped) for part in self._parts)
+        return self.tables.count()[0]
 
     @property
     def files(self) -> int:
         """Number of files."""
-        keys = [np.delete(part.segments["file"], list(part.info.dropped)) for part in self._parts]
-        return len(np.unique(np.concatenate(keys))) if keys else 0
+        return self.tables.count()[1]
 
     @property
     def bytes(self) -> int:
@@ -110,18 +115,14 @@ class Index:
             if entry.is_file()
         )
 
-    def check_model(self, model: "Model") -> None:
+    def check_model(self, model: "NamedModel") -> None:
         """Raises SearchError unless this model made the index."""
         if model.digest != self.info.model_digest:
             raise SearchError(other_model(self.folder, self.info, model.path, model.digest))
 
     def recordings_of(self, path: str) -> set[int]:
-        """Keys of the recordings that a file belongs to; empty if it is not in the index."""
-        key = key_of(os.path.abspath(path))
-        found: set[int] = set()
-        for part in self._parts:
-            found.update(part.segments["recording"][part.segments["file"] == key].tolist())
-        return found
+        """Numbers of the recordings that a file belongs to; empty if it is not in the index."""
+        return self.tables.recordings_of(path)
 
     def search(
         self,
@@ -138,7 +139,7 @@ class Index:
         Args:
           query: float[dim], of any length but zero.
           top: How many.
-          without: Keys of recordings to leave out, see `recordings_of`.
+          without: Numbers of recordings to leave out, see `recordings_of`.
           per_recording: Most hits of one recording; 0: any number.
           exact: Search exactly even where there is a FAISS index.
           only: What is searched at all; exactly, as a FAISS index knows no such thing.
@@ -159,16 +160,15 @@ class Index:
         if top < 1:
             raise SearchError(f"top must be at least 1, not {top}")
         query = query / norm
-        without = np.fromiter(without, np.int64)
-        keep = self._kept(only) if only else None
+        keep = self._kept(only, without)
         searches = [functools.partial(self._exactly, keep=keep)]
-        if self.info.faiss and not exact and keep is None:
+        if self.info.faiss and not exact and not only:
             if self._faiss is None:
                 self._faiss = FaissSearcher(self.folder, self.info.faiss, self._parts)
-            searches.insert(0, functools.partial(self._by_faiss, self._faiss))
+            searches.insert(0, functools.partial(self._by_faiss, self._faiss, keep=keep))
         hits: list[Hit] = []
         for search in searches:
-            for found in search(query, top, without):
+            for found in search(query, top):
                 hits = self._hits(found, top, per_recording)
                 if len(hits) == top:
                     return hits
@@ -178,61 +178,153 @@ class Index:
         """The first `top` neighbours, best first, that `per_recording` allows."""
         hits: list[Hit] = []
         count: dict[int, int] = {}
-        for score, number, vector in found:
-            part = self._parts[number]
-            segment = int(part.segment_of(vector))
-            recording = int(part.segments["recording"][segment])
-            count[recording] = count.get(recording, 0) + 1
-            if per_recording and count[recording] > per_recording:
+        for near, segment in self._named(found):
+            count[segment.recording] = count.get(segment.recording, 0) + 1
+            if per_recording and count[segment.recording] > per_recording:
                 continue
-            names = part.names(segment)
-            start, end = part.spans[vector].tolist()
-            labels = tuple(names["labels"].split(";")) if names["labels"] else ()
-            began = part.recorded_at(names)
+            start, end = self._parts[near.part].spans[near.vector].tolist()
+            began = segment.recorded_at
             when = clock.later(began, start).isoformat(timespec="milliseconds") if began else ""
-            hits.append(Hit(score, names["path"], start, end, names["recording_id"], labels, when))
+            hits.append(
+                Hit(
+                    near.score, segment.path, start, end, segment.recording_id, segment.labels, when
+                )
+            )
             if len(hits) == top:
                 break
         return hits
 
-    def _kept(self, only: SoundFilter) -> list[np.ndarray]:
-        """Which vectors of each part a filter takes: bool[vectors] each."""
-        kept = []
-        for part in self._parts:
-            keep = np.zeros(len(part), bool)
-            for segment, where in enumerate(part.ranges(np.arange(part.info.segments))):
-                names = part.names(segment)
-                if not only.takes_path(names["path"]):
-                    continue
-                began = part.recorded_at(names) if only.needs_clock else None
-                keep[where] = [
-                    only.takes_time(began and clock.later(began, start))
-                    for start in part.spans["start"][where].tolist()
-                ]
-            kept.append(keep)
+    def _named(self, found: Sequence[Neighbour]) -> Iterator[tuple[Neighbour, Segment]]:
+        """Neighbours with their segments, which are looked up so many at a time."""
+        for first in range(0, len(found), _NAMED_AT_ONCE):
+            group = found[first : first + _NAMED_AT_ONCE]
+            owners = [int(self._parts[near.part].owners[near.vector]) for near in group]
+            segments = self.tables.segments(owners)
+            yield from ((n, segments[owner]) for n, owner in zip(group, owners, strict=True))
+
+    def _kept(self, only: SoundFilter | None, without: Iterable[int]) -> list[np.ndarray | None]:
+        """Which vectors of each part may be found: bool[vectors] each; None: all."""
+        kept: list[np.ndarray | None] = [
+            part.info.counting() if part.info.gone else None for part in self._parts
+        ]
+        if only:
+            for number, taken in enumerate(self._taken(only)):
+                counting = kept[number]
+                kept[number] = taken if counting is None else counting & taken
+        if left_out := self.tables.segments_of_recordings(without):
+            for number, where in self._places(left_out):
+                keep = kept[number]
+                if keep is None:
+                    keep = kept[number] = np.ones(len(self._parts[number]), bool)
+                keep[where] = False
         return kept
 
+    def _taken(self, only: SoundFilter) -> Iterator[np.ndarray]:
+        """Which vectors of each part a filter takes: bool[vectors] each."""
+        segments = self.tables.matching(only)
+        most = max((int(part.owners.max()) for part in self._parts), default=0)
+        segments = segments[segments["id"] <= most]
+        is_taken = np.zeros(most + 1, bool)  # by the segments' ids
+        is_taken[segments["id"]] = True
+        began = np.zeros(most + 1, np.int64)
+        if only.needs_clock:
+            began[segments["id"]] = segments["clock"]
+        for part in self._parts:
+            taken = is_taken[part.owners]
+            if only.needs_clock:
+                vectors = np.flatnonzero(taken)
+                since = np.rint(part.spans["start"][vectors] * 1e6).astype(np.int64)
+                taken[vectors] = only.takes_times(began[part.owners[vectors]] + since)
+            yield taken
+
+    def _places(self, segments: Sequence[int]) -> Iterator[tuple[int, slice | np.ndarray]]:
+        """The vectors of segments: the number of their part, and which they are in it."""
+        places = self.tables.places(segments)
+        if self._version == self.tables.version():
+            for place in places:
+                yield self._numbers[place.part], slice(place.first, place.first + place.count)
+            return
+        # The tables have changed since: this index's own parts know where its vectors are.
+        for segment in segments:
+            for number, part in enumerate(self._parts):
+                where = np.flatnonzero(part.owners == segment)
+                if len(where):
+                    yield number, where
+
     def _exactly(
-        self,
-        query: np.ndarray,
-        top: int,
-        without: np.ndarray,
-        keep: Sequence[np.ndarray] | None = None,
+        self, query: np.ndarray, top: int, keep: Sequence[np.ndarray | None]
     ) -> Iterator[list[Neighbour]]:
         """Ever longer lists, best first; the last holds all."""
         every = range(len(self._parts))
-        return exact_search.nearest(self._parts, every, query, top, without, self._threads, keep)
+        return exact_search.nearest(self._parts, every, query, top, self._threads, keep)
 
     def _by_faiss(
-        self, searcher: FaissSearcher, query: np.ndarray, top: int, without: np.ndarray
+        self,
+        searcher: FaissSearcher,
+        query: np.ndarray,
+        top: int,
+        keep: Sequence[np.ndarray | None],
     ) -> Iterator[list[Neighbour]]:
         """Ever longer lists, best first; vectors that FAISS does not cover are searched exactly."""
         uncovered = exact_search.nearest(
-            self._parts, searcher.uncovered, query, top, without, self._threads
+            self._parts, searcher.uncovered, query, top, self._threads, keep
         )
         rest = next(uncovered, [])
-        for found in searcher.nearest(query, top, without):
+        for found in searcher.nearest(query, top, keep):
             yield sorted([*found, *rest], key=lambda near: (-near.score, near.part, near.vector))
+
+    def mask(self, only: SoundFilter | None = None, without: Iterable[int] = ()) -> np.ndarray:
+        """Which vectors may be found, of all as `blocks` and `sample` number them.
+
+        Args:
+          only: What is searched at all; None: everything.
+          without: Numbers of recordings to leave out.
+
+        Returns:
+          bool[vectors]; false where a vector no longer counts.
+        """
+        kept = self._kept(only, without)
+        return np.concatenate(
+            [
+                np.ones(len(part), bool) if keep is None else keep
+                for part, keep in zip(self._parts, kept, strict=True)
+            ]
+            or [np.zeros(0, bool)]
+        )
+
+    def owners(self) -> np.ndarray:
+        """Ids of the segments of all vectors, as `blocks` and `sample` number them: int32[n]."""
+        return np.concatenate([part.owners for part in self._parts] or [np.zeros(0, OWNER)])
+
+    def vectors_of_recording(self, recording: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The vectors of a recording, by file and in the order of time.
+
+        Args:
+          recording: Its number, see `recordings_of`.
+
+        Returns:
+          float32[n, dim], and where each begins and ends in its file: float64[n], seconds.
+        """
+        return self.vectors_of_segments(self.tables.segments_of_recordings([recording]))
+
+    def vectors_of_segments(
+        self, segments: Sequence[int]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The vectors of segments, one after the other.
+
+        Args:
+          segments: Their ids.
+
+        Returns:
+          As `vectors_of_recording`.
+        """
+        places = list(self._places(segments))
+        if not places:
+            return np.zeros((0, self.info.dim), np.float32), np.zeros(0), np.zeros(0)
+        vectors = [self._parts[number].vectors[where] for number, where in places]
+        spans = np.concatenate([self._parts[number].spans[where] for number, where in places])
+        joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
+        return joined.astype(np.float32, copy=False), spans["start"], spans["end"]
 
     def sample(self, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Vectors drawn at random, see `index_format.sample_vectors`."""
@@ -241,3 +333,23 @@ class Index:
     def blocks(self) -> Iterator[np.ndarray]:
         """All vectors in order, float32[n, dim] at a time."""
         return vector_blocks(self._parts)
+
+
+def _open_parts(folder: str, tables: Tables) -> tuple[IndexInfo, list[Part]]:
+    """Opens the parts that are listed; again, if a writer replaced them in between.
+
+    Raises:
+      SearchError: The index is damaged.
+    """
+    while True:
+        info = tables.info()
+        parts: list[Part] = []
+        try:
+            for part in info.parts:
+                parts.append(Part(folder, part, info.dim, tables.owners.get(part.name)))
+            return info, parts
+        except FileNotFoundError as error:
+            if tables.info() == info:
+                raise SearchError(
+                    f"{error.filename}: is missing; build the index again with audio-triplet index"
+                ) from error

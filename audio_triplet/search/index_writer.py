@@ -1,11 +1,10 @@
 """Writing an index: adding to it, merging its parts, and building its FAISS index.
 
-`index_format` describes the folder. Whatever happens to a writer, the index is what index.json last
-listed.
+`index_format` describes the folder. Whatever happens to a writer, the index is what its tables
+list.
 """
 
 import contextlib
-import dataclasses
 import os
 import shutil
 import time
@@ -17,18 +16,19 @@ from audio_triplet import locks
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, stamp_of
 from audio_triplet.errors import SearchError
-from audio_triplet.search import faiss_search, part_writer
+from audio_triplet.search import database, earlier_format, faiss_search, part_writer
+from audio_triplet.search.database import segment_key
+from audio_triplet.search.filling import Filler
 from audio_triplet.search.index_format import (
     DTYPES,
-    INDEX_FILE,
     KINDS,
     FaissInfo,
     IndexInfo,
     Part,
-    PartInfo,
     other_model,
-    segment_key,
+    runs_of,
 )
+from audio_triplet.search.tables import Tables, exists
 
 # Parts with fewer vectors are merged.
 SMALL_PART_VECTORS = 1 << 18
@@ -39,7 +39,7 @@ class Writer:
 
     Attributes:
       folder: The index.
-      info: The present content of index.json.
+      info: What the index is of, and its parts at present.
       silent: Vectors left out because they are silent.
       replaced: Segments dropped because their file had changed.
     """
@@ -81,29 +81,35 @@ class Writer:
         self._silence, self._commit_vectors = silence_energy, commit_vectors
         self._commit_seconds = commit_seconds
         self._waiting: list[part_writer.Selection] = []
+        self._waiting_stamps: dict[int, tuple[int, int]] = {}  # by the segments' keys
         self._count, self._since = 0, time.monotonic()
         if dtype not in DTYPES:
             raise SearchError(f"dtype={dtype!r} is none of {', '.join(DTYPES)}")
         self._lock = contextlib.ExitStack()
         self._lock.enter_context(locks.exclusive(folder))
         try:
-            if os.path.exists(os.path.join(folder, INDEX_FILE)):
-                self.info = IndexInfo.read(folder)
-                self._check(model, model_digest, dim, granularity, hop_seconds)
-            else:
+            new = IndexInfo(
+                os.path.abspath(model),
+                model_digest,
+                int(dim),
+                granularity,
+                float(hop_seconds),
+                dtype,
+            )
+            if not exists(folder):
                 self._check_free()
-                self.info = IndexInfo(
-                    os.path.abspath(model),
-                    model_digest,
-                    int(dim),
-                    granularity,
-                    float(hop_seconds),
-                    dtype,
-                )
-                self.info.write(folder)
+                with database.creating(folder, new.about()):
+                    pass
+            elif not os.path.exists(database.path_in(folder)):
+                earlier_format.convert(folder)
+            self._connection = database.connect(folder, writing=True)
+            self._lock.callback(self._connection.close)
+            self._tables = Tables(folder, self._connection)
+            self.info = self._tables.info()
+            self._check(model, model_digest, dim, granularity, hop_seconds)
             locks.clear_leftovers(folder)
+            earlier_format.finish(folder)
             self._clear_unlisted()
-            self._known = self._read_known()
         except BaseException:
             self._lock.close()
             raise
@@ -153,9 +159,13 @@ class Writer:
             except OSError:
                 rows.append(row)  # whoever reads it will report it
                 continue
-            if self._known.get(segment_key(path, start, end)) != stamp:
+            if self._known(segment_key(path, start, end)) != stamp:
                 rows.append(row)
         return np.array(rows, np.int64)
+
+    def _known(self, key: int) -> tuple[int, int] | None:
+        """The stamp of a segment's file when it was embedded; None: the index lacks it."""
+        return self._waiting_stamps.get(key) or self._tables.stamp(key)
 
     def add(self, embeddings: EmbeddingSet) -> int:
         """Adds a set of embeddings; segments that are in the index already are skipped.
@@ -182,13 +192,16 @@ class Writer:
         if not np.allclose(norms, 1, atol=1e-2):
             raise SearchError(f"{name}: holds vectors that are not of unit norm; embed it again")
         keys = [segment_key(*span) for span in _spans(embeddings.manifest)]
-        stamps = list(map(tuple, stamp.tolist()))
-        new = np.array(
-            [self._known.get(key) != stamp for key, stamp in zip(keys, stamps, strict=True)]
-        )
+        stamps: list[tuple[int, int]] = list(map(tuple, stamp.tolist()))
+        if any(self._waiting_stamps.get(k, s) != s for k, s in zip(keys, stamps, strict=True)):
+            self.commit()  # a file has changed once more: its new content replaces what waits
+        new = np.zeros(len(keys), bool)
+        for number, (key, own) in enumerate(zip(keys, stamps, strict=True)):
+            if self._known(key) != own:
+                new[number] = True
+                self._waiting_stamps[key] = own
         if not new.any():
             return 0
-        self._known |= dict(zip(keys, stamps, strict=True))
         audible = new[embeddings.segment_index] & (embeddings.energy > self._silence)
         self.silent += int(new[embeddings.segment_index].sum() - audible.sum())
         self._waiting.append((embeddings, new, audible))
@@ -203,49 +216,30 @@ class Writer:
         self._since = time.monotonic()
         if not self._waiting:
             return
-        part = part_writer.write_selected(self.folder, self.info, self._waiting)
-        self._waiting, self._count = [], 0
-        parts = self._without_changed(part)
-        self._list(dataclasses.replace(self.info, parts=(*parts, part)))
+        segments = part_writer.new_segments(self._waiting)
+        with database.errors_named(database.path_in(self.folder)):
+            ids = Filler(self._connection).ids(segment.key for segment in segments)
+        owners = np.repeat(ids, [segment.count for segment in segments])
+        name = ""
+        if len(owners):
+            name = part_writer.write_selected(self.folder, self.info, self._waiting, owners)
+        with self._changing() as filler:
+            part = filler.add_part(name, len(owners)) if name else None
+            for segment in segments:
+                filler.add(segment, part)
+        self.replaced += filler.replaced
+        self._waiting, self._waiting_stamps, self._count = [], {}, 0
 
-    def _without_changed(self, part: PartInfo) -> list[PartInfo]:
-        """The listed parts, without segments of files that `part` holds in a newer version."""
-        stamps = {
-            int(row["file"]): (int(row["size"]), int(row["mtime_ns"]))
-            for row in self._segments(part)
-        }
-        files = np.fromiter(stamps, np.int64)
-        parts = []
-        for info in self.info.parts:
-            segments = self._segments(info)
-            dropped = set(info.dropped)
-            for number in np.flatnonzero(np.isin(segments["file"], files)):
-                row = segments[number]
-                if stamps[int(row["file"])] != (int(row["size"]), int(row["mtime_ns"])):
-                    dropped.add(int(number))
-            self.replaced += len(dropped) - len(info.dropped)
-            parts.append(dataclasses.replace(info, dropped=tuple(sorted(dropped))))
-        return parts
-
-    def _segments(self, info: PartInfo) -> np.ndarray:
-        path = os.path.join(self.folder, info.name, "segments.npy")
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-
-    def _read_known(self) -> dict[int, tuple[int, int]]:
-        """Segment key → stamp of its file, without dropped segments."""
-        known: dict[int, tuple[int, int]] = {}
-        for info in self.info.parts:
-            rows = np.delete(self._segments(info), list(info.dropped))
-            stamps = zip(rows["size"].tolist(), rows["mtime_ns"].tolist(), strict=True)
-            known |= dict(zip(rows["key"].tolist(), stamps, strict=True))
-        return known
-
-    def _list(self, info: IndexInfo) -> None:
-        info.write(self.folder)
-        self.info = info
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[Filler]:
+        """What the block changes in the tables is seen at its end, all of it."""
+        with database.errors_named(database.path_in(self.folder)):
+            with database.transaction(self._connection, "IMMEDIATE"):
+                yield Filler(self._connection)
+        self.info = self._tables.info()
 
     def _clear_unlisted(self) -> None:
-        """Removes parts that index.json does not list, left by a killed writer or a merge."""
+        """Removes parts that the tables do not list, left by a killed writer or a merge."""
         listed = {info.name for info in self.info.parts}
         if self.info.faiss:
             listed.add(self.info.faiss.file)
@@ -262,16 +256,19 @@ class Writer:
         small = [
             info
             for info in self.info.parts
-            if info.name not in covered
-            and (info.vectors < SMALL_PART_VECTORS or len(info.dropped) * 5 > info.segments)
+            if info.id not in covered
+            and (info.vectors < SMALL_PART_VECTORS or info.gone_vectors * 5 > info.vectors)
         ]
-        if len(small) < 2 and not any(info.dropped for info in small):
+        if len(small) < 2 and not any(info.gone for info in small):
             return
         parts = [Part(self.folder, info, self.info.dim) for info in small]
-        merged = part_writer.write_merged(self.folder, self.info, parts)
-        names = {info.name for info in small}
-        rest = [info for info in self.info.parts if info.name not in names]
-        self._list(dataclasses.replace(self.info, parts=(*rest, merged)))
+        name, owners = part_writer.write_merged(self.folder, self.info, parts)
+        with self._changing() as filler:
+            filler.remove_parts(info.id for info in small)
+            if name:
+                merged = filler.add_part(name, len(owners))
+                for segment, first, _ in zip(*runs_of(owners), strict=True):
+                    filler.move(int(segment), merged, int(first))
         self._clear_unlisted()
 
     def accelerate(self, kind: str = "ivf", recall: float = 0.95) -> FaissInfo:
@@ -293,19 +290,32 @@ class Writer:
         if kind not in KINDS:
             raise SearchError(f"faiss={kind!r} is none of {', '.join(KINDS)}")
         self.commit()
-        self._list(dataclasses.replace(self.info, faiss=None))
+        with self._changing() as filler:
+            filler.set_faiss(None)
         self.merge()
         parts = [Part(self.folder, info, self.info.dim) for info in self.info.parts]
         built = faiss_search.build(self.folder, self.info, parts, kind, recall)
-        self._list(dataclasses.replace(self.info, faiss=built))
+        with self._changing() as filler:
+            filler.set_faiss(built)
         self._clear_unlisted()
         return built
+
+    def set_constant(self, name: str, version: int, blob: bytes) -> None:
+        """Stores a constant of the archive, such as the mean of its vectors, at once.
+
+        Args:
+          name: What it is; it takes the place of an earlier one of that name.
+          version: Of the way it is computed and written.
+          blob: Its content.
+        """
+        with self._changing() as filler:
+            filler.set_constant(name, version, blob)
 
     @property
     def uncovered(self) -> int:
         """Vectors that no FAISS index covers."""
         covered = set(self.info.faiss.parts) if self.info.faiss else set()
-        return sum(info.vectors for info in self.info.parts if info.name not in covered)
+        return sum(info.vectors for info in self.info.parts if info.id not in covered)
 
 
 def _spans(manifest: Manifest) -> Iterator[tuple[str, float, float]]:

@@ -14,6 +14,7 @@ from audio_triplet.embeddings.embedding_set import PATCH_SECONDS
 from audio_triplet.errors import AudioError, SearchError
 
 if TYPE_CHECKING:
+    from audio_triplet.embeddings.quick_model import QuickModel
     from audio_triplet.embeddings.saved_model import Model
     from audio_triplet.search.index_format import IndexInfo
 
@@ -21,7 +22,7 @@ _BATCH = 8  # a query is short
 
 
 def embed_query(
-    model: Model,
+    model: Model | QuickModel,
     info: IndexInfo,
     sound: Any,
     start_seconds: float = 0.0,

@@ -54,7 +54,7 @@ class Replicas:
                 "be a folder that all of them share"
             )
 
-    @tf.function
+    @tf.function(autograph=False)
     def _total(self, value: tf.Tensor) -> tf.Tensor:
         summed = self._strategy.run(self.sum, args=(value,))
         return self._strategy.experimental_local_results(summed)[0]

@@ -78,7 +78,7 @@ class Trainer:
         """Steps trained so far."""
         return int(self.optimizer.iterations.numpy())
 
-    @tf.function
+    @tf.function(autograph=False)  # converting the source took four seconds of every start
     def step(self, batch: dict) -> dict[str, tf.Tensor]:
         """One training step on all replicas.
 

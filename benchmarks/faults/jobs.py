@@ -91,19 +91,17 @@ def _arrays_result(out: str) -> dict:
 
 def _index_result(out: str) -> dict:
     """Path → its vectors and their times, regardless of the parts that hold them."""
-    import numpy as np
+    from audio_triplet.search.index import Index
 
-    from audio_triplet.search import index_format
-    from audio_triplet.search.index_format import IndexInfo
-
-    info, found = IndexInfo.read(out), {}
-    for part_info in info.parts:
-        part = index_format.Part(out, part_info, info.dim)
-        for segment in sorted(set(range(part_info.segments)) - set(part_info.dropped)):
-            (own,) = part.ranges(np.array([segment]))
-            path = part.names(segment)["path"]
-            content = part.vectors[own].tobytes(), part.spans[own].tobytes()
-            found[path] = "it is there twice" if path in found else content
+    opened, found = Index(out), {}
+    owners = opened.owners()[opened.mask()].tolist()
+    segments = opened.tables.segments(owners)
+    for owner in sorted(set(owners)):
+        path = segments[owner].path
+        vectors, start, end = opened.vectors_of_segments([owner])
+        content = vectors.tobytes(), start.tobytes(), end.tobytes()
+        is_twice = path in found or len(vectors) != owners.count(owner)
+        found[path] = "it is there twice" if is_twice else content
     return found
 
 

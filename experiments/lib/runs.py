@@ -47,7 +47,7 @@ def train(
 def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> dict:
     """Exports a finished run with its config.json; see `train`."""
     from audio_triplet import distribution, storage
-    from audio_triplet.embeddings import saved_model
+    from audio_triplet.embeddings import encoder_file, saved_model
     from audio_triplet.errors import ExportError
     from audio_triplet.provenance import provenance
     from audio_triplet.training import checkpoints
@@ -78,8 +78,10 @@ def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> d
     with storage.replacing(storage.join(output_dir, "export")) as path:
         saved_model.export(encoder, path, metadata)
         live = saved_model.check(lambda waveform: saved_model.embed_waveforms(encoder, waveform))
-        back = saved_model.check(saved_model.Model(path))
+        exported = saved_model.Model(path)
+        back = saved_model.check(exported)
         apart = max(abs(live[name] - back[name]).max() for name in live)
         if apart > 1e-5:
             raise ExportError(f"{path}: differs from the live model by {apart:.1e}")
+        encoder_file.provide(path, exported.digest, exported)
     return metadata

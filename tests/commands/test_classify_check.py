@@ -96,10 +96,13 @@ def test_a_hand_worked_example(tables, sounds, tmp_path, capsys):
     assert [(m["path"][-5:], m["score"]) for m in report["false"]] == [("a.wav", 0.7)]
     by_hand = next(row for row in rows if row["class"] == "dog" and row["by"] == "event")
     assert (by_hand["precision"], by_hand["recall"]) == ("0.6667", "0.5000")
-    told = capsys.readouterr().out
-    assert "by event: precision 0.667 (" in told and "2 right of 3 predicted, 5 annotated" in told
-    assert "1 recordings hold a class and have no prediction" in told
-    assert "at least 50% of the shorter of the two" in told
+    printed = capsys.readouterr().out
+    assert (
+        "by event: precision 0.667 (" in printed
+        and "2 right of 3 predicted, 5 annotated" in printed
+    )
+    assert "1 recordings hold a class and have no prediction" in printed
+    assert "at least 50% of the shorter of the two" in printed
     page = (tmp_path / "out" / "check.html").read_text()
     assert "Content-Security-Policy" in page and page.count('<figure class="chart"') == 3
     for identifier in ("moments", "events", "curves", "mistakes", "counted", "made"):

@@ -1,8 +1,8 @@
 import dataclasses
 import datetime
-import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 
@@ -20,7 +20,8 @@ from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
 from audio_triplet.errors import SearchError
 from audio_triplet.search import index, index_format, index_writer
 from audio_triplet.search import query as query_module
-from audio_triplet.search.index_format import IndexInfo
+from audio_triplet.search.tables import Tables
+from tests.search import earlier_index
 
 MODEL = {"model": "/models/a", "model_digest": "a" * 64, "dim": 8}
 
@@ -84,15 +85,15 @@ def same(hits, expected, atol=1e-6):
 
 
 @pytest.mark.parametrize("was_indexed_earlier", [False, True])
-def test_filters_equal_brute_force(tmp_path, was_indexed_earlier, monkeypatch):
-    if was_indexed_earlier:  # then the time is read from the name when it is asked for
-        monkeypatch.setattr(clock, "recorded_at", lambda path: None)
+def test_filters_equal_brute_force(tmp_path, was_indexed_earlier):
     sets = [
         embeddings(0, 5, 4, "SITE1/20240612_045958_"),
         embeddings(1, 5, 4, "SITE2/20240612_06595"),  # and the number: seconds
         embeddings(2, 3, 4, "SITE1/other"),
     ]
-    found = build(tmp_path, *sets)
+    if was_indexed_earlier:  # without clock times: then they are read from the names
+        earlier_index.write(tmp_path, *sets)
+    found = index.Index(str(tmp_path)) if was_indexed_earlier else build(tmp_path, *sets)
     query = np.random.default_rng(5).normal(size=8)
 
     for only in (
@@ -318,7 +319,7 @@ def test_a_kill_at_any_step_loses_nothing_that_was_added(tmp_path, monkeypatch, 
     found = build(folder, second)  # the same again goes on, and clears away what was left
     same(found.search(query, 30), brute_force([first, second], query)[:30])
     assert {name for name in os.listdir(folder)} == {
-        "index.json",
+        *("index.json", "index.sqlite"),
         *(part.name for part in found.info.parts),
     }
 
@@ -349,10 +350,10 @@ def test_a_reader_that_meets_a_merge_reads_again(tmp_path, monkeypatch):
         for one in sets:
             writer.add(one)
             writer.commit()
-        stale = IndexInfo.read(str(tmp_path))
+        stale = index.Index(str(tmp_path)).info
     assert len(stale.parts) == 2
-    real, told = IndexInfo.read, [stale]
-    monkeypatch.setattr(IndexInfo, "read", lambda folder: told.pop() if told else real(folder))
+    real, waiting = Tables.info, [stale]
+    monkeypatch.setattr(Tables, "info", lambda self: waiting.pop() if waiting else real(self))
     assert len(index.Index(str(tmp_path))) == 24
 
 
@@ -360,7 +361,7 @@ def test_a_reader_that_meets_a_merge_reads_again(tmp_path, monkeypatch):
 
 
 def test_what_is_no_index_is_named(tmp_path):
-    with pytest.raises(SearchError, match=r"index\.json is missing"):
+    with pytest.raises(SearchError, match=r"index\.sqlite is missing"):
         index.Index(str(tmp_path / "none"))
     file = tmp_path / "file"
     file.write_text("x")
@@ -374,24 +375,25 @@ def test_what_is_no_index_is_named(tmp_path):
     assert os.listdir(strange) == ["thesis.doc"]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1}', '{"version": 9}'])
-def test_a_damaged_index_is_named(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + bytes(99)])
+def test_damaged_tables_are_named(tmp_path, content):
     build(tmp_path, embeddings(0))
-    (tmp_path / "index.json").write_text(content)
-    with pytest.raises(SearchError, match=r"damaged|format 9"):
+    (tmp_path / "index.sqlite").write_bytes(content)
+    with pytest.raises(SearchError, match=r"index\.sqlite: is damaged"):
         index.Index(str(tmp_path))
+    (tmp_path / "index.sqlite").unlink()
+    with pytest.raises(SearchError, match=r"index\.sqlite: is missing"):
+        index.Index(str(tmp_path))
+    with pytest.raises(SearchError, match=r"index\.sqlite: is missing"):
+        index_writer.Writer(str(tmp_path), **MODEL)  # it would clear the parts away
 
 
-def test_an_index_on_disk_has_the_names_of_older_versions(tmp_path):
-    found = build(tmp_path, embeddings(0))
-    content = json.loads((tmp_path / "index.json").read_text())
-    assert set(content) == {
-        *("model", "model_digest", "dim", "level", "hop_seconds", "dtype", "parts", "faiss"),
-        "version",
-    }
-    assert content["level"] == found.info.granularity == "patch"
-    names = (tmp_path / found.info.parts[0].name / "names.jsonl").read_text().splitlines()
-    assert set(json.loads(names[0])) == {"path", "recording_id", "labels"}
+def test_tables_of_another_version_are_named(tmp_path):
+    build(tmp_path, embeddings(0))
+    with sqlite3.connect(tmp_path / "index.sqlite") as connection:
+        connection.execute("PRAGMA user_version = 9")
+    with pytest.raises(SearchError, match="format 9"):
+        index.Index(str(tmp_path))
 
 
 def test_a_damaged_part_is_named(tmp_path):
@@ -432,9 +434,9 @@ def test_faiss_finds_what_exact_search_finds(tmp_path, kind, monkeypatch):
     sets = [embeddings(n, 100, 20, f"s{n}") for n in range(2)]
     build(tmp_path, *sets)
     with index_writer.Writer(str(tmp_path), **MODEL) as writer:
-        told = writer.accelerate(kind, 0.95)
+        built = writer.accelerate(kind, 0.95)
         assert writer.uncovered == 0
-    assert 0.95 <= told.recall <= 1 and told.bytes > 4000 * 8 * 4
+    assert 0.95 <= built.recall <= 1 and built.bytes > 4000 * 8 * 4
     found = index.Index(str(tmp_path))
     rng = np.random.default_rng(1)
     shares = []
@@ -451,7 +453,7 @@ def test_faiss_finds_what_exact_search_finds(tmp_path, kind, monkeypatch):
     later = embeddings(7, 1, 1, "later")
     changed = embeddings(8, 1, 1, "s0", stamp=5)
     found = build(tmp_path, later, changed)
-    assert found.info.faiss == told
+    assert found.info.faiss == built
     assert found.search(later.vectors[0], 1)[0].path == "/sounds/later0.wav"
     hits = found.search(sets[0].vectors[0], 3)
     assert hits[0].score < 0.9999 and all(

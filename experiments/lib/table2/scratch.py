@@ -236,7 +236,7 @@ class FromScratch:
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable))
 
-    @tf.function
+    @tf.function(autograph=False)
     def _step(self, energies, targets, share, partner, seed) -> None:
         """One step.
 
@@ -271,7 +271,9 @@ class FromScratch:
         gradients = tape.gradient(loss, [variable.value for variable in self._variables])
         self._optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, _FRAMES, MELS], tf.float32)])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, _FRAMES, MELS], tf.float32)], autograph=False
+    )
     def _scores(self, log_mel):
         """float32[patches, classes] in [0, 1]."""
         logits = self._body(log_mel, training=False) @ self._kernel.value + self._bias.value
