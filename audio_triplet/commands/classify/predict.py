@@ -2,11 +2,12 @@
 
     audio-triplet classify predict SOUND --classifier=mine/classifier --output_dir=mine
 
-A row is a patch, every --hop_seconds, or a whole segment. A classifier that could be checked adds the
-classes that reach the precision fit was asked for (`found`), and a probability of each class. The
-last columns are the clock time, if names or files state when they were recorded, and `truncated`, if
-an end of a file is missing; its rest is used. --after, --before, --hours and --path take a part of
-an archive. Files that cannot be read are listed in bad_files.csv, truncated ones in truncated.csv.
+A row is a patch, every --hop_seconds, or a whole segment. A classifier that could be checked adds
+the classes that reach the precision fit was asked for (`found`), and a probability of each class.
+The last columns are the clock time, if names or files state when they were recorded, and
+`truncated`, if an end of a file is missing; its rest is used. --after, --before, --hours and --path
+take a part of an archive. Files that cannot be read are listed in bad_files.csv, truncated ones in
+truncated.csv.
 """
 
 from __future__ import annotations
