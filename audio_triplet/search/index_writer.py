@@ -16,7 +16,7 @@ from audio_triplet import locks
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, stamp_of
 from audio_triplet.errors import SearchError
-from audio_triplet.search import database, earlier_format, faiss_search, part_writer
+from audio_triplet.search import database, earlier_format, faiss_search, measuring, part_writer
 from audio_triplet.search.database import segment_key
 from audio_triplet.search.filling import Filler
 from audio_triplet.search.index_format import FaissInfo, IndexInfo, Part, other_model, runs_of
@@ -33,6 +33,7 @@ class Writer:
     Attributes:
       folder: The index.
       info: What the index is of, and its parts at present.
+      tables: Its tables.
       silent: Vectors left out because they are silent.
       replaced: Segments dropped because their file had changed.
     """
@@ -97,8 +98,8 @@ class Writer:
                 earlier_format.convert(folder)
             self._connection = database.connect(folder, writing=True)
             self._lock.callback(self._connection.close)
-            self._tables = Tables(folder, self._connection)
-            self.info = self._tables.info()
+            self.tables = Tables(folder, self._connection)
+            self.info = self.tables.info()
             self._check(model, model_digest, dim, granularity, hop_seconds)
             locks.clear_leftovers(folder)
             earlier_format.finish(folder)
@@ -131,11 +132,12 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_) -> None:
-        """Lists what is waiting, merges small parts, and releases the lock."""
+        """Lists what is waiting, merges small parts, measures, and releases the lock."""
         try:
             self.commit()
             if kind is None:
                 self.merge()
+                measuring.measure(self)
         finally:
             self.close()
 
@@ -158,7 +160,7 @@ class Writer:
 
     def _known(self, key: int) -> tuple[int, int] | None:
         """The stamp of a segment's file when it was embedded; None: the index lacks it."""
-        return self._waiting_stamps.get(key) or self._tables.stamp(key)
+        return self._waiting_stamps.get(key) or self.tables.stamp(key)
 
     def add(self, embeddings: EmbeddingSet) -> int:
         """Adds a set of embeddings; segments that are in the index already are skipped.
@@ -229,7 +231,7 @@ class Writer:
         with database.errors_named(database.path_in(self.folder)):
             with database.transaction(self._connection, "IMMEDIATE"):
                 yield Filler(self._connection)
-        self.info = self._tables.info()
+        self.info = self.tables.info()
 
     def _clear_unlisted(self) -> None:
         """Removes parts that the tables do not list, left by a killed writer or a merge."""
