@@ -306,11 +306,15 @@ def _told_of_thresholds(report: Mapping[str, Any]) -> list[str]:
     errors = [report["reliability"][name]["error"] for name in ("scores", "probabilities")]
     limits = report["calibration"]["segment"]["thresholds"]
     reached = sum(limit["score"] is not None for limit in limits)
+    line = f"precision {report['precision']:g} is reached by {reached} of {len(limits)} classes"
+    if not reached:
+        line += "; label more, or ask for less (--precision)"
+    elif reached < len(limits):
+        line += "; no threshold finds the others"
     return [
         f"scores became probabilities: calibration error {errors[0]:.3f} before, {errors[1]:.3f} "
         "after (highest score of each sound)",
-        f"precision {report['precision']:g} is reached by {reached} of {len(limits)} classes"
-        + ("" if reached == len(limits) else "; the others are not found by a threshold"),
+        line,
     ]
 
 
