@@ -53,6 +53,7 @@ class Hit:
       recording_id: Its recording.
       labels: Its labels.
       clock_time: When it was recorded, ISO 8601 to the millisecond; empty: not known.
+      copies: Files that are the same recording, if copies are folded.
     """
 
     score: float
@@ -62,6 +63,7 @@ class Hit:
     recording_id: str
     labels: tuple[str, ...]
     clock_time: str = ""
+    copies: tuple[str, ...] = ()
 
 
 class Index:
@@ -133,6 +135,7 @@ class Index:
         per_recording: int = 0,
         exact: bool = False,
         only: SoundFilter | None = None,
+        fold_duplicates: bool = False,
     ) -> list[Hit]:
         """The nearest segments.
 
@@ -143,6 +146,8 @@ class Index:
           per_recording: Most hits of one recording; 0: any number.
           exact: Search exactly even where there is a FAISS index.
           only: What is searched at all; exactly, as a FAISS index knows no such thing.
+          fold_duplicates: Of recordings that are the same, only the best is a hit; it names the
+            others.
 
         Returns:
           Up to `top` hits, nearest first; equally near ones in the order they were added.
@@ -161,6 +166,7 @@ class Index:
             raise SearchError(f"top must be at least 1, not {top}")
         query = query / norm
         keep = self._kept(only, without)
+        groups = self.tables.copies() if fold_duplicates else {}
         searches = [functools.partial(self._exactly, keep=keep)]
         if self.info.faiss and not exact and not only:
             if self._faiss is None:
@@ -169,25 +175,43 @@ class Index:
         hits: list[Hit] = []
         for search in searches:
             for found in search(query, top):
-                hits = self._hits(found, top, per_recording)
+                hits = self._hits(found, top, per_recording, groups)
                 if len(hits) == top:
                     return hits
         return hits
 
-    def _hits(self, found: Sequence[Neighbour], top: int, per_recording: int) -> list[Hit]:
-        """The first `top` neighbours, best first, that `per_recording` allows."""
+    def _hits(
+        self,
+        found: Sequence[Neighbour],
+        top: int,
+        per_recording: int,
+        groups: dict[int, list[int]],
+    ) -> list[Hit]:
+        """The first `top` neighbours, best first, that `per_recording` and `groups` allow."""
         hits: list[Hit] = []
+        shown: dict[int, int] = {}  # the first of a group → its segment that is shown
         count: dict[int, int] = {}
         for near, segment in self._named(found):
+            group = groups.get(segment.id, ())
+            if group and shown.setdefault(group[0], segment.id) != segment.id:
+                continue
             count[segment.recording] = count.get(segment.recording, 0) + 1
             if per_recording and count[segment.recording] > per_recording:
                 continue
             start, end = self._parts[near.part].spans[near.vector].tolist()
             began = segment.recorded_at
             when = clock.later(began, start).isoformat(timespec="milliseconds") if began else ""
+            copies = self.tables.segments(other for other in group if other != segment.id)
             hits.append(
                 Hit(
-                    near.score, segment.path, start, end, segment.recording_id, segment.labels, when
+                    near.score,
+                    segment.path,
+                    start,
+                    end,
+                    segment.recording_id,
+                    segment.labels,
+                    when,
+                    tuple(copy.path for copy in copies.values()),
                 )
             )
             if len(hits) == top:

@@ -195,6 +195,7 @@ class SoundIndex:
         per_recording: int = 0,
         exact: bool = False,
         only: SoundFilter | None = None,
+        fold_duplicates: bool = False,
     ) -> Found:
         """Searches by the mean of several sounds.
 
@@ -206,6 +207,7 @@ class SoundIndex:
           per_recording: As for `find`.
           exact: As for `find`.
           only: What is searched at all; None: everything.
+          fold_duplicates: Of recordings that are the same, only the best is a hit.
 
         Returns:
           The search and what it found.
@@ -220,7 +222,13 @@ class SoundIndex:
         without = self._own_recordings(queries) if exclude_own else ()
         begin = time.perf_counter()
         hits = self.index.search(
-            vector, top, without=without, per_recording=per_recording, exact=exact, only=only
+            vector,
+            top,
+            without=without,
+            per_recording=per_recording,
+            exact=exact,
+            only=only,
+            fold_duplicates=fold_duplicates,
         )
         seconds = time.perf_counter() - begin
         return Found(
