@@ -34,7 +34,8 @@ COLUMNS = ("first", "second", "kind", "offset_seconds", "likeness")
 
 _CANDIDATES = 3
 _AT_ONCE = 1024  # recordings whose comparison is stored together
-_LEAST_OUTLINE = 0.6
+# By frames: short outlines are alike by chance.
+_LEAST_OUTLINE = ((25, 75), (0.8, 0.6))
 _LEAST_COMMON = 0.9  # of the longer one's sound
 _LEAST_SAMPLES, _LEAST_BRIGHT = 0.85, 0.7  # of all, and of what is above hum
 _HUM_HERTZ = 300
@@ -42,7 +43,7 @@ _GLANCE, _GLANCE_SECONDS = 0.75, 1.0  # a first look
 _PIECE_SECONDS, _WHOLE_SECONDS = 4.0, 12.0
 _SEARCH_SECONDS = 0.1  # around the lag of the outlines
 _RATE = 16_000
-_REMEMBERED = 256
+_REMEMBERED, _PIECES_REMEMBERED = 256, 32
 
 
 def find(
@@ -104,10 +105,24 @@ class _Vectors:
         return len(self.vectors)
 
 
+class Reader:
+    """Reads pieces of files; remembers the last, as a recording is compared with several."""
+
+    def __init__(self):
+        """Begins with none."""
+        self.rate = functools.lru_cache(_REMEMBERED)(self._rate)
+        self.piece = functools.lru_cache(_PIECES_REMEMBERED)(audio.read_piece)
+
+    @staticmethod
+    def _rate(path: str) -> int:
+        return audio.probe(path).sample_rate
+
+
 class _Comparer:
     """Compares recordings of an index."""
 
     def __init__(self, tables: Tables):
+        self._reader = Reader()
         self._outline = functools.lru_cache(_REMEMBERED)(tables.outline)
         self._path = functools.lru_cache(_REMEMBERED)(
             lambda segment: tables.segments([segment])[segment].path
@@ -120,10 +135,10 @@ class _Comparer:
         if paths[0] == paths[1] or not _as_long(one, other):
             return None
         fit, lag = outline.likeness(one, other)
-        if fit < _LEAST_OUTLINE or not _together(one, other, lag):
+        if fit < _least_outline(one, other) or not _together(one, other, lag):
             return None
         try:
-            found = samples_alike(*paths, one, other, lag * FRAME_SECONDS)
+            found = samples_alike(self._reader, *paths, one, other, lag * FRAME_SECONDS)
             if found is None:
                 return None
             likeness, offset = found
@@ -132,6 +147,10 @@ class _Comparer:
             logging.warning("%s; it was not compared with others", error)
             return None
         return Duplicate(first, second, "exact" if is_exact else "near", offset, likeness)
+
+
+def _least_outline(one: Outline, other: Outline) -> float:
+    return float(np.interp(min(one.length, other.length), *_LEAST_OUTLINE))
 
 
 def _as_long(one: Outline, other: Outline) -> bool:
@@ -148,11 +167,17 @@ def _together(one: Outline, other: Outline, lag: float) -> bool:
 
 
 def samples_alike(
-    first: str, second: str, one: Outline, other: Outline, lag_seconds: float
+    reader: Reader,
+    first: str,
+    second: str,
+    one: Outline,
+    other: Outline,
+    lag_seconds: float,
 ) -> tuple[float, float] | None:
     """How much alike the samples of two recordings are near a lag.
 
     Args:
+      reader: Reads them.
       first: A file.
       second: Another.
       one: Outline of the first.
@@ -165,23 +190,22 @@ def samples_alike(
     Raises:
       AudioError: One cannot be read.
     """
-    rate = min(_RATE, _rate_of(first), _rate_of(second))
+    rate = min(_RATE, reader.rate(first), reader.rate(second))
     (loudest,) = _loudest(one, lag_seconds, _GLANCE_SECONDS, 1)  # most that are unlike end here
-    if not _piece_alike(first, second, loudest, _GLANCE_SECONDS, lag_seconds, rate, _GLANCE):
+    if not _piece_alike(
+        reader, first, second, loudest, _GLANCE_SECONDS, lag_seconds, rate, _GLANCE
+    ):
         return None
     alike = []
     for begin, seconds in _pieces(one, other, lag_seconds):
-        match = _piece_alike(first, second, begin, seconds, lag_seconds, rate, _LEAST_SAMPLES)
+        match = _piece_alike(
+            reader, first, second, begin, seconds, lag_seconds, rate, _LEAST_SAMPLES
+        )
         if match is None:
             return None
         alike.append(match)
     lags = [lag for _, lag in alike]
     return min(correlation for correlation, _ in alike), float(np.median(lags))
-
-
-@functools.lru_cache(_REMEMBERED)
-def _rate_of(path: str) -> int:
-    return audio.probe(path).sample_rate
 
 
 def _pieces(one: Outline, other: Outline, lag_seconds: float) -> Iterator[tuple[float, float]]:
@@ -209,6 +233,7 @@ def _loudest(one: Outline, lag_seconds: float, seconds: float, count: int) -> It
 
 
 def _piece_alike(
+    reader: Reader,
     first: str,
     second: str,
     begin: float,
@@ -218,9 +243,9 @@ def _piece_alike(
     least: float,
 ) -> tuple[float, float] | None:
     """Correlation of a piece of the first file with the second, and its lag; None: not alike."""
-    piece = audio.read_piece(first, begin, seconds, rate)
+    piece = reader.piece(first, begin, seconds, rate)
     around = max(0.0, begin + lag - _SEARCH_SECONDS)
-    other = audio.read_piece(second, around, seconds + 2 * _SEARCH_SECONDS, rate)
+    other = reader.piece(second, around, seconds + 2 * _SEARCH_SECONDS, rate)
     if len(piece) < 2 or len(other) < 2:
         return None
     alike, shift = _correlation(piece, other)
