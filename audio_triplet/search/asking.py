@@ -67,7 +67,8 @@ def ask(
     question = Question.of(likeness, wanted, unwanted, hop)
     keep = index.kept(only, without)
     width = question.width(hop)
-    near = copies.PLACES if waveform is not None else 0
+    near, near_from = copies.places_for(question.wanted_patches)
+    near = near if waveform is not None else 0
     if index.info.faiss and not exact and not only:
         stretches, nearest = _by_faiss(index, question, scales, keep, width, near)
     else:
@@ -77,6 +78,8 @@ def ask(
         )
     answer = _Answer(index)
     if waveform is not None:
+        is_near = nearest.likeness >= near_from
+        nearest = Nearest(*(array[is_near] for array in nearest))
         answer.add_copies(question, wanted[0], scales, nearest, waveform)
     most_each = min(per_recording or top, top)
     found = best_events(question, index.parts, scales, keep, stretches, hop, most_each)
@@ -121,7 +124,6 @@ class _Answer:
         waveform: np.ndarray,
     ) -> None:
         """Looks for copies where a vector is near to a patch of the query."""
-        nearest = Nearest(*(array[nearest.likeness >= copies.LOOKED_AT_FROM] for array in nearest))
         places = []
         query = query.thinned()
         for part, vector in zip(nearest.part.tolist(), nearest.vector.tolist(), strict=True):
@@ -136,8 +138,8 @@ class _Answer:
                     float(query.start_seconds[patch] - query.begin_seconds),
                 )
             )
-        hop, threads = self._index.info.hop_seconds, self._index.threads
-        found = copies.find_copies(waveform, places, hop, FRONT_END.sample_rate, threads)
+        rate, threads = FRONT_END.sample_rate, self._index.threads
+        found = copies.find_copies(waveform, places, rate, threads)
         for copy in found:
             part, vector = int(nearest.part[copy.place]), int(nearest.vector[copy.place])
             segment = self._segment(part, vector)
