@@ -28,6 +28,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from audio_triplet.audio.apart import survivable
 from audio_triplet.audio.decoder import AudioInfo, AudioPath, Decoder, Undecodable
 from audio_triplet.audio.files import InputFile, printable
 from audio_triplet.audio.libsndfile import LibsndfileDecoder
@@ -61,6 +62,7 @@ def _decoder(file: InputFile) -> Decoder:
             raise refusal from None
 
 
+@survivable
 def probe(path: AudioPath) -> AudioInfo:
     """Reads the header only; an MP3 without a Xing header is decoded once to learn its length.
 
@@ -110,6 +112,7 @@ def load_audio(path: AudioPath, sample_rate: int = 16_000, resampler: str = "sox
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
+@survivable
 def stream_audio(
     path: AudioPath,
     block_seconds: float = 10.0,
@@ -158,6 +161,7 @@ def _in_blocks(parts: Iterator[np.ndarray], block_samples: int) -> Iterator[np.n
         yield np.concatenate(waiting)
 
 
+@survivable
 def read_piece(
     path: AudioPath,
     start_seconds: float,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from absl import logging
 
-from audio_triplet import storage
+from audio_triplet import crashes, storage
 from audio_triplet.errors import CorpusError
 
 BAD_FILES = "bad_files.csv"
@@ -67,7 +67,8 @@ def listed_in(folder: str, bad_files: BadFiles | None = None) -> Iterator[BadFil
     """Lists the files that turn out to be bad while the block runs.
 
     When it ends, also by an error, bad_files.csv is written into the folder, which is made if
-    missing. If every file could be used, the list of an earlier run is removed.
+    missing. If every file could be used, the list of an earlier run is removed. What crashed a
+    decoder then is decoded in a process of its own.
 
     Args:
       folder: Local or remote.
@@ -77,6 +78,8 @@ def listed_in(folder: str, bad_files: BadFiles | None = None) -> Iterator[BadFil
       The list to add bad files to.
     """
     bad_files = BadFiles() if bad_files is None else bad_files
+    earlier = _entries(storage.join(folder, BAD_FILES))
+    crashes.suspect(path for path, reason in earlier if reason.startswith(crashes.REASON))
     try:
         yield bad_files
     finally:
@@ -86,3 +89,11 @@ def listed_in(folder: str, bad_files: BadFiles | None = None) -> Iterator[BadFil
             bad_files.write(path)
         elif storage.exists(path):
             storage.remove(path)
+
+
+def _entries(path: str) -> list[tuple[str, str]]:
+    """(path, reason) of each file in a list; none if there is no list."""
+    if not storage.exists(path):
+        return []
+    rows = csv.reader(io.StringIO(storage.read_text(path)))
+    return [(row[0], row[1]) for row in rows if len(row) == 2]

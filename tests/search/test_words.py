@@ -32,7 +32,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def index(folder, small_model, tmp_path_factory):
-    return audio_triplet.build_index(tmp_path_factory.mktemp("an") / "index", folder, small_model)
+    root = tmp_path_factory.mktemp("an") / "index"
+    return audio_triplet.build_index(root, folder, small_model, labels="folders")
 
 
 @pytest.fixture(scope="module")
