@@ -8,6 +8,7 @@ question sounds; `copies` looks into the sound files for the query itself.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,9 @@ def ask(
     events = limited(
         answer.without_copies(found), top, per_recording, answer.recording_of, answer.counts
     )
-    hits = answer.copies + [answer.hit(event) for event in events]
+    best = max((event.score for event in events), default=0.0)
+    hits = [dataclasses.replace(copy, score=max(copy.score, best)) for copy in answer.copies]
+    hits += [answer.hit(event) for event in events]
     hits.sort(key=lambda hit: -hit.score)
     return hits[:top]
 
