@@ -133,8 +133,6 @@ class LibsndfileDecoder:
             target = max(0, frame - _MP3_PREROLL_FRAMES)
         elif self._sound.subtype.startswith("ALAC"):
             target = max(0, frame - _ALAC_PREROLL_FRAMES)
-        elif self._sound.format == "PAF":
-            target = 0  # after a seek, a last block that is cut is not filled up
         elif self._ogg is not None:
             target = self._ogg.safe_target(frame, self.rate) if frame else 0
             if target and self._sound.subtype in ("VORBIS", "OPUS"):
