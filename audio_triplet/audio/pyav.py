@@ -267,7 +267,8 @@ class PyavDecoder:
     def _codec_frames(self) -> Iterator[AudioFrame]:
         """Frames of the codec from where the container is.
 
-        FLAC numbers them: where damaged ones are left out, silence keeps the others in place.
+        FLAC numbers them: where damaged ones are left out, silence keeps the others in place, and
+        doubled ones count once.
 
         Raises:
           Truncated: The last packet cannot be decoded: it is cut.
@@ -288,6 +289,8 @@ class PyavDecoder:
                     if end is not None:
                         first = end - frames[0].samples
                         if due is not None:
+                            if first + sum(frame.samples for frame in frames) <= due:
+                                continue  # it was there before
                             yield from _silence(frames[0], first - due)
                         due = first
                     if due is not None:

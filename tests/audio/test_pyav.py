@@ -210,6 +210,18 @@ def test_flac_with_a_damaged_frame_keeps_its_times(tmp_path):
         np.testing.assert_allclose(piece, waveform[first : first + 16_000], atol=1e-6)
 
 
+def test_flac_with_doubled_frames_keeps_its_times(tmp_path):
+    sound = np.clip(pulsing_noise(6.0, 16_000), -0.99, 0.99)
+    data = encode(sound, 16_000, "FLAC")
+    frames = [data.find(b"\xff\xf8", len(data) * part // 8) for part in (1, 2)]
+    doubled = data[: frames[1]] + data[frames[0] : frames[1]] + data[frames[1] :]
+    path = saved(tmp_path, doubled, "doubled.flac")
+    with InputFile(path) as file, contextlib.closing(PyavDecoder(file)) as decoder:
+        waveform = np.concatenate(list(decoder.blocks()))
+    assert len(waveform) == len(sound)
+    np.testing.assert_allclose(waveform[-4 * 16_000 :], sound[-4 * 16_000 :, 0], atol=1e-4)
+
+
 def test_the_number_of_channels_may_change(tmp_path):
     """As between a film and what follows it."""
     tone = 0.3 * np.sin(np.arange(96_000) / 20)[:, np.newaxis]
