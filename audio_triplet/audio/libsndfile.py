@@ -158,11 +158,14 @@ class LibsndfileDecoder:
 
     def peek(self, frames: int) -> np.ndarray:
         """The next frames of all channels, float32[<= frames, channels]; the position stays."""
+        parts = [np.zeros((0, self.channels), np.float32)]
         try:
-            found = self._read(frames)
+            while (left := frames - sum(map(len, parts))) > 0 and len(part := self._read(left)):
+                parts.append(part)
         except AudioError:  # libsndfile is somewhere else now
             self._reopen(self._pipe is not None)
             raise
+        found = np.concatenate(parts) if len(parts) > 2 else parts[-1]
         self._rest = found if len(found) else None
         return found
 
