@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
@@ -69,6 +69,7 @@ def build_index(
     folder: str | os.PathLike,
     sounds: str | os.PathLike | Iterable[str | os.PathLike],
     model: str | os.PathLike | Model | None = None,
+    labels: Literal["none", "folders"] = "none",
 ) -> SoundIndex:
     """Makes an index of sound files, or adds new and changed files to one.
 
@@ -77,14 +78,16 @@ def build_index(
 
     Args:
       folder: Folder of the index.
-      sounds: A folder of sound files at any depth, or the files. The name of the folder that a
-        file is in becomes its label, if `sounds` is a folder.
+      sounds: A folder of sound files at any depth, or the files.
       model: A model, or its folder. None: the index's own, for a new one the released model.
+      labels: What labels the sounds of a folder: `folders`, the folder just below it that they lie
+        in; `none`, nothing.
 
     Returns:
       The index, opened.
 
     Raises:
+      ConfigError: `labels` is neither.
       CorpusError: There is no sound that can be read.
       SearchError: The index is of another model, or the folder holds something else.
     """
@@ -97,7 +100,7 @@ def build_index(
     from audio_triplet.search.sound_index import SoundIndex
     from audio_triplet.search.tables import exists
 
-    folder, manifest, config = os.fspath(folder), _manifest_of(sounds), EmbedConfig()
+    folder, manifest, config = os.fspath(folder), _manifest_of(sounds, labels), EmbedConfig()
     dtype = "float32"
     if exists(folder):
         opened = SoundIndex(folder, model)
@@ -120,18 +123,20 @@ def build_index(
     return SoundIndex(folder, model)
 
 
-def _manifest_of(sounds: str | os.PathLike | Iterable[str | os.PathLike]) -> Manifest:
+def _manifest_of(sounds: str | os.PathLike | Iterable[str | os.PathLike], labels: str) -> Manifest:
     """The segments to index, each file a recording of its own."""
     import pandas as pd
 
     from audio_triplet.corpora import folders
     from audio_triplet.data.manifest import Manifest
-    from audio_triplet.errors import CorpusError
+    from audio_triplet.errors import ConfigError, CorpusError
 
+    if labels not in ("none", "folders"):
+        raise ConfigError(f"labels={labels!r} is none of none, folders")
     if isinstance(sounds, str | os.PathLike):
         root = os.path.abspath(os.fspath(sounds))
         if os.path.isdir(root):
-            frame = folders.load(root).frame
+            frame = folders.load(root, labelled=labels == "folders").frame
             return Manifest(frame.assign(recording_id=frame["path"]), root)
         sounds = [root]
     paths = [os.path.abspath(os.fspath(path)) for path in sounds]

@@ -33,6 +33,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK_FILE = ".lock"
+_PATIENCE_SECONDS = 0.5
 
 # Of `storage.replacing` (`NAME.tmp`), of TensorFlow, of debian-sounds, and of our earlier versions
 # (`NAME.tmp.npz`, `.manifest-*.csv`).
@@ -83,7 +84,7 @@ def exclusive(folder: str) -> Iterator[None]:
 
 
 def _take(path: str, folder: str) -> int:
-    """Locks a file without waiting.
+    """Locks a file, after a moment at most: a holder that was just killed may still be ending.
 
     Returns:
       An open file descriptor that holds the lock; one that holds none, after a warning, where the
@@ -92,11 +93,16 @@ def _take(path: str, folder: str) -> int:
     Raises:
       LockedError: Another process holds it.
     """
+    last = time.monotonic() + _PATIENCE_SECONDS
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if time.monotonic() < last:
+                os.close(descriptor)
+                time.sleep(0.02)
+                continue
             holder = _holder(descriptor)
             os.close(descriptor)
             raise LockedError(
@@ -140,6 +146,8 @@ def is_leftover(name: str) -> bool:
 def clear_leftovers(folder: str) -> None:
     """Removes the half-written files that killed writers left in a folder.
 
+    A folder that was whole, and moved aside to be replaced, is put back.
+
     Call it with the folder's lock held. Sub-folders are not searched.
 
     Args:
@@ -148,7 +156,8 @@ def clear_leftovers(folder: str) -> None:
     if storage.is_remote(folder) or not os.path.isdir(folder):
         return
     for entry in list(os.scandir(folder)):
-        if is_leftover(entry.name):
+        storage.put_back(entry.path)
+        if is_leftover(entry.name) and os.path.lexists(entry.path):
             logging.info("%s: removed, an earlier run was stopped while writing it", entry.path)
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)

@@ -39,6 +39,9 @@ URI = r"[A-Za-z][A-Za-z0-9+.-]+://"
 
 _BLOCK_BYTES = 1 << 20
 
+# At the end of the name under which a folder lies that is being replaced.
+_EARLIER = ".earlier.tmp"
+
 
 # --- paths --------------------------------------------------------------------------------------
 
@@ -120,7 +123,8 @@ def replacing(
     content or the new one. If the block raises an error, `path` stays as it was and the temporary
     is removed; a killed process leaves it, and `locks.clear_leftovers` removes it later.
     Only two replacements are not atomic: of a local folder, where a kill between two renames leaves
-    the old one as `PATH.earlier.tmp`; and of a remote folder, which is removed before it is copied.
+    the old one as `PATH.earlier.tmp`, which the next `replacing`, or `locks.clear_leftovers`, puts
+    back; and of a remote folder, which is removed before it is copied.
 
     Args:
       path: Local or remote.
@@ -146,6 +150,7 @@ def replacing(
             _upload(local, path, temporary)
         return
     try:
+        put_back(path)
         _discard(temporary)  # A killed writer's folder would be added to.
         yield temporary
         if sync and not is_remote(path):
@@ -244,11 +249,22 @@ def _move(temporary: str, path: str) -> None:
     if not (os.path.isdir(temporary) and os.path.lexists(path)):
         os.replace(temporary, path)
         return
-    earlier = f"{path}.earlier.tmp"  # No system replaces a folder that holds something.
+    earlier = path + _EARLIER  # No system replaces a folder that holds something.
     _discard(earlier)
     os.rename(path, earlier)
     os.rename(temporary, path)
     _discard(earlier)
+
+
+def put_back(path: str) -> None:
+    """Puts a folder back that a writer, killed between the two renames, left moved aside.
+
+    Args:
+      path: The folder's own path, or the one it was moved to. Only its writer may call this.
+    """
+    path = path.removesuffix(_EARLIER)
+    if not is_remote(path) and os.path.isdir(path + _EARLIER) and not os.path.lexists(path):
+        os.rename(path + _EARLIER, path)
 
 
 def _upload(local: str, path: str, temporary: str) -> None:

@@ -75,21 +75,40 @@ def compare(path: str, seed: int) -> tuple[str, int, list[str]]:
         whole = audio.load_audio(path, _RATE)
     except AudioError:
         return extension, 0, []
-    found = []
-    for start in np.random.default_rng(seed).uniform(0, len(whole) / _RATE, _PIECES):
-        first = round(start * _RATE)
-        expected = whole[first : first + round(_PIECE_SECONDS * _RATE)]
-        try:
-            piece = audio.read_piece(path, start, _PIECE_SECONDS, _RATE)
-        except AudioError as error:
-            found.append(f"at {start:.3f} s: {error}")
-            continue
-        if len(piece) != len(expected):
-            found.append(f"{path}: at {start:.3f} s {len(piece)} samples for {len(expected)}")
-        elif np.abs(piece - expected).max(initial=0) > _TOLERANCE:
-            difference = np.abs(piece - expected).max()
-            found.append(f"{path}: at {start:.3f} s differs by {difference:.2g}")
+    starts = np.random.default_rng(seed).uniform(0, len(whole) / _RATE, _PIECES)
+    found = [
+        f"{path}: {problem}" for start in starts for problem in differences(path, whole, start)
+    ]
     return f"{extension} by {decoder}", _PIECES, found
+
+
+def differences(path: str, whole: np.ndarray, start_seconds: float) -> list[str]:
+    """Compares a piece with the whole.
+
+    Args:
+      path: The file.
+      whole: float32[samples] of all of it, at 16 kHz.
+      start_seconds: Where the piece begins.
+
+    Returns:
+      What is wrong with the piece, as a sentence; none if it is right.
+    """
+    from audio_triplet import audio
+    from audio_triplet.errors import AudioError
+
+    first = round(start_seconds * _RATE)
+    expected = whole[first : first + round(_PIECE_SECONDS * _RATE)]
+    at = f"at {start_seconds:.3f} s"
+    try:
+        piece = audio.read_piece(path, start_seconds, _PIECE_SECONDS, _RATE)
+    except AudioError as error:
+        return [f"{at}: {error.reason}"]
+    if len(piece) != len(expected):
+        return [f"{at} {len(piece)} samples for {len(expected)}"]
+    difference = np.abs(piece - expected).max(initial=0)
+    if difference > _TOLERANCE * max(1.0, np.abs(expected).max(initial=0)):
+        return [f"{at} differs by {difference:.2g}"]
+    return []
 
 
 if __name__ == "__main__":

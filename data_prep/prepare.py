@@ -16,7 +16,7 @@ import sys
 
 from absl import app, flags
 
-from audio_triplet.commands import config_flags, terminal
+from audio_triplet.commands import config_flags, supervisor, terminal
 from audio_triplet.config import PrepareConfig
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
@@ -104,6 +104,8 @@ def main(argv):
 
 def run() -> None:
     """Entry point of the command."""
+    if not any(argument.startswith(("--help", "-h")) for argument in sys.argv[1:]):
+        supervisor.survive_crashes("prepare")
     define_flags()
     app.run(main, flags_parser=parse_flags)
 

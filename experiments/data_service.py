@@ -20,9 +20,10 @@ import signal
 import sys
 import threading
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 from audio_triplet.commands import terminal
+from experiments.lib import script
 
 
 def define_flags() -> None:
@@ -107,11 +108,5 @@ def main(argv):
         os._exit(0)
 
 
-def run() -> None:
-    """Entry point of the command."""
-    define_flags()
-    app.run(main)
-
-
 if __name__ == "__main__":
-    run()
+    script.start(define_flags, main)

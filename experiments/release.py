@@ -6,7 +6,12 @@
 Trained by experiments/recipes/debian_sounds.py on all recordings of the corpus, without labels,
 speech and music capped. Then the SavedModel is scored on --score (a corpus that it was not trained
 on) by the linear probe under its official folds and by query by example, and copied to models/NAME
-with its card README.md. A stopped run continues. Vary with every flag of train_embedding.
+with its card README.md and `words.npz`, vectors of the corpus's labelled sounds by word, for
+`audio-triplet search --word`. A stopped run continues. Vary with every flag of train_embedding.
+
+    python -m experiments.release --corpus='debian-sounds:DIR?packages=wide' --only_words
+
+makes that table for the model that is there, in some minutes.
 
 Claim (models/debian-sounds/README.md): a probe accuracy of 0.757 and 0.359 per query over the five
 folds of ESC-50.
@@ -36,6 +41,7 @@ def define_flags() -> None:
     shared_flags.define_training_flags(recipe=RECIPE)
     flags.DEFINE_string("name", "debian-sounds", "Name of the model, a folder in --models_dir.")
     flags.DEFINE_string("models_dir", "models", "Folder of the released models.")
+    flags.DEFINE_boolean("only_words", False, "Only make words.npz for the model that is there.")
     flags.DEFINE_string("score", "", "A labelled corpus with folds to score it on.")
 
 
@@ -44,13 +50,13 @@ def main(argv: list[str]) -> None:
     del argv
     terminal.set_up_logging()
     values = flags.FLAGS
+    path = os.path.join(values.models_dir, values.name)
     with terminal.clear_errors("release"):
-        path = release(
-            shared_flags.settings_from_flags(),
-            values.seed,
-            os.path.join(values.models_dir, values.name),
-            values.score,
-        )
+        if values.only_words:
+            print(f"words: {write_words(path, values.corpus)}")
+            return
+        release(shared_flags.settings_from_flags(), values.seed, path, values.score)
+        write_words(path, values.corpus)
     print(f"released: {path}")
 
 
@@ -83,6 +89,40 @@ def release(settings: ExperimentSettings, seed: int, model_dir: str, scored_on: 
         shutil.copytree(export_dir, temporary)
         storage.write_text(os.path.join(temporary, "README.md"), text)
     return model_dir
+
+
+def write_words(model_dir: str, spec: str) -> str:
+    """Writes a model's table of words: vectors of labelled sounds.
+
+    Args:
+      model_dir: The SavedModel, in whose folder the table is written.
+      spec: The corpus of sound files, in a form of --corpus. Of debian-sounds words are classes and
+        what files are called, of others the labels.
+
+    Returns:
+      The file.
+
+    Raises:
+      UsageError: The corpus has no labels.
+    """
+    from audio_triplet.corpora import registry
+    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.provenance import provenance
+    from audio_triplet.search.word_table import WORDS_FILE
+    from experiments.lib import word_vectors
+
+    manifest = registry.load_corpus(spec)
+    scheme, _, location = spec.partition(":")
+    if scheme == "debian-sounds":
+        words = word_vectors.words_of_debian_sounds(manifest, location.partition("?")[0])
+    else:
+        words = [list(filter(None, labels.split(";"))) for labels in manifest.frame["labels"]]
+    if not any(words):
+        raise UsageError(f"{spec}: has no labels to make words of")
+    table = word_vectors.make(Model(model_dir), manifest, words, provenance() | {"corpus": spec})
+    path = os.path.join(model_dir, WORDS_FILE)
+    table.write(path)
+    return path
 
 
 def score(model_dir: str, spec: str) -> dict:

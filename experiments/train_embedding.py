@@ -9,13 +9,13 @@ Run the same command again to continue a stopped run. The export is in OUTPUT_DI
 see experiments/recipes.
 """
 
-from absl import app, flags
+from absl import flags
 
 from audio_triplet.commands import config_flags, terminal
 from audio_triplet.config import CacheConfig
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
-from experiments.lib import runs, shared_flags
+from experiments.lib import runs, script, shared_flags
 from experiments.lib.settings import ExperimentSettings
 
 
@@ -123,11 +123,5 @@ def _check_several_workers(corpus: str, decoder: str, service: str) -> None:
         )
 
 
-def run() -> None:
-    """Entry point of the command."""
-    define_flags()
-    app.run(main)
-
-
 if __name__ == "__main__":
-    run()
+    script.start(define_flags, main)

@@ -7,6 +7,10 @@ import os
 # Before anything imports TensorFlow.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many test processes as cores: threads of an operation would only wait for each other.
+    # `robustness/test_determinism.py` sets its own numbers.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import hypothesis
 import numpy as np

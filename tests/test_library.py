@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def index(folder, small_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("index") / "an.index"
-    return audio_triplet.build_index(path, folder, small_model)
+    return audio_triplet.build_index(path, folder, small_model, labels="folders")
 
 
 # --- importing -----------------------------------------------------------------------------------
@@ -215,6 +215,12 @@ def test_an_index_is_built_and_asked(index, folder, small_model):
     assert len(alone) == 5
 
 
+def test_folders_are_no_labels_unless_that_is_said(folder, small_model, tmp_path):
+    """As with `audio-triplet index`."""
+    index = audio_triplet.build_index(tmp_path / "an.index", folder, small_model)
+    assert {hit.labels for hit in index.find(folder / "low" / "1.wav", top=9)} == {()}
+
+
 def test_an_index_grows_and_is_opened_again(folder, small_model, tmp_path):
     files = [folder / "low" / "0.wav", folder / "high" / "0.wav"]
     first = audio_triplet.build_index(tmp_path / "an.index", files[:1], small_model.path)
@@ -229,6 +235,8 @@ def test_an_index_grows_and_is_opened_again(folder, small_model, tmp_path):
 def test_what_cannot_be_indexed_or_asked_is_named(index, folder, small_model, tmp_path):
     with pytest.raises(CorpusError, match="no sound given"):
         audio_triplet.build_index(tmp_path / "a", [], small_model)
+    with pytest.raises(ConfigError, match="labels='files' is none of none, folders"):
+        audio_triplet.build_index(tmp_path / "a", folder, small_model, labels="files")
     with pytest.raises(CorpusError, match="broken"):
         audio_triplet.build_index(tmp_path / "a", folder / "broken.ogg", small_model)
     with pytest.raises(SearchError, match="holds no index"):

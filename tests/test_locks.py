@@ -1,10 +1,11 @@
 import os
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
-from audio_triplet import locks
+from audio_triplet import locks, storage
 from audio_triplet.errors import LockedError
 
 HOLD = """
@@ -135,3 +136,41 @@ def test_a_link_named_like_a_leftover_is_not_followed(tmp_path):
     os.symlink(tmp_path / "precious", tmp_path / "out" / "x.tmp")
     locks.clear_leftovers(str(tmp_path / "out"))
     assert os.listdir(tmp_path / "out") == [] and os.listdir(tmp_path / "precious") == ["file"]
+
+
+def test_a_folder_moved_aside_by_a_killed_writer_comes_back(tmp_path, monkeypatch):
+    """Killed between the two renames by which `storage.replacing` replaces a folder."""
+
+    def replace(content):
+        with storage.replacing(tmp_path / "classifier") as temporary:
+            os.mkdir(temporary)
+            pathlib.Path(temporary, "weights").write_text(content)
+
+    def kill(source, target):
+        if target.endswith("classifier"):
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    replace("old")
+    rename = os.rename
+    for restore in (lambda: locks.clear_leftovers(str(tmp_path)), lambda: replace("newer")):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "rename", kill)
+            replace("new")
+        assert "classifier" not in os.listdir(tmp_path)
+        restore()
+        (found,) = os.listdir(tmp_path)
+        assert found == "classifier"
+    assert (tmp_path / "classifier" / "weights").read_text() == "newer"
+    (tmp_path / "classifier.earlier.tmp").mkdir()  # killed after the second rename
+    locks.clear_leftovers(str(tmp_path))
+    assert (tmp_path / "classifier" / "weights").read_text() == "newer"
+    assert os.listdir(tmp_path) == ["classifier"]
+
+
+def test_what_was_moved_aside_is_there_if_the_next_writer_fails(tmp_path):
+    (tmp_path / "export.earlier.tmp").mkdir()
+    (tmp_path / "export.earlier.tmp" / "graph").write_text("old")
+    with pytest.raises(ValueError, match="no"), storage.replacing(tmp_path / "export"):
+        raise ValueError("no")
+    assert (tmp_path / "export" / "graph").read_text() == "old"

@@ -19,12 +19,18 @@ def test_model_keeps_the_contract(name):
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     assert size < 20e6
     saved_model.check(saved_model.Model(str(path)))
-    told = json.loads((path / "config.json").read_text())
+    metadata = json.loads((path / "config.json").read_text())
     card = (path / "README.md").read_text()
-    for promised in (told["command"], told["commit"], told["date"], "## Limits", "licences"):
+    for promised in (
+        metadata["command"],
+        metadata["commit"],
+        metadata["date"],
+        "## Limits",
+        "licences",
+    ):
         assert promised in card
-    assert f"{told['model']['parameters']:,} parameters" in card
-    assert not told["commit"].endswith("+changes")
+    assert f"{metadata['model']['parameters']:,} parameters" in card
+    assert not metadata["commit"].endswith("+changes")
 
 
 def test_like_sounds_are_near():

@@ -19,10 +19,12 @@ Files, in reading order:
 | `formats` | which files are sound, by their extensions |
 | `libsndfile` | the first decoder, with work-arounds for faults of libsndfile |
 | `pyav` | the second decoder, FFmpeg, for what the first does not read |
+| `apart` | what crashed a decoder once, read by another process |
 | `ogg`, `ogg_pages`, `mp3` | for the decoders: where a seek is safe, whether the length is stated |
 | `flac` | whether a FLAC file was cut out of another, so that its header is wrong |
 | `truncation` | truncated MP4 and CAF, which FFmpeg does not report |
 | `wav` | WAV files whose chunks are flawed and whose sound is not |
+| `virtual_file` | bytes that lie in parts of files, as a file |
 | `resampling` | soxr, or resampy by flag, block by block |
 | `graph_decoding`, `graph_resampling` | the same by TensorFlow's ops, where Python cannot run |
 """

@@ -26,6 +26,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
+from audio_triplet.audio.virtual_file import VirtualFile
 from audio_triplet.errors import AudioError
 
 TAR, PARQUET = ".tar", ".parquet"
@@ -142,36 +143,17 @@ def _tar_members(path: str, size: int, changed: int) -> dict[str, tuple[int, int
     return members
 
 
-class _Part(io.RawIOBase):
+class _Part(VirtualFile):
     """A part of a file as a file."""
 
     def __init__(self, path: str, offset: int, size: int):
-        super().__init__()
+        super().__init__(size)
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 closed by close()
-        self._offset, self._size, self._position = offset, size, 0
+        self._offset = offset
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise OSError("a seek to before the start")
-        self._position = base + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        wanted = max(0, min(len(buffer), self._size - self._position))
-        self._file.seek(self._offset + self._position)
-        count = self._file.readinto(memoryview(buffer)[:wanted])
-        self._position += count
-        return count
+    def _fill(self, buffer: memoryview, position: int) -> int:
+        self._file.seek(self._offset + position)
+        return self._file.readinto(buffer)
 
     def close(self) -> None:
         self._file.close()

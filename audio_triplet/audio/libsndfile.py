@@ -52,17 +52,14 @@ _MANY_FRAMES_PER_BYTE = 64
 # have 24 bytes. Seen: 17 frames.
 _MP3_PREROLL_FRAMES = 32 * 1152
 
+# A damaged packet is filled up with what is left of the one before, which has 4,096 frames.
+_ALAC_PREROLL_FRAMES = 2 * 4096
+
 
 class LibsndfileDecoder:
     """A `decoder.Decoder`: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, CAF and more.
 
-    Attributes:
-      rate: Sample rate, Hz.
-      channels: In the file.
-      carrying: How many of them carry sound.
-      frames: Per channel; None where the file does not state it (MP3 without a Xing header).
-      position: Of the frame that comes next.
-      library: "libsndfile".
+    MP3 without a Xing header does not state its `frames`.
     """
 
     library = "libsndfile"
@@ -134,6 +131,8 @@ class LibsndfileDecoder:
         target = frame
         if self._sound.format == "MP3":
             target = max(0, frame - _MP3_PREROLL_FRAMES)
+        elif self._sound.subtype.startswith("ALAC"):
+            target = max(0, frame - _ALAC_PREROLL_FRAMES)
         elif self._ogg is not None:
             target = self._ogg.safe_target(frame, self.rate) if frame else 0
             if target and self._sound.subtype in ("VORBIS", "OPUS"):

@@ -38,6 +38,7 @@ from audio_triplet.errors import AudioError
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.container import InputContainer
+    from av.packet import Packet
 
 # FFmpeg's names, one for each of its readers.
 _FORMATS = (
@@ -48,6 +49,9 @@ _FORMATS = (
 )
 # They state lengths and times. Those of others are guessed from their size or bit rate.
 _INDEXED = ("mov", "matroska")
+# Sound has about one frame per byte, silence more. A header that claims more than this is not
+# believed.
+_MANY_FRAMES_PER_BYTE = 64
 # Decoded before the wanted frame, as decoders carry state from packet to packet.
 _PREROLL_SECONDS = 1.0
 # As far as this, decoding on is as quick as looking at all packets.
@@ -55,16 +59,7 @@ _NEAR_SECONDS = 20.0
 
 
 class PyavDecoder:
-    """A `decoder.Decoder` of what FFmpeg reads.
-
-    Attributes:
-      rate: Sample rate, Hz.
-      channels: In the first frame.
-      carrying: How many of them carry sound.
-      frames: Per channel; None where nothing in the file says so. May be set by who knows.
-      position: Of the frame that comes next.
-      library: "ffmpeg".
-    """
+    """A `decoder.Decoder` of what FFmpeg reads; `channels` are those of the first frame."""
 
     library = "ffmpeg"
 
@@ -178,6 +173,8 @@ class PyavDecoder:
             if packet.size:
                 if packet.pts is None:
                     return False
+                if track.codec_context.name == "opus" and _opus_frames(packet, self.rate) != length:
+                    return False  # by damage: its time stamps do not know
                 stamps.append(packet.pts)
                 if round((packet.pts - stamps[0]) * unit) != len(stamps) - 1:
                     return False
@@ -260,7 +257,7 @@ class PyavDecoder:
         if track.time_base is not None and track.time_base * self.rate > 1:
             seconds += float(track.time_base)
         frames = math.ceil(seconds * self.rate)
-        return frames if frames > 0 else None
+        return frames if 0 < frames <= _MANY_FRAMES_PER_BYTE * self._file.size else None
 
     def _codec_frames(self) -> Iterator[AudioFrame]:
         """Frames of the codec from where the container is.
@@ -363,6 +360,20 @@ class _Reader:
         return self._file.tell()
 
 
+def _opus_frames(packet: Packet, rate: int) -> int:
+    """How many frames an Opus packet decodes to, by its first bytes (RFC 6716, section 3.1)."""
+    head = memoryview(packet)[:2]
+    mode, code = head[0] >> 3, head[0] & 3
+    if mode < 12:
+        length = (480, 960, 1920, 2880)[mode & 3]
+    elif mode < 16:
+        length = (480, 960)[mode & 1]
+    else:
+        length = 120 << (mode & 3)
+    count = (1, 2, 2, head[-1] & 63)[code]
+    return length * count * rate // 48_000
+
+
 def _samples(frame: AudioFrame) -> np.ndarray:
     """float32[frames, channels] at ±1."""
     values = frame.to_ndarray()
@@ -386,6 +397,8 @@ def _decoding(name: str) -> Iterator[None]:
     except Exception as error:
         cause = getattr(error, "strerror", None) or str(error) or type(error).__name__
         cause = " ".join(cause.split()).rstrip(".")
+        if getattr(error, "errno", None) == errno.ENOMEM:  # most often it refuses by itself
+            cause = "asks for more memory than it can need"
         raise Undecodable(
             name, f"cannot be decoded ({cause})", "convert it to WAV or FLAC, or remove it"
         ) from error

@@ -29,6 +29,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from audio_triplet.audio.apart import survivable
 from audio_triplet.audio.decoder import TRUNCATED, AudioInfo, AudioPath, Truncated
 from audio_triplet.audio.either import EitherDecoder
 from audio_triplet.audio.files import InputFile, printable
@@ -64,7 +65,8 @@ def _open(path: AudioPath, truncated: str, log: ReadLog | None) -> Iterator[Eith
                 log.note_decoder(key, opened.library)
 
 
-def probe(path: AudioPath, truncated: str = "refuse", log: ReadLog | None = None) -> AudioInfo:
+@survivable
+def probe(path: AudioPath, truncated: str = "refuse", *, log: ReadLog | None = None) -> AudioInfo:
     """Reads the header only; an MP3 without a Xing header is decoded once to learn its length.
 
     Args:
@@ -93,6 +95,7 @@ def load_audio(
     sample_rate: int = 16_000,
     resampler: str = "soxr",
     truncated: str = "refuse",
+    *,
     log: ReadLog | None = None,
 ) -> np.ndarray:
     """Decodes a whole sound file.
@@ -132,12 +135,14 @@ def load_audio(
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
+@survivable
 def stream_audio(
     path: AudioPath,
     block_seconds: float = 10.0,
     sample_rate: int = 16_000,
     resampler: str = "soxr",
     truncated: str = "refuse",
+    *,
     log: ReadLog | None = None,
 ) -> Iterator[np.ndarray]:
     """Decodes a sound file block by block; the blocks put together are `load_audio(path)`.
@@ -184,6 +189,7 @@ def _in_blocks(parts: Iterator[np.ndarray], block_samples: int) -> Iterator[np.n
         yield np.concatenate(waiting)
 
 
+@survivable
 def read_piece(
     path: AudioPath,
     start_seconds: float,
@@ -191,6 +197,7 @@ def read_piece(
     sample_rate: int = 16_000,
     resampler: str = "soxr",
     truncated: str = "refuse",
+    *,
     log: ReadLog | None = None,
 ) -> np.ndarray:
     """Decodes one chunk of a sound file, reading little more than that chunk.

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import functools
-import io
-import os
 import struct
 from typing import BinaryIO, cast
 
 from absl import logging
 
 from audio_triplet.audio.files import InputFile, read_at
+from audio_triplet.audio.virtual_file import VirtualFile
 
 _MOST_CHUNKS = 1000
 
@@ -108,34 +107,17 @@ def _say(name: str, reason: str) -> None:
     logging.warning("%s: %s; read nevertheless, to its end", name, reason)
 
 
-class _Spliced(io.RawIOBase):
+class _Spliced(VirtualFile):
     """Some bytes, then those of a file from an offset on."""
 
     def __init__(self, head: bytes, file: BinaryIO, first_byte: int, size: int):
+        super().__init__(len(head) + size - first_byte)
         self._head, self._file, self._first = head, file, first_byte
-        self._size = len(head) + size - first_byte
-        self._position = 0
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer) -> int:
-        n_bytes, at = len(buffer), self._position
-        if at < len(self._head):
-            data = self._head[at : at + n_bytes]
+    def _fill(self, buffer: memoryview, position: int) -> int:
+        if position < len(self._head):
+            data = self._head[position : position + len(buffer)]
         else:
-            data = read_at(self._file, at - len(self._head) + self._first, n_bytes)
+            data = read_at(self._file, position - len(self._head) + self._first, len(buffer))
         buffer[: len(data)] = data
-        self._position += len(data)
         return len(data)

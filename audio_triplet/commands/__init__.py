@@ -11,6 +11,7 @@ help_text.py      what `--help` prints
 config_flags.py   configuration dataclasses as flags
 terminal.py       plain log lines, errors in one line
 signals.py        Ctrl-C and SIGTERM
+supervisor.py     commands go on after a decoder crashed
 inputs.py         the sound named on a command line
 progress.py       hours done, hours per minute, time left
 embed.py, index.py, search.py, classify/, deploy.py    the verbs

@@ -14,16 +14,22 @@ COMMAND = VerbGroup(
             "audio_triplet.commands.embed",
             "sound files → embeddings, as .npz or Parquet",
             "SOUND...",
+            decodes=True,
         ),
         "index": Verb(
             "audio_triplet.commands.index",
             "sound files → an index to search in",
             "[SOUND...]",
+            decodes=True,
         ),
         "search": Verb(
             "audio_triplet.commands.search",
             "a sound → the most similar moments of an index",
             "QUERY...",
+        ),
+        "browse": Verb(
+            "audio_triplet.commands.browse",
+            "an index → a window to search, listen, label and train in",
         ),
         "classify": VerbGroup(
             package="audio_triplet.commands.classify",
@@ -33,16 +39,19 @@ COMMAND = VerbGroup(
                     "audio_triplet.commands.classify.fit",
                     "labelled sound → a classifier, and what it is worth",
                     "LABELLED...",
+                    decodes=True,
                 ),
                 "predict": Verb(
                     "audio_triplet.commands.classify.predict",
                     "a classifier, sound → a score for each class",
                     "SOUND...",
+                    decodes=True,
                 ),
                 "suggest": Verb(
                     "audio_triplet.commands.classify.suggest",
                     "a classifier, sound → what to label next",
                     "SOUND...",
+                    decodes=True,
                 ),
                 "estimate": Verb(
                     "audio_triplet.commands.classify.estimate",

@@ -4,12 +4,15 @@
     audio-triplet search walk.wav --start=12.5 --end=14 --index=archive.index --page=found.html
     audio-triplet search a.wav b.wav --not=rain.wav --index=archive.index --json
 
-Several queries are averaged; sounds like a --not rank lower. The queries need not be in the index;
-if they are, their own recordings are left out of the answer (--noexclude_own lists them too). The
-answer is a table, or JSON with --json; --page writes an HTML file with players and log mel
-pictures, which needs neither network nor the sound files; --form writes tables for Raven, Audacity,
-spreadsheets or Label Studio into --output_dir. Scores are cosines: 1 is the same
-direction.
+    audio-triplet search --word=dog --index=archive.index
+
+--word asks with the labelled sounds of that name: of the index, of --words_from, or of the table of
+words beside the released model. Several queries are averaged; sounds like a --not rank lower. The
+queries need not be in the index; if they are, their own recordings are left out of the answer
+(--noexclude_own lists them too). The answer is a table, or JSON with --json; --page writes an HTML
+file with players and log mel pictures, which needs neither network nor the sound files; --form
+writes tables for Raven, Audacity, spreadsheets or Label Studio into --output_dir. Scores are
+cosines: 1 is the same direction.
 """
 
 from __future__ import annotations
@@ -28,6 +31,15 @@ def define_flags() -> None:
     flags.DEFINE_integer("top", 10, "Number of hits.", lower_bound=1, upper_bound=100_000)
     flags.DEFINE_float("start", None, "Start of the query in its file, seconds.", 0.0)
     flags.DEFINE_float("end", None, "End of the query in its file, seconds.", 0.0)
+    flags.DEFINE_multi_string(
+        "word", [], "Ask with the labelled sounds of this name; may be repeated."
+    )
+    flags.DEFINE_string(
+        "words_from",
+        "",
+        "Where labelled sound is: an index, a manifest or table of annotations, or a table of "
+        "words (words.npz); by default the index itself, then the table beside its model.",
+    )
     flags.DEFINE_multi_string("not", [], "A sound that hits should be unlike; may be repeated.")
     flags.DEFINE_boolean("exclude_own", True, "Leave out the queries' own recordings.")
     flags.DEFINE_integer("per_recording", 0, "Most hits of one recording; 0: any number.", 0)
@@ -46,11 +58,13 @@ def main(argv: Sequence[str]) -> None:
 
     values = flags.FLAGS
     paths = argv[1:]
-    if not paths:
-        raise UsageError("name the sound to look for: audio-triplet search QUERY.wav --index=…")
-    if len(paths) > 1 and (values.start is not None or values.end is not None):
+    if not paths and not values.word:
         raise UsageError(
-            "--start and --end need a single query; cut several queries into files first"
+            "name the sound to look for: audio-triplet search QUERY.wav --index=…, or --word=NAME"
+        )
+    if len(paths) != 1 and (values.start is not None or values.end is not None):
+        raise UsageError(
+            "--start and --end need a single query file; cut several queries into files first"
         )
     start = values.start or 0.0
     end = float("nan") if values.end is None else values.end
@@ -69,6 +83,8 @@ def main(argv: Sequence[str]) -> None:
         per_recording=values.per_recording,
         exact=values.exact,
         only=only,
+        words=values.word,
+        words_from=values.words_from,
     )
     if values.page:
         from audio_triplet.web import search_page

@@ -1,8 +1,13 @@
-"""Ctrl-C and SIGTERM: the first raises `Interrupted`, a second one ends the process at once."""
+"""Ctrl-C and SIGTERM: the first raises `Interrupted`, a second one ends the process at once.
+
+What is sent to a group of processes may arrive twice, from the sender and from a supervisor
+(`timeout`, `supervisor`): a signal within a moment of another one is the same.
+"""
 
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 
 from audio_triplet.errors import Interrupted
@@ -12,6 +17,9 @@ STOPPED = "stopped; what is finished is kept, the same command continues"
 
 # How long a stopped process may take to put things in order before the system ends it.
 SECONDS_TO_END = 25
+
+# Signals nearer together than this are one.
+_MOMENT_SECONDS = 0.2
 
 
 class StopSignals:
@@ -24,12 +32,21 @@ class StopSignals:
     def __enter__(self) -> "StopSignals":
         self._handlers: dict[signal.Signals, object] = {}
         self._watch: _SecondSignal | None = None
+        self._stopped_at: float | None = None
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
             for number in STOP_SIGNALS:
-                signal.signal(number, _raise_interrupted)
+                signal.signal(number, self._interrupt)
             self._watch = _SecondSignal()
         return self
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Raises at the first signal; the second one is `_SecondSignal`'s."""
+        del number, frame
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+            _set_alarm()
+            raise Interrupted(STOPPED)
 
     def end_soon(self) -> None:
         """Lets nothing keep the process alive after the context.
@@ -38,6 +55,8 @@ class StopSignals:
         from here on the system ends the process, at a further signal or after a while.
         """
         if self._handlers:
+            if self._stopped_at is not None:  # the same signal may come once more
+                time.sleep(max(0.0, self._stopped_at + _MOMENT_SECONDS - time.monotonic()))
             self._handlers = dict.fromkeys(STOP_SIGNALS, signal.SIG_DFL)
             _set_alarm()
 
@@ -72,18 +91,14 @@ class _SecondSignal:
 
 
 def _end_at_second_signal(source: int) -> None:
-    seen = 0
+    first = None
     while number := os.read(source, 1):
-        seen += number[0] in STOP_SIGNALS
-        if seen == 2:
-            os._exit(128 + number[0])
+        if number[0] in STOP_SIGNALS:
+            now = time.monotonic()
+            first = now if first is None else first
+            if now - first > _MOMENT_SECONDS:
+                os._exit(128 + number[0])
     os.close(source)
-
-
-def _raise_interrupted(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    _set_alarm()
-    raise Interrupted(STOPPED)
 
 
 def _set_alarm() -> None:

@@ -10,6 +10,8 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from audio_triplet.commands import supervisor
+
 _HELP = ("--help", "-help", "-h", "--helpshort", "help")
 
 
@@ -21,11 +23,13 @@ class Verb:
       module: Where it is.
       summary: A line on it.
       inputs: What it takes before its flags, as in `SOUND...`.
+      decodes: Whether it decodes many files, and goes on if one crashes a decoder.
     """
 
     module: str
     summary: str
     inputs: str = ""
+    decodes: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +94,10 @@ def run(program: str, command: Verb | VerbGroup, arguments: Sequence[str]) -> No
 
 
 def _run_verb(program: str, verb: Verb, arguments: Sequence[str]) -> None:
+    is_help = any(argument in _HELP[:-1] for argument in _before_double_dash(arguments))
+    if verb.decodes and not is_help:
+        supervisor.survive_crashes(program)
+
     from absl import app, flags
 
     from audio_triplet.commands import help_text, terminal
@@ -97,7 +105,7 @@ def _run_verb(program: str, verb: Verb, arguments: Sequence[str]) -> None:
     module = importlib.import_module(verb.module)
     before = set(flags.FLAGS)
     module.define_flags()
-    if any(argument in _HELP[:-1] for argument in _before_double_dash(arguments)):
+    if is_help:
         own = [flags.FLAGS[name] for name in flags.FLAGS if name not in before]
         usage = " ".join(filter(None, [program, verb.inputs, "[--flags]"]))
         print(help_text.help_text(usage, module.__doc__ or "", own))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from absl import logging
 
-from audio_triplet import audio, storage
+from audio_triplet import audio, crashes, storage
 from audio_triplet.errors import CorpusError
 
 BAD_FILES = "bad_files.csv"
@@ -101,7 +101,8 @@ def listed_in(folder: str, bad_files: BadFiles | None = None) -> Iterator[BadFil
 
     When it ends, also by an error, bad_files.csv is written into the folder, which is made if
     missing. If every file could be used, the list of an earlier run is removed. truncated.csv keeps
-    the files of earlier runs that were not read again.
+    the files of earlier runs that were not read again. What crashed a decoder then is decoded in a
+    process of its own.
 
     Args:
       folder: Local or remote.
@@ -111,6 +112,8 @@ def listed_in(folder: str, bad_files: BadFiles | None = None) -> Iterator[BadFil
       The list to add bad files to.
     """
     bad_files = BadFiles() if bad_files is None else bad_files
+    earlier = _read(storage.join(folder, BAD_FILES)).items()
+    crashes.suspect(path for path, reason in earlier if reason.startswith(crashes.REASON))
     try:
         yield bad_files
     finally:
@@ -138,7 +141,11 @@ def _write(path: str, entries: dict[str, str]) -> None:
 
 def read_truncated(folder: str) -> dict[str, str]:
     """What truncated.csv in a folder lists: path → reason; nothing if it is not there."""
-    path = storage.join(folder, TRUNCATED_FILES)
+    return _read(storage.join(folder, TRUNCATED_FILES))
+
+
+def _read(path: str) -> dict[str, str]:
+    """What `_write` wrote; nothing if there is no list."""
     if not storage.exists(path):
         return {}
     rows = csv.reader(io.StringIO(storage.read_text(path)))

@@ -151,7 +151,9 @@ def by_class(classes: Sequence[str], values: np.ndarray) -> dict[str, float | No
     }
 
 
-def bootstrap_interval(values, seed: int, level: float = 0.95, repeats: int = 10_000) -> Interval:
+def bootstrap_interval(
+    values, seed: int, confidence: float = 0.95, repeats: int = 10_000
+) -> Interval:
     """Percentile bootstrap interval of the mean over classes [D].
 
     The classes are what is drawn again, so the interval says how far the mean depends on which
@@ -160,21 +162,21 @@ def bootstrap_interval(values, seed: int, level: float = 0.95, repeats: int = 10
     Args:
       values: float[classes], one score per class; NaN entries are left out.
       seed: of the draws.
-      level: share of the bootstrap means inside the interval, in (0, 1).
+      confidence: share of the bootstrap means inside the interval, in (0, 1).
       repeats: number of draws.
 
     Returns:
       `Interval(low, high)`; both NaN when no class has a score.
 
     Raises:
-      ValueError: for infinite values, a level outside (0, 1), or repeats < 1.
+      ValueError: for infinite values, a confidence outside (0, 1), or repeats < 1.
     """
     values = np.asarray(values, np.float64).ravel()
     values = values[~np.isnan(values)]
     if not np.isfinite(values).all():
         raise ValueError("bootstrap_interval: values must be finite or NaN")
-    if not 0 < level < 1:
-        raise ValueError(f"bootstrap_interval: level must be in (0, 1), got {level}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"bootstrap_interval: confidence must be in (0, 1), got {confidence}")
     if repeats < 1:
         raise ValueError(f"bootstrap_interval: repeats must be at least 1, got {repeats}")
     if not values.size:
@@ -185,7 +187,7 @@ def bootstrap_interval(values, seed: int, level: float = 0.95, repeats: int = 10
     # so that published intervals would move in the fourth digit.
     draws = rng.multinomial(values.size, np.full(values.size, 1 / values.size), size=repeats)
     means = draws @ values / values.size
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
 
 

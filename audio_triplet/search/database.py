@@ -238,7 +238,7 @@ def errors_named(path: str) -> Iterator[None]:
     """Errors of SQLite become ours, or the file system's.
 
     Raises:
-      SearchError: The file is damaged.
+      SearchError: The file is damaged, or a writer was killed and this process may not write.
       LockedError: Another process has held it for a minute.
       OSError: The disk is full, or fails, or the file may not be written.
     """
@@ -248,6 +248,12 @@ def errors_named(path: str) -> Iterator[None]:
         name = getattr(error, "sqlite_errorname", "") or ""
         if name == "SQLITE_FULL":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path) from error
+        if name.startswith("SQLITE_READONLY") and os.path.exists(f"{path}-journal"):
+            folder = os.path.dirname(path)
+            raise SearchError(
+                f"{path}: a process was killed while it wrote it, and here it cannot be put in "
+                f"order; run audio-triplet index --index={folder} where it can be written"
+            ) from error
         if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
             raise PermissionError(errno.EACCES, str(error), path) from error
         if name.startswith("SQLITE_IOERR"):

@@ -25,6 +25,7 @@ def as_json(found: Found) -> str:
                 {"path": path, "start_seconds": seconds(start), "end_seconds": seconds(end)}
                 for path, start, end in found.queries
             ],
+            "words": list(found.words),
             "not": found.unlike,
             "index": found.index,
             "vectors": found.vectors,

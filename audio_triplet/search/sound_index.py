@@ -19,12 +19,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from absl import logging
 
 from audio_triplet.embeddings import model_files, quick_model, sounds
 from audio_triplet.embeddings.quick_model import QuickModel
+from audio_triplet.errors import SearchError
 from audio_triplet.search.index import Hit, Index
 from audio_triplet.search.index_format import IndexInfo
 from audio_triplet.search.query import combine, embed_query
+from audio_triplet.search.words import look_up
 
 if TYPE_CHECKING:
     from audio_triplet.data.sound_filter import SoundFilter
@@ -44,6 +47,7 @@ class Found:
       vectors: Number of vectors searched.
       exact: Whether by exact search.
       seconds: Time the search itself took.
+      words: What was asked for by word.
     """
 
     queries: list[tuple[str, float, float]]
@@ -54,6 +58,7 @@ class Found:
     vectors: int
     exact: bool
     seconds: float
+    words: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -144,9 +149,11 @@ class SoundIndex:
 
     def find(
         self,
-        sound: Any,
+        sound: Any = None,
         top: int = 10,
         *,
+        word: str | None = None,
+        words_from: str | os.PathLike = "",
         sample_rate: float | None = None,
         start_seconds: float = 0.0,
         end_seconds: float | None = None,
@@ -160,6 +167,8 @@ class SoundIndex:
         Args:
           sound: A path or an open binary file; or float[samples] or float[channels, samples].
           top: How many to find.
+          word: Find what sounds like the labelled sounds of this name, with or without a sound.
+          words_from: Where labelled sound is, see `words.look_up`.
           sample_rate: Samples per second of an array.
           start_seconds: Where in the sound to begin.
           end_seconds: Where to end; None: with the sound.
@@ -173,15 +182,19 @@ class SoundIndex:
 
         Raises:
           AudioError: A sound cannot be read or used, or is silent.
-          SearchError: The model is not the index's, or `top` is below 1.
+          SearchError: The model is not the index's, `top` is below 1, no sound is labelled by the
+            word, or there is neither sound nor word.
         """
+        sounds_asked = [Query(sound, start_seconds, end_seconds, sample_rate)]
         found = self.ask(
-            [Query(sound, start_seconds, end_seconds, sample_rate)],
+            sounds_asked if sound is not None else [],
             [_query_of(other, sample_rate) for other in unlike],
             top,
             exclude_own=exclude_own,
             per_recording=per_recording,
             exact=exact,
+            words=[] if word is None else [word],
+            words_from=os.fspath(words_from),
         )
         return found.hits
 
@@ -195,17 +208,21 @@ class SoundIndex:
         per_recording: int = 0,
         exact: bool = False,
         only: SoundFilter | None = None,
+        words: Sequence[str] = (),
+        words_from: str = "",
     ) -> Found:
         """Searches by the mean of several sounds.
 
         Args:
-          queries: The sounds, at least one.
+          queries: The sounds; with the words at least one.
           unlike: Counter-examples.
           top: As for `find`.
           exclude_own: As for `find`, for all queries.
           per_recording: As for `find`.
           exact: As for `find`.
           only: What is searched at all; None: everything.
+          words: Words, each of whose labelled sounds counts as a sound together.
+          words_from: Where labelled sound is, see `words.look_up`.
 
         Returns:
           The search and what it found.
@@ -214,10 +231,19 @@ class SoundIndex:
           AudioError: As `find`.
           SearchError: As `find`; or the examples cancel one another out.
         """
+        if not queries and not words:
+            raise SearchError("nothing is asked for; give a sound or a word")
+        known = [look_up(word, self.index, self._embed_part, words_from) for word in words]
         vector = combine(
-            [self._embed(query) for query in queries], [self._embed(query) for query in unlike]
+            [self._embed(query) for query in queries]
+            + [combine(list(one.vectors)) for one in known],
+            [self._embed(query) for query in unlike],
         )
-        without = self._own_recordings(queries) if exclude_own else ()
+        without = self._own_recordings(queries) if exclude_own else set()
+        for one in known:
+            left_out = len(one.recordings) if exclude_own else 0
+            without |= one.recordings if exclude_own else set()
+            logging.info("%s", one.told(left_out))
         begin = time.perf_counter()
         hits = self.index.search(
             vector, top, without=without, per_recording=per_recording, exact=exact, only=only
@@ -232,6 +258,7 @@ class SoundIndex:
             len(self.index),
             exact or bool(only) or self.index.info.faiss is None,
             seconds,
+            [one.name for one in known],
         )
 
     def _embed(self, query: Query) -> np.ndarray:
@@ -243,6 +270,10 @@ class SoundIndex:
             query.end_seconds,
             query.sample_rate,
         )
+
+    def _embed_part(self, path: str, start: float, end: float) -> np.ndarray:
+        """The vector of a labelled part of a file: float32[dim]."""
+        return self._embed(Query(path, start, end))
 
     def _own_recordings(self, queries: Iterable[Query]) -> set[int]:
         own: set[int] = set()

@@ -177,7 +177,7 @@ def choose_queries(
 
     Returns:
       `helps`: joint finds more than log mel, the widest gap first. `fails`: joint finds fewer than
-      half of what it could, none first, and the surest of its wrong answer first. `typical`:
+      half of what it could, none first, and the most confident wrong answer first. `typical`:
       closest to the median of both scores. Each with at most `per_kind` segments, no segment
       twice; lists may be short or empty.
     """

@@ -72,7 +72,7 @@ def write_page(path: str, found: Found) -> None:
     clips.add([*queries, *unlike], QUERY)
     clips.add(hits, HIT)
     query_span, hit_span = _span(clips, [*queries, *unlike]), _span(clips, hits)
-    names = ", ".join(os.path.basename(excerpt.path) for excerpt in queries)
+    names = ", ".join([*(os.path.basename(excerpt.path) for excerpt in queries), *found.words])
     content = pages.page(
         "search.html",
         f"Sounds like {names}",
@@ -119,6 +119,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         searched = f"{info.faiss.kind}, which finds {recall} of what exact search does"
     return [
         ("Command", command()),
+        *(("Asked by the word", word) for word in found.words),
         ("Index", f"{found.index}, {found.vectors:,} vectors, {searched}"),
         ("Model", f"{info.model} ({info.model_digest[:12]})"),
         ("Date", datetime.date.today().isoformat()),

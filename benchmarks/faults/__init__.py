@@ -10,8 +10,8 @@ earlier ones. Written to --output_dir after every part: faults.json and faults.m
 trials there keep the rows that these files had. The quick tests of all this are in
 `tests/robustness`.
 
-In reading order: `parts` lists the promises; `damaged_sound`, `stopped`, `starved`, `long_runs`
-test them; `bench` gives them a folder, sound and undisturbed runs; `jobs` are the disturbed
-commands, which `commands` starts; `mutants` makes damaged files, `read_mutants` reads them; `soak`
-watches a process for hours; `run` is the command.
+In reading order: `parts` lists the promises; `damaged_sound`, `positions`, `stopped`, `starved`,
+`long_runs` test them; `bench` gives them a folder, sound and undisturbed runs; `jobs` are the
+disturbed commands, which `commands` starts; `sources` makes whole files, `mutants` damages them,
+`read_mutants` reads them; `soak` watches a process for hours; `run` is the command.
 """

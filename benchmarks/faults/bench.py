@@ -57,10 +57,12 @@ class Bench:
     Attributes:
       folder: Folder for all files.
       recordings: Sound files of --corpus to damage, besides the generated ones.
+      corpora: Those whose every file is read by pieces.
     """
 
-    def __init__(self, folder: str, recordings: list[str]):
+    def __init__(self, folder: str, recordings: list[str], corpora: list[str] | None = None):
         self.folder, self.recordings = os.path.abspath(folder), recordings
+        self.corpora = corpora or []
         os.makedirs(self.folder, exist_ok=True)
         self._commands: Commands | None = None
 

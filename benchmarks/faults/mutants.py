@@ -5,58 +5,14 @@ The n-th mutant of a seed is always the same, so that a harmful one can be exami
 """
 
 import dataclasses
-import io
 import os
-import re
 import struct
-import zlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import soundfile
 
-SEEDS = (
-    ("wav", "WAV", "PCM_16", 44_100, 2),
-    ("wav", "WAV", "PCM_24", 48_000, 1),
-    ("wav", "WAV", "FLOAT", 16_000, 1),
-    ("wav", "WAV", "ULAW", 8_000, 1),
-    ("wav", "WAV", "IMA_ADPCM", 22_050, 2),
-    ("wav", "WAV", "MS_ADPCM", 22_050, 1),
-    ("wav", "WAV", "GSM610", 8_000, 1),
-    ("wav", "WAV", "G721_32", 8_000, 1),
-    ("wav", "WAVEX", "PCM_16", 44_100, 6),
-    ("wav", "RF64", "PCM_16", 44_100, 2),
-    ("w64", "W64", "PCM_16", 44_100, 2),
-    ("aiff", "AIFF", "PCM_16", 44_100, 2),
-    ("aiff", "AIFF", "DWVW_16", 44_100, 1),
-    ("au", "AU", "PCM_16", 44_100, 2),
-    ("au", "AU", "G723_24", 8_000, 1),
-    ("caf", "CAF", "PCM_16", 44_100, 2),
-    ("caf", "CAF", "ALAC_16", 44_100, 2),
-    ("flac", "FLAC", "PCM_16", 44_100, 2),
-    ("flac", "FLAC", "PCM_16", 16_000, 1),
-    ("flac", "FLAC", "PCM_24", 96_000, 1),
-    ("ogg", "OGG", "VORBIS", 44_100, 2),
-    ("ogg", "OGG", "VORBIS", 16_000, 1),
-    ("opus", "OGG", "OPUS", 48_000, 2),
-    ("opus", "OGG", "OPUS", 16_000, 1),
-    ("mp3", "MP3", "MPEG_LAYER_III", 44_100, 2),
-    ("mp3", "MP3", "MPEG_LAYER_III", 16_000, 1),
-    ("voc", "VOC", "PCM_16", 22_050, 1),
-    ("sds", "SDS", "PCM_16", 16_000, 1),
-    ("paf", "PAF", "PCM_24", 44_100, 1),
-    ("mat", "MAT4", "PCM_16", 16_000, 1),
-    ("sf", "IRCAM", "PCM_16", 16_000, 1),
-    ("nist", "NIST", "PCM_16", 16_000, 1),
-    ("8svx", "SVX", "PCM_16", 16_000, 1),
-    ("xi", "XI", "DPCM_16", 44_100, 1),
-    ("htk", "HTK", "PCM_16", 16_000, 1),
-    ("avr", "AVR", "PCM_16", 16_000, 1),
-    ("pvf", "PVF", "PCM_16", 16_000, 1),
-)
-
-# What people have on their disks is damaged more often than the rest of what libsndfile reads.
-_COMMON = {"wav", "aiff", "flac", "ogg", "opus", "mp3"}
+from benchmarks.faults import sources
+from benchmarks.faults.sources import with_ogg_checksums
 
 _LIES = (
     0,
@@ -95,33 +51,6 @@ _FOREIGN = (
 )
 
 
-def sound(seconds: float, rate: int, channels: int, seed: int) -> np.ndarray:
-    """A few bursts of coloured noise, to exercise all of a decoder: float64[samples, channels]."""
-    random = np.random.default_rng(seed)
-    time_axis = np.arange(round(seconds * rate))[:, None] / rate
-    tone = np.sin(2 * np.pi * random.uniform(100, 3000) * time_axis * (1 + time_axis))
-    noise = random.normal(size=(len(time_axis), channels))
-    return (0.3 * tone + 0.1 * noise) * (np.sin(2 * np.pi * 3 * time_axis) > -0.5)
-
-
-def encode(extension: str, file_format: str, subtype: str, rate: int, channels: int) -> bytes:
-    """A whole file of generated sound."""
-    buffer = io.BytesIO()
-    # Some formats are only seeked in if they are longer than two pages or blocks.
-    seconds = 5.0 if rate == 16_000 and extension in _COMMON else 0.3 + 0.3 * channels
-    soundfile.write(
-        buffer, sound(seconds, rate, channels, rate + channels), rate, subtype, format=file_format
-    )
-    data = bytearray(buffer.getvalue())
-    # libsndfile writes values that differ between runs: the time, and random numbers in Ogg.
-    peak = data.find(b"PEAK")
-    if peak >= 0:
-        data[peak + 12 : peak + 16] = bytes(4)
-    for page in re.finditer(b"OggS\0", bytes(data)):
-        data[page.start() + 14 : page.start() + 18] = b"same"
-    return with_ogg_checksums(bytes(data))
-
-
 class Mutants:
     """The mutants of a seed, by number.
 
@@ -137,13 +66,7 @@ class Mutants:
           recordings: Sound files to damage, besides the generated ones.
         """
         self._seed = seed
-        self.intact: list[tuple[str, bytes]] = []
-        for extension, file_format, subtype, rate, channels in SEEDS:
-            try:
-                data = encode(extension, file_format, subtype, rate, channels)
-            except (soundfile.SoundFileError, ValueError, TypeError):
-                continue  # this libsndfile does not write it
-            self.intact += [(extension, data)] * (3 if extension in _COMMON else 1)
+        self.intact = sources.whole_files()
         for path in recordings:
             with open(path, "rb") as file:
                 self.intact.append((os.path.splitext(path)[1][1:].lower(), file.read(1 << 20)))
@@ -216,6 +139,53 @@ def _moved(data: bytes, random) -> bytes:
     return data or b"\0"
 
 
+def _zeroed(data: bytes, random) -> bytes:
+    """Blocks that a disk or a copy lost."""
+    out = bytearray(data)
+    for _ in range(int(random.integers(1, 4))):
+        size = min(512 << int(random.integers(8)), max(1, len(out) // 2))
+        offset = int(random.integers(len(out))) // 512 * 512
+        out[offset : offset + size] = bytes(len(out[offset : offset + size]))
+    return bytes(out)
+
+
+# What stands before the numbers that say how sound lies in a file: names of boxes in MP4 and CAF,
+# numbers of elements in Matroska, the beginnings of objects in ASF, the first bytes of frames.
+_MARKS: tuple[bytes, ...] = (
+    *(b"mvhd", b"tkhd", b"mdhd", b"elst", b"hdlr", b"stsd", b"mp4a", b"esds", b"alac", b"samr"),
+    *(b"stts", b"stsc", b"stsz", b"stco", b"moov", b"moof", b"tfhd", b"tfdt", b"trun", b"mdat"),
+    *(b"desc", b"kuki", b"pakt", b"data", b"fmt ", b"strh", b"strf", b"movi", b"idx1"),
+    *(b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x11\x4d\x9b\x74", b"\x2a\xd7\xb1"),
+    *(b"\x16\x54\xae\x6b", b"\x44\x89", b"\x63\xa2", b"\x56\xaa", b"\x56\xbb", b"\xb5\x88"),
+    *(b"\x1f\x43\xb6\x75", b"\x1c\x53\xbb\x6b", b"OpusHead", b"\x01vorbis", b"fLaC"),
+    *(b"\x30\x26\xb2\x75", b"\xa1\xdc\xab\x8c", b"\x91\x07\xdc\xb7", b"\x36\x26\xb2\x75"),
+    *(b"#!AMR\n", b"\xff\xf1", b"\x0b\x77", b"\xff\xfb", b"\xff\xfd", b"wvpk", b"TTA1"),
+)
+
+
+def _misstated(data: bytes, random) -> bytes:
+    """Changes numbers behind the marks of a container or a codec, wherever they stand."""
+    marks = [mark for mark in _MARKS if mark in data]
+    if not marks:
+        return _falsified(data, random)
+    out = bytearray(data)
+    for _ in range(int(random.integers(1, 4))):
+        mark = marks[int(random.integers(len(marks)))]
+        at = data.find(mark, int(random.integers(len(data))))
+        at = (at if at >= 0 else data.find(mark)) + len(mark)
+        _put_lie(out, at + int(random.integers(48)), random)
+    return bytes(out)
+
+
+def _put_lie(out: bytearray, offset: int, random) -> None:
+    """Writes an unlikely number, in one of the ways that numbers are written."""
+    lie = int(random.choice(_LIES)) if random.random() < 0.7 else int(random.integers(2**32))
+    form = random.choice(["<I", ">I", "<H", ">H", "<Q", ">Q", "B"])
+    size = struct.calcsize(form)
+    if offset + size <= len(out):
+        struct.pack_into(form, out, offset, lie % 2 ** (8 * size))
+
+
 def _falsified(data: bytes, random) -> bytes:
     """Changes numbers in the header."""
     out = bytearray(data)
@@ -223,11 +193,7 @@ def _falsified(data: bytes, random) -> bytes:
         offset = int(random.integers(min(len(out), 160)))
         if random.random() < 0.7:
             offset &= ~1  # numbers lie at even offsets
-        lie = int(random.choice(_LIES)) if random.random() < 0.7 else int(random.integers(2**32))
-        form = random.choice(["<I", ">I", "<H", ">H", "<Q", ">Q", "B"])
-        size = struct.calcsize(form)
-        if offset + size <= len(out):
-            struct.pack_into(form, out, offset, lie % 2 ** (8 * size))
+        _put_lie(out, offset, random)
     return bytes(out)
 
 
@@ -335,31 +301,10 @@ KINDS: dict[str, tuple[Callable | None, int]] = {
     "cut": (_cut, 3),
     "overwrite": (_overwritten, 3),
     "move": (_moved, 2),
+    "zero": (_zeroed, 2),
     "lie": (_falsified, 4),
+    "misstate": (_misstated, 4),
     "boast": (_overstated, 4),
     "extension": (None, 1),
     "polyglot": (None, 2),
 }
-
-_REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-
-def _ogg_checksum(page: bytes) -> int:
-    """Ogg's CRC-32: zlib's with reversed bits, starting at 0 and not inverted."""
-    value = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
-    return int(f"{value:032b}"[::-1], 2)
-
-
-def with_ogg_checksums(data: bytes) -> bytes:
-    """The same bytes with correct checksums in all Ogg pages."""
-    if b"OggS" not in data:
-        return data
-    out, at = bytearray(data), data.find(b"OggS")
-    while 0 <= at <= len(out) - 27:
-        segments = out[at + 26]
-        end = at + 27 + segments + sum(out[at + 27 : at + 27 + segments])
-        if end <= len(out):
-            out[at + 22 : at + 26] = bytes(4)
-            struct.pack_into("<I", out, at + 22, _ogg_checksum(bytes(out[at:end])))
-        at = data.find(b"OggS", max(at + 4, end if end <= len(out) else 0))
-    return bytes(out)

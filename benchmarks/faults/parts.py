@@ -3,6 +3,7 @@
 from benchmarks.faults.bench import Part
 from benchmarks.faults.damaged_sound import corrupt_audio, corrupt_corpus
 from benchmarks.faults.long_runs import quick_tests, soaked
+from benchmarks.faults.positions import compared
 from benchmarks.faults.starved import starved
 from benchmarks.faults.stopped import interrupted, killed, raced
 
@@ -10,10 +11,18 @@ PARTS = (
     Part(
         "corrupt_audio",
         "A damaged sound file gives finite samples or one line that names it: no crash, no hang "
-        "over 10 s, no NaN, not more than 512 MB",
+        "over 10 s, no NaN, not more than 512 MB; three pieces are what the whole has there",
         "tests/robustness/test_corrupt_audio.py",
         10_000,
         corrupt_audio,
+    ),
+    Part(
+        "pieces",
+        "Three pieces at random places of each file of a corpus are what the whole has there: "
+        "benchmarks.pieces",
+        "tests/benchmarks/test_pieces.py",
+        1_000_000,
+        compared,
     ),
     Part(
         "corrupt_corpus",

@@ -22,6 +22,7 @@ def define_flags() -> None:
     flags.DEFINE_list("only", [], f"Parts to run: {', '.join(part.name for part in PARTS)}.")
     flags.DEFINE_integer("trials", None, "Number of trials of each part, instead of its default.")
     flags.DEFINE_string("corpus", None, "Folder with recordings to damage, as well.")
+    flags.DEFINE_list("corpora", [], "Corpora whose every file is read by pieces: esc50:DIR,…")
 
 
 def main(argv):
@@ -34,7 +35,7 @@ def main(argv):
         unknown = set(values.only) - {part.name for part in PARTS}
         if unknown:
             raise UsageError(f"--only: {', '.join(sorted(unknown))} unknown")
-        bench = Bench(values.work_dir, _recordings(values.corpus))
+        bench = Bench(values.work_dir, _recordings(values.corpus), values.corpora)
         try:
             for part in PARTS:
                 if not values.only or part.name in values.only:
@@ -141,7 +142,7 @@ def write(bench: Bench, folder: str) -> None:
     lines += [
         "",
         "A part is repeated by `python -m benchmarks.faults --output_dir=results "
-        "--only=PART`; more `--trials=N` try more.",
+        "--only=PART` (pieces: with `--corpora=esc50:DIR,…`); more `--trials=N` try more.",
         "",
     ]
     for row in rows:

@@ -51,9 +51,9 @@ def _same(found, expected):
 @pytest.mark.parametrize("form", ["raven", "csv", "json"])
 def test_round_trip_of_all_in_one(folder, form):
     moments = _moments(folder)
-    told = writing.write(form, str(folder / "out"), "hits", moments[::-1])
+    summary = writing.write(form, str(folder / "out"), "hits", moments[::-1])
     path = folder / "out" / f"hits{writing.FORMS[form].ending}"
-    assert str(path) in told and "3 recordings" in told
+    assert str(path) in summary and "3 recordings" in summary
     _same(reading.read_moments(path), moments)
     manifest = reading.read(path)
     assert manifest.frame["labels"].tolist() == [moment.label for moment in moments]

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import struct
 
 import av
 import numpy as np
@@ -263,6 +264,43 @@ def test_damaged_files_give_an_error_or_finite_samples(tmp_path, name, capfd):
             else:
                 assert waveform.dtype == np.float32 and np.isfinite(waveform).all()
     assert capfd.readouterr().err == ""
+
+
+def test_a_claim_of_days_is_not_believed(tmp_path):
+    """Chunks are laid out by it."""
+    data = made(pulsing_noise(2.0, 48_000), "webm", "libopus", 48_000)
+    at = data.find(b"\x44\x89\x88") + 3  # the duration, a float of 8 bytes, in milliseconds
+    data = data[:at] + struct.pack(">d", 1e9) + data[at + 8 :]
+    path = saved(tmp_path, data, "talk.webm")
+    assert audio.probe(path).duration_seconds == pytest.approx(2.0, abs=0.06)
+    assert len(audio.load_audio(path)) / 16_000 == pytest.approx(2.0, abs=0.06)
+
+
+def test_a_table_that_no_memory_holds_is_told(tmp_path):
+    data = bytearray(made(pulsing_noise(2.0, 44_100), "mp4", "aac", 44_100))
+    at = bytes(data).find(b"stts")
+    data[at + 8 : at + 12] = b"\x7f\xff\xff\xff"
+    path = saved(tmp_path, bytes(data), "memo.mp4")
+    with pytest.raises(AudioError) as caught:
+        audio.load_audio(path)
+    assert "llocate" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_pieces_behind_an_opus_packet_that_claims_another_length(tmp_path):
+    """One of 20 ms is told to hold 60 ms; time stamps go on as if nothing were."""
+    container, codec, rate, channels, _ = KINDS["talk.webm"]
+    data = bytearray(made(pulsing_noise(30.0, rate, channels), container, codec, rate))
+    with av.open(io.BytesIO(bytes(data))) as file:
+        packets = [bytes(packet) for packet in file.demux(audio=0) if packet.size]
+    at = bytes(data).find(packets[300])
+    data[at] = 11 << 3 | data[at] & 4  # one frame of 60 ms, and as many channels
+    path = saved(tmp_path, bytes(data), "talk.webm")
+    whole = audio.load_audio(path)
+    for start in (22.0, 28.8):
+        piece = audio.read_piece(path, start, 1.0)
+        first = round(start * 16_000)
+        np.testing.assert_allclose(piece, whole[first : first + 16_000], atol=2e-3)
 
 
 def with_times(source, name, shift):

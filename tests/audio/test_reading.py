@@ -275,6 +275,19 @@ def test_damaged_set_up_headers_of_vorbis_do_not_end_the_process(tmp_path):
 # --- flat memory ----------------------------------------------------------------------------------
 
 
+def test_pieces_of_damaged_alac(tmp_path):
+    """Its decoder fills damaged packets up with what the packet before left."""
+    sound = pulsing_noise(1.0, 44_100, channels=2)
+    data = bytearray(encode(sound, 44_100, "CAF", "ALAC_16"))
+    for at in range(0x2000, len(data) - 0x1000, 0x3000):
+        data[at : at + 1024] = bytes(1024)
+    path = saved(tmp_path, bytes(data), "sound.caf")
+    whole = audio.load_audio(path, 44_100)
+    for first in range(0, len(whole) - 2000, 1999):
+        piece = audio.read_piece(path, first / 44_100, 0.04, 44_100)
+        np.testing.assert_allclose(piece, whole[first : first + 1764], atol=1e-6)
+
+
 @pytest.mark.slow
 def test_three_hours_in_flat_memory(tmp_path):
     path = tmp_path / "long.wav"

@@ -73,7 +73,7 @@ def test_what_is_written_can_be_read_again(tmp_path):
 
 
 def test_parts_that_are_not_measured_are_kept(tmp_path):
-    def told(part, number):
+    def stage(part, number):
         made = harness.Table(part)
         made.add("figure", number)
         return {part: [made]}
@@ -81,7 +81,7 @@ def test_parts_that_are_not_measured_are_kept(tmp_path):
     parts = ("first", "second")
     (tmp_path / "stage.json").write_text('{"tables": []}')  # as it was before there were parts
     for part, number in (("second", 20), ("first", 1), ("second", 2)):
-        harness.write(told(part, number), str(tmp_path), "stage", parts)
+        harness.write(stage(part, number), str(tmp_path), "stage", parts)
     content = json.loads((tmp_path / "stage.json").read_text())["parts"]
     assert list(content) == ["first", "second"]
     assert [one["tables"][0]["rows"][0]["value"] for one in content.values()] == [1, 2]
@@ -91,7 +91,7 @@ def test_parts_that_are_not_measured_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "text"),
     [
         (0.12345, "0.123"),
         (12.345, "12.3"),
@@ -103,8 +103,8 @@ def test_parts_that_are_not_measured_are_kept(tmp_path):
         (2.0, "2"),
     ],
 )
-def test_figures(value, told):
-    assert harness.figure(value) == told
+def test_figures(value, text):
+    assert harness.figure(value) == text
 
 
 @pytest.mark.slow

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from audio_triplet.embeddings import saved_model
 from audio_triplet.errors import ClassifierError, CorpusError, ExportError, UsageError
 from tests.conftest import flags_given, tone
 
-CONFIG = ClassifyConfig(folds=2)
+CONFIG = ClassifyConfig(folds=2, precision=0.7)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +38,10 @@ def read_csv(path) -> list[list[str]]:
 
 @pytest.mark.slow
 def test_fit_says_and_writes_what_it_is_worth(fitted, small_model):
-    out, told = fitted
+    out, printed = fitted
     scores = json.loads((out / "scores.json").read_text())
-    assert "3 classes, 20 labelled sounds of 20 recordings" in told
-    assert f"mAP {scores['score']['map']:.3f} (95 %: " in told and "log mel, 2 folds" in told
+    assert "3 classes, 20 labelled sounds of 20 recordings" in printed
+    assert f"mAP {scores['score']['map']:.3f} (95 %: " in printed and "log mel, 2 folds" in printed
     assert scores["score"]["map"] > 0.6  # low, middle and high tones, even unlearned
     low, high = scores["score"]["map_interval"]
     assert low <= scores["score"]["map"] <= high
@@ -55,7 +56,7 @@ def test_fit_says_and_writes_what_it_is_worth(fitted, small_model):
 def test_page_of_a_classifier(fitted):
     page = (fitted[0] / "classifier.html").read_text()
     assert "Content-Security-Policy" in page and "://" not in page
-    for identifier in ("classes", "mixups", "curve", "mistakes", "made"):
+    for identifier in ("classes", "meaning", "mixups", "curve", "mistakes", "made"):
         assert f'id="{identifier}"' in page
     counted = re.findall(r'title="(\d+) of (\d+) (\w+) taken for (\w+)">(\d+)</td>', page)
     assert sum(int(row[0]) for row in counted) == 20 and all(r[0] == r[4] for r in counted)
@@ -68,12 +69,16 @@ def test_page_of_a_classifier(fitted):
 def test_predictions_are_the_scores_of_the_embeddings(fitted, tone_folder, tmp_path, level):
     out, _ = fitted
     manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
-    told = predict.predict(
+    printed = predict.predict(
         manifest, str(out / "classifier"), str(tmp_path), EmbedConfig(granularity=level)
     )
     head, *rows = read_csv(tmp_path / "predictions.csv")
-    assert head == ["path", "start_seconds", "end_seconds", "top_class", "high", "low", "middle"]
-    assert f"{len(rows)} rows for 7 files" in told
+    classes = ["high", "low", "middle"]
+    assert head == [
+        *("path", "start_seconds", "end_seconds", "top_class", "found", *classes),
+        *(f"probability {name}" for name in classes),
+    ]
+    assert f"{len(rows)} rows for 7 files" in printed
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)  # in the inputs' order
     saved = classifier.SoundClassifier.load(str(out / "classifier"))
     path = f"{tone_folder}/high/high3.wav"
@@ -83,9 +88,23 @@ def test_predictions_are_the_scores_of_the_embeddings(fitted, tone_folder, tmp_p
     if level == "segment":
         expected = expected.mean(axis=0, keepdims=True)
     mine = [row for row in rows if row[0] == path]
-    np.testing.assert_allclose([[float(v) for v in row[4:]] for row in mine], expected, atol=1e-3)
+    np.testing.assert_allclose([[float(v) for v in row[5:8]] for row in mine], expected, atol=1e-3)
+    meaning = saved.calibration(level)
+    probabilities = meaning.probabilities(expected)
+    np.testing.assert_allclose(
+        [[float(v) for v in row[8:]] for row in mine], probabilities, atol=1e-3
+    )
     for row, values in zip(mine, expected, strict=True):
         assert row[3] == saved.classes[values.argmax()]
+        least = [of.score if of.score is not None else 2 for of in meaning.thresholds]
+        named = [name for name, v, of in zip(classes, values, least, strict=True) if v >= of]
+        assert row[4] == ";".join(named)
+    assert any(row[4] for row in rows) and meaning.decides
+    read = predictions.read(tmp_path / "predictions.csv")
+    assert read.classes == tuple(classes) and len(read) == len(rows)
+    np.testing.assert_array_equal(read.scores, [[float(v) for v in row[5:8]] for row in rows])
+    np.testing.assert_array_equal(read.found.any(axis=1), [bool(row[4]) for row in rows])
+    np.testing.assert_array_equal(read.probabilities[0], [float(v) for v in rows[0][8:]])
     starts = [float(row[1]) for row in mine]
     np.testing.assert_allclose(starts, 0.96 * np.arange(len(mine)), atol=1e-3)
     assert float(mine[-1][2]) <= len(sound) / 16000 + 1e-3
@@ -125,12 +144,12 @@ def test_predicting_passes_over_what_is_no_sound(fitted, tone_folder, tmp_path):
         shutil.copy(f"{tone_folder}/low/low1.wav", tmp_path / name)
     (tmp_path / "m.wav").write_bytes(b"no sound at all")
     manifest, _ = inputs.load_inputs([str(tmp_path)])
-    told = predict.predict(
+    printed = predict.predict(
         manifest, str(fitted[0] / "classifier"), str(tmp_path), EmbedConfig(granularity="segment")
     )
     _, first, second = read_csv(tmp_path / "predictions.csv")
     assert "newline.wav" in first[0] and second[0].endswith("z.wav") and first[3:] == second[3:]
-    assert "1 files could not be used" in told
+    assert "1 files could not be used" in printed
     assert "m.wav" in (tmp_path / "bad_files.csv").read_text()
 
 
@@ -147,8 +166,8 @@ def test_a_quarter_of_the_files_missing_stops_fit_unless_allowed(
         fit.fit(table, small_model.path, str(out), CONFIG, page=False)
     assert len(read_csv(out / "bad_files.csv")) == 6
     assert not (out / "classifier").exists()
-    told = fit.fit(table, small_model.path, str(out), CONFIG, page=False, max_bad_share=0.25)
-    assert "15 labelled sounds" in told
+    printed = fit.fit(table, small_model.path, str(out), CONFIG, page=False, max_bad_share=0.25)
+    assert "15 labelled sounds" in printed
 
 
 def test_a_label_track_of_one_recording_is_learned_and_what_it_cuts_said(
@@ -160,8 +179,8 @@ def test_a_label_track_of_one_recording_is_learned_and_what_it_cuts_said(
     (tmp_path / "a.txt").write_text("0\t1\tlow\n1.5\t1.5\tlow\n2\t4\thigh\n4\t9\thigh\n")
     manifest, _ = inputs.load_inputs([str(tmp_path / "a.txt")])
     caplog.set_level("WARNING", logger="absl")
-    told = fit.fit(manifest, small_model.path, str(tmp_path), CONFIG)
-    assert "2 classes, 4 labelled sounds of 1 recordings" in told and "not checked" in told
+    printed = fit.fit(manifest, small_model.path, str(tmp_path), CONFIG)
+    assert "2 classes, 4 labelled sounds of 1 recordings" in printed and "not checked" in printed
     said = [record.getMessage() for record in caplog.records]
     assert any("1 segments end past the end of their file" in text for text in said)
 
@@ -169,11 +188,18 @@ def test_a_label_track_of_one_recording_is_learned_and_what_it_cuts_said(
 def test_predictions_as_tables_of_other_programs(fitted, tone_folder, tmp_path):
     classifier_dir, forms = str(fitted[0] / "classifier"), ["raven", "audacity", "csv", "json"]
     manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
-    told = predict.predict(manifest, classifier_dir, str(tmp_path), EmbedConfig(), forms=forms)
+    printed = predict.predict(manifest, classifier_dir, str(tmp_path), EmbedConfig(), forms=forms)
     _, *rows = read_csv(tmp_path / "predictions.csv")
-    expected = sorted((row[0], float(row[1]), float(row[2]), row[3]) for row in rows)
+    expected = sorted(
+        (row[0], float(row[1]), float(row[2]), label)
+        for row in rows
+        for label in row[4].split(";")
+        if label
+    )
+    best = sorted((row[0], float(row[1]), float(row[2]), row[3]) for row in rows)
+    assert expected and expected != best  # several classes, or none, of a row
     for name in ("predictions.selections.txt", "predictions.labels.csv", "predictions.json"):
-        assert str(tmp_path / name) in told
+        assert str(tmp_path / name) in printed
         moments = reading.read_moments(tmp_path / name)
         found = [(m.path, m.start_seconds, m.end_seconds, m.label) for m in moments]
         assert [row[::3] for row in found] == [row[::3] for row in expected]
@@ -181,7 +207,41 @@ def test_predictions_as_tables_of_other_programs(fitted, tone_folder, tmp_path):
             [row[1:3] for row in found], [row[1:3] for row in expected], atol=1e-9
         )
     tracks = sorted(path.name for path in (tmp_path / "predictions-audacity").iterdir())
-    assert tracks == sorted({f"{row[0].split('/')[-1][:-4]}.labels.txt" for row in rows})
+    assert tracks == sorted({f"{row[0].split('/')[-1][:-4]}.labels.txt" for row in expected})
+
+
+def test_a_classifier_of_an_earlier_version_predicts_as_before(fitted, tone_folder, tmp_path):
+    folder = tmp_path / "classifier"
+    shutil.copytree(fitted[0] / "classifier", folder)
+    content = json.loads((folder / "sounds.json").read_text())
+    whole = json.dumps(content)
+    for name in ("calibration", "reliability", "precision"):
+        del content[name]
+    (folder / "sounds.json").write_text(json.dumps(content))
+    manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
+    predict.predict(manifest, str(folder), str(tmp_path), EmbedConfig(), forms=["csv"])
+    head, *rows = read_csv(tmp_path / "predictions.csv")
+    assert head == ["path", "start_seconds", "end_seconds", "top_class", "high", "low", "middle"]
+    moments = reading.read_moments(tmp_path / "predictions.labels.csv")
+    assert [row.label for row in moments] == [row[3] for row in sorted(rows)]
+    read = predictions.read(tmp_path / "predictions.csv")
+    assert read.found is None and read.probabilities is None
+    # One that is damaged is said, in one line.
+    (folder / "sounds.json").write_text(whole.replace('"logistic"', "7").replace('"x"', '"y"'))
+    with pytest.raises(ClassifierError, match="what scores mean is damaged .*; fit again"):
+        predict.predict(manifest, str(folder), str(tmp_path), EmbedConfig())
+
+
+def test_a_precision_that_no_class_reaches_is_said(tone_folder, tmp_path, small_model):
+    manifest, _ = inputs.load_inputs([tone_folder])
+    strict = dataclasses.replace(CONFIG, precision=0.99)
+    told = fit.fit(manifest, small_model.path, str(tmp_path), strict, page=False)
+    assert "precision 0.99 is reached by 0 of 3 classes" in told
+    few, _ = inputs.load_inputs([f"{tone_folder}/high"])
+    told = predict.predict(few, str(tmp_path / "classifier"), str(tmp_path), EmbedConfig())
+    assert "no class reaches precision 0.99: tables have the best class of each row" in told
+    read = predictions.read(tmp_path / "predictions.csv")
+    assert not read.found.any() and not np.isnan(read.probabilities).any()
 
 
 def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
@@ -194,10 +254,10 @@ def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
         soundfile.write(folder / f"{number}.wav", tone(2.0, 400 + 300 * number, number), 16000)
     soundfile.write(folder / "long.wav", tone(11.5, 700), 16000)
     manifest, _ = inputs.load_inputs([str(folder)])
-    told = suggest.suggest(
+    printed = suggest.suggest(
         manifest, str(out / "classifier"), str(tmp_path), 5, 4.0, forms=["raven"]
     )
-    assert "5 of 7 sounds to label" in told  # 4, and 3 windows of the long one
+    assert "5 of 7 sounds to label" in printed  # 4, and 3 windows of the long one
     suggested = Manifest.read(tmp_path / "suggest.csv")
     frame = suggested.frame
     to_fill = reading.read(tmp_path / "suggest.selections.txt").frame
@@ -218,8 +278,8 @@ def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
     few = fit.few_of(again, 1, seed=0).frame  # one of each; a segment counts for all it has
     assert len(few) <= 3 and set(";".join(few["labels"]).split(";")) == {"low", "high", "new"}
     (tmp_path / "again").mkdir()
-    told = fit.fit(again, small_model.path, str(tmp_path / "again"), CONFIG, page=False)
-    assert "3 classes, 5 labelled sounds" in told and "with a single recording: new" in told
+    printed = fit.fit(again, small_model.path, str(tmp_path / "again"), CONFIG, page=False)
+    assert "3 classes, 5 labelled sounds" in printed and "with a single recording: new" in printed
     assert not (tmp_path / "again" / "classifier.html").exists()
 
 
@@ -276,7 +336,7 @@ def test_predictions_mark_truncated_files(fitted, tone_folder, tmp_path):
     told = predict.predict(manifest, str(fitted[0] / "classifier"), str(out), EmbedConfig())
     assert f"1 truncated files were used as far as they go, see {out}/truncated.csv" in told
     head, *rows = read_csv(out / "predictions.csv")
-    assert head[3:] == ["top_class", "high", "low", "middle", "truncated"]
+    assert head[3] == "top_class" and head[-1] == "truncated"
     assert {(os.path.basename(row[0]), row[-1]) for row in rows} == {
         ("cut.wav", "yes"),
         ("whole.wav", ""),
@@ -286,7 +346,7 @@ def test_predictions_mark_truncated_files(fitted, tone_folder, tmp_path):
         manifest, str(fitted[0] / "classifier"), str(out), EmbedConfig(), truncated="refuse"
     )
     assert "1 files could not be used" in refused
-    assert read_csv(out / "predictions.csv")[0][-1] == "middle"
+    assert "truncated" not in read_csv(out / "predictions.csv")[0]
 
 
 def test_fit_refuses_truncated_files_unless_told(tone_folder, small_model, tmp_path):

@@ -363,24 +363,13 @@ def test_command(commands, tone_folder, tmp_path):
     assert "Traceback" not in bad and "/dev/null" in bad
 
 
-FULL = """
-import sys
-import tensorflow as tf
-from data_prep import prepare
-writer = tf.io.TFRecordWriter
-tf.io.TFRecordWriter = lambda path: writer("/dev/full")  # takes nothing: every write fails
-sys.argv = ["prepare", "--corpus=folders:{corpus}", "--output_dir={out}", "--engine=threads"]
-prepare.run()
-"""
-
-
 @pytest.mark.slow
-def test_full_disk_is_one_line_and_the_process_ends(tone_folder, tmp_path):
+def test_full_disk_is_one_line_and_the_process_ends(commands, tone_folder, tmp_path):
     out = tmp_path / "out"
-    code = FULL.format(corpus=tone_folder, out=out)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1 and "no space left on the disk" in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr
+    arguments = [f"--corpus=folders:{tone_folder}", f"--output_dir={out}", "--engine=threads"]
+    process = commands.start("tests.data_prep.full_disk", arguments, str(tmp_path / "log"))
+    assert process.wait(300) == 1 and "no space left on the disk" in process.text, process.text
+    assert "Traceback" not in process.text
     preparation.prepare(load_corpus(f"folders:{tone_folder}"), str(out), progress=False)
     assert shard_source.ShardChunks(str(out)).recordings == 20
 

@@ -151,8 +151,8 @@ def test_weights_are_saved_once(encoder, exported):
 @pytest.mark.slow
 def test_bfloat16_is_the_same_network_and_another_one_is_refused(encoder, tmp_path):
     path, mel = str(tmp_path / "model"), tf.random.stateless_normal([5, 96, 64], [3, 4])
-    told = {"architecture": "vggish", "width": 0.125, "embedding_size": 24, "parameters": 1}
-    saved_model.export(encoder, path, {"model": told})
+    described = {"architecture": "vggish", "width": 0.125, "embedding_size": 24, "parameters": 1}
+    saved_model.export(encoder, path, {"model": described})
     model = saved_model.Model(path, "mixed_bfloat16")
     assert model.precision == "mixed_bfloat16"
     found, expected = model.encode(mel).numpy(), encoder(mel).numpy()
@@ -162,9 +162,9 @@ def test_bfloat16_is_the_same_network_and_another_one_is_refused(encoder, tmp_pa
     assert np.abs(found - expected).max() > 1e-5  # it is not float32 after all
     np.testing.assert_allclose(saved_model.Model(path, "float32").encode(mel), expected, atol=1e-6)
     for wrong, why in (
-        ({"model": told | {"width": 0.25}}, "does not describe the network"),
+        ({"model": described | {"width": 0.25}}, "does not describe the network"),
         ({}, "does not describe the network"),
-        ({"model": told | {"pooling": "maximum"}}, "does not describe the network"),
+        ({"model": described | {"pooling": "maximum"}}, "does not describe the network"),
     ):
         saved_model.export(encoder, path, wrong)
         saved_model.Model(path)
@@ -178,6 +178,6 @@ def test_weights_that_are_gone_are_told_in_one_line(encoder, tmp_path):
     (path / "config.json").unlink()  # its digest would be missed first
     for name in (path / "variables").iterdir():
         name.unlink()
-    with pytest.raises(ExportError, match="cannot be loaded as a SavedModel") as told:
+    with pytest.raises(ExportError, match="cannot be loaded as a SavedModel") as raised:
         saved_model.Model(str(path))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)

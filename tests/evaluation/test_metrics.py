@@ -101,7 +101,7 @@ def test_bootstrap_interval_is_that_of_the_normal_for_many_classes():
     # The bootstrap mean is near normal; 10,000 draws place its quantiles within ~0.05 errors.
     assert interval.low == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
     assert interval.high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
-    narrower = metrics.bootstrap_interval(values, seed=0, level=0.5)
+    narrower = metrics.bootstrap_interval(values, seed=0, confidence=0.5)
     assert narrower.high == pytest.approx(values.mean() + 0.674 * error, abs=0.1 * error)
 
 
@@ -126,7 +126,7 @@ def test_bootstrap_interval_repeats_itself_and_leaves_nan_out():
         (lambda: metrics.average_precision([1, 0], ["a", "b"]), "real numbers"),
         (lambda: metrics.average_precision_per_class([0, 1], [0, 1]), "one column per class"),
         (lambda: metrics.bootstrap_interval([np.inf], seed=0), "finite"),
-        (lambda: metrics.bootstrap_interval([1], seed=0, level=95), "level"),
+        (lambda: metrics.bootstrap_interval([1], seed=0, confidence=95), "confidence"),
         (lambda: metrics.bootstrap_interval([1], seed=0, repeats=0), "repeats"),
     ],
 )

@@ -225,8 +225,8 @@ def test_nothing_is_unpickled_or_evaluated_anywhere():
 def test_secrets_of_the_environment_are_in_no_record(finished, monkeypatch):
     monkeypatch.setenv("SOME_API_TOKEN", "hunter2-in-the-environment")
     folder, _, _ = finished
-    told = json.dumps(provenance()) + json.dumps(dataclasses.asdict(config_of()))
-    assert "hunter2" not in told
+    text = json.dumps(provenance()) + json.dumps(dataclasses.asdict(config_of()))
+    assert "hunter2" not in text
     for path in folder.rglob("*"):
         if path.is_file():
             assert b"hunter2" not in path.read_bytes()

@@ -86,14 +86,14 @@ def test_kernels_of_tensorflow_tell_it_in_words():
             fail()
 
 
-@pytest.mark.parametrize("told", ["by the system", "by TensorFlow"])
-def test_a_quota_that_is_used_up_reads_like_a_full_disk(told):
+@pytest.mark.parametrize("raised", ["by the system", "by TensorFlow"])
+def test_a_quota_that_is_used_up_reads_like_a_full_disk(raised):
     """The long part, `benchmarks.faults --only=quota`, has a real one."""
     import tensorflow as tf
 
     error = (
         OSError(errno.EDQUOT, "Disk quota exceeded", "out/metrics.csv")
-        if told == "by the system"
+        if raised == "by the system"
         else tf.errors.UnknownError(None, None, "out/metrics.csv; Disk quota exceeded")
     )
     with pytest.raises(SystemExit, match="prog: .*no space left on the disk; free some"):

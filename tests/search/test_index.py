@@ -352,8 +352,8 @@ def test_a_reader_that_meets_a_merge_reads_again(tmp_path, monkeypatch):
             writer.commit()
         stale = index.Index(str(tmp_path)).info
     assert len(stale.parts) == 2
-    real, told = Tables.info, [stale]
-    monkeypatch.setattr(Tables, "info", lambda self: told.pop() if told else real(self))
+    real, waiting = Tables.info, [stale]
+    monkeypatch.setattr(Tables, "info", lambda self: waiting.pop() if waiting else real(self))
     assert len(index.Index(str(tmp_path))) == 24
 
 
@@ -434,9 +434,9 @@ def test_faiss_finds_what_exact_search_finds(tmp_path, kind, monkeypatch):
     sets = [embeddings(n, 100, 20, f"s{n}") for n in range(2)]
     build(tmp_path, *sets)
     with index_writer.Writer(str(tmp_path), **MODEL) as writer:
-        told = writer.accelerate(kind, 0.95)
+        built = writer.accelerate(kind, 0.95)
         assert writer.uncovered == 0
-    assert 0.95 <= told.recall <= 1 and told.bytes > 4000 * 8 * 4
+    assert 0.95 <= built.recall <= 1 and built.bytes > 4000 * 8 * 4
     found = index.Index(str(tmp_path))
     rng = np.random.default_rng(1)
     shares = []
@@ -453,7 +453,7 @@ def test_faiss_finds_what_exact_search_finds(tmp_path, kind, monkeypatch):
     later = embeddings(7, 1, 1, "later")
     changed = embeddings(8, 1, 1, "s0", stamp=5)
     found = build(tmp_path, later, changed)
-    assert found.info.faiss == told
+    assert found.info.faiss == built
     assert found.search(later.vectors[0], 1)[0].path == "/sounds/later0.wav"
     hits = found.search(sets[0].vectors[0], 3)
     assert hits[0].score < 0.9999 and all(

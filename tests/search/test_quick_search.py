@@ -56,12 +56,12 @@ def test_the_command_runs_where_tensorflow_cannot_be_imported(index, folder):
         )
         assert done.returncode == 0, done.stderr
         assert "XNNPACK" not in done.stderr
-        told = json.loads(done.stdout)["hits"]
+        answer = json.loads(done.stdout)["hits"]
         expected = SoundIndex(index, Model(SoundIndex(index).index.info.model)).find(query)
-        assert [(hit["path"], hit["start_seconds"]) for hit in told] == [
+        assert [(hit["path"], hit["start_seconds"]) for hit in answer] == [
             (hit.path, hit.start_seconds) for hit in expected
         ]
-        assert [hit["score"] for hit in told] == pytest.approx(
+        assert [hit["score"] for hit in answer] == pytest.approx(
             [hit.score for hit in expected], abs=1e-4
         )
 
@@ -74,13 +74,15 @@ def test_the_library_takes_the_same_way(index, folder):
     subprocess.run([sys.executable, "-c", code, index, folder / "0.wav"], check=True)
 
 
-def test_the_encoder_of_the_index_serves_when_its_model_is_gone(index, folder, tmp_path):
-    copy = tmp_path / "copy.index"
-    shutil.copytree(index, copy)
-    content = json.loads((copy / "index.json").read_text())
-    (copy / "index.json").write_text(json.dumps(content | {"model": "/nowhere"}))
-    opened = SoundIndex(copy)
-    assert isinstance(opened.query_model, QuickModel) and opened.query_model.path == str(copy)
+def test_the_encoder_of_the_index_serves_when_its_model_is_gone(
+    index, folder, small_model, tmp_path
+):
+    model, moved = tmp_path / "model", tmp_path / "moved.index"
+    shutil.copytree(small_model.path, model)
+    audio_triplet.build_index(moved, folder, model)
+    shutil.rmtree(model)
+    opened = SoundIndex(moved)
+    assert isinstance(opened.query_model, QuickModel) and opened.query_model.path == str(moved)
     assert opened.find(folder / "0.wav") == SoundIndex(index).find(folder / "0.wav")
 
 

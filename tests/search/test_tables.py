@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -305,6 +306,59 @@ def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path):
         assert {hit.path for hit in whole.search(QUERY, 9999)} >= set(held.manifest.frame["path"])
     sets = [embeddings(number, 30, 4, f"long-{number}") for number in range(3)]
     assert len(build(tmp_path, *sets)) >= 12 + 3 * 120
+
+
+def as_another_user(code, folder):
+    """Runs code that cannot write a folder; what it needs is imported before."""
+    if os.getuid() != 0:
+        pytest.skip("only root can become a user who may read and not write")
+    before = (
+        "import mmap, os, sys, numpy as np\n"
+        "from audio_triplet.search import index, database\n"
+        "from audio_triplet.search.index import Index\n"
+        "os.setuid(65534)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", before + code, folder], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def readable_folder():
+    """A folder that every user may read."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield folder
+
+
+def test_a_reader_who_may_not_write_reads(readable_folder):
+    build(readable_folder, embeddings(0))
+    earlier(os.path.join(readable_folder, "earlier"))
+    code = (
+        "for folder in (sys.argv[1], sys.argv[1] + '/earlier'):\n"
+        "    found = Index(folder, 1); print(len(found), len(found.search(np.ones(8), 5)))\n"
+    )
+    done = as_another_user(code, readable_folder)
+    assert done.stdout == "12 5\n8 5\n", done.stderr
+    # A writer is killed in the middle of a change that its cache could not hold.
+    code = (
+        "import os, signal, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1] + '/index.sqlite', isolation_level=None)\n"
+        "connection.execute('PRAGMA cache_size = 1')\n"
+        "connection.execute('BEGIN IMMEDIATE')\n"
+        "connection.execute('UPDATE segments SET first = 99')\n"
+        "connection.execute('UPDATE parts SET vectors = 99')\n"
+        "for number in range(9):\n"
+        "    values = (str(number), bytes(50_000))\n"
+        "    connection.execute('INSERT INTO constants VALUES (?, 1, ?)', values)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, readable_folder], check=False)
+    assert os.path.exists(os.path.join(readable_folder, "index.sqlite-journal"))
+    done = as_another_user("Index(sys.argv[1])", readable_folder)
+    assert "SearchError" in done.stderr and "put in order" in done.stderr
+    assert len(is_whole(readable_folder)) == 12  # who may write rolls it back by opening it
+    assert as_another_user("print(len(Index(sys.argv[1])))", readable_folder).stdout == "12\n"
 
 
 def test_tables_that_another_process_holds_are_named(tmp_path, monkeypatch):

@@ -44,11 +44,11 @@ def test_killed_worker_stops_the_other_and_both_go_on(commands, prepared, tmp_pa
     texts, codes = run_both(commands, prepared, folder, die_at=7)
     assert codes[1] == -signal.SIGKILL
     assert codes[0] == 1, texts[0]  # stopped, and did not hang
-    told = texts[0].strip().splitlines()
-    stopped = next((x for x in told if x.startswith("worker: another worker is gone")), texts[0])
+    lines = texts[0].strip().splitlines()
+    stopped = next((x for x in lines if x.startswith("worker: another worker is gone")), texts[0])
     assert "start all workers again to go on from the last checkpoint" in stopped
     assert stopped.endswith("ckpt-6)")
-    assert not any(line.startswith("Traceback") for line in told)
+    assert not any(line.startswith("Traceback") for line in lines)
 
     texts, codes = run_both(commands, prepared, folder)
     assert codes == [0, 0], texts

@@ -7,7 +7,7 @@ Files, in reading order:
 | file | what |
 |---|---|
 | `corpus` | the corpus in a folder: `load`, `download`, `build_manifest`, sources and duplicates |
-| `classes`, `classes.csv`, `same_source.csv` | packages of the sets; class, kind, source by path |
+| `classes`, and its tables `….csv` | packages of the sets; class, kind, source, words by path |
 | `packages` | looking up packages, downloading and verifying them, copying their sound files |
 | `licences` | the licence of each file, from its package's copyright file |
 """

@@ -1,6 +1,6 @@
 """The packages of debian-sounds, and the class and source of each of their files.
 
-Two tables are in this folder. They were made by reading the packages' file lists (Debian 12).
+Three tables are in this folder. They were made by reading the packages' file lists (Debian 12).
 Patterns are regular expressions, searched for in paths as they are in the package, without
 `usr/share/`.
 
@@ -13,6 +13,9 @@ are effects.
 `same_source.csv` (package, pattern, source): files of one source whose names do not say so. The
 source may refer to groups of the pattern. Found by comparing log mel statistics of all files
 between sources: louder or re-encoded copies.
+
+`words.csv` (words, pattern): what files can be asked for by, besides their class. A file of an
+effect or an ambience whose path fits a pattern has its words, joined by ";".
 """
 
 import csv
@@ -120,6 +123,25 @@ def known_source(package: str, path: str) -> str | None:
     return None
 
 
+def words_of(path: str, labels: str, kind: str) -> list[str]:
+    """The words that a file can be asked for by.
+
+    Args:
+      path: Package and path in it, joined by a slash.
+      labels: Its classes, joined by ";".
+      kind: Its kind.
+
+    Returns:
+      Its classes, with spaces, and of effects and ambiences what `words.csv` says.
+    """
+    words = [label.replace("_", " ") for label in labels.split(";") if label]
+    if kind in ("effect", "ambience"):
+        for pattern, more in _word_rules():
+            if pattern.search(path):
+                words += more
+    return list(dict.fromkeys(words))
+
+
 @functools.cache
 def class_rules() -> Mapping[str, tuple[ClassRule, ...]]:
     """Package (or a pattern of packages, as in PACKAGE_SETS) → its rules, in the table's order."""
@@ -136,6 +158,14 @@ def source_rules() -> tuple[SourceRule, ...]:
     return tuple(
         SourceRule(row["package"], re.compile(row["pattern"]), row["source"])
         for row in _read_table("same_source.csv")
+    )
+
+
+@functools.cache
+def _word_rules() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
+    return tuple(
+        (re.compile(row["pattern"], re.IGNORECASE), tuple(row["words"].split(";")))
+        for row in _read_table("words.csv")
     )
 
 
