@@ -21,7 +21,7 @@ def augment_pairs(batch: dict, seed, config: TripletConfig) -> dict:
     """Augments both patches of every pair, with sounds of other recordings of the batch mixed in.
 
     Args:
-      batch: What `triplets.make_triplets` returns.
+      batch: What `triplets.make_positives` returns.
       seed: Two integers, the stateless seed of the batch.
       config: Amounts.
 
@@ -30,7 +30,7 @@ def augment_pairs(batch: dict, seed, config: TripletConfig) -> dict:
     """
     augmented = {}
     for number, name in enumerate(("anchor", "positive"), start=1):
-        # Folded in, because `make_triplets` has used the seed itself.
+        # Folded in, because `make_positives` has used the seed itself.
         pick, amount = tf.unstack(
             tf.random.experimental.stateless_split(
                 tf.random.experimental.stateless_fold_in(seed, number), 2

@@ -152,12 +152,15 @@ class ClassifyConfig(Checked):
       labelling: `single`: each sound is of one class; `multi`: of any number; `auto`: single if
         every labelled sound has one label.
       folds: Parts that the recordings are divided into for the cross-validated score.
+      precision: What share of the sounds that are found to be of a class should be of it; each
+        class gets the score from which on that holds.
       seed: Seed of the folds, the weights, and of what is drawn for the learning curve.
     """
 
     hidden_units: int = checked(0, least=0)
     labelling: str = checked("auto", choices=LABELLINGS)
     folds: int = checked(5, least=2)
+    precision: float = checked(0.9, above=0, most=1)
     seed: int = 0
 
 

@@ -50,6 +50,18 @@ class SearchError(CorpusError):
     """An index or a query that cannot be used; the message names it and the fix."""
 
 
+class BrowseError(AudioTripletError, ValueError):
+    """A request to `browse` that cannot be answered; the message says why.
+
+    Attributes:
+      status: HTTP's number for it.
+    """
+
+    def __init__(self, message: str, status: int = 400):
+        super().__init__(message)
+        self.status = status
+
+
 class FewLabelsError(AudioTripletError, ValueError):
     """Labelled sounds that cannot be drawn; the message says why."""
 

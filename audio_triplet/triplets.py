@@ -24,7 +24,6 @@ __all__ = [
     "gaussian_noise",
     "half_normal",
     "make_positives",
-    "make_triplets",
     "mean_energy",
     "mix",
     "mixing_partners",
@@ -95,35 +94,17 @@ def assign(has_neighbour, config: TripletConfig) -> tuple[tf.Tensor, np.ndarray]
     return tf.gather(order, np.argsort(first_near)), np.flatnonzero(near).astype(np.int32)
 
 
-def make_triplets(draws: Mapping[str, tf.Tensor], seed, config: TripletConfig) -> dict:
-    """Distributes the anchors of a batch among the constraints and makes their positives.
-
-    Args:
-      draws: A batch with
-        `anchor` float32[batch, frames, mels] linear energies,
-        `neighbour` of the same shape: a patch of the same recording close in time, or, for
-          explicit labels, a patch with the same label,
-        `has_neighbour` bool[batch], `drawn` bool[batch] (false: there is no audible anchor),
-        `recording` int64[batch], and anything else to be passed on, batch first.
-        The batch size must be static.
-      seed: Two integers, a stateless seed of this batch.
-      config: Constraints and their parameters.
-
-    Returns:
-      What `make_positives` returns.
-    """
-    order, near = assign(draws["has_neighbour"], config)
-    draws = {name: tf.gather(value, order) for name, value in draws.items()}
-    neighbour = tf.gather(draws.pop("neighbour"), near)
-    return make_positives(draws, neighbour, seed, config)
-
-
 def make_positives(draws: Mapping[str, tf.Tensor], neighbour, seed, config: TripletConfig) -> dict:
     """Makes the positives of anchors that are already at the positions of their constraints.
 
     Args:
-      draws: As of `make_triplets`, without `neighbour`, in the order that `assign` gives.
-      neighbour: float32[near, frames, mels], neighbours of the positions that `assign` names.
+      draws: A batch, in the order that `assign` gives, with
+        `anchor` float32[batch, frames, mels] linear energies,
+        `has_neighbour` bool[batch], `drawn` bool[batch] (false: there is no audible anchor),
+        `recording` int64[batch], and anything else to be passed on, batch first.
+        The batch size must be static.
+      neighbour: float32[near, frames, mels], for the positions that `assign` names: a patch of the
+        same recording close in time, or, for explicit labels, a patch with the same label.
       seed: Two integers, a stateless seed of this batch.
       config: Constraints and their parameters.
 

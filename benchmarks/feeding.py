@@ -161,7 +161,10 @@ def one_by_one(source, batch: int):
         return {name: tensor[0] for name, tensor in drawn.items()}
 
     def make(number, draws):
-        return triplets.make_triplets(draws, tf.stack([0, number]), config)
+        order, near = triplets.assign(draws["has_neighbour"], config)
+        draws = {name: tf.gather(value, order) for name, value in draws.items()}
+        neighbour = tf.gather(draws.pop("neighbour"), near)
+        return triplets.make_positives(draws, neighbour, tf.stack([0, number]), config)
 
     drawn = source.in_order().repeat().map(draw).batch(batch, drop_remainder=True)
     return taking(drawn.enumerate().map(make))

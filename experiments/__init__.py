@@ -8,6 +8,7 @@
 | `sweep` | the values that the paper names, one at a time | sweep.* |
 | `evaluate` | evaluations 1 and 2 of any SavedModel | metrics.json |
 | `loudness` | none: how far a model depends on loudness | loudness.* |
+| `calibration` | none: whether a classifier's probabilities come true | calibration.* |
 | `release` | none: the released model and its card | models/NAME/ |
 | `compare_runs` | none: training runs side by side | compare.html |
 | `demo` | Table 1 on a small corpus, as `make demo` does it | demo/report.html |

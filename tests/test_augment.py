@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from audio_triplet import augment, features, triplets
+from audio_triplet import augment, features
 from audio_triplet.config import COMBINED, TripletConfig
+from tests.batches import make_triplets
 
 SEED = (3, 4)
 STILL = TripletConfig(
@@ -128,7 +129,7 @@ def test_combined_pairs_are_neighbours_or_the_patch_itself():
         "drawn": tf.constant([True, True, False, True]),
         "recording": tf.constant([1, 2, 3, 4], tf.int64),
     }
-    made = triplets.make_triplets(draws, SEED, TripletConfig(constraints=COMBINED))
+    made = make_triplets(draws, SEED, TripletConfig(constraints=COMBINED))
     kept = {
         tuple(a.flatten()[:3]): p
         for a, p in zip(made["anchor"].numpy(), made["positive"].numpy(), strict=True)

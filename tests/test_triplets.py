@@ -7,6 +7,7 @@ from scipy import stats
 
 from audio_triplet import triplets
 from audio_triplet.config import CONSTRAINTS, TripletConfig
+from tests.batches import make_triplets
 
 
 def patches(batch=4, seed=0, high=5.0):
@@ -141,7 +142,7 @@ def test_shares_follow_the_weights():
 @pytest.mark.parametrize("constraints", [*CONSTRAINTS, "joint"])
 def test_make_triplets_applies_each_constraint_in_its_positions(constraints):
     config = TripletConfig(constraints=constraints)
-    batch = triplets.make_triplets(draws(32), [1, 2], config)
+    batch = make_triplets(draws(32), [1, 2], config)
     assert batch["valid"].numpy().all()
     anchor, positive = batch["anchor"].numpy(), batch["positive"].numpy()
     by_recording = dict(zip(range(32), patches(32, 8), strict=True))
@@ -166,7 +167,7 @@ def test_make_triplets_applies_each_constraint_in_its_positions(constraints):
 def test_anchors_with_neighbours_go_to_proximity():
     neighbours = np.zeros(16, bool)
     neighbours[[3, 5, 7, 11]] = True
-    batch = triplets.make_triplets(draws(16, neighbours=neighbours), [1, 2], TripletConfig())
+    batch = make_triplets(draws(16, neighbours=neighbours), [1, 2], TripletConfig())
     assert batch["valid"].numpy().all()
     near = batch["constraint"].numpy() == CONSTRAINTS.index("proximity")
     assert set(batch["recording"].numpy()[near]) == {3, 5, 7, 11}
@@ -175,9 +176,7 @@ def test_anchors_with_neighbours_go_to_proximity():
 def test_what_cannot_be_made_is_not_valid():
     neighbours = np.zeros(8, bool)
     drawn = np.arange(8) != 2
-    batch = triplets.make_triplets(
-        draws(8, np.zeros(8), neighbours, drawn), [1, 2], TripletConfig()
-    )
+    batch = make_triplets(draws(8, np.zeros(8), neighbours, drawn), [1, 2], TripletConfig())
     for constraint, valid, was_drawn in zip(
         batch["constraint"].numpy(), batch["valid"].numpy(), batch["drawn"].numpy(), strict=True
     ):

@@ -41,7 +41,7 @@ def read(path: str | os.PathLike, name: str | None = None) -> Manifest:
     path = os.fspath(path)
     if not os.path.isfile(path):
         return Manifest.read(path, name)  # for it to complain of
-    title, moments = _read(path)
+    title, moments = read_table(path)
     if title is None:
         return Manifest.read(path, name)
     logging.info("%s: read as %s", path, title)
@@ -59,7 +59,7 @@ def read_moments(path: str | os.PathLike) -> list[Moment]:
       ManifestError: It is in none of them, or damaged.
     """
     path = os.fspath(path)
-    title, moments = _read(path)
+    title, moments = read_table(path)
     if title is None:
         raise ManifestError(f"{path}: no table of annotations; see docs/corpora.md")
     return moments
@@ -87,8 +87,12 @@ def as_manifest(moments: list[Moment], name: str) -> Manifest:
     return Manifest(frame, name)
 
 
-def _read(path: str) -> tuple[str | None, list[Moment]]:
-    """A file's format and moments; None if it is no table of annotations."""
+def read_table(path: str) -> tuple[str | None, list[Moment]]:
+    """A file's format and moments; None if it is no table of annotations.
+
+    Raises:
+      ManifestError: It is damaged.
+    """
     encoding = spreadsheet.encoding_of(path)
     try:
         with open(path, encoding=encoding, newline="") as file:

@@ -13,7 +13,11 @@ In reading order:
     examples.py            `Examples`: the labelled segments
     classifier.py          fitting, and a classifier on disk
     cross_validation.py    its score, with an interval, and the scores with fewer labels
+    folds.py               folds of recordings
     average_precision.py   average precision over samples of recordings
+    calibration.py         from scores to probabilities
+    thresholds.py          the score from which on a class is found
+    proportions.py         intervals of shares
     suggestions.py         the sounds to label next
     predictions.py         the table that `classify predict` writes, read again
     estimate.py            how many moments are of a class, from a few answers

@@ -15,6 +15,7 @@ import numpy as np
 import threadpoolctl
 
 from audio_triplet import storage
+from audio_triplet.classify.calibration import Calibration
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.errors import ClassifierError
@@ -122,6 +123,28 @@ class SoundClassifier:
     classifier: Classifier
     model_digest: str
     metadata: dict = dataclasses.field(default_factory=dict)
+
+    def calibration(self, granularity: str) -> Calibration | None:
+        """What its scores mean; None if it was fitted before 0.3, or could not be checked.
+
+        Args:
+          granularity: Of the scores, `patch` or `segment`.
+
+        Raises:
+          ClassifierError: It is damaged.
+        """
+        content = (self.metadata.get("calibration") or {}).get(granularity)
+        if content is None:
+            return None
+        try:
+            found = Calibration.of_json(content)
+            if len(found.calibrators) != len(self.classes):
+                raise ValueError("classes and thresholds differ in number")
+        except (KeyError, TypeError, ValueError) as error:
+            raise ClassifierError(
+                f"{_FILE}: what scores mean is damaged ({error}); fit again"
+            ) from error
+        return found
 
     def check_model(self, model: Model) -> None:
         """Refuses the embeddings of another model.

@@ -15,6 +15,7 @@ import numpy as np
 from audio_triplet.classify.average_precision import draw_recordings, mean_interval
 from audio_triplet.classify.classifier import fit, predict
 from audio_triplet.classify.examples import Examples
+from audio_triplet.classify.folds import assign_folds
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.evaluation import few_labels, metrics
 from audio_triplet.evaluation.metrics import Interval
@@ -32,6 +33,7 @@ class Checked:
       per_class: float64[classes], average precision, NaN for those that could not.
       accuracy: Share of segments whose highest score is their class; None unless each has one.
       accuracy_interval: Of the accuracy, likewise.
+      patch_scores: float32[patches, classes], of which `scores` are the segments' means.
     """
 
     scores: np.ndarray
@@ -41,6 +43,7 @@ class Checked:
     per_class: np.ndarray
     accuracy: float | None
     accuracy_interval: Interval | None
+    patch_scores: np.ndarray | None = None
 
 
 def cross_validate(
@@ -57,8 +60,9 @@ def cross_validate(
       The scores; None if no class has two recordings.
     """
     fold = assign_folds(examples.labels, examples.groups, config.folds, config.seed)
-    scores = _scores(examples, fold, lambda train: train, config, choose)
-    return _checked(examples, scores, fold, config)
+    scores, patch_scores = _scores(examples, fold, lambda train: train, config, choose)
+    checked = _checked(examples, scores, fold, config)
+    return checked and dataclasses.replace(checked, patch_scores=patch_scores)
 
 
 def _scores(
@@ -67,9 +71,14 @@ def _scores(
     pick: Callable[[Examples], Examples],
     config: ClassifyConfig,
     choose: bool,
-) -> np.ndarray:
-    """Scores of each fold by a classifier fitted on what `pick` takes of the others."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of each fold by a classifier fitted on what `pick` takes of the others.
+
+    Returns:
+      float32[segments, classes] and float32[patches, classes], NaN where there is none.
+    """
     scores = np.full(examples.labels.shape, np.nan, np.float32)
+    patch_scores = np.full((len(examples.vectors), scores.shape[1]), np.nan, np.float32)
     for number in range(fold.max() + 1):
         inside = fold == number
         if inside.all():
@@ -77,9 +86,11 @@ def _scores(
         train = pick(examples.select(~inside))
         learned = train.labels.any(axis=0)
         if learned.sum() >= 2:
-            found = predict(fit(train, config, choose), examples.select(inside))
-            scores[inside] = np.where(learned, found, np.nan)
-    return scores
+            fitted, held_out = fit(train, config, choose), examples.select(inside)
+            scores[inside] = np.where(learned, predict(fitted, held_out), np.nan)
+            found = fitted.classifier.predict_patches(held_out.vectors)
+            patch_scores[inside[examples.segment_index]] = np.where(learned, found, np.nan)
+    return scores, patch_scores
 
 
 def _checked(
@@ -116,41 +127,6 @@ def _checked(
         accuracy,
         accuracy_interval,
     )
-
-
-def assign_folds(
-    labels: np.ndarray, groups: Sequence | np.ndarray, folds: int, seed: int
-) -> np.ndarray:
-    """Divides recordings into folds so that every class is in as many of them as possible.
-
-    Classes take turns, the rarest first; each of its recordings goes where the class, and then
-    everything, is rarest.
-
-    Args:
-      labels: bool[segments, classes].
-      groups: A hashable per segment, its recording.
-      folds: How many; fewer if there are fewer recordings.
-      seed: Of the order of recordings.
-
-    Returns:
-      int[segments].
-    """
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    count = codes.max() + 1
-    folds = min(folds, count)
-    carries = np.zeros((count, labels.shape[1]), bool)
-    np.logical_or.at(carries, codes, labels)
-    size = np.bincount(codes)
-    rng = np.random.default_rng([seed, 2])
-    fold_of = np.full(count, -1)
-    of_class, of_all = np.zeros((folds, labels.shape[1])), np.zeros(folds)
-    for column in np.argsort(carries.sum(axis=0), kind="stable"):
-        for group in rng.permutation(np.flatnonzero(carries[:, column] & (fold_of < 0))):
-            fold = np.lexsort([of_all, of_class[:, column]])[0]
-            fold_of[group] = fold
-            of_class[fold] += carries[group]
-            of_all[fold] += size[group]
-    return fold_of[codes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +166,7 @@ def learning_curve(
         means = []
         for draw in range(draws):
             few = functools.partial(_draw, per_class=count, seed=config.seed + draw)
-            scores = _scores(examples, fold, few, config, choose=False)
+            scores, _ = _scores(examples, fold, few, config, choose=False)
             checked = _checked(examples, scores, fold, config)
             if checked is not None:
                 means.append(checked.mean)

@@ -1,13 +1,16 @@
-"""Predictions as `classify predict` wrote them: moments, and a score of each class."""
+"""Predictions as `classify predict` writes them: moments, and a score of each class."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from audio_triplet.annotations.own_table import unguarded
+from audio_triplet.annotations.own_table import guarded, unguarded
+from audio_triplet.classify.calibration import Calibration
 from audio_triplet.data import spreadsheet
 from audio_triplet.errors import ManifestError
 
@@ -20,6 +23,63 @@ PROBABILITY = "probability "
 
 # The last columns, where they are needed.
 CLOCK, TRUNCATED = "clock_time", "truncated"
+
+
+def header(classes: Sequence[str], has_meaning: bool, timed: bool) -> list[str]:
+    """Names of the columns.
+
+    Args:
+      classes: Names of the labels.
+      has_meaning: Whether the classifier knows what its scores mean.
+      timed: Whether the last column is the clock time.
+    """
+    return [
+        *HEAD,
+        *([FOUND] if has_meaning else []),
+        *map(guarded, classes),
+        *([PROBABILITY + name for name in classes] if has_meaning else []),
+        *([CLOCK] if timed else []),
+    ]
+
+
+class Result(NamedTuple):
+    """What is predicted for a moment.
+
+    Attributes:
+      cells: Of the table, from `top_class` on.
+      decided: (class, its probability) of those that are found; (best class, its score) where the
+        classifier cannot tell which are.
+    """
+
+    cells: list[str]
+    decided: list[tuple[str, float]]
+
+
+def results(
+    classes: Sequence[str], scores: np.ndarray, meaning: Calibration | None
+) -> Iterator[Result]:
+    """What is predicted for each moment.
+
+    Args:
+      classes: Names of the labels.
+      scores: float[moments, classes].
+      meaning: What they mean; None if the classifier does not know.
+    """
+    probabilities = meaning.probabilities(scores) if meaning else None
+    found = meaning.found(scores) if meaning and meaning.decides else None
+    for row, values in enumerate(scores):
+        best = int(values.argmax())
+        named = np.flatnonzero(found[row]) if found is not None else []
+        cells = [guarded(classes[best])]
+        if meaning is not None:
+            cells.append(guarded(";".join(classes[column] for column in named)))
+        cells += [f"{value:.4f}" for value in values]
+        decided = [(classes[best], float(values[best]))]
+        if probabilities is not None:
+            cells += [f"{value:.4f}" if value == value else "" for value in probabilities[row]]
+            if found is not None:
+                decided = [(classes[column], float(probabilities[row, column])) for column in named]
+        yield Result(cells, decided)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

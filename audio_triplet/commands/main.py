@@ -27,6 +27,10 @@ COMMAND = VerbGroup(
             "a sound → the most similar moments of an index",
             "QUERY...",
         ),
+        "browse": Verb(
+            "audio_triplet.commands.browse",
+            "an index → a window to search, listen, label and train in",
+        ),
         "classify": VerbGroup(
             package="audio_triplet.commands.classify",
             summary="a few labels → a classifier; its predictions; what to label next; how many",

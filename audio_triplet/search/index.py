@@ -326,6 +326,11 @@ class Index:
         joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
         return joined.astype(np.float32, copy=False), spans["start"], spans["end"]
 
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Its vectors, memory-mapped, in the order in which `blocks` numbers them."""
+        return self._parts
+
     def sample(self, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Vectors drawn at random, see `index_format.sample_vectors`."""
         return sample_vectors(self._parts, count, seed)

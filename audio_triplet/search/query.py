@@ -54,7 +54,7 @@ def embed_query(
     if end_seconds is not None and np.isnan(end_seconds):
         end_seconds = None
     config = EmbedConfig(info.granularity, info.hop_seconds, batch_size=_BATCH)
-    blocks = sounds.open_sound(sound, sample_rate, start_seconds, end_seconds)
+    blocks = sounds.open_sound(sound, sample_rate, start_seconds, end_seconds, "use")
     query = embed.embed_stream(model, blocks, config, start_seconds)
     another = "choose another part of it, or another file"
     if query is None:

@@ -235,6 +235,35 @@ class Tables:
                 found[label] = found.get(label, 0) + count
         return found
 
+    def every_segment(self) -> np.ndarray:
+        """All segments by their ids: [n] of `id`, `file`, `recording` and `labels`, ids too."""
+        fields = np.dtype([(name, "<i8") for name in ("id", "file", "recording", "labels")])
+        with database.errors_named(self._path):
+            rows = self._connection.execute(
+                "SELECT id, file, recording, labels FROM segments WHERE count IS NOT NULL"
+            )
+            return np.fromiter(rows, fields)
+
+    def every_file(self) -> dict[int, tuple[str, str | None]]:
+        """Id of a file → its path, and when it began, ISO 8601 (None: it is not known)."""
+        rows = self._all(
+            "SELECT f.id, o.path || f.name, f.recorded_at FROM files f "
+            "JOIN folders o ON o.id = f.folder"
+        )
+        return {number: (path, recorded_at) for number, path, recorded_at in rows}
+
+    def recording_names(self, recordings: Iterable[int]) -> dict[int, str]:
+        """Names of recordings, by their numbers."""
+        found: dict[int, str] = {}
+        for marks, group in database.in_groups(sorted(set(recordings))):
+            found |= self._all(f"SELECT id, name FROM recordings WHERE id IN ({marks})", group)
+        return found
+
+    def label_sets(self) -> dict[int, tuple[str, ...]]:
+        """What `labels` of `every_segment` stand for."""
+        rows = self._all("SELECT id, text FROM labels")
+        return {number: tuple(filter(None, text.split(";"))) for number, text in rows}
+
     def matching(self, only: SoundFilter) -> np.ndarray:
         """The segments of which a filter may take a vector.
 

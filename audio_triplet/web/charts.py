@@ -105,6 +105,7 @@ def line_chart(
     x_label: str,
     width: int = 320,
     height: int = 210,
+    limits: tuple[float, float] | None = None,
 ) -> LineChart:
     """A chart of lines from zero, each with its name at its end.
 
@@ -115,6 +116,7 @@ def line_chart(
       x_label: Name of the horizontal axis.
       width: Of the drawing, in pixels at its usual size.
       height: Likewise.
+      limits: Of both axes, as 0 and 1 for shares; None: those of the values.
     """
     series = [
         (
@@ -135,6 +137,9 @@ def line_chart(
     y_values = [y for _, points in series for _, y in points]
     x_low, x_high = min(x_values), max(x_values)
     y_ticks = ticks(min(0.0, *y_values), max(y_values))
+    if limits is not None:
+        x_low, x_high = limits
+        y_ticks = ticks(*limits)
     y_low, y_high = y_ticks[0], y_ticks[-1]
 
     def across(x: float) -> float:

@@ -43,8 +43,10 @@ def write_report(path: str, summary: Mapping, examples, manifest, checked) -> No
     matrix = _confusion_matrix(examples, checked.scores) if is_single else None
     curve = _learning_curve(summary)
     mistakes = _mistakes(examples, manifest, checked.scores, clips) if is_single else None
+    meaning = _meaning(summary, examples.classes)
     sections = {
         "classes": ("Class by class", summary["score"]),
+        "meaning": ("What a score means", meaning),
         "mixups": ("Confusion matrix", matrix),
         "curve": ("What more labels bring", curve),
         "mistakes": ("Mistakes to listen to", mistakes),
@@ -61,6 +63,7 @@ def write_report(path: str, summary: Mapping, examples, manifest, checked) -> No
         unchecked=summary["unchecked_classes"],
         bars=_class_bars(summary),
         counts=dict(zip(examples.classes, examples.labels.sum(axis=0).tolist(), strict=True)),
+        meaning=meaning,
         matrix=matrix,
         curve=curve,
         mistakes=mistakes,
@@ -77,6 +80,58 @@ def _class_bars(summary: Mapping) -> ClassBars | list[Bar] | None:
         return score_bars(summary["score"]["per_class"])
     return class_bars(
         summary["score"]["per_class"], summary["log_mel"]["per_class"], "the embedding"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Meaning:
+    """What the scores of sounds mean.
+
+    Attributes:
+      precision: What was asked for.
+      reliability: How often probabilities come true.
+      errors: Expected calibration error of scores and of probabilities.
+      classes: (class, `thresholds.Threshold` as JSON) of those that reach the precision.
+      never: Those that do not.
+    """
+
+    precision: float
+    reliability: LineChart
+    errors: tuple[float, float]
+    classes: list[tuple[str, Mapping]]
+    never: list[str]
+
+
+def _meaning(summary: Mapping, classes: Sequence[str]) -> Meaning | None:
+    """None if nothing could be checked."""
+    if not summary.get("calibration"):
+        return None
+    limits = list(zip(classes, summary["calibration"]["segment"]["thresholds"], strict=True))
+    found = summary["reliability"]
+    lines = [Line("right", "base", [0.0, 1.0], [0.0, 1.0])]
+    for label, style, name in (
+        ("score", "series-2", "scores"),
+        ("probability", "mine", "probabilities"),
+    ):
+        bins = found[name]["bins"]
+        x, y = ([each[key] for each in bins] for key in ("probability", "share"))
+        lines.append(Line(label, style, x, y))
+    chart = line_chart(
+        "Share that is right, by what was said",
+        "Each sound by its highest value, in tenths, on recordings that were held out; on the "
+        "straight line what is said comes true.",
+        lines,
+        "highest value of a sound",
+        width=380,
+        height=260,
+        limits=(0.0, 1.0),
+    )
+    return Meaning(
+        summary["precision"],
+        chart,
+        (found["scores"]["error"], found["probabilities"]["error"]),
+        [(name, limit) for name, limit in limits if limit["score"] is not None],
+        [name for name, limit in limits if limit["score"] is None],
     )
 
 

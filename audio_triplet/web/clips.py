@@ -113,8 +113,6 @@ class Clips:
         """Reads and encodes the excerpts that are not there yet, in any quality."""
         new = [excerpt for excerpt in dict.fromkeys(excerpts) if excerpt not in self._clips]
         first = len(self._clips)
-        if new and quality.picture:
-            pictures.load_front_end()  # not in several threads at once
         with concurrent.futures.ThreadPoolExecutor(self._workers or os.cpu_count()) as pool:
             made = pool.map(
                 lambda item: _make_clip(item[1], quality, f"c{first + item[0]}"), enumerate(new)

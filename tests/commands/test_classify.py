@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from audio_triplet.embeddings import saved_model
 from audio_triplet.errors import ClassifierError, CorpusError, ExportError, UsageError
 from tests.conftest import flags_given, tone
 
-CONFIG = ClassifyConfig(folds=2)
+CONFIG = ClassifyConfig(folds=2, precision=0.7)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_fit_says_and_writes_what_it_is_worth(fitted, small_model):
 def test_page_of_a_classifier(fitted):
     page = (fitted[0] / "classifier.html").read_text()
     assert "Content-Security-Policy" in page and "://" not in page
-    for identifier in ("classes", "mixups", "curve", "mistakes", "made"):
+    for identifier in ("classes", "meaning", "mixups", "curve", "mistakes", "made"):
         assert f'id="{identifier}"' in page
     counted = re.findall(r'title="(\d+) of (\d+) (\w+) taken for (\w+)">(\d+)</td>', page)
     assert sum(int(row[0]) for row in counted) == 20 and all(r[0] == r[4] for r in counted)
@@ -72,7 +73,11 @@ def test_predictions_are_the_scores_of_the_embeddings(fitted, tone_folder, tmp_p
         manifest, str(out / "classifier"), str(tmp_path), EmbedConfig(granularity=level)
     )
     head, *rows = read_csv(tmp_path / "predictions.csv")
-    assert head == ["path", "start_seconds", "end_seconds", "top_class", "high", "low", "middle"]
+    classes = ["high", "low", "middle"]
+    assert head == [
+        *("path", "start_seconds", "end_seconds", "top_class", "found", *classes),
+        *(f"probability {name}" for name in classes),
+    ]
     assert f"{len(rows)} rows for 7 files" in printed
     assert [row[0] for row in rows] == sorted(row[0] for row in rows)  # in the inputs' order
     saved = classifier.SoundClassifier.load(str(out / "classifier"))
@@ -83,9 +88,23 @@ def test_predictions_are_the_scores_of_the_embeddings(fitted, tone_folder, tmp_p
     if level == "segment":
         expected = expected.mean(axis=0, keepdims=True)
     mine = [row for row in rows if row[0] == path]
-    np.testing.assert_allclose([[float(v) for v in row[4:]] for row in mine], expected, atol=1e-3)
+    np.testing.assert_allclose([[float(v) for v in row[5:8]] for row in mine], expected, atol=1e-3)
+    meaning = saved.calibration(level)
+    probabilities = meaning.probabilities(expected)
+    np.testing.assert_allclose(
+        [[float(v) for v in row[8:]] for row in mine], probabilities, atol=1e-3
+    )
     for row, values in zip(mine, expected, strict=True):
         assert row[3] == saved.classes[values.argmax()]
+        least = [of.score if of.score is not None else 2 for of in meaning.thresholds]
+        named = [name for name, v, of in zip(classes, values, least, strict=True) if v >= of]
+        assert row[4] == ";".join(named)
+    assert any(row[4] for row in rows) and meaning.decides
+    read = predictions.read(tmp_path / "predictions.csv")
+    assert read.classes == tuple(classes) and len(read) == len(rows)
+    np.testing.assert_array_equal(read.scores, [[float(v) for v in row[5:8]] for row in rows])
+    np.testing.assert_array_equal(read.found.any(axis=1), [bool(row[4]) for row in rows])
+    np.testing.assert_array_equal(read.probabilities[0], [float(v) for v in rows[0][8:]])
     starts = [float(row[1]) for row in mine]
     np.testing.assert_allclose(starts, 0.96 * np.arange(len(mine)), atol=1e-3)
     assert float(mine[-1][2]) <= len(sound) / 16000 + 1e-3
@@ -171,7 +190,14 @@ def test_predictions_as_tables_of_other_programs(fitted, tone_folder, tmp_path):
     manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
     printed = predict.predict(manifest, classifier_dir, str(tmp_path), EmbedConfig(), forms=forms)
     _, *rows = read_csv(tmp_path / "predictions.csv")
-    expected = sorted((row[0], float(row[1]), float(row[2]), row[3]) for row in rows)
+    expected = sorted(
+        (row[0], float(row[1]), float(row[2]), label)
+        for row in rows
+        for label in row[4].split(";")
+        if label
+    )
+    best = sorted((row[0], float(row[1]), float(row[2]), row[3]) for row in rows)
+    assert expected and expected != best  # several classes, or none, of a row
     for name in ("predictions.selections.txt", "predictions.labels.csv", "predictions.json"):
         assert str(tmp_path / name) in printed
         moments = reading.read_moments(tmp_path / name)
@@ -181,7 +207,41 @@ def test_predictions_as_tables_of_other_programs(fitted, tone_folder, tmp_path):
             [row[1:3] for row in found], [row[1:3] for row in expected], atol=1e-9
         )
     tracks = sorted(path.name for path in (tmp_path / "predictions-audacity").iterdir())
-    assert tracks == sorted({f"{row[0].split('/')[-1][:-4]}.labels.txt" for row in rows})
+    assert tracks == sorted({f"{row[0].split('/')[-1][:-4]}.labels.txt" for row in expected})
+
+
+def test_a_classifier_of_an_earlier_version_predicts_as_before(fitted, tone_folder, tmp_path):
+    folder = tmp_path / "classifier"
+    shutil.copytree(fitted[0] / "classifier", folder)
+    content = json.loads((folder / "sounds.json").read_text())
+    whole = json.dumps(content)
+    for name in ("calibration", "reliability", "precision"):
+        del content[name]
+    (folder / "sounds.json").write_text(json.dumps(content))
+    manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
+    predict.predict(manifest, str(folder), str(tmp_path), EmbedConfig(), forms=["csv"])
+    head, *rows = read_csv(tmp_path / "predictions.csv")
+    assert head == ["path", "start_seconds", "end_seconds", "top_class", "high", "low", "middle"]
+    moments = reading.read_moments(tmp_path / "predictions.labels.csv")
+    assert [row.label for row in moments] == [row[3] for row in sorted(rows)]
+    read = predictions.read(tmp_path / "predictions.csv")
+    assert read.found is None and read.probabilities is None
+    # One that is damaged is said, in one line.
+    (folder / "sounds.json").write_text(whole.replace('"logistic"', "7").replace('"x"', '"y"'))
+    with pytest.raises(ClassifierError, match="what scores mean is damaged .*; fit again"):
+        predict.predict(manifest, str(folder), str(tmp_path), EmbedConfig())
+
+
+def test_a_precision_that_no_class_reaches_is_said(tone_folder, tmp_path, small_model):
+    manifest, _ = inputs.load_inputs([tone_folder])
+    strict = dataclasses.replace(CONFIG, precision=0.99)
+    told = fit.fit(manifest, small_model.path, str(tmp_path), strict, page=False)
+    assert "precision 0.99 is reached by 0 of 3 classes" in told
+    few, _ = inputs.load_inputs([f"{tone_folder}/high"])
+    told = predict.predict(few, str(tmp_path / "classifier"), str(tmp_path), EmbedConfig())
+    assert "no class reaches precision 0.99: tables have the best class of each row" in told
+    read = predictions.read(tmp_path / "predictions.csv")
+    assert not read.found.any() and not np.isnan(read.probabilities).any()
 
 
 def test_suggestions_go_back_into_fit(fitted, tmp_path, small_model):
@@ -276,7 +336,7 @@ def test_predictions_mark_truncated_files(fitted, tone_folder, tmp_path):
     told = predict.predict(manifest, str(fitted[0] / "classifier"), str(out), EmbedConfig())
     assert f"1 truncated files were used as far as they go, see {out}/truncated.csv" in told
     head, *rows = read_csv(out / "predictions.csv")
-    assert head[3:] == ["top_class", "high", "low", "middle", "truncated"]
+    assert head[3] == "top_class" and head[-1] == "truncated"
     assert {(os.path.basename(row[0]), row[-1]) for row in rows} == {
         ("cut.wav", "yes"),
         ("whole.wav", ""),
@@ -286,7 +346,7 @@ def test_predictions_mark_truncated_files(fitted, tone_folder, tmp_path):
         manifest, str(fitted[0] / "classifier"), str(out), EmbedConfig(), truncated="refuse"
     )
     assert "1 files could not be used" in refused
-    assert read_csv(out / "predictions.csv")[0][-1] == "middle"
+    assert "truncated" not in read_csv(out / "predictions.csv")[0]
 
 
 def test_fit_refuses_truncated_files_unless_told(tone_folder, small_model, tmp_path):

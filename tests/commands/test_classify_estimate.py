@@ -80,16 +80,16 @@ def test_draws_then_tells_the_share_and_narrows(archive, tmp_path, capsys):
     fill(out, lambda moment: ("no", "yes")[is_dog[moment]], separator=";")
     rows = run(path, out, "--more=40", "--nopage")
     assert len(rows) == 100 and sum(row["answer"] == "" for row in rows) == 40
-    told = json.loads((out / "estimate.json").read_text())
-    low, high = told["interval"]
-    assert low <= is_dog.mean() <= high and low <= told["share"] <= high
+    answer = json.loads((out / "estimate.json").read_text())
+    low, high = answer["interval"]
+    assert low <= is_dog.mean() <= high and low <= answer["share"] <= high
     # The same by hand, from the table.
     share = 0.0
-    for number, stratum in enumerate(told["strata"], 1):
+    for number, stratum in enumerate(answer["strata"], 1):
         heard = [r["answer"] for r in rows if int(r["stratum"]) == number and r["answer"]]
         assert stratum["answered"] == len(heard) and stratum["yes"] == heard.count("yes")
         share += stratum["moments"] / MOMENTS * heard.count("yes") / len(heard)
-    assert told["share"] == pytest.approx(share)
+    assert answer["share"] == pytest.approx(share)
     assert f"dog: {100 * share:.2f} % of 600 moments (95 %: " in capsys.readouterr().out
 
     fill(out, lambda moment: ("0", "TRUE")[is_dog[moment]])

@@ -22,6 +22,7 @@ from audio_triplet.data import shard_source
 from audio_triplet.errors import ConfigError
 from audio_triplet.training import loop
 from audio_triplet.training.trainer import Trainer
+from tests.batches import make_triplets
 from tests.constraints.spectral_tilt import SpectralTilt
 
 BATCH = 12
@@ -44,7 +45,7 @@ def draws(energies=None, drawn=None, has_neighbour=None):
 
 
 def made(name, seed=(1, 2), **kwargs):
-    batch = triplets.make_triplets(draws(**kwargs), seed, TripletConfig(constraints=name))
+    batch = make_triplets(draws(**kwargs), seed, TripletConfig(constraints=name))
     return {key: value.numpy() for key, value in batch.items()}
 
 
@@ -114,7 +115,7 @@ def test_a_fifth_joins_joint_when_it_has_a_share():
     assert 6 not in triplets.pattern(TripletConfig(), 16)
     config = TripletConfig(shares=(1, 1, 1, 1, 4))
     np.testing.assert_array_equal(np.bincount(triplets.pattern(config, 16)), [2, 2, 2, 2, 0, 0, 8])
-    batch = triplets.make_triplets(draws(), (1, 2), config)
+    batch = make_triplets(draws(), (1, 2), config)
     tilted = batch["constraint"].numpy() == 6
     gain = (batch["positive"] / batch["anchor"]).numpy()[tilted]
     np.testing.assert_allclose(gain, gain[:, :1] * np.ones_like(gain), rtol=1e-4)  # not over time

@@ -9,6 +9,7 @@ from audio_triplet.data import batching, shard_source
 from audio_triplet.embeddings import saved_model
 from audio_triplet.losses import triplet_loss
 from audio_triplet.training.trainer import Trainer
+from tests.batches import make_triplets
 from tests.training.runs import config_of, losses, run
 
 SECOND = np.arange(32_000) / 16_000
@@ -44,7 +45,6 @@ def test_embeddings_of_edges_are_unit_vectors(trainer, kind):
 
 def batch_of(waveforms):
     """A batch of triplets as the pipeline makes them, from the given sounds in turn."""
-    from audio_triplet import triplets
     from audio_triplet.config import TripletConfig
 
     mel = np.stack([features.mel_energies(w.astype(np.float32))[:96] for w in waveforms])
@@ -57,7 +57,7 @@ def batch_of(waveforms):
         "recording": tf.range(len(mel), dtype=tf.int64),
         "labels": tf.zeros([len(mel), 0], tf.bool),
     }
-    return triplets.make_triplets(drawn, tf.constant([0, 1], tf.int64), TripletConfig())
+    return make_triplets(drawn, tf.constant([0, 1], tf.int64), TripletConfig())
 
 
 @pytest.mark.slow

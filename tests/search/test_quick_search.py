@@ -56,12 +56,12 @@ def test_the_command_runs_where_tensorflow_cannot_be_imported(index, folder):
         )
         assert done.returncode == 0, done.stderr
         assert "XNNPACK" not in done.stderr
-        told = json.loads(done.stdout)["hits"]
+        answer = json.loads(done.stdout)["hits"]
         expected = SoundIndex(index, Model(SoundIndex(index).index.info.model)).find(query)
-        assert [(hit["path"], hit["start_seconds"]) for hit in told] == [
+        assert [(hit["path"], hit["start_seconds"]) for hit in answer] == [
             (hit.path, hit.start_seconds) for hit in expected
         ]
-        assert [hit["score"] for hit in told] == pytest.approx(
+        assert [hit["score"] for hit in answer] == pytest.approx(
             [hit.score for hit in expected], abs=1e-4
         )
 

@@ -109,7 +109,18 @@ def _classifier(path: str, frame: pd.DataFrame) -> None:
         "folds": 2,
         "per_class": dict.fromkeys(CLASSES, 0.8),
     }
-    summary = {
+    limit = {"found": 5, "right": 4, "recall": 0.7, "recall_interval": [0.3, 0.9]}
+    limit |= {"precision": 0.8, "precision_interval": [0.3, 0.99], "score": 0.6}
+    bins = [{"probability": x / 4, "share": x / 5, "count": 4} for x in range(5)]
+    meaning = {
+        "precision": 0.9,
+        "calibration": {"segment": {"thresholds": [limit, limit, limit | {"score": None}]}},
+        "reliability": {
+            "scores": {"error": 0.2, "bins": bins},
+            "probabilities": {"error": 0.1, "bins": bins[1:]},
+        },
+    }
+    summary = meaning | {
         "model": "models/debian-sounds",
         "labelling": "single",
         "hidden_units": 0,

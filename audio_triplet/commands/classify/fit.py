@@ -10,6 +10,7 @@ with the cross-validated score, and classifier.html.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from audio_triplet.errors import UsageError
 
 if TYPE_CHECKING:
     from audio_triplet.classify.cross_validation import Checked
+    from audio_triplet.classify.examples import Examples
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
 
@@ -154,6 +156,8 @@ def fit(
         "recordings": len(set(examples.groups)),
         "score": _score(checked, examples.classes),
         "log_mel": _score(checked_log_mel, examples.classes),
+        "precision": config.precision,
+        **_meaning(checked, examples, config.precision),
         "unchecked_classes": [
             name for name, count in zip(examples.classes, recordings, strict=True) if count < 2
         ],
@@ -239,6 +243,38 @@ def _score(checked: Checked | None, classes: Sequence[str]) -> dict | None:
     }
 
 
+def _meaning(checked: Checked | None, examples: Examples, precision: float) -> dict[str, Any]:
+    """What scores mean, for scores.json: `calibration`, and `reliability` before and after it."""
+    from audio_triplet.classify import calibration
+
+    if checked is None or checked.patch_scores is None:
+        return {"calibration": None, "reliability": None}
+    found = calibration.calibrate(
+        checked.scores,
+        checked.patch_scores,
+        examples.segment_index,
+        examples.labels,
+        examples.groups,
+        checked.fold,
+        precision,
+    )
+    after = calibration.held_out(checked.scores, examples.labels, checked.fold)
+    bins = {
+        name: calibration.reliability(*calibration.top_class(values, examples.labels), bins=10)
+        for name, values in (("scores", checked.scores), ("probabilities", after))
+    }
+    return {
+        "calibration": {name: of.as_json() for name, of in found.items()},
+        "reliability": {
+            name: {
+                "error": calibration.calibration_error(of),
+                "bins": [dataclasses.asdict(each) for each in of],
+            }
+            for name, of in bins.items()
+        },
+    }
+
+
 def _summary(report: Mapping[str, Any], classes: int) -> list[str]:
     """What fit found, for the terminal."""
     lines = [
@@ -252,6 +288,7 @@ def _summary(report: Mapping[str, Any], classes: int) -> list[str]:
         if score["accuracy"] is not None:
             line += f", accuracy {_interval(score, 'accuracy')}"
         lines.append(line)
+    lines += _told_of_thresholds(report)
     if report["score"] is None:
         lines.append("not checked: no class has two recordings; label more for a score")
     elif report["unchecked_classes"]:
@@ -260,6 +297,21 @@ def _summary(report: Mapping[str, Any], classes: int) -> list[str]:
             + ", ".join(report["unchecked_classes"])
         )
     return lines
+
+
+def _told_of_thresholds(report: Mapping[str, Any]) -> list[str]:
+    """A line on probabilities and one on thresholds; nothing where they could not be checked."""
+    if report["calibration"] is None:
+        return []
+    errors = [report["reliability"][name]["error"] for name in ("scores", "probabilities")]
+    limits = report["calibration"]["segment"]["thresholds"]
+    reached = sum(limit["score"] is not None for limit in limits)
+    return [
+        f"scores became probabilities: calibration error {errors[0]:.3f} before, {errors[1]:.3f} "
+        "after (highest score of each sound)",
+        f"precision {report['precision']:g} is reached by {reached} of {len(limits)} classes"
+        + ("" if reached == len(limits) else "; the others are not found by a threshold"),
+    ]
 
 
 def _interval(score: Mapping[str, Any], key: str) -> str:

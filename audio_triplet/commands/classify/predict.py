@@ -4,8 +4,10 @@
 
 A row is a patch, every --hop_seconds, or a whole segment. The last columns are the clock time, if
 names or files state when they were recorded, and `truncated`, if an end of a file is missing; its
-rest is used. --after, --before, --hours and --path take a part of an archive. Files that cannot be
-read are listed in bad_files.csv, truncated ones in truncated.csv.
+rest is used. A classifier that could be checked adds the classes that reach the precision fit was
+asked for (`found`), and a probability of each class. --after, --before, --hours and --path take a
+part of an archive. Files that cannot be read are listed in bad_files.csv, truncated ones in
+truncated.csv.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from audio_triplet.errors import UsageError
 if TYPE_CHECKING:
     import datetime
 
+    from audio_triplet.classify.calibration import Calibration
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.data.sound_filter import SoundFilter
 
@@ -85,7 +88,8 @@ def predict(
       config: Granularity and hop.
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
       only: What is scored at all; None: everything.
-      forms: Forms of tables to write too (`table_flags.NAMES`), with each row's best class.
+      forms: Forms of tables to write too (`table_flags.NAMES`), with the classes that are found
+        in each row; with its best class if the classifier cannot tell which are.
       truncated: `use` or `refuse` files of which an end is missing.
 
     Returns:
@@ -97,9 +101,11 @@ def predict(
     from audio_triplet.annotations.moments import Moment
     from audio_triplet.annotations.own_table import guarded
     from audio_triplet.audio import clock
+    from audio_triplet.classify import predictions
     from audio_triplet.data.bad_files import BadFiles, listed_in
 
     fitted, model = load_classifier(classifier_dir, model_path)
+    meaning = fitted.calibration(config.granularity)
     began = {path: clock.recorded_at(path) for path in manifest.frame["path"].unique()}
     if only:
         manifest = _wanted(manifest, only, began, truncated)
@@ -111,43 +117,32 @@ def predict(
         storage.open_replacing(path) as file,
     ):
         writer = csv.writer(file)
-        classes = [guarded(name) for name in fitted.classes]
-        writer.writerow(
-            ["path", "start_seconds", "end_seconds", "top_class", *classes]
-            + (["clock_time"] if timed else [])
-        )
+        writer.writerow(predictions.header(fitted.classes, meaning is not None, timed))
         for segment, scores in scored(fitted, model, manifest, config, bad_files):
             source = manifest.frame["path"].iloc[segment.row]
             starts, ends = segment.start_seconds, segment.end_seconds
             if config.granularity == "segment":
                 scores = scores.mean(axis=0, keepdims=True)
                 starts, ends = starts[:1], starts[:1] + segment.seconds
-            for start, end, values in zip(starts, ends, scores, strict=True):
+            found = predictions.results(fitted.classes, scores, meaning)
+            for start, end, result in zip(starts, ends, found, strict=True):
                 first = began[source]
                 moment = clock.later(first, float(start)) if first else None
                 if only and config.granularity == "patch" and not only.takes_time(moment):
                     continue
                 when = moment.isoformat(timespec="milliseconds") if moment else ""
                 rows += 1
-                best = int(values.argmax())
+                times = round(float(start), 3), round(float(end), 3)
                 if forms:
-                    score = round(float(values[best]), 4)
-                    moments.append(
-                        Moment(
-                            source,
-                            round(float(start), 3),
-                            round(float(end), 3),
-                            fitted.classes[best],
-                            score=score,
-                        )
-                    )
+                    moments += [
+                        Moment(source, *times, label, score=round(score, 4))
+                        for label, score in result.decided
+                    ]
                 writer.writerow(
                     [
                         guarded(source),
-                        f"{start:.3f}",
-                        f"{end:.3f}",
-                        classes[best],
-                        *(f"{value:.4f}" for value in values),
+                        *(f"{time:.3f}" for time in times),
+                        *result.cells,
                         *([when] if timed else []),
                     ]
                 )
@@ -155,6 +150,11 @@ def predict(
     if bad_files.log.truncated:
         _mark_truncated(path, {guarded(name) for name in bad_files.log.truncated})
     text = f"{rows:,} rows for {len(files):,} files: {path}"
+    if meaning is not None:
+        text += f"\n{_told(meaning, len(fitted.classes))}"
+    if forms and not moments:
+        text += "\nno table is written: nothing reaches that precision"
+        forms = ()
     for line in table_flags.write(forms, output_dir, "predictions", moments):
         text += f"\n{line}"
     bad_files.write_summary(output_dir, manifest.frame.attrs.get("passed_over"))
@@ -171,6 +171,20 @@ def _mark_truncated(path: str, truncated: set[str]) -> None:
         writer.writerow([*next(rows), "truncated"])
         for row in rows:
             writer.writerow([*row, "yes" if row[0] in truncated else ""])
+
+
+def _told(meaning: Calibration, classes: int) -> str:
+    """A line on which classes can be found."""
+    reached = sum(of.score is not None for of in meaning.thresholds)
+    if not reached:
+        return (
+            f"no class reaches precision {meaning.precision:g}: tables have the best class of each "
+            "row; label more, or fit with a lower --precision"
+        )
+    line = f"column found: the classes at precision {meaning.precision:g} or better"
+    return (
+        line if reached == classes else f"{line}; {classes - reached} of {classes} never reach it"
+    )
 
 
 def _wanted(
