@@ -157,9 +157,7 @@ def add(
             added = writer.add(embedding_set)
             logging.info("%s: %d vectors added", embedding_set.manifest.name, added)
         if manifest is not None and model is not None:
-            _add_sound(
-                writer, model, manifest, config, folder, truncated, find_duplicates
-            )
+            _add_sound(writer, model, manifest, config, folder, truncated, find_duplicates)
         if writer.silent:
             logging.info("%d silent vectors were left out", writer.silent)
         writer.commit()

@@ -170,7 +170,7 @@ class _Answer:
             self._spans.append((segment.id, copy.start_seconds, copy.end_seconds))
 
     def without_copies(self, events: Iterable[Event]) -> Iterator[Event]:
-        """The events that are no copies, and of no folded segment; what lies beside one in time is another event."""
+        """The events that are no copies; what lies beside one in time is another event."""
         for event in events:
             part = self._index.parts[event.part]
             owner = int(part.owners[event.first])
