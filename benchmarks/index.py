@@ -97,7 +97,7 @@ def queries(folder: str, count: int = 64) -> np.ndarray:
 def search_table(folder: str) -> harness.Table:
     """Milliseconds per query."""
     from audio_triplet.search import index
-    from audio_triplet.search.index_format import DTYPES
+    from audio_triplet.search.index_options import DTYPES
 
     table = harness.Table("Search", f"top 10 of {_VECTORS:,} × {_DIM}, files in the page cache")
     folders = {dtype: os.path.join(folder, dtype) for dtype in DTYPES}

@@ -23,4 +23,8 @@ In reading order:
     predictions.py         the table that `classify predict` writes, read again
     estimate.py            how many moments are of a class, from a few answers
     listening.py           the table of moments to listen to, and its answers
+    checking.py            precision, recall, F1, average precision; what each counts
+    matching.py            which parts of sound overlap, and which are pairs
+    annotated.py           annotation tables, and which file is meant
+    comparison.py          predictions of an archive beside its annotations (`check_config.py`)
 """

@@ -9,7 +9,7 @@ question sounds; `copies` looks into the sound files for the query itself.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,7 @@ def ask(
     per_recording: int | None = None,
     exact: bool = False,
     only: SoundFilter | None = None,
+    fold_duplicates: bool = False,
 ) -> list[Hit]:
     """Searches an index.
 
@@ -54,6 +55,8 @@ def ask(
       per_recording: Most hits of one recording; 0: any number; None: see `events.limited`.
       exact: Search exactly even where there is a FAISS index.
       only: What is searched at all; exactly.
+      fold_duplicates: Whether to show one of each group of recordings that are the same, and name
+        the others.
 
     Returns:
       Up to `top` hits, best first; equal ones in the order they were added.
@@ -77,7 +80,7 @@ def ask(
         stretches, nearest = scan(
             question, index.parts, scales, keep, numbers, width, near, index.threads
         )
-    answer = _Answer(index)
+    answer = _Answer(index, index.tables.copies() if fold_duplicates else {})
     if waveform is not None:
         is_near = nearest.likeness >= near_from
         nearest = Nearest(*(array[is_near] for array in nearest))
@@ -97,8 +100,10 @@ def ask(
 class _Answer:
     """The names of what was found, and the copies among it."""
 
-    def __init__(self, index: Index):
+    def __init__(self, index: Index, groups: Mapping[int, Sequence[int]]):
         self._index = index
+        self._groups = groups  # segments that are the same: the id of each → all of them
+        self._shown: dict[int, int] = {}  # the first of a group → the one that is shown
         self._segments: dict[int, Segment] = {}
         self.copies: list[Hit] = []
         self._spans: list[tuple[int, float, float]] = []  # of the copies: segment, start, end
@@ -113,10 +118,20 @@ class _Answer:
     def recording_of(self, event: Event) -> int:
         return self._segment(event.part, event.first).recording
 
+    def _is_shown(self, segment: int) -> bool:
+        """Whether a segment may be shown: of a group the first that asks, which is the best."""
+        group = self._groups.get(segment)
+        return not group or self._shown.setdefault(group[0], segment) == segment
+
     def hit(self, event: Event) -> Hit:
         spans = self._index.parts[event.part].spans
         start, end = float(spans["start"][event.first]), float(spans["end"][event.last])
-        return self._index.hit(self._segment(event.part, event.first), event.score, start, end)
+        segment = self._segment(event.part, event.first)
+        return self._hit(segment, event.score, start, end)
+
+    def _hit(self, segment: Segment, score: float, start: float, end: float) -> Hit:
+        same = self._groups.get(segment.id, ())
+        return self._index.hit(segment, score, start, end, same)
 
     def add_copies(
         self,
@@ -146,12 +161,13 @@ class _Answer:
         for copy in found:
             part, vector = int(nearest.part[copy.place]), int(nearest.vector[copy.place])
             segment = self._segment(part, vector)
+            if not self._is_shown(segment.id):
+                continue
             self.copies.append(
-                self._index.hit(segment, copy.correlation, copy.start_seconds, copy.end_seconds)
+                self._hit(segment, copy.correlation, copy.start_seconds, copy.end_seconds)
             )
             self.counts[segment.recording] = self.counts.get(segment.recording, 0) + 1
-            owner = int(self._index.parts[part].owners[vector])
-            self._spans.append((owner, copy.start_seconds, copy.end_seconds))
+            self._spans.append((segment.id, copy.start_seconds, copy.end_seconds))
 
     def without_copies(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events that are no copies; what lies beside one in time is another event."""
@@ -159,7 +175,7 @@ class _Answer:
             part = self._index.parts[event.part]
             owner = int(part.owners[event.first])
             start, end = part.spans["start"][event.first], part.spans["end"][event.last]
-            if not any(
+            if self._is_shown(owner) and not any(
                 owner == copied and start < copy_end and copy_start < end
                 for copied, copy_start, copy_end in self._spans
             ):

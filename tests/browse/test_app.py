@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import urllib.parse
 
@@ -317,7 +318,7 @@ def test_the_page(client, session):
     assert page.all("html")[0]["lang"] == "en"
 
 
-def test_the_index_grows_beside(client, session, sounds, small_model, tmp_path, indexed):
+def test_the_index_grows_beside(sounds, small_model, tmp_path, indexed, monkeypatch):
     import shutil
 
     from audio_triplet.browse.session import Session
@@ -328,6 +329,9 @@ def test_the_index_grows_beside(client, session, sounds, small_model, tmp_path, 
     assert other.labels.path == str(copied / "labels.sqlite")
     soundfile.write(tmp_path / "new.wav", tone(2.0, 500), RATE)
     audio_triplet.build_index(copied, [tmp_path / "new.wav"], small_model)
+    monkeypatch.setattr(other.archives, "_rest_until", math.inf)  # opened a moment ago
+    assert other.archives.now() is before
+    monkeypatch.setattr(other.archives, "_rest_until", 0.0)
     after = other.archives.now()
     assert after.version != before.version and len(after) == len(before) + 2
     assert str(tmp_path / "new.wav") in after

@@ -43,6 +43,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "max_bad_share", 0.05, "A greater share of bad files stops the run.", 0.0, 1.0
     )
+    config_flags.define_truncated_flag("refuse")
     flags.DEFINE_boolean("page", True, "Write classifier.html too, with a learning curve.")
     flags.DEFINE_boolean(
         "compare_log_mel",
@@ -71,6 +72,7 @@ def main(argv: Sequence[str]) -> None:
                 values.page,
                 values.compare_log_mel,
                 values.max_bad_share,
+                values.truncated,
             )
         )
 
@@ -83,6 +85,7 @@ def fit(
     page: bool = True,
     compare_log_mel: bool = False,
     max_bad_share: float = 0.05,
+    truncated: str = "refuse",
 ) -> str:
     """Fits a classifier on the labelled segments, and checks it by cross-validation.
 
@@ -94,6 +97,7 @@ def fit(
       page: Whether to write the page, for which a learning curve is made.
       compare_log_mel: Whether to check log mel too.
       max_bad_share: A greater share of labelled files that cannot be used stops the run.
+      truncated: `use` or `refuse` files of which an end is missing.
 
     Returns:
       Lines for the user.
@@ -117,7 +121,7 @@ def fit(
     from audio_triplet.embeddings import model_files, representations, saved_model
 
     model = saved_model.Model(model_path or model_files.released_model_path())
-    embeddings = _embedded(model, manifest, output_dir, max_bad_share)
+    embeddings = _embedded(model, manifest, output_dir, max_bad_share, truncated)
     examples = Examples.of(embeddings)
     fitted = classifier.fit(examples, config)
     checked = cross_validation.cross_validate(examples, config)
@@ -130,6 +134,7 @@ def fit(
             manifest,
             output_dir,
             max_bad_share,
+            truncated,
         )
         log_mel_examples = Examples.of(log_mel, examples.classes)
         checked_log_mel = cross_validation.cross_validate(log_mel_examples, config)
@@ -176,16 +181,16 @@ def few_of(manifest: Manifest, per_class: int, seed: int) -> Manifest:
 
 
 def _embedded(
-    model: Any, manifest: Manifest, output_dir: str, max_bad_share: float
+    model: Any, manifest: Manifest, output_dir: str, max_bad_share: float, truncated: str
 ) -> EmbeddingSet:
     """Embeds a manifest; bad files go to bad_files.csv, too many of them are an error."""
     from tqdm import tqdm
 
-    from audio_triplet.data.bad_files import listed_in
+    from audio_triplet.data.bad_files import BadFiles, listed_in
     from audio_triplet.embeddings import embed
 
     with (
-        listed_in(output_dir) as bad_files,
+        listed_in(output_dir, BadFiles(truncated)) as bad_files,
         tqdm(total=len(manifest), unit="segment", desc="embedding", disable=None) as bar,
     ):
         paths = manifest.frame["path"].unique()
@@ -229,11 +234,15 @@ def _told_of_thresholds(report: Mapping[str, Any]) -> list[str]:
     errors = [report["reliability"][name]["error"] for name in ("scores", "probabilities")]
     limits = report["calibration"]["segment"]["thresholds"]
     reached = sum(limit["score"] is not None for limit in limits)
+    line = f"precision {report['precision']:g} is reached by {reached} of {len(limits)} classes"
+    if not reached:
+        line += "; label more, or ask for less (--precision)"
+    elif reached < len(limits):
+        line += "; no threshold finds the others"
     return [
         f"scores became probabilities: calibration error {errors[0]:.3f} before, {errors[1]:.3f} "
         "after (highest score of each sound)",
-        f"precision {report['precision']:g} is reached by {reached} of {len(limits)} classes"
-        + ("" if reached == len(limits) else "; the others are not found by a threshold"),
+        line,
     ]
 
 
