@@ -13,6 +13,12 @@ MAX_SECONDS = 600.0
 MIN_WIDTH, MAX_WIDTH = 2, 4_000
 
 
+def load() -> None:
+    """Imports what a first picture needs, which takes half a second."""
+    silence = np.zeros(excerpts.SAMPLE_RATE // 10, np.float32)
+    pictures.picture_png(pictures.log_mel_of(silence), 0.1)
+
+
 def picture(path: str, start_seconds: float, end_seconds: float, width: int | None = None) -> bytes:
     """A picture of a part of a file.
 

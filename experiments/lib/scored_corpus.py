@@ -80,6 +80,7 @@ class ScoredCorpus:
     Attributes:
       model: The model.
       sides: Embeddings of both sides.
+      whole: Embeddings of all labelled segments.
       classes: Names of the labels.
       summary: What a table says of them: test_splits, numbers of segments and of bad_files, model,
         corpus.
@@ -87,6 +88,7 @@ class ScoredCorpus:
 
     model: Model
     sides: Sides
+    whole: EmbeddingSet
     classes: tuple[str, ...]
     summary: dict
 
@@ -122,7 +124,8 @@ def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
         "model": model.path,
         "corpus": settings.corpus,
     }
-    return ScoredCorpus(model, sides, manifest.classes, summary)
+    whole = embeddings.select((embeddings.manifest.frame["labels"] != "").to_numpy())
+    return ScoredCorpus(model, sides, whole, manifest.classes, summary)
 
 
 def labelled_manifest(spec: str) -> Manifest:

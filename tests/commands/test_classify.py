@@ -235,11 +235,11 @@ def test_a_classifier_of_an_earlier_version_predicts_as_before(fitted, tone_fold
 def test_a_precision_that_no_class_reaches_is_said(tone_folder, tmp_path, small_model):
     manifest, _ = inputs.load_inputs([tone_folder])
     strict = dataclasses.replace(CONFIG, precision=0.99)
-    told = fit.fit(manifest, small_model.path, str(tmp_path), strict, page=False)
-    assert "precision 0.99 is reached by 0 of 3 classes" in told
+    printed = fit.fit(manifest, small_model.path, str(tmp_path), strict, page=False)
+    assert "precision 0.99 is reached by 0 of 3 classes" in printed
     few, _ = inputs.load_inputs([f"{tone_folder}/high"])
-    told = predict.predict(few, str(tmp_path / "classifier"), str(tmp_path), EmbedConfig())
-    assert "no class reaches precision 0.99: tables have the best class of each row" in told
+    printed = predict.predict(few, str(tmp_path / "classifier"), str(tmp_path), EmbedConfig())
+    assert "no class reaches precision 0.99: tables have the best class of each row" in printed
     read = predictions.read(tmp_path / "predictions.csv")
     assert not read.found.any() and not np.isnan(read.probabilities).any()
 
