@@ -133,3 +133,16 @@ def test_flac_cut_without_decoding_is_whole(tmp_path, start, end, subtype):
     # One that is cut within a frame is none of these.
     with pytest.raises(AudioError, match="is truncated|cut"):
         audio.load_audio(saved(tmp_path, part[:-1000], "cut.flac"))
+
+
+def test_a_hole_is_no_cut(tmp_path):
+    """FFmpeg passes over it, and what lies behind comes too early: whole and pieces are refused."""
+    data = bytearray(encode(0.3 * pulsing_noise(9.0, 16_000), 16_000, "FLAC"))
+    expected = audio.load_audio(saved(tmp_path, bytes(data), "whole.flac"))
+    data[len(data) // 3 : len(data) // 3 + 512] = bytes(512)
+    path = saved(tmp_path, bytes(data), "hole.flac")
+    for truncated in ("refuse", "use"):
+        with pytest.raises(AudioError, match="cannot be decoded"):
+            audio.load_audio(path, truncated=truncated)
+        piece = audio.read_piece(path, 0.5, 0.5, truncated=truncated)  # before the hole
+        np.testing.assert_allclose(piece, expected[8000:16_000], atol=1e-6)
