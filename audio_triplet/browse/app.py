@@ -60,7 +60,8 @@ _POST: dict[str, Callable[..., Any]] = {
     "/api/map": mapping.begin,
     "/api/import": exchanging.import_,
 }
-_STATIC = re.compile(r"[a-z0-9_]+\.(css|js)")
+_STATIC = re.compile(r"(browse/)?[a-z0-9_]+\.(css|js)")
+_VIEWS = {"find": "Search and label", "take": "Take away"}
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -83,7 +84,7 @@ def create_app(session: Session, access: Access) -> Guard:
     app = Starlette(
         routes=[
             Route("/", _page(session), methods=["GET"]),
-            Route("/static/{name}", _static, methods=["GET"]),
+            Route("/static/{name:path}", _static, methods=["GET"]),
             *(Route(address, _get(session, handler)) for address, handler in _GET.items()),
             *(
                 Route(address, _post(session, handler), methods=["POST"])
@@ -155,9 +156,9 @@ def _response(found: Any) -> Response:
 def _page(session: Session) -> Callable[..., Any]:
     async def page(request: Request) -> Response:
         content = await run_in_threadpool(
-            templating.environment().get_template("browse.html").render,
+            templating.environment().get_template("browse/window.html").render,
             title="Search, listen, label",
-            sections={"search": "Search", "found": "Found", "take": "Take away"},
+            sections=_VIEWS,
             data={},
             folder=session.folder,
         )
