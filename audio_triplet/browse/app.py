@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from audio_triplet.browse.fields import Fields
 from audio_triplet.browse.routes import (
+    counting,
     exchanging,
     labelling,
     learning,
@@ -47,6 +48,8 @@ _GET: dict[str, Callable[..., Any]] = {
     "/api/fit": learning.fit,
     "/api/curve": learning.curve,
     "/api/scores": learning.scores,
+    "/api/count": counting.count,
+    "/api/quality": counting.quality,
     "/api/map": mapping.state,
     "/api/map/points": mapping.points,
     "/api/timeline": mapping.timeline,
@@ -57,11 +60,17 @@ _POST: dict[str, Callable[..., Any]] = {
     "/api/labels": labelling.store,
     "/api/undo": labelling.undo,
     "/api/redo": labelling.redo,
+    "/api/count": counting.ask_more,
     "/api/map": mapping.begin,
     "/api/import": exchanging.import_,
 }
 _STATIC = re.compile(r"(browse/)?[a-z0-9_]+\.(css|js)")
-_VIEWS = {"find": "Search and label", "take": "Take away"}
+_VIEWS = {
+    "find": "Search and label",
+    "count": "How many, how good",
+    "look": "Map and clock",
+    "take": "Take away",
+}
 _NO_STORE = {"cache-control": "no-store"}
 
 

@@ -4,8 +4,11 @@ import csv
 import io
 import os
 import shutil
+import urllib.parse
+import urllib.request
 import zipfile
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -14,7 +17,7 @@ from tests.browse.conftest import ODD
 from tests.conftest import RATE, tone
 
 PHONE, DESKTOP = 390, 1280
-VIEWS = ("find", "take")
+VIEWS = ("find", "count", "look", "take")
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +247,99 @@ def _manifest(server) -> bytes:
         if file["path"].endswith("fast.flac")
     )
     return f"path,labels,start_seconds,end_seconds\n{path},brought,0,0.96\n".encode()
+
+
+def test_a_class_is_counted(open_window, server, no_answers):
+    """Everything is heard in the end, so that the number is right."""
+    moments = _moments(server)
+    first = [one for one in moments if one["start_seconds"] == 0]
+    server.ask("/api/labels", {"labels": [one | _low(one) for one in first]})
+    page = open_window("count")
+    page.locator("#count-more:enabled").click()
+    page.locator("#count-asked .card").first.wait_for()
+    assert page.locator("#count-asked [data-score]").count() == 0  # no hits, and nobody is swayed
+    while server.ask("/api/count?label=low")["answered"] < len(moments):
+        page.locator("#count-asked .card[data-answer='']").first.wait_for()
+        cards = page.locator("#count-asked .card[data-answer='']").element_handles()
+        for item in cards:
+            name = item.query_selector(".file").get_attribute("title")
+            item.query_selector(".clip").focus()
+            page.keyboard.press("y" if _low({"path": name})["value"] else "n")
+            page.wait_for_function("item => item.dataset.answer !== ''", arg=item)
+        page.wait_for_function("() => !document.querySelector('#count-asked .card')")
+        page.locator("#count-more").click()
+    expected = sum(_low(one)["value"] for one in moments)
+    page.wait_for_function(
+        "text => document.getElementById('count-share').textContent.startsWith(text)",
+        arg=f"{expected} (",
+    )
+    page.locator("#quality-curve svg").wait_for()
+
+
+def test_the_map_is_looked_at_and_taken_from(open_window, server, no_answers):
+    page = open_window("look")
+    page.locator("#clock-box").wait_for()
+    page.wait_for_function(
+        "() => /^[0-9]/.test(document.getElementById('map-said').textContent)", timeout=90_000
+    )
+    page.locator("#map").focus()
+    page.keyboard.press("ArrowRight")
+    seen = {page.locator("#map-spot").inner_text()}
+    for key in ("ArrowUp", "ArrowLeft", "ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+        seen.add(page.locator("#map-spot").inner_text())
+    assert len(seen) > 2 and all(".wav at " in text or ".flac at " in text for text in seen)
+    page.keyboard.press("Space")
+    page.locator("#now").wait_for(state="visible")
+    page.keyboard.press("Enter")
+    total = len(_moments(server))
+    assert page.locator("#taken-h").inner_text() == f"{total} moments taken"  # fewer than 30
+    page.locator("#taken-none").click()
+
+    # A lasso around the left half, whose number is counted from the points themselves.
+    page.locator("#map-lasso").click()
+    box = page.locator("#map").bounding_box()
+    left, right = box["x"] + 2, box["x"] + box["width"] / 2
+    top, bottom = box["y"] + 2, box["y"] + box["height"] - 2
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for x, y in ((right, top), (right, bottom), (left, bottom)):
+        page.mouse.move(x, y, steps=3)
+    page.mouse.up()
+    layout = server.ask("/api/map")["arrays"]["x"]
+    request = urllib.request.Request(
+        f"{server.address}/api/map/points", headers={"X-Token": server.token}
+    )
+    with urllib.request.urlopen(request) as answer:
+        x = np.frombuffer(answer.read(), "<f4", layout["length"], layout["offset"])
+    assert page.locator("#taken-h").inner_text().startswith(f"{(x < 0).sum()} moment")
+    page.goto(page.url.split("#")[0] + "#find")
+    page.locator("#class-name").fill("left")
+    page.locator("#class-name").press("Enter")
+    page.locator("header nav a[href='#look']").click()
+    page.locator("#taken-yes").click()
+    status_has(page, "left: yes")
+    assert list(answers(server).values()) == [True] * int((x < 0).sum())
+    for colour in ("score", "file", "hour", "answers"):
+        page.locator("#map-colour").select_option(colour)
+    page.locator("#clock-shows").select_option("yes")
+    assert "in 1 day, most of them from" in page.locator("#clock").get_attribute("aria-label")
+    page.locator("#undo").evaluate("button => button.click()")
+    status_has(page, "Taken back")
+    assert answers(server) == {}
+
+
+def _moments(server) -> list[dict]:
+    found = []
+    for file in server.ask("/api/files")["files"]:
+        path = urllib.parse.quote(file["path"])
+        for one in server.ask(f"/api/file?path={path}")["moments"]:
+            found.append({**one, "path": file["path"]})
+    return [{key: one[key] for key in ("path", "start_seconds", "end_seconds")} for one in found]
+
+
+def _low(moment: dict) -> dict:
+    return {"label": "low", "value": "/low/" in moment["path"]}
 
 
 def test_a_span_is_marked_by_the_mouse(open_window):

@@ -29,8 +29,8 @@ function answerButtons() {
       button(word, {"data-value": JSON.stringify(value), "aria-pressed": "false", "aria-keyshortcuts": key})));
 }
 
-// A card of a hit; `isHit: false` for a moment that was not found by its score (a sample to judge).
-export function card(hit, {isHit = true, searches = true} = {}) {
+// A card of a hit; `isHit: false` for a moment that was not found by its score: it is no hit.
+export function card(hit, {isHit = true, scored = isHit} = {}) {
   const score = isHit ? {"data-path": hit.path, "data-start": hit.start_seconds, "data-end": hit.end_seconds,
     "data-score": hit.score} : {};
   const known = [hit.clock_time ? clock(hit.clock_time) : "", hit.labels?.length ? hit.labels.join(", ") : ""]
@@ -38,17 +38,17 @@ export function card(hit, {isHit = true, searches = true} = {}) {
   const made = element("li", {class: "card", ...score},
     player(hit),
     element("p", {class: "facts"},
-      isHit ? element("span", {class: "rank"}, String(hit.rank)) : null,
-      isHit ? element("b", {title: "score"}, hit.score.toFixed(3)) : null,
+      scored ? element("span", {class: "rank"}, String(hit.rank)) : null,
+      scored ? element("b", {title: "score"}, hit.score.toFixed(3)) : null,
       element("span", {class: "when"}, `${time(hit.start_seconds)} – ${time(hit.end_seconds)}`)),
     known ? element("p", {class: "known soft"}, known) : null,
     element("p", {class: "file", title: hit.path}, element("bdi", {}, shortName(hit.path))),
     answerButtons(),
     element("p", {class: "held"}),
-    searches ? element("p", {class: "more"},
+    element("p", {class: "more"},
       button("more like this", {"data-kind": "like", "aria-keyshortcuts": "m"}),
       button("less", {"data-kind": "unlike", "aria-keyshortcuts": "l", "aria-label": "less like this"}),
-      button("recording", {"data-open": "", "aria-keyshortcuts": "o", "aria-label": "open its recording"})) : null);
+      button("recording", {"data-open": "", "aria-keyshortcuts": "o", "aria-label": "open its recording"})));
   made.hit = hit;
   mark(made);
   return made;
@@ -139,6 +139,9 @@ export function cards(list, handlers = {}) {
   return {
     show(hits, options) {
       list.replaceChildren(...hits.map((hit) => card(hit, options)));
+    },
+    add(hits, options) {
+      list.append(...hits.map((hit) => card(hit, options)));
     },
     get items() {
       return [...list.children];

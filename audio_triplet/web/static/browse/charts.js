@@ -1,7 +1,7 @@
 // Small charts in SVG; colours and type come from charts.css and learn.css.
 import {svg} from "./dom.js";
 
-const WIDTH = 320, LEFT = 34, RIGHT = 10, TOP = 8, BOTTOM = 26;
+const WIDTH = 320, LEFT = 42, RIGHT = 10, TOP = 8, BOTTOM = 26;
 
 function frame(height, {xTicks, yTicks, x, y, xTitle}) {
   const parts = [];

@@ -1,8 +1,10 @@
 // The window of `browse`: begins its parts, and shows one view at a time.
 import {get} from "./api.js";
+import * as counting from "./count.js";
 import {$, count, guarded, say} from "./dom.js";
 import * as keys from "./keys.js";
 import * as labelling from "./labelling.js";
+import * as look from "./look.js";
 import * as record from "./record.js";
 import * as recordings from "./recordings.js";
 import * as search from "./search.js";
@@ -12,7 +14,7 @@ import * as take from "./take.js";
 const LOOK_AGAIN_MS = 3000;  // what other tabs and people answered
 
 const views = [...document.querySelectorAll(".view")];
-const shown = {};
+const shown = {count: counting.shown, look: look.shown};  // what a view does when it is opened
 
 function show() {
   const wanted = views.find((view) => view.id === location.hash.slice(1)) ?? views[0];
@@ -50,6 +52,8 @@ labelling.begin(list);
 recordings.begin(search.byRecording);
 record.begin(search.byFile);
 keys.begin();
+counting.begin();
+look.begin();
 take.begin();
 window.addEventListener("hashchange", show);
 show();

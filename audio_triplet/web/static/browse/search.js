@@ -20,6 +20,11 @@ function filters() {
   return found;
 }
 
+// What is asked for is shown where one asks.
+function goToFind() {
+  if ($("find").hidden) location.hash = "find";
+}
+
 function showExamples() {
   const items = ["like", "unlike"].flatMap((kind) => asked[kind].map((moment) => element("li", {class: kind},
     element("span", {class: "sign", "aria-hidden": "true"}, kind === "like" ? "+" : "−"),
@@ -79,12 +84,14 @@ export const byRecording = guarded(async (path) => {
 });
 
 export const openHit = guarded(async (hit) => {
+  goToFind();
   await span.open(hit.path, hit.start_seconds, hit.end_seconds);
   $("span").scrollIntoView({block: "nearest"});
 });
 
 // "More like this" and "less" go on from what was asked before.
 export const byExample = guarded(async (hit, kind) => {
+  goToFind();
   const moment = momentOf(hit), key = keyOf(moment);
   for (const name of ["like", "unlike"]) asked[name] = asked[name].filter((other) => keyOf(other) !== key);
   asked[kind].push(moment);
