@@ -131,12 +131,14 @@ class PrepareConfig(Checked):
       num_shards: Shards of each split; 0: as many as make shards of about 100 MB.
       resampler: `soxr` or `resampy`.
       max_bad_share: A greater share of bad files stops the run.
+      truncated: Files of which an end is missing: `refuse` them, or `use` what is there.
       seed: Seed of the order of recordings in the shards.
     """
 
     num_shards: int = checked(0, least=0)
     resampler: str = checked("soxr", choices=RESAMPLERS)
     max_bad_share: float = checked(0.05, least=0, most=1)
+    truncated: str = checked("refuse", choices=("refuse", "use"))
     seed: int = 0
 
 

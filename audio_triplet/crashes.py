@@ -76,6 +76,12 @@ def _here() -> _Process:
     return _process
 
 
+def is_idle() -> bool:
+    """Whether nothing is noted in this process, and nothing suspect: no decoder crashed."""
+    here = _here()
+    return not here.folder and not here.suspects
+
+
 @contextlib.contextmanager
 def decoding(path: object) -> Iterator[None]:
     """Notes that a file is being decoded, under a supervisor.

@@ -61,7 +61,7 @@ def generated(samples: int, rate: int, seed: int) -> np.ndarray:
 
 
 def write_sounds(folder: str, waveforms: Sequence[np.ndarray], rate: int, suffix: str) -> list[str]:
-    """Writes sounds as files: `wav`, `flac` (16 bits), `ogg` (Vorbis) or `mp3`; returns paths."""
+    """Writes files: `wav`, `flac` (16 bits), `ogg` (Vorbis), `opus` or `mp3`; returns paths."""
     import soundfile
 
     os.makedirs(folder, exist_ok=True)
@@ -69,7 +69,8 @@ def write_sounds(folder: str, waveforms: Sequence[np.ndarray], rate: int, suffix
     for number, waveform in enumerate(waveforms):
         paths.append(os.path.join(folder, f"{number:05d}.{suffix}"))
         # In blocks: libsndfile's Vorbis encoder overflows its stack on long ones.
-        with soundfile.SoundFile(paths[-1], "w", rate, 1) as file:
+        how = {"format": "OGG", "subtype": "OPUS"} if suffix == "opus" else {}
+        with soundfile.SoundFile(paths[-1], "w", rate, 1, **how) as file:
             for begin in range(0, len(waveform), rate):
                 file.write(waveform[begin : begin + rate])
     return paths

@@ -73,17 +73,18 @@ class ReadHeaders(beam.DoFn):
 
     Args:
       folder: Folder of the lists.
+      truncated: Whether truncated files are read.
     """
 
-    def __init__(self, folder: str):
-        self._folder = folder
+    def __init__(self, folder: str, truncated: str):
+        self._folder, self._truncated = folder, truncated
 
     def process(self, name: str) -> Iterator[str]:
         """Reads the headers of one list's files, unless that was done."""
         done = storage.join(self._folder, f"{name}.done.json")
         if not storage.exists(done):
             paths = storage.read_json(storage.join(self._folder, f"{name}.json"))
-            found = list(chunks.read_lengths(paths))
+            found = list(chunks.read_lengths(paths, self._truncated))
             storage.write_json(done, found, indent=None, unique=True)
         yield name
 
@@ -136,10 +137,10 @@ class Engine(engine.Engine):
                 | step >> beam.ParDo(work)
             )
 
-    def read_lengths(self, folder, fingerprint, paths):
+    def read_lengths(self, folder, fingerprint, paths, truncated="refuse"):
         """Reads headers by the workers, if there are enough files to be worth starting them."""
         if len(paths) < FILES_WORTH_A_PIPELINE:
-            return super().read_lengths(folder, fingerprint, paths)
+            return super().read_lengths(folder, fingerprint, paths, truncated)
         folder = storage.join(_absolute(folder), WORK_DIR)
         # With the fingerprint, because an earlier run of another corpus may have been killed here.
         names = [
@@ -149,7 +150,7 @@ class Engine(engine.Engine):
         for number, name in enumerate(names):
             part = paths[number * _FILES_PER_LIST : (number + 1) * _FILES_PER_LIST]
             storage.write_json(storage.join(folder, f"{name}.json"), list(part), indent=None)
-        self._run("read headers", names, ReadHeaders(folder))
+        self._run("read headers", names, ReadHeaders(folder, truncated))
         return itertools.chain.from_iterable(
             storage.read_json(storage.join(folder, f"{name}.done.json")) for name in names
         )

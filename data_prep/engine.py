@@ -11,7 +11,7 @@ class Engine:
     """Reads and writes here, in threads of this process; sub-classes do it elsewhere."""
 
     def read_lengths(
-        self, folder: str, fingerprint: str, paths: Sequence[str]
+        self, folder: str, fingerprint: str, paths: Sequence[str], truncated: str = "refuse"
     ) -> Iterable[tuple[float, str]]:
         """Reads the header of every file.
 
@@ -19,12 +19,13 @@ class Engine:
           folder: The folder to prepare, with its `WORK_DIR`.
           fingerprint: Digest of corpus and settings.
           paths: The files.
+          truncated: Whether truncated files are read, as for `audio.load_audio`.
 
         Returns:
           The result of `chunks.read_length` for each, in their order.
         """
         del folder, fingerprint
-        return chunks.read_lengths(paths)
+        return chunks.read_lengths(paths, truncated)
 
     def write_shards(
         self,

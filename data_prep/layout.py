@@ -15,7 +15,7 @@ from absl import logging
 from audio_triplet import storage
 from audio_triplet.config import PrepareConfig
 from audio_triplet.data import chunks, prepared
-from audio_triplet.data.bad_files import BadFiles
+from audio_triplet.data.bad_files import BadFiles, read_truncated
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
 
@@ -59,12 +59,19 @@ def keep_finished_shards(folder: str) -> None:
     if not storage.exists(path):
         return
     info = prepared.PreparedInfo.read(folder)
+    truncated = read_truncated(folder)
     for split in info.splits.values():
-        for name, size in zip(split.shards, split.shard_bytes, strict=False):
+        decoded = split.shard_decoded or [{}] * len(split.shards)
+        for name, size, counts in zip(split.shards, split.shard_bytes, decoded, strict=False):
             shard = storage.join(folder, name)
             if storage.exists(shard) and storage.size(shard) == size:
                 # It is no longer known which shard a bad file is in; each may report it.
-                report = {"bytes": size, "bad_files": dict(info.bad_files)}
+                report = {
+                    "bytes": size,
+                    "bad_files": dict(info.bad_files),
+                    "truncated": truncated,
+                    "decoded": counts,
+                }
                 storage.write_json(work_path(folder, name, "done"), report, indent=None)
     storage.remove(path)
 
@@ -75,7 +82,7 @@ def lay_out(
     config: PrepareConfig,
     fingerprint: str,
     scan: dict[str, dict | None] | None = None,
-    read_lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] = chunks.read_lengths,
+    read_lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] | None = None,
 ) -> dict:
     """Reads the headers; writes the content of each shard, manifest.csv, and the layout.
 
@@ -95,7 +102,7 @@ def lay_out(
       CorpusError: Too many files cannot be read.
     """
     storage.make_folder(storage.join(folder, WORK_DIR))
-    bad_files = BadFiles()
+    bad_files = BadFiles(config.truncated)
     table = chunks.scan(manifest, bad_files, read_lengths)
     files = manifest.frame["path"].nunique()
     bad_files.check_share(files, config.max_bad_share, manifest.name)
@@ -104,6 +111,7 @@ def lay_out(
         names = [prepared.shard_name(split, n, count) for n in range(count)]
         for shard, name in enumerate(names):
             work = _shard_work(table, recordings[shard_of == shard], manifest.classes)
+            work["truncated"] = config.truncated
             storage.write_json(work_path(folder, name, "work"), work, indent=None)
         of_split = (table.manifest.frame["split"] == split).to_numpy()
         shard_chunks = np.bincount(shard_of, table.count[recordings], len(names)).astype(int)

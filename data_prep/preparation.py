@@ -8,6 +8,7 @@ pipeline by `data_prep.beam`. The same corpus always gives the same bytes.
 After a stop the same call continues: the layout is read again, finished shards are kept.
 """
 
+import collections
 import functools
 import itertools
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from importlib import metadata
 from absl import logging
 from tqdm import tqdm
 
-from audio_triplet import locks, storage
+from audio_triplet import audio, locks, storage
 from audio_triplet.config import PrepareConfig
 from audio_triplet.data import prepared
 from audio_triplet.data.bad_files import BadFiles, listed_in
@@ -115,12 +116,15 @@ def _prepare(
     layout = read_layout(folder, fingerprint)
     locks.clear_leftovers(folder)
     if layout is None:
-        read_lengths = functools.partial(engine.read_lengths, folder, fingerprint)
+        read_lengths = functools.partial(
+            engine.read_lengths, folder, fingerprint, truncated=config.truncated
+        )
         layout = lay_out(manifest, folder, config, fingerprint, scan, read_lengths)
         keep_finished_shards(folder)
-    with listed_in(folder) as bad_files:
+    decoded: dict[str, dict[str, int]] = {}
+    with listed_in(folder, BadFiles(config.truncated)) as bad_files:
         bad_files.entries.update(layout["bad_files"])
-        shard_bytes = _write_shards(layout, folder, config, progress, engine, bad_files)
+        shard_bytes = _write_shards(layout, folder, config, progress, engine, bad_files, decoded)
     info = prepared.PreparedInfo(
         source=layout["source"],
         fingerprint=fingerprint,
@@ -134,6 +138,7 @@ def _prepare(
                 seconds=split["seconds"],
                 shard_bytes=tuple(shard_bytes[shard] for shard in split["shards"]),
                 shard_recordings=tuple(split["shard_recordings"]),
+                shard_decoded=tuple(decoded[shard] for shard in split["shards"]),
             )
             for name, split in layout["splits"].items()
         },
@@ -141,17 +146,24 @@ def _prepare(
         versions={name: metadata.version(name) for name in ("numpy", "soundfile", "soxr")},
     )
     summary = _summary(layout, info)
+    counts = sum(map(collections.Counter, decoded.values()), collections.Counter())
+    summary["decoded"] = dict(sorted(counts.items(), reverse=True))
+    summary["truncated"] = [
+        {"path": path, "reason": reason} for path, reason in sorted(bad_files.log.truncated.items())
+    ]
     storage.write_json(storage.join(folder, SUMMARY_FILE), summary)
     info.write(folder)
     storage.remove_folder(storage.join(folder, WORK_DIR))
     logging.info(
-        "prepared %d segments, %d chunks, %.2f h of %s into %s; %d bad files",
+        "prepared %d segments, %d chunks, %.2f h of %s into %s; %d bad files, %d truncated; %s",
         summary["segments"],
         summary["pieces"],
         summary["hours"],
         info.source,
         folder,
         len(info.bad_files),
+        len(summary["truncated"]),
+        audio.decoded(summary["decoded"]),
     )
     return info
 
@@ -163,8 +175,9 @@ def _write_shards(
     progress: bool,
     engine: Engine,
     bad_files: BadFiles,
+    decoded: dict[str, dict[str, int]],
 ) -> dict[str, int]:
-    """Writes the shards that are not finished: file name → bytes of all.
+    """Writes the shards that are not finished: file name → bytes of all; and → counts by decoder.
 
     Raises:
       CorpusError: Too many files turned out to be bad.
@@ -188,6 +201,8 @@ def _write_shards(
             report = storage.read_json(work_path(folder, name, "done"))
             shard_bytes[name] = report["bytes"]
             bad_files.entries.update(report["bad_files"])
+            bad_files.log.truncated.update(report.get("truncated", {}))
+            decoded[name] = report.get("decoded", {})
             bad_files.check_share(layout["files"], config.max_bad_share, layout["source"])
 
     with bar:

@@ -46,7 +46,7 @@ def write_shard(
     from audio_triplet.data import file_source, shard_format
 
     work = storage.read_json(work_path(folder, name, "work"))
-    bad_files = BadFiles()
+    bad_files = BadFiles(work.get("truncated", "refuse"))  # not in layouts of earlier versions
 
     def record(index: int) -> bytes:
         file = work["file"][index]
@@ -54,7 +54,12 @@ def write_shard(
         labels[work["labels"][file]] = True
         try:
             waveform = audio.read_piece(
-                path, work["start"][index], work["seconds"][index], resampler=resampler
+                path,
+                work["start"][index],
+                work["seconds"][index],
+                resampler=resampler,
+                truncated=bad_files.truncated,
+                log=bad_files.log,
             )
         except AudioError as error:
             bad_files.add(path, error.reason)
@@ -70,7 +75,12 @@ def write_shard(
             for made in _in_order(record, range(len(work["file"])), threads):
                 writer.write(made)
                 advance(1)
-        report = {"bytes": storage.size(temporary), "bad_files": bad_files.entries}
+        report = {
+            "bytes": storage.size(temporary),
+            "bad_files": bad_files.entries,
+            "truncated": bad_files.log.truncated,
+            "decoded": bad_files.log.counts(),
+        }
         storage.write_json(work_path(folder, name, "done"), report, indent=None)
 
 

@@ -9,7 +9,8 @@
 | `evaluate` | evaluations 1 and 2 of any SavedModel | metrics.json |
 | `loudness` | none: how far a model depends on loudness | loudness.* |
 | `calibration` | none: whether a classifier's probabilities come true | calibration.* |
-| `release` | none: the released model and its card | models/NAME/ |
+| `release` | none: the released model, its card and its table of words | models/NAME/ |
+| `words` | none: searches by word beside searches by one clip | words.json |
 | `compare_runs` | none: training runs side by side | compare.html |
 | `demo` | Table 1 on a small corpus, as `make demo` does it | demo/report.html |
 | `data_service` | none: batches made on other machines | nothing |

@@ -9,7 +9,8 @@ on) by the linear probe under its official folds and by query by example, and co
 with its card README.md and `words.npz`, vectors of the corpus's labelled sounds by word, for
 `audio-triplet search --word`. A stopped run continues. Vary with every flag of train_embedding.
 
-    python -m experiments.release --corpus='debian-sounds:DIR?packages=wide' --only_words
+    python -m experiments.release --corpus='debian-sounds:DIR?packages=wide' \
+        --output_dir=runs/out --only_words
 
 makes that table for the model that is there, in some minutes.
 
@@ -22,7 +23,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from absl import flags
+from absl import flags, logging
 
 from audio_triplet import storage
 from audio_triplet.commands import terminal
@@ -56,7 +57,10 @@ def main(argv: list[str]) -> None:
             print(f"words: {write_words(path, values.corpus)}")
             return
         release(shared_flags.settings_from_flags(), values.seed, path, values.score)
-        write_words(path, values.corpus)
+        try:
+            write_words(path, values.corpus)
+        except UsageError as error:
+            logging.info("%s; the model has no words.npz", error)
     print(f"released: {path}")
 
 

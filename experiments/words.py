@@ -2,8 +2,8 @@
 
     python -m experiments.words --corpus=esc50:DIR --output_dir=runs/words
 
-Claim (docs/lab_notes.md): on ESC-50 a word finds its class among the first ten about as often as
-one clip of the class does, and it needs no clip.
+Claim (docs/lab_notes.md): of the first ten answers on ESC-50 0.40 are of the class that was asked
+for by word, 0.45 where one clip of the class asks, 0.02 by chance (30 classes).
 
 The corpus is indexed by the released model. Each class that the model's table of words knows is
 asked for by its word, and by single clips of it; an answer counts if it has the label. One answer
@@ -82,18 +82,12 @@ def measure(spec: str, output_dir: str, model_dir: str | None = None, clips: int
     for label, found in known.items():
         paths = frame["path"][frame["labels"] == label].to_numpy(str)
         paths = paths[np.linspace(0, len(paths) - 1, min(clips, len(paths))).astype(int)]
+        each = [by for path in paths if (by := _by_clip(index, path, label)) is not None]
         rows.append(
             {
                 "label": label,
                 "word": _precision(index.find(None, TOP, **_alike(label, model_dir)), label),
-                "clip": float(
-                    np.mean(
-                        [
-                            _precision(index.find(path, TOP, per_recording=1), label)
-                            for path in paths
-                        ]
-                    )
-                ),
+                "clip": float(np.mean(each)),
                 "vectors": sum(len(table.vectors[word]) for word in found),
                 "recordings": sum(table.recordings[word] for word in found),
             }
@@ -107,6 +101,16 @@ def measure(spec: str, output_dir: str, model_dir: str | None = None, clips: int
 
 def _alike(label: str, model_dir: str) -> dict:
     return {"word": label, "words_from": model_dir, "per_recording": 1}
+
+
+def _by_clip(index: SoundIndex, path: str, label: str) -> float | None:
+    """The precision of a clip that asks; None if it cannot, being silent or damaged."""
+    from audio_triplet.errors import AudioError
+
+    try:
+        return _precision(index.find(path, TOP, per_recording=1), label)
+    except AudioError:
+        return None
 
 
 def _precision(hits: list, label: str) -> float:

@@ -7,7 +7,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from audio_triplet.embeddings import saved_model
+from audio_triplet.embeddings import model_files, quick_model, saved_model
+from audio_triplet.search import word_table
 
 FOLDER = pathlib.Path(__file__).parents[1] / "models"
 MODELS = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
@@ -31,6 +32,21 @@ def test_model_keeps_the_contract(name):
         assert promised in card
     assert f"{metadata['model']['parameters']:,} parameters" in card
     assert not metadata["commit"].endswith("+changes")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_serves_searches_belongs_to_the_model(name):
+    path = str(FOLDER / name)
+    digest = model_files.digest_of(path)
+    quick = quick_model.find([path], digest)
+    assert quick is not None
+    origin = quick_model.EncoderOrigin.read(os.path.join(path, quick_model.ENCODER_FILE))
+    assert origin.cosine >= 0.9999
+    table = word_table.WordTable.read(path)
+    assert table.model_digest == digest and not table.provenance["commit"].endswith("+changes")
+    assert {"dog", "rain", "bell"} <= set(table.vectors) and len(table.vectors) > 100
+    assert all(1 <= len(vectors) <= 8 for vectors in table.vectors.values())
+    assert os.path.getsize(os.path.join(path, word_table.WORDS_FILE)) < 300_000
 
 
 def test_like_sounds_are_near():

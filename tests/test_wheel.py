@@ -85,7 +85,8 @@ def test_the_package_with_its_model_is_all(wheel):
     metadata = f"audio_triplet-{audio_triplet.__version__}.dist-info"
     assert {name.split("/")[0] for name in names} == {"audio_triplet", metadata}
     model = "audio_triplet/released/debian-sounds"
-    for wanted in ("saved_model.pb", "config.json", "README.md", "variables/variables.index"):
+    beside = ("config.json", "README.md", "encoder.tflite", "words.npz")
+    for wanted in ("saved_model.pb", "variables/variables.index", *beside):
         assert f"{model}/{wanted}" in names
     assert "audio_triplet/py.typed" in names
     kept = [path for path in (ROOT / "audio_triplet").rglob("*") if path.is_file()]
@@ -101,6 +102,7 @@ def test_every_verb_runs_outside_the_clone(environment, tmp_path):
             path = tmp_path / "sound" / label / f"{number}.wav"
             soundfile.write(path, tone(1.2, hertz * (1 + number / 20), number), RATE)
     soundfile.write(tmp_path / "new.wav", tone(1.2, 800), RATE)
+    (tmp_path / "truth.csv").write_text("path,labels\nsound/low/0.wav,low\n")
     commands = [
         ["embed", "sound", "--output_dir=embedded"],
         ["index", "sound", "--index=index"],
@@ -110,6 +112,14 @@ def test_every_verb_runs_outside_the_clone(environment, tmp_path):
         [
             *("classify", "suggest", "new.wav", "--classifier=mine/classifier"),
             *("--output_dir=mine", "--count=1"),
+        ],
+        [
+            *("classify", "estimate", "--predictions=mine/predictions.csv", "--label=low"),
+            "--output_dir=lows",
+        ],
+        [
+            *("classify", "check", "--predictions=mine/predictions.csv", "--truth=truth.csv"),
+            "--output_dir=checked",
         ],
         ["deploy", "--corpus=folders:sound", "--output_dir=deploy", "--sounds=4", "--repeats=1"],
     ]
@@ -136,6 +146,8 @@ def test_every_verb_runs_outside_the_clone(environment, tmp_path):
         "found.html",
         "mine/predictions.csv",
         "mine/suggest.html",
+        "lows/listen.csv",
+        "checked/check.html",
         "deploy/encoder_int8.tflite",
     ):
         assert (tmp_path / written).exists(), written

@@ -75,7 +75,7 @@ def write(form: str, folder: str, name: str, moments: Sequence[Moment]) -> str:
 def _looked_at(path: str) -> tuple[float, float]:
     """Seconds and sample rate of a sound by its header."""
     try:
-        found = audio.probe(path)
+        found = audio.probe(path, truncated="use")
     except AudioError:
         return _UNKNOWN
     return found.duration_seconds, float(found.sample_rate)

@@ -10,6 +10,9 @@ Files, in reading order:
 |---|---|
 | `reading` | the four functions: `probe`, `load_audio`, `stream_audio`, `read_piece` |
 | `decoder` | the interface of decoders (`Decoder`, `AudioInfo`), and checks that all share |
+| `either` | both decoders behind that interface: what one refuses is offered to the other |
+| `channels` | which channels carry sound: their mean is what is read |
+| `read_log` | notes on files: which decoder read them, which are truncated |
 | `files` | opening paths and file objects, and naming them in messages |
 | `containers` | sound inside tar files and Parquet tables, by paths below theirs |
 | `clock` | when a recording was made, by its name or its chunks |
@@ -19,6 +22,7 @@ Files, in reading order:
 | `apart` | what crashed a decoder once, read by another process |
 | `ogg`, `ogg_pages`, `mp3` | for the decoders: where a seek is safe, whether the length is stated |
 | `flac` | whether a FLAC file was cut out of another, so that its header is wrong |
+| `truncation` | truncated MP4 and CAF, which FFmpeg does not report |
 | `wav` | WAV files whose chunks are flawed and whose sound is not |
 | `virtual_file` | bytes that lie in parts of files, as a file |
 | `resampling` | soxr, or resampy by flag, block by block |
@@ -28,6 +32,7 @@ Files, in reading order:
 from audio_triplet.audio.containers import container_of, status
 from audio_triplet.audio.decoder import AudioInfo, AudioPath
 from audio_triplet.audio.formats import audio_extensions, is_audio
+from audio_triplet.audio.read_log import ReadLog, decoded
 from audio_triplet.audio.reading import load_audio, probe, read_piece, stream_audio
 from audio_triplet.audio.resampling import RESAMPLERS
 from audio_triplet.errors import AudioError
@@ -37,8 +42,10 @@ __all__ = [
     "AudioError",
     "AudioInfo",
     "AudioPath",
+    "ReadLog",
     "audio_extensions",
     "container_of",
+    "decoded",
     "is_audio",
     "load_audio",
     "probe",

@@ -26,6 +26,7 @@ import numpy as np
 from audio_triplet import crashes
 from audio_triplet.audio.decoder import AudioInfo
 from audio_triplet.audio.files import printable
+from audio_triplet.audio.read_log import ReadLog
 from audio_triplet.errors import AudioError
 
 _Arguments = ParamSpec("_Arguments")
@@ -42,13 +43,19 @@ def survivable(read: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Res
 
     @functools.wraps(read)
     def call(path: Any, *arguments: Any, **named: Any) -> Any:
+        if crashes.is_idle():
+            return decode(path, *arguments, **named)
         if crashes.is_suspect(path):
-            return next(_read_apart(read.__name__, path, arguments, named))
+            (found,) = _read_apart(read.__name__, path, arguments, named)
+            return found
         with crashes.decoding(path):
             return decode(path, *arguments, **named)
 
     @functools.wraps(read)
     def generate(path: Any, *arguments: Any, **named: Any) -> Any:
+        if crashes.is_idle():
+            yield from decode(path, *arguments, **named)
+            return
         if crashes.is_suspect(path):
             yield from _read_apart(read.__name__, path, arguments, named)
             return
@@ -66,6 +73,7 @@ def _read_apart(name: str, path: Any, arguments: tuple, named: dict[str, Any]) -
     Raises:
       AudioError: As it does; and if the other process crashes.
     """
+    log = named.pop("log", None)
     request = json.dumps([name, os.fsdecode(path), arguments, named])
     environment = {k: v for k, v in os.environ.items() if k != crashes.FOLDER_VARIABLE}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
@@ -82,6 +90,8 @@ def _read_apart(name: str, path: Any, arguments: tuple, named: dict[str, Any]) -
             while line := process.stdout.readline():
                 message = json.loads(line)
                 if message.get("end"):
+                    if log is not None:
+                        log.update(message["decoders"], message["truncated"])
                     return
                 part = _received(message, process.stdout, path)
                 if part is None:
@@ -126,12 +136,13 @@ def answer() -> None:
         output.flush()
 
     try:
-        found = read(path, *arguments, **named)
+        log = ReadLog()
+        found = read(path, *arguments, **named, log=log)
         for part in [found] if isinstance(found, (np.ndarray, AudioInfo)) else found:
             if isinstance(part, AudioInfo):
                 send({"info": dataclasses.asdict(part)})
             else:
                 send({"samples": len(part)}, part.tobytes())
-        send({"end": True})
+        send({"end": True, "decoders": log.decoders, "truncated": log.truncated})
     except AudioError as error:
         send({"error": [error.reason, error.fix]})

@@ -1,13 +1,13 @@
 """The interface of decoders, whatever library they use, and the checks that all of them make.
 
 There are two, `libsndfile.LibsndfileDecoder` and `pyav.PyavDecoder`. Another one implements
-`Decoder`, calls the three checks below, and is chosen in `reading`.
+`Decoder`, calls the three checks below, and is chosen in `either`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -30,8 +30,25 @@ MAX_SECONDS_MISSING = 0.5
 MAX_SHARE_MISSING = 0.1
 
 
+# Whether the sound of a truncated file is used.
+TRUNCATED = ("refuse", "use")
+
+
 class Undecodable(AudioError):
     """A file that this decoder cannot read, and another one may."""
+
+
+class Truncated(AudioError):
+    """A file of which an end is missing. What is there can be read."""
+
+
+# What is done with a truncated file: it is raised, or noted.
+OnTruncated = Callable[[Truncated], None]
+
+
+def refuse(error: Truncated) -> None:
+    """Raises the error: truncated files are not read."""
+    raise error
 
 
 @dataclass(frozen=True)
@@ -62,17 +79,24 @@ class Decoder(Protocol):
     Attributes:
       rate: Sample rate, Hz.
       channels: In the file.
+      carrying: How many of them carry sound, which the sum of all is divided by; at first all.
       frames: Per channel; None where the file does not state it.
+      position: Of the frame that comes next.
       library: Its name in tables.
     """
 
     rate: int
     channels: int
+    carrying: int
     frames: int | None
+    position: int
     library: str
 
     def seek(self, frame: int) -> None:
         """Moves to exactly this frame, at most `frames`."""
+
+    def peek(self, frames: int) -> np.ndarray:
+        """The next frames of all channels, float32[<= frames, channels]; the position stays."""
 
     def blocks(self, frames: int | None = None) -> Iterator[np.ndarray]:
         """Decodes from the present position: `frames` in all, or up to the end.
@@ -81,7 +105,9 @@ class Decoder(Protocol):
           float32[<= BLOCK_VALUES // channels], the mean of the channels, finite.
 
         Raises:
-          AudioError: Undecodable, truncated, or samples that `checked_mono` refuses.
+          Undecodable: The sound cannot be decoded any further; another decoder may go on.
+          Truncated: It ends before its header says.
+          AudioError: Samples that `checked_mono` refuses.
         """
 
     def close(self) -> None:
@@ -120,18 +146,20 @@ def check_complete(name: str, seconds: float, missing_seconds: float) -> None:
       missing_seconds: Length that its header promises beyond that; negative if there is more.
 
     Raises:
-      AudioError: The file is truncated.
+      Truncated: The file is truncated.
     """
     promised = seconds + missing_seconds
     if missing_seconds > min(MAX_SECONDS_MISSING, MAX_SHARE_MISSING * promised):
-        raise AudioError(
+        raise Truncated(
             name,
             f"is truncated: {seconds:.2f} s of {promised:.2f} s are there",
             "fetch it again or remove it",
         )
 
 
-def checked_mono(name: str, block: np.ndarray, first_frame: int, rate: int) -> np.ndarray:
+def checked_mono(
+    name: str, block: np.ndarray, first_frame: int, rate: int, carrying: int
+) -> np.ndarray:
     """Mixes a decoded block down and refuses impossible samples.
 
     Args:
@@ -139,14 +167,15 @@ def checked_mono(name: str, block: np.ndarray, first_frame: int, rate: int) -> n
       block: float32[frames, channels], at least one frame.
       first_frame: Where in the file the block begins, for the message.
       rate: Hz, for the message.
+      carrying: How many channels carry sound.
 
     Returns:
-      float32[frames], the mean of the channels.
+      float32[frames], the sum of the channels, divided by `carrying`.
 
     Raises:
       AudioError: A sample is NaN, infinite or beyond ±1e10, or the mean overflows.
     """
-    mono = _mix_down(block)
+    mono = _mix_down(block, carrying)
     if max(mono.max(), -mono.min()) <= MAX_AMPLITUDE:  # False for NaN
         return mono
     for what, bad, fix in (
@@ -159,12 +188,12 @@ def checked_mono(name: str, block: np.ndarray, first_frame: int, rate: int) -> n
     raise AudioError(name, "overflows when its channels are mixed", "scale it to ±1")
 
 
-def _mix_down(block: np.ndarray) -> np.ndarray:
-    """Mean over channels, [frames, channels] -> [frames]; by columns, as `mean(axis=1)` is slow."""
+def _mix_down(block: np.ndarray, carrying: int) -> np.ndarray:
+    """[frames, channels] -> [frames], by columns, as `mean(axis=1)` is slow."""
     mono = block[:, 0].copy()
     with np.errstate(over="ignore", invalid="ignore"):  # the caller looks at the result
         for channel in range(1, block.shape[1]):
             mono += block[:, channel]
-    if block.shape[1] > 1:
-        mono /= block.shape[1]
+    if carrying > 1:
+        mono /= carrying
     return mono

@@ -32,10 +32,13 @@ import soundfile
 from audio_triplet.audio import flac, mp3, ogg, ogg_pages, wav
 from audio_triplet.audio.decoder import (
     BLOCK_VALUES,
+    OnTruncated,
+    Truncated,
     Undecodable,
     check_complete,
     check_header,
     checked_mono,
+    refuse,
 )
 from audio_triplet.audio.files import InputFile
 from audio_triplet.errors import AudioError
@@ -61,19 +64,24 @@ class LibsndfileDecoder:
 
     library = "libsndfile"
 
-    def __init__(self, file: InputFile):
+    def __init__(self, file: InputFile, on_truncated: OnTruncated = refuse):
         """Reads the header.
 
         Args:
           file: The open file, which the decoder moves about in.
+          on_truncated: Called if the header, or the file's end, shows that an end is missing.
 
         Raises:
           Undecodable: Not audio, or of a kind that libsndfile does not know.
-          AudioError: Truncated, no frames, or a header that makes no sense.
+          AudioError: No frames, or a header that makes no sense.
+          Truncated: By `on_truncated`.
         """
-        self._file, self._name = file, file.name
+        self._file, self._name, self._on_truncated = file, file.name, on_truncated
+        self.position = 0
+        self._rest: np.ndarray | None = None  # that was peeked at
+        self._length: int | None = None  # where the header states more
         self._pipe: _PipeFeeder | None = None
-        self._ogg = ogg.read_stream(file.file, file.size, file.name)
+        self._ogg = ogg.read_stream(file.file, file.size, file.name, on_truncated)
         if flac.begins_late(file.file):
             raise Undecodable(
                 self._name,
@@ -85,8 +93,8 @@ class LibsndfileDecoder:
         except Undecodable:
             if not self._mend():
                 raise
-        self._position = 0  # of the frame that comes next
         self.rate, self.channels = self._sound.samplerate, self._sound.channels
+        self.carrying = self.channels
         self.frames: int | None = None
         try:
             self._read_header()
@@ -110,6 +118,16 @@ class LibsndfileDecoder:
 
     def seek(self, frame: int) -> None:
         """Moves to exactly `frame`; slowly, from the start, where libsndfile's seek is no help."""
+        is_piped = self._pipe is not None
+        if self._is_touched and (frame < self.position or not is_piped):
+            self._reopen(is_piped)
+        if not is_piped:
+            self._leap(frame)
+        for _ in self.blocks(frame - self.position):
+            pass
+
+    def _leap(self, frame: int) -> None:
+        """Moves from the start to `frame` or before it."""
         target = frame
         if self._sound.format == "MP3":
             target = max(0, frame - _MP3_PREROLL_FRAMES)
@@ -121,7 +139,6 @@ class LibsndfileDecoder:
                 length = ogg_pages.proven_length(self._file.file, self._file.size)
                 if not self._ogg.is_proven(length, self.frames or 0, self.rate):
                     target = 0
-        reached = 0
         if target and self._sound.subtype == "VORBIS":
             if self._decodes():
                 with _decoding(self._name):
@@ -129,17 +146,28 @@ class LibsndfileDecoder:
             else:
                 check_complete(self._name, 0.0, (self.frames or 0) / self.rate)
                 target = 0
-        if target and self._sound.can_seek() and self._pipe is None:
+        if target and self._sound.can_seek():
             try:
                 reached = self._sound.seek(target)
             except soundfile.SoundFileError:
                 reached = -1
-            if reached != target:
+            if reached == target:
+                self.position = reached
+            else:
                 self._reopen()
-                reached = 0
-        self._position = reached
-        for _ in self.blocks(frame - reached):
-            pass
+
+    def peek(self, frames: int) -> np.ndarray:
+        """The next frames of all channels, float32[<= frames, channels]; the position stays."""
+        parts = [np.zeros((0, self.channels), np.float32)]
+        try:
+            while (left := frames - sum(map(len, parts))) > 0 and len(part := self._read(left)):
+                parts.append(part)
+        except AudioError:  # libsndfile is somewhere else now
+            self._reopen(self._pipe is not None)
+            raise
+        found = np.concatenate(parts) if len(parts) > 2 else parts[-1]
+        self._rest = found if len(found) else None
+        return found
 
     def blocks(self, frames: int | None = None) -> Iterator[np.ndarray]:
         """Decodes from the present position: `frames` in all, or up to the end.
@@ -148,28 +176,44 @@ class LibsndfileDecoder:
           float32[frames of the block], the mean of the channels, finite.
 
         Raises:
-          AudioError: Undecodable, truncated, NaN, infinite or absurdly large samples.
+          Undecodable: The sound cannot be decoded any further.
+          Truncated: It ends before the header says.
+          AudioError: NaN, infinite or absurdly large samples.
         """
         block_frames = BLOCK_VALUES // self.channels
         left = math.inf if frames is None else frames
         while left > 0:
-            wanted = int(min(block_frames, left))
-            with _decoding(self._name):
-                # [frames, channels]
-                block = self._sound.read(wanted, dtype="float32", always_2d=True)
+            block = self._read(int(min(block_frames, left)))  # [frames, channels]
             if len(block) == 0:
                 break
-            mono = checked_mono(self._name, block, self._position, self.rate)  # [frames]
-            self._position += len(mono)
+            mono = checked_mono(self._name, block, self.position, self.rate, self.carrying)
+            self.position += len(mono)
             left -= len(mono)
             yield mono
         if left <= 0:
             return
         if self.frames is not None:
-            seconds = self._position / self.rate
-            check_complete(self._name, seconds, (self.frames - self._position) / self.rate)
-        if self._position == 0:
-            raise AudioError(self._name, "holds no audio that can be decoded", "remove it")
+            seconds = self.position / self.rate
+            check_complete(self._name, seconds, (self.frames - self.position) / self.rate)
+        if self.position == 0:
+            raise Undecodable(self._name, "holds no audio that can be decoded", "remove it")
+
+    @property
+    def _is_touched(self) -> bool:
+        """Whether anything was read since the file was opened."""
+        return self.position > 0 or self._rest is not None
+
+    def _read(self, frames: int) -> np.ndarray:
+        """float32[<= frames, channels]; none at the end."""
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            if len(rest) > frames:
+                rest, self._rest = rest[:frames], rest[frames:]
+            return rest
+        if self._length is not None:  # which libsndfile takes for more
+            frames = min(frames, self._length - self.position)
+        with _decoding(self._name, Undecodable):
+            return self._sound.read(frames, dtype="float32", always_2d=True)
 
     def _read_header(self) -> None:
         check_header(self._name, self.rate, self.channels)
@@ -179,6 +223,12 @@ class LibsndfileDecoder:
             stated = mp3.states_length(self._file.file)
             frames = frames if stated else None
             self._reopen(piped=not stated)
+        if frames and self._sound.format == "FLAC":
+            before = self._file.file.tell()  # libsndfile reads on from there
+            length = flac.length(self._file.file, self._file.size, frames)
+            self._file.file.seek(before)
+            if length < frames:
+                frames = self._length = length
         self.frames = frames
         if frames == 0 and self._mend():
             self._read_header()
@@ -186,7 +236,10 @@ class LibsndfileDecoder:
         if frames == 0:
             raise AudioError(self._name, "holds no audio (0 frames)", "fetch it again or remove it")
         if frames is not None:
-            _check_log_for_truncation(self._name, log, frames, self.rate)
+            try:
+                _check_log_for_truncation(self._name, log, frames, self.rate)
+            except Truncated as error:
+                self._on_truncated(error)
             self._check_claimed_length(frames)
 
     def _mend(self) -> bool:
@@ -200,6 +253,7 @@ class LibsndfileDecoder:
     def _open_sound(self, piped: bool = False) -> _SoundFile:
         """Opens the file for libsndfile, from its start."""
         self._file.file.seek(0)
+        self.position, self._rest = 0, None
         if piped:
             self._pipe = _PipeFeeder(self._file.file)
             descriptor: int | None = self._pipe.read_fd

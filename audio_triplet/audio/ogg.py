@@ -7,9 +7,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from audio_triplet.audio.decoder import Undecodable
+from audio_triplet.audio.decoder import OnTruncated, Truncated, Undecodable
 from audio_triplet.audio.files import read_at
-from audio_triplet.errors import AudioError
 
 _MAX_PAGE_BYTES = 27 + 255 + 255 * 255
 _OPUS_GRANULE_RATE = 48_000
@@ -57,25 +56,30 @@ class _Page:
         return bool(self.flags & 2)
 
 
-def read_stream(file: BinaryIO, size: int, name: str) -> OggStream | None:
+def read_stream(
+    file: BinaryIO, size: int, name: str, on_truncated: OnTruncated
+) -> OggStream | None:
     """Reads the first and last pages of an Ogg file.
 
     Args:
       file: Its bytes.
       size: How many.
       name: The file, for messages.
+      on_truncated: Called if the last page is cut.
 
     Returns:
       What seeking needs; None for files that are not Ogg.
 
     Raises:
       Undecodable: The file is a chain of streams.
-      AudioError: The last page is cut.
+      Truncated: By `on_truncated`.
     """
     head = read_at(file, 0, 4096)
     if head[:4] != b"OggS":
         return None
-    last_pages = _last_pages(file, size, name)
+    last_pages, is_cut = _last_pages(file, size)
+    if is_cut:
+        on_truncated(Truncated(name, "is truncated: its last Ogg page is cut", "fetch it again"))
     first_pages, _ = _pages_from(head, 0)
     serials = {page.serial for page in first_pages if page.begins_stream}
     if last_pages and last_pages[-1].serial not in serials and len(first_pages) > len(serials):
@@ -93,8 +97,8 @@ def read_stream(file: BinaryIO, size: int, name: str) -> OggStream | None:
     return OggStream(safe_granule)
 
 
-def _last_pages(file: BinaryIO, size: int, name: str) -> list[_Page]:
-    """The pages at the end of a file; AudioError if the last one is cut."""
+def _last_pages(file: BinaryIO, size: int) -> tuple[list[_Page], bool]:
+    """The pages at the end of a file, and whether the last one is cut."""
     window = 4 * _MAX_PAGE_BYTES
     tail = read_at(file, max(0, size - window), window)
     longest: list[_Page] = []
@@ -103,12 +107,10 @@ def _last_pages(file: BinaryIO, size: int, name: str) -> list[_Page]:
     for match in re.finditer(b"OggS\0", tail):
         pages, end = _pages_from(tail, match.start())
         if end == len(tail):
-            return pages
+            return pages, False
         is_cut = end > len(tail)
         longest = max(longest, pages, key=len)
-    if is_cut:
-        raise AudioError(name, "is truncated: its last Ogg page is cut", "fetch it again")
-    return longest
+    return longest, is_cut
 
 
 def _pages_from(data: bytes, offset: int) -> tuple[list[_Page], int]:

@@ -23,14 +23,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from audio_triplet.audio import flac, truncation
 from audio_triplet.audio.decoder import (
     BLOCK_VALUES,
+    Truncated,
     Undecodable,
     check_complete,
     check_header,
     checked_mono,
 )
-from audio_triplet.audio.files import InputFile, read_at
+from audio_triplet.audio.files import InputFile
 from audio_triplet.errors import AudioError
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ _INDEXED = ("mov", "matroska")
 _MANY_FRAMES_PER_BYTE = 64
 # Decoded before the wanted frame, as decoders carry state from packet to packet.
 _PREROLL_SECONDS = 1.0
+# Damaged frames of FLAC take up more only by numbers that are wrong.
+_MOST_SECONDS_LOST = 60.0
 # As far as this, decoding on is as quick as looking at all packets.
 _NEAR_SECONDS = 20.0
 
@@ -68,16 +72,17 @@ class PyavDecoder:
           file: The open file, which the decoder moves about in.
 
         Raises:
-          Undecodable: FFmpeg does not know the file.
-          AudioError: No audio track, no frames, or a header that makes no sense.
+          Undecodable: FFmpeg does not know the file, or it has no audio track or no frames.
+          Truncated: What says where the sound lies is missing.
+          AudioError: A header that makes no sense.
         """
         self._file, self._name = file, file.name
         self._container: InputContainer | None = None
         self._decoded: Iterator[np.ndarray] = iter(())
         self._rest: np.ndarray | None = None  # of an array of which a part was given
-        self._position = 0  # of the frame that comes next
+        self.position = 0
         self._end_seconds = 0.0  # of the frame that was decoded last, by its time stamp
-        self.rate, self.channels = 0, 0
+        self.rate, self.channels, self.carrying = 0, 0, 0
         self.frames: int | None = None
         try:
             self._open()
@@ -96,15 +101,15 @@ class PyavDecoder:
 
     def seek(self, frame: int) -> None:
         """Moves to exactly `frame`: by a seek where that is proven, else by decoding the way."""
-        if frame < self._position:
+        if frame < self.position:
             self._open()
-        if frame - self._position > _NEAR_SECONDS * self.rate:
+        if frame - self.position > _NEAR_SECONDS * self.rate:
             is_near = False
             with contextlib.suppress(AudioError), _decoding(self._name):
                 is_near = self._leap(frame - round(_PREROLL_SECONDS * self.rate))
             if not is_near:
                 self._open()
-        for _ in self._arrays(frame - self._position):
+        for _ in self._arrays(frame - self.position):
             pass
 
     def blocks(self, frames: int | None = None) -> Iterator[np.ndarray]:
@@ -114,18 +119,40 @@ class PyavDecoder:
           float32[frames of the block], the mean of the channels, finite.
 
         Raises:
-          AudioError: Undecodable, truncated, NaN, infinite or absurdly large samples.
+          Undecodable: The sound cannot be decoded any further.
+          Truncated: It ends before the header says, or within a packet.
+          AudioError: NaN, infinite or absurdly large samples.
         """
         least = BLOCK_VALUES // self.channels // 2
         parts: list[np.ndarray] = []
-        for array in self._arrays(frames):
-            first = self._position - len(array)
-            parts.append(checked_mono(self._name, array, first, self.rate))
-            if sum(map(len, parts)) >= least:
+        try:
+            for array in self._arrays(frames):
+                first = self.position - len(array)
+                carrying = min(self.carrying, array.shape[1])  # there may be fewer channels now
+                parts.append(checked_mono(self._name, array, first, self.rate, carrying))
+                if sum(map(len, parts)) >= least:
+                    yield np.concatenate(parts)
+                    parts = []
+        except AudioError:  # after all that was decoded
+            if parts:
                 yield np.concatenate(parts)
-                parts = []
+            raise
         if parts:
             yield np.concatenate(parts)
+
+    def peek(self, frames: int) -> np.ndarray:
+        """The next frames of all channels, float32[<= frames, channels]; the position stays."""
+        start, parts = self.position, [np.zeros((0, self.channels), np.float32)]
+        try:
+            for array in self._arrays(frames):
+                parts.append(array)
+        except AudioError:  # what was decoded is gone
+            self._open()
+            raise
+        rest = [] if self._rest is None else [self._rest]
+        self.position, self._rest = start, None
+        self._decoded = itertools.chain(parts[1:], rest, self._decoded)
+        return np.concatenate([part for part in parts if part.shape[1] == self.channels])
 
     def _leap(self, frame: int) -> bool:
         """Moves to shortly before `frame`, if packets prove their place.
@@ -162,14 +189,14 @@ class PyavDecoder:
         skipped = number(head[3]) * length - sum(part.samples for part in head[:3])  # at the start
         wanted = min(max((frame + skipped) // length, 0), len(stamps) - 1)
         container.seek(stamps[wanted], stream=track)
-        decoded = container.decode(track)
+        decoded = self._codec_frames()
         # Of the first frames after a seek a part may be left out.
         head = list(itertools.islice(decoded, 4))
         if len(head) < 4 or head[3].samples != length:
             return False
-        self._position = number(head[3]) * length - skipped
+        self.position = number(head[3]) * length - skipped
         self._decoded = self._decode(itertools.chain(head[3:], decoded))
-        return 0 <= self._position <= frame + round(_PREROLL_SECONDS * self.rate)
+        return 0 <= self.position <= frame + round(_PREROLL_SECONDS * self.rate)
 
     def _has_index(self) -> bool:
         """Whether time stamps stand in the file, and are not counted from where reading began."""
@@ -182,32 +209,41 @@ class PyavDecoder:
 
         self.close()
         self._reader = reader = _Reader(self._file.file)
-        kind: type[AudioError] = Undecodable
-        if read_at(self._file.file, 4, 4) == b"ftyp":  # MP4, which no other decoder knows
-            kind = AudioError
+        self._flac_block = flac.block_size(self._file.file)
+        self._is_late = flac.begins_late(self._file.file)
         self._file.file.seek(0)
         options = {"format_whitelist": ",".join(_FORMATS)}
-        with _decoding(self._name, kind):
-            self._container = container = av.open(reader, "r", options=options)
-            tracks = container.streams.audio
+        try:
+            with _decoding(self._name):
+                self._container = container = av.open(reader, "r", options=options)
+                tracks = container.streams.audio
+        except Undecodable:
+            if not truncation.lacks_table(self._file):
+                raise
+            raise Truncated(
+                self._name,
+                "is truncated: it ends before the table that says where its sound lies",
+                "fetch it again or remove it",
+            ) from None
         if not tracks:
-            raise AudioError(self._name, "holds no audio track", "remove it")
+            raise Undecodable(self._name, "holds no audio track", "remove it")
         self._track = tracks[0]
-        with _decoding(self._name, Undecodable):
+        with _decoding(self._name):
             for stream in container.streams:
                 if stream is not self._track:
                     stream.discard = av.stream.Discard.all
             self._track.codec_context.thread_count = 1
-        self._position = 0
-        self._decoded = self._decode(container.decode(self._track))
+        self.position = 0
+        self._decoded = self._decode(self._codec_frames())
 
     def _read_header(self) -> None:
-        with _decoding(self._name, Undecodable):
+        first = None
+        with contextlib.suppress(Truncated), _decoding(self._name):
             first = next(self._decoded, None)
         if first is None:
-            raise AudioError(self._name, "holds no audio that can be decoded", "remove it")
+            raise Undecodable(self._name, "holds no audio that can be decoded", "remove it")
         self._decoded = itertools.chain([first], self._decoded)
-        self.channels = first.shape[1]
+        self.channels = self.carrying = first.shape[1]
         check_header(self._name, self.rate, self.channels)
         self.frames = self._stated_frames()
 
@@ -227,6 +263,47 @@ class PyavDecoder:
             seconds += float(track.time_base)
         frames = math.ceil(seconds * self.rate)
         return frames if 0 < frames <= _MANY_FRAMES_PER_BYTE * self._file.size else None
+
+    def _codec_frames(self) -> Iterator[AudioFrame]:
+        """Frames of the codec from where the container is.
+
+        FLAC numbers them: where damaged ones are left out, silence keeps the others in place, and
+        doubled ones count once.
+
+        Raises:
+          Truncated: The last packet cannot be decoded: it is cut.
+        """
+        assert self._container is not None
+        failure: Exception | None = None
+        due = None if self._is_late else 0  # the number of the next sample of FLAC
+        for packet in self._container.demux(self._track):
+            if failure is not None and packet.size:
+                raise failure
+            try:
+                frames = packet.decode()
+            except Exception as error:
+                failure = failure or error
+            else:
+                if self._flac_block and frames:
+                    end = flac.end_of(bytes(memoryview(packet)[:16]), self._flac_block)
+                    if end is not None:
+                        first = end - frames[0].samples
+                        if due is not None:
+                            if first + sum(frame.samples for frame in frames) <= due:
+                                continue  # it was there before
+                            yield from _silence(frames[0], first - due)
+                        due = first
+                    if due is not None:
+                        due += sum(frame.samples for frame in frames)
+                yield from frames
+        if self._reader.error is not None:
+            raise self._reader.error
+        if failure is not None:
+            raise Truncated(
+                self._name,
+                f"is truncated: its last packet is cut, at {self._end_seconds:.2f} s",
+                "fetch it again or remove it",
+            ) from failure
 
     def _decode(self, frames: Iterator[AudioFrame]) -> Iterator[np.ndarray]:
         """float32[frames, channels] of each frame of the codec, up to the end."""
@@ -252,21 +329,23 @@ class PyavDecoder:
             if array is None:
                 with _decoding(self._name):
                     array = next(self._decoded, None)
-                    if array is None and self._reader.error is not None:
-                        raise self._reader.error
             if array is not None and self.frames is not None:  # what pads the last frame
-                array = array[: max(0, self.frames - self._position)]
+                array = array[: max(0, self.frames - self.position)]
             if array is None or len(array) == 0:
                 break
             if len(array) > left:
                 array, self._rest = np.split(array, [int(left)])
-            self._position += len(array)
+            self.position += len(array)
             left -= len(array)
             yield array
         if left > 0 and self.frames is not None:
             # Where times have gaps there is less sound than time.
-            seconds = max(self._position / self.rate, self._end_seconds)
+            seconds = max(self.position / self.rate, self._end_seconds)
             check_complete(self._name, seconds, self.frames / self.rate - seconds)
+        elif left > 0:
+            share = truncation.missing_share_of_caf(self._file)
+            seconds = self.position / self.rate
+            check_complete(self._name, seconds, seconds * share / (1 - share))
 
 
 class _Reader:
@@ -315,6 +394,18 @@ def _opus_frames(packet: Packet, rate: int) -> int:
     return length * count * rate // 48_000
 
 
+def _silence(like: AudioFrame, samples: int) -> Iterator[AudioFrame]:
+    """A frame of so many samples, if that can be."""
+    import av
+
+    if 0 < samples <= _MOST_SECONDS_LOST * like.sample_rate:
+        frame = av.AudioFrame(like.format.name, like.layout.name, samples)
+        frame.sample_rate = like.sample_rate
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        yield frame
+
+
 def _samples(frame: AudioFrame) -> np.ndarray:
     """float32[frames, channels] at ±1."""
     values = frame.to_ndarray()
@@ -329,8 +420,8 @@ def _samples(frame: AudioFrame) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _decoding(name: str, kind: type[AudioError] = AudioError) -> Iterator[None]:
-    """Turns whatever PyAV raises inside the `with` into `AudioError`."""
+def _decoding(name: str) -> Iterator[None]:
+    """Turns whatever PyAV raises inside the `with` into `Undecodable`."""
     try:
         yield
     except AudioError:
@@ -340,6 +431,6 @@ def _decoding(name: str, kind: type[AudioError] = AudioError) -> Iterator[None]:
         cause = " ".join(cause.split()).rstrip(".")
         if getattr(error, "errno", None) == errno.ENOMEM:  # most often it refuses by itself
             cause = "asks for more memory than it can need"
-        raise kind(
+        raise Undecodable(
             name, f"cannot be decoded ({cause})", "convert it to WAV or FLAC, or remove it"
         ) from error

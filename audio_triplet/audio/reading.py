@@ -6,18 +6,19 @@
     read_piece(path, start, length)  one chunk of it, flat memory, aligned with load_audio
 
 Decoding is libsndfile's (WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, CAF, ...), FFmpeg's where that
-does not know a file (M4A, AAC, WMA, WebM, chained Ogg, ...), resampling soxr's.
+cannot (M4A, AAC, WMA, WebM, chained Ogg, ...), resampling soxr's.
 
 No TensorFlow here: this module is imported by tools that must start at once. Every function opens
 its own handle and keeps no state, so any number of threads may call them.
 
-[D] Decisions. Channels are averaged. Samples beyond full scale are kept, because float files and
-lossy decoders produce them legitimately. `load_audio` of a 3-hour file takes 700 MB; it refuses
-more than 12 hours, because a megabyte of FLAC can hold days of silence. `stream_audio` and
-`read_piece` have no such limit. An `AudioError` refuses: files cut short by more than 0.5 s or a
-tenth, where that can be known; headers that claim more than the file can hold; NaN and infinities;
-magnitudes above 1e10 (no scale in use goes so far, and ratios of their energies leave float32);
-rates outside 1 kHz to 1 MHz; more than 64 channels.
+[D] Decisions. The channels that carry sound are averaged (`channels`). Samples beyond full scale
+are kept, because float files and lossy decoders produce them legitimately. `load_audio` of a 3-hour
+file takes 700 MB; it refuses more than 12 hours, because a megabyte of FLAC can hold days of
+silence. `stream_audio` and `read_piece` have no such limit. An `AudioError` refuses: files cut
+short by more than 0.5 s or a tenth, where that can be known, unless truncated="use" asks for them;
+headers that claim more than the file can hold; NaN and infinities; magnitudes above 1e10 (no scale
+in use goes so far, and ratios of their energies leave float32); rates outside 1 kHz to 1 MHz; more
+than 64 channels.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from audio_triplet.audio.apart import survivable
-from audio_triplet.audio.decoder import AudioInfo, AudioPath, Decoder, Undecodable
+from audio_triplet.audio.decoder import TRUNCATED, AudioInfo, AudioPath, Truncated
+from audio_triplet.audio.either import EitherDecoder
 from audio_triplet.audio.files import InputFile, printable
-from audio_triplet.audio.libsndfile import LibsndfileDecoder
-from audio_triplet.audio.pyav import PyavDecoder
+from audio_triplet.audio.read_log import ReadLog
 from audio_triplet.audio.resampling import (
     check_arguments,
     margin_frames,
@@ -45,62 +46,82 @@ MAX_LOADED_SECONDS = 12 * 3600  # 2.8 GB
 
 
 @contextlib.contextmanager
-def _open(path: AudioPath) -> Iterator[Decoder]:
-    """Opens a file with the first decoder that knows it."""
-    with InputFile(path) as file, contextlib.closing(_decoder(file)) as decoder:
-        yield decoder
+def _open(path: AudioPath, truncated: str, log: ReadLog | None) -> Iterator[EitherDecoder]:
+    """Opens a file for both decoders, and notes in the log what it finds out."""
+    if truncated not in TRUNCATED:
+        raise ValueError(f"truncated must be one of {', '.join(TRUNCATED)}, not {truncated!r}")
+    log = ReadLog() if log is None else log
+    with InputFile(path) as file:
+        key = path if isinstance(path, str) else file.name
 
+        def on_truncated(error: Truncated) -> None:
+            if truncated == "refuse":
+                raise error
+            log.note_truncated(key, error.reason)
 
-def _decoder(file: InputFile) -> Decoder:
-    """What libsndfile does not know is offered to FFmpeg; if neither does, libsndfile tells why."""
-    try:
-        return LibsndfileDecoder(file)
-    except Undecodable as refusal:
-        try:
-            return PyavDecoder(file)
-        except Undecodable:
-            raise refusal from None
+        with contextlib.closing(EitherDecoder(file, on_truncated)) as opened:
+            yield opened
+            if opened.decoder.position:
+                log.note_decoder(key, opened.library)
 
 
 @survivable
-def probe(path: AudioPath) -> AudioInfo:
+def probe(path: AudioPath, truncated: str = "refuse", *, log: ReadLog | None = None) -> AudioInfo:
     """Reads the header only; an MP3 without a Xing header is decoded once to learn its length.
 
     Args:
       path: File name, or binary file object that can seek.
+      truncated: "refuse" or "use", as in `load_audio`.
+      log: As in `load_audio`.
 
     Returns:
-      `AudioInfo`. The audio itself is not decoded: it may still turn out corrupt when read.
+      `AudioInfo`. The audio itself is not decoded: it may still turn out corrupt when read, or
+      shorter than its header says.
 
     Raises:
       AudioError: Missing, unreadable, empty, not audio, truncated, no frames, absurd header.
     """
-    with _open(path) as decoder:
+    with _open(path, truncated, log) as opened:
+        decoder = opened.decoder
         frames = decoder.frames
         if frames is None:
-            frames = sum(len(block) for block in decoder.blocks())
+            frames = sum(len(block) for block in opened.blocks())
         seconds = frames / decoder.rate
         return AudioInfo(decoder.rate, decoder.channels, frames, seconds, decoder.library)
 
 
-def load_audio(path: AudioPath, sample_rate: int = 16_000, resampler: str = "soxr") -> np.ndarray:
+def load_audio(
+    path: AudioPath,
+    sample_rate: int = 16_000,
+    resampler: str = "soxr",
+    truncated: str = "refuse",
+    *,
+    log: ReadLog | None = None,
+) -> np.ndarray:
     """Decodes a whole sound file.
 
     Args:
-      path: File name, or binary file object that can seek. Any format libsndfile reads, and MP3.
+      path: File name, or binary file object that can seek. Any format that libsndfile or FFmpeg
+        reads.
       sample_rate: Of the result, Hz.
       resampler: "soxr" (HQ) or "resampy" (kaiser_best, about 90 times slower).
+      truncated: What is done with a file of which an end is missing: "refuse" raises an error,
+        "use" reads what is there, with a warning.
+      log: Where decoder and truncation are noted.
 
     Returns:
-      float32[samples], mono (the mean of the channels), C-contiguous, finite; samples is
-      round(frames * sample_rate / rate), at least 1. Nominally in [-1, 1], not clipped to it.
+      float32[samples], mono (the mean of the channels that carry sound), C-contiguous, finite;
+      samples is round(frames * sample_rate / rate), at least 1. Nominally in [-1, 1], not clipped
+      to it.
 
     Raises:
       AudioError: Naming the file, the cause and the fix.
       ValueError: For an unknown resampler or a sample rate below 1.
     """
     blocks, samples = [], 0
-    for block in stream_audio(path, sample_rate=sample_rate, resampler=resampler):
+    for block in stream_audio(
+        path, sample_rate=sample_rate, resampler=resampler, truncated=truncated, log=log
+    ):
         blocks.append(block)
         samples += len(block)
         if samples > MAX_LOADED_SECONDS * sample_rate:
@@ -109,6 +130,8 @@ def load_audio(path: AudioPath, sample_rate: int = 16_000, resampler: str = "sox
                 f"is longer than {MAX_LOADED_SECONDS / 3600:.3g} h",
                 "read it by stream_audio or read_piece",
             )
+    if not blocks:
+        raise AudioError(printable(path), "is truncated: no sound is left", "remove it")
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
@@ -118,6 +141,9 @@ def stream_audio(
     block_seconds: float = 10.0,
     sample_rate: int = 16_000,
     resampler: str = "soxr",
+    truncated: str = "refuse",
+    *,
+    log: ReadLog | None = None,
 ) -> Iterator[np.ndarray]:
     """Decodes a sound file block by block; the blocks put together are `load_audio(path)`.
 
@@ -128,6 +154,8 @@ def stream_audio(
       block_seconds: Length of a block; only the last one is shorter.
       sample_rate: Of the result, Hz.
       resampler: As in `load_audio`.
+      truncated: As in `load_audio`.
+      log: As in `load_audio`.
 
     Yields:
       float32[round(block_seconds * sample_rate)].
@@ -140,8 +168,8 @@ def stream_audio(
     block_samples = round(block_seconds * sample_rate)
     if block_samples < 1:
         raise ValueError(f"block_seconds must be at least one sample, not {block_seconds}")
-    with _open(path) as decoder:
-        parts = resampled(decoder.blocks(), decoder.rate, sample_rate, resampler)
+    with _open(path, truncated, log) as opened:
+        parts = resampled(opened.blocks(), opened.decoder.rate, sample_rate, resampler)
         yield from _in_blocks(parts, block_samples)
 
 
@@ -168,6 +196,9 @@ def read_piece(
     duration_seconds: float,
     sample_rate: int = 16_000,
     resampler: str = "soxr",
+    truncated: str = "refuse",
+    *,
+    log: ReadLog | None = None,
 ) -> np.ndarray:
     """Decodes one chunk of a sound file, reading little more than that chunk.
 
@@ -182,6 +213,8 @@ def read_piece(
       duration_seconds: At least 0.
       sample_rate: Of the result, Hz.
       resampler: As in `load_audio`.
+      truncated: As in `load_audio`.
+      log: As in `load_audio`.
 
     Returns:
       float32[<= n]: shorter where the file ends, empty past its end.
@@ -196,8 +229,8 @@ def read_piece(
             raise ValueError(f"{name} must be a finite number of at least 0, not {value}")
     first = round(start_seconds * sample_rate)
     last = first + round(duration_seconds * sample_rate)
-    with _open(path) as decoder:
-        rate, frames = decoder.rate, decoder.frames
+    with _open(path, truncated, log) as opened:
+        rate, frames = opened.decoder.rate, opened.decoder.frames
         is_past_end = frames is not None and first >= resampled_length(frames, rate, sample_rate)
         if first == last or is_past_end:
             return np.zeros(0, np.float32)
@@ -208,8 +241,8 @@ def read_piece(
         steps = max(0, first * step_in // step_out - margin) // step_in
         start_frame = steps * step_in
         end_frame = -(-last * step_in // step_out) + margin
-        decoder.seek(start_frame)
-        blocks = decoder.blocks(end_frame - start_frame)
+        opened.seek(start_frame)
+        blocks = opened.blocks(end_frame - start_frame)
         offset = steps * step_out  # of the first resampled sample
         kept = [np.zeros(0, np.float32)]
         for part in resampled(blocks, rate, sample_rate, resampler, start_frame):

@@ -13,6 +13,12 @@ MAX_SECONDS = 600.0
 MIN_WIDTH, MAX_WIDTH = 2, 4_000
 
 
+def load() -> None:
+    """Imports what a first picture needs, which takes half a second."""
+    silence = np.zeros(excerpts.SAMPLE_RATE // 10, np.float32)
+    pictures.picture_png(pictures.log_mel_of(silence), 0.1)
+
+
 def picture(path: str, start_seconds: float, end_seconds: float, width: int | None = None) -> bytes:
     """A picture of a part of a file.
 
@@ -33,7 +39,7 @@ def picture(path: str, start_seconds: float, end_seconds: float, width: int | No
         raise AudioError(
             path, f"{seconds:g} s are too long for a picture", f"ask for {MAX_SECONDS:g} s at most"
         )
-    waveform = audio.read_piece(path, start_seconds, seconds, excerpts.SAMPLE_RATE)
+    waveform = audio.read_piece(path, start_seconds, seconds, excerpts.SAMPLE_RATE, truncated="use")
     if not len(waveform):
         raise AudioError(path, f"no sound at {start_seconds:g} s", "ask for an earlier part")
     log_mel = pictures.log_mel_of(waveform)

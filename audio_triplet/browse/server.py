@@ -14,7 +14,7 @@ import threadpoolctl
 import uvicorn
 from absl import logging
 
-from audio_triplet.browse import learning
+from audio_triplet.browse import learning, pictures
 from audio_triplet.browse.app import create_app
 from audio_triplet.browse.security import Access, new_token
 from audio_triplet.browse.session import Session
@@ -145,6 +145,7 @@ def _prepare(session: Session) -> None:
     try:
         session.learner.background(session.archives.now())
         learning.load_scoring()
+        pictures.load()
         session.model()
     except AudioTripletError as error:
         logging.warning("%s", error)

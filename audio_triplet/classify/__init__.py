@@ -13,6 +13,7 @@ In reading order:
     examples.py            `Examples`: the labelled segments
     classifier.py          fitting, and a classifier on disk
     cross_validation.py    its score, with an interval, and the scores with fewer labels
+    report.py              what scores.json says
     folds.py               folds of recordings
     average_precision.py   average precision over samples of recordings
     calibration.py         from scores to probabilities
@@ -22,4 +23,8 @@ In reading order:
     predictions.py         the table that `classify predict` writes, read again
     estimate.py            how many moments are of a class, from a few answers
     listening.py           the table of moments to listen to, and its answers
+    checking.py            precision, recall, F1, average precision; what each counts
+    matching.py            which parts of sound overlap, and which are pairs
+    annotated.py           annotation tables, and which file is meant
+    comparison.py          predictions of an archive beside its annotations (`check_config.py`)
 """

@@ -21,7 +21,8 @@ HEAD = ("path", "start_seconds", "end_seconds", "top_class")
 FOUND = "found"
 PROBABILITY = "probability "
 
-CLOCK = "clock_time"
+# The last columns, where they are needed.
+CLOCK, TRUNCATED = "clock_time", "truncated"
 
 
 def header(classes: Sequence[str], has_meaning: bool, timed: bool) -> list[str]:
@@ -154,8 +155,9 @@ def read(path: str | os.PathLike) -> Predictions:
     if frame.empty:
         raise ManifestError(f"{path}: holds no predictions; predict for some sound")
     names = _header(path)
-    if names[-1] == CLOCK:
-        names = names[:-1]
+    for last in (TRUNCATED, CLOCK):
+        if names[-1] == last:
+            names = names[:-1]
     has_found = names[len(HEAD) : len(HEAD) + 1] == [FOUND]
     first = len(HEAD) + has_found
     after = first + (len(names) - first) // (2 if has_found else 1)

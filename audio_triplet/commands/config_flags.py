@@ -37,6 +37,20 @@ def define_labels_flag(default: str) -> None:
     )
 
 
+def define_truncated_flag(default: str) -> None:
+    """Defines --truncated, what is done with files of which an end is missing.
+
+    Args:
+      default: `use` or `refuse`.
+    """
+    flags.DEFINE_enum(
+        "truncated",
+        default,
+        ("use", "refuse"),
+        "Files of which an end is missing: use what is there, with a warning, or refuse them.",
+    )
+
+
 def define_filter_flags() -> None:
     """Defines --after, --before, --hours and --path: which sound of an archive is meant."""
     flags.DEFINE_string(

@@ -44,6 +44,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_boolean("overwrite", False, "Embed finished files again.")
     flags.DEFINE_boolean("resume", True, "Skip finished files; --noresume stops if there are any.")
+    config_flags.define_truncated_flag("use")
     config_flags.define_flags(EmbedConfig)
 
 
@@ -67,7 +68,16 @@ def main(argv: Sequence[str]) -> None:
         path = values.model or model_files.released_model_path()
         model = saved_model.Model(path, config.precision)
         print(
-            embed(model, manifest, names, values.output_dir, config, values.form, values.overwrite)
+            embed(
+                model,
+                manifest,
+                names,
+                values.output_dir,
+                config,
+                values.form,
+                values.overwrite,
+                values.truncated,
+            )
         )
 
 
@@ -79,6 +89,7 @@ def embed(
     config: EmbedConfig,
     form: str = "files",
     overwrite: bool = False,
+    truncated: str = "use",
 ) -> str:
     """Embeds into a folder, and says what was done.
 
@@ -90,12 +101,13 @@ def embed(
       config: Granularity, hop, batch and threads.
       form: One of `FORMS`.
       overwrite: Embed again what is finished.
+      truncated: `use` or `refuse` files of which an end is missing.
 
     Returns:
       A line or two for the user.
     """
     from audio_triplet.commands.progress import Progress
-    from audio_triplet.data.bad_files import listed_in
+    from audio_triplet.data.bad_files import BadFiles, listed_in
     from audio_triplet.embeddings import folder
 
     progress: Progress | None = None
@@ -108,7 +120,7 @@ def embed(
 
     start = time.monotonic()
     try:
-        with listed_in(output_dir) as bad_files:
+        with listed_in(output_dir, BadFiles(truncated)) as bad_files:
             done = folder.embed_to_folder(
                 model,
                 manifest,
@@ -131,6 +143,7 @@ def embed(
     )
     if done.finished:
         text += f"; {done.finished:,} files were finished before"
-    if bad_files.entries:
-        text += f"\n{bad_files.summary(output_dir)}"
+    bad_files.write_summary(output_dir, manifest.frame.attrs.get("passed_over"))
+    if summary := bad_files.summary(output_dir):
+        text += f"\n{summary}"
     return text

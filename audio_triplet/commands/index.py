@@ -12,6 +12,7 @@ one model and does not take the vectors of another.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,13 @@ from absl import flags, logging
 from audio_triplet.commands import config_flags
 from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.errors import SearchError
-from audio_triplet.search.index_format import DTYPES, FAISS_FROM, KINDS, IndexInfo
+from audio_triplet.search.index_options import DTYPES, FAISS_FROM, KINDS
 
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
     from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.search.index_format import IndexInfo
     from audio_triplet.search.index_writer import Writer
 
 
@@ -55,7 +57,14 @@ def define_flags() -> None:
         "Also build a FAISS index of this kind; "
         f"auto: ivf from {FAISS_FROM:,} vectors on. Exact search is quick below that.",
     )
+    flags.DEFINE_boolean(
+        "find_duplicates",
+        True,
+        "Find recordings that are there twice, under two names, coded anew, louder or later; they "
+        "are listed in duplicates.csv of the index, and nothing is removed.",
+    )
     flags.DEFINE_float("recall", 0.95, "Share of the ten nearest that FAISS must find.")
+    config_flags.define_truncated_flag("use")
     config_flags.define_flags(EmbedConfig)
 
 
@@ -79,6 +88,8 @@ def main(argv: Sequence[str]) -> None:
             faiss=values.faiss,
             recall=values.recall,
             labels=values.labels,
+            truncated=values.truncated,
+            find_duplicates=values.find_duplicates,
         )
     print(describe(values.index))
 
@@ -96,6 +107,8 @@ def add(
     faiss: str,
     recall: float,
     labels: str = "none",
+    truncated: str = "use",
+    find_duplicates: bool = True,
 ) -> None:
     """Adds sound files and sets of embeddings, and builds a FAISS index if that is due.
 
@@ -111,8 +124,10 @@ def add(
       faiss: Kind of FAISS index; `auto`, `none` or one of `KINDS`.
       recall: Share of the ten nearest that it must find.
       labels: What labels the sounds, see `inputs.load_inputs`.
+      truncated: `use` or `refuse` files of which an end is missing.
+      find_duplicates: Whether to find recordings that are there twice.
     """
-    from audio_triplet.search import index_writer
+    from audio_triplet.search import duplicates, index_writer
 
     manifest, sets, model = None, [], None
     if sounds:
@@ -142,12 +157,13 @@ def add(
             added = writer.add(embedding_set)
             logging.info("%s: %d vectors added", embedding_set.manifest.name, added)
         if manifest is not None and model is not None:
-            _add_sound(writer, model, manifest, config, folder)
+            _add_sound(writer, model, manifest, config, folder, truncated, find_duplicates)
         if writer.silent:
             logging.info("%d silent vectors were left out", writer.silent)
         writer.commit()
         if writer.replaced:
             logging.info("%d segments of changed files were replaced", writer.replaced)
+        duplicates.write_table(folder, writer.tables)
         _accelerate(writer, faiss, recall)
         if sounds or embeddings:
             _provide_encoder(writer, model)
@@ -185,11 +201,17 @@ def _model_path(info: IndexInfo | None, folder: str, given: str | None) -> str:
 
 
 def _add_sound(
-    writer: Writer, model: Model, manifest: Manifest, config: EmbedConfig, folder: str
+    writer: Writer,
+    model: Model,
+    manifest: Manifest,
+    config: EmbedConfig,
+    folder: str,
+    truncated: str,
+    find_duplicates: bool,
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
     from audio_triplet.commands.progress import Progress
-    from audio_triplet.data.bad_files import listed_in
+    from audio_triplet.data.bad_files import BadFiles, listed_in
     from audio_triplet.search import adding
 
     progress: Progress | None = None
@@ -202,7 +224,7 @@ def _add_sound(
             progress = Progress(seconds)
 
     try:
-        with listed_in(folder) as bad_files:
+        with listed_in(folder, BadFiles(truncated)) as bad_files:
             adding.add_files(
                 writer,
                 model,
@@ -211,12 +233,14 @@ def _add_sound(
                 bad_files,
                 on_start,
                 lambda seconds: progress(seconds) if progress else None,
+                find_duplicates,
             )
     finally:
         if progress is not None:
             progress.close()
-    if bad_files.entries:
-        logging.warning("%s", bad_files.summary(folder))
+    bad_files.write_summary(folder, manifest.frame.attrs.get("passed_over"))
+    for line in bad_files.summary(folder).splitlines():
+        logging.info("%s", line)
 
 
 def _accelerate(writer: Writer, kind: str, recall: float) -> None:
@@ -232,7 +256,7 @@ def _accelerate(writer: Writer, kind: str, recall: float) -> None:
 
 def describe(folder: str) -> str:
     """What an index holds, in a few lines."""
-    from audio_triplet.search import index
+    from audio_triplet.search import duplicates, index
 
     found = index.Index(folder)
     info = found.info
@@ -259,4 +283,10 @@ def describe(folder: str) -> str:
         )
     else:
         lines.append("  search   exact")
+    if pairs := found.tables.duplicates():
+        exact = sum(same.kind == "exact" for same in pairs)
+        lines.append(
+            f"  twice    {len(pairs):,} pairs are the same recording, {exact:,} of them to the "
+            f"sample: {os.path.join(folder, duplicates.TABLE_FILE)}"
+        )
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """The sound named on a command line: files, folders, manifests and corpora, in any mixture."""
 
+import collections
 import os
 import re
 from collections.abc import Sequence
@@ -31,8 +32,8 @@ def load_inputs(arguments: Sequence[str], labels: str = "folders") -> tuple[Mani
         in; `none`; or a manifest that names them.
 
     Returns:
-      The manifest, paths absolute; and for each row its file's name below the folder it was found
-      in.
+      The manifest, paths absolute, with `attrs["passed_over"]` as `folders.load` has it; and for
+      each row its file's name below the folder it was found in.
 
     Raises:
       UsageError: No argument, or one of none of these forms; or `labels` is none of its forms,
@@ -43,12 +44,14 @@ def load_inputs(arguments: Sequence[str], labels: str = "folders") -> tuple[Mani
         raise UsageError(f"name the sound. {FORMS}")
     given = None if labels in ("folders", "none") else _labels_of_files(labels)
     frames, names, matched = [], [], 0
+    passed_over: collections.Counter[str] = collections.Counter()
     for argument in arguments:
         frame, root, is_bare = _load(argument, by_folder=labels == "folders")
         if given is not None and is_bare:
             frame["labels"] = [given.get(os.path.realpath(path), "") for path in frame["path"]]
             matched += int((frame["labels"] != "").sum())
         frames.append(frame)
+        passed_over.update(frame.attrs.get("passed_over") or {})
         names += [os.path.relpath(path, root) for path in frame["path"]]
     if given is not None:
         if not matched:
@@ -58,12 +61,16 @@ def load_inputs(arguments: Sequence[str], labels: str = "folders") -> tuple[Mani
             )
         logging.info("%s: labels %d files", labels, matched)
     if len(frames) == 1:
-        return Manifest(frames[0], arguments[0]), names
+        manifest = Manifest(frames[0], arguments[0])
+        manifest.frame.attrs["passed_over"] = dict(sorted(passed_over.items()))
+        return manifest, names
     # Splits of different corpora mean different things.
     together = pd.concat([frame.assign(split="") for frame in frames], ignore_index=True)
     is_first = ~together.duplicated(["path", "start_seconds", "end_seconds"])
     names = [name for name, keep in zip(names, is_first, strict=True) if keep]
-    return Manifest(together[is_first], "the inputs"), names
+    manifest = Manifest(together[is_first], "the inputs")
+    manifest.frame.attrs["passed_over"] = dict(sorted(passed_over.items()))
+    return manifest, names
 
 
 def _labels_of_files(table: str) -> dict[str, str]:

@@ -57,6 +57,10 @@ COMMAND = VerbGroup(
                     "audio_triplet.commands.classify.estimate",
                     "predictions, a few answers → the share of moments of a class",
                 ),
+                "check": Verb(
+                    "audio_triplet.commands.classify.check",
+                    "predictions, annotations → precision, recall and what was missed",
+                ),
             },
         ),
         "deploy": Verb(

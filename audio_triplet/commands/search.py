@@ -6,13 +6,16 @@
 
     audio-triplet search --word=dog --index=archive.index
 
---word asks with the labelled sounds of that name: of the index, of --words_from, or of the table of
-words beside the released model. Several queries are averaged; sounds like a --not rank lower. The
-queries need not be in the index; if they are, their own recordings are left out of the answer
+Each hit is an event: a span of a recording in which something like the query sounds. A copy of a
+single query comes first, at its moment, wherever in a recording it lies. --word asks with the
+labelled sounds of that name: of the index, of --words_from, or of the table of words beside the
+released model. Several queries are asked for together; sounds like a --not rank lower. The queries
+need not be in the index; if they are, their own recordings are left out of the answer
 (--noexclude_own lists them too). The answer is a table, or JSON with --json; --page writes an HTML
 file with players and log mel pictures, which needs neither network nor the sound files; --form
 writes tables for Raven, Audacity, spreadsheets or Label Studio into --output_dir. Scores are
-cosines: 1 is the same direction.
+cosines about the archive's own mean: 1 is the same sound, 0 no more alike than any two of its
+sounds.
 """
 
 from __future__ import annotations
@@ -42,8 +45,20 @@ def define_flags() -> None:
     )
     flags.DEFINE_multi_string("not", [], "A sound that hits should be unlike; may be repeated.")
     flags.DEFINE_boolean("exclude_own", True, "Leave out the queries' own recordings.")
-    flags.DEFINE_integer("per_recording", 0, "Most hits of one recording; 0: any number.", 0)
+    flags.DEFINE_integer(
+        "per_recording",
+        None,
+        "Most hits of one recording; 0: any number. By default three, and more only where there "
+        "would be fewer than --top otherwise.",
+        0,
+    )
     config_flags.define_filter_flags()
+    flags.DEFINE_boolean(
+        "fold_duplicates",
+        False,
+        "Of recordings that are the same (duplicates.csv of the index), show the best and name "
+        "the others.",
+    )
     flags.DEFINE_boolean("exact", False, "Search exactly even where there is a FAISS index.")
     flags.DEFINE_string("model", None, "Folder of the index's model, if it has moved.")
     flags.DEFINE_boolean("json", False, "Print JSON instead of a table.")
@@ -83,6 +98,7 @@ def main(argv: Sequence[str]) -> None:
         per_recording=values.per_recording,
         exact=values.exact,
         only=only,
+        fold_duplicates=values.fold_duplicates,
         words=values.word,
         words_from=values.words_from,
     )

@@ -84,19 +84,28 @@ def chunks_in(duration_seconds: float | np.ndarray) -> np.ndarray:
     return -(-patches // CHUNK_PATCHES)
 
 
-def read_length(path: str) -> tuple[float, str]:
-    """Seconds of a sound file by its header, and ""; or NaN, and the reason it cannot be read."""
+def read_length(path: str, truncated: str = "refuse") -> tuple[float, str]:
+    """Seconds of a sound file by its header, and ""; or NaN, and the reason it cannot be read.
+
+    Args:
+      path: The file.
+      truncated: Whether a truncated file is read, as for `audio.load_audio`.
+    """
     try:
-        return audio.probe(path).duration_seconds, ""
+        return audio.probe(path, truncated).duration_seconds, ""
     except AudioError as error:
         return math.nan, error.reason
 
 
-def read_lengths(paths: Sequence[str]) -> Iterator[tuple[float, str]]:
+def read_lengths(paths: Sequence[str], truncated: str = "refuse") -> Iterator[tuple[float, str]]:
     """`read_length` of each path; many at a time where reading waits for a disk or a network.
 
     Where they do not, as in the page cache, threads only take Python's lock from each other.
     """
+
+    def read_part(part: Sequence[str]) -> list[tuple[float, str]]:
+        return [read_length(path, truncated) for path in part]
+
     # Many at a time: a future for each of two million files would take gigabytes.
     parts = [
         paths[first : first + _PROBED_AT_A_TIME]
@@ -106,26 +115,24 @@ def read_lengths(paths: Sequence[str]) -> Iterator[tuple[float, str]]:
     with futures.ThreadPoolExecutor(threads) as pool:
         while parts:
             begin, own = time.perf_counter(), time.thread_time()
-            yield from map(read_length, parts.pop(0))
+            yield from read_part(parts.pop(0))
             waited = 1 - (time.thread_time() - own) / (time.perf_counter() - begin)
             if waited > 0.5:  # and will for a while, so that this is not measured again too soon
                 now, parts = parts[: 16 * threads], parts[16 * threads :]
-                yield from itertools.chain.from_iterable(
-                    pool.map(lambda part: [read_length(path) for path in part], now)
-                )
+                yield from itertools.chain.from_iterable(pool.map(read_part, now))
 
 
 def scan(
     manifest: Manifest,
     bad_files: BadFiles,
-    lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] = read_lengths,
+    lengths: Callable[[Sequence[str]], Iterable[tuple[float, str]]] | None = None,
 ) -> ChunkTable:
     """Reads the header of every file and lists the chunks.
 
     Args:
       manifest: Segments; those of unreadable files are left out and listed.
-      bad_files: Where unreadable files are listed.
-      lengths: Paths → what `read_length` returns for each, in their order.
+      bad_files: Where unreadable files are listed; says whether truncated ones are used.
+      lengths: Paths → what `read_length` returns for each, in their order; None: `read_lengths`.
 
     Returns:
       The chunks.
@@ -135,7 +142,8 @@ def scan(
     """
     seconds = {}
     paths = manifest.frame["path"].unique()
-    for path, (length, reason) in zip(paths, lengths(paths), strict=True):
+    found = read_lengths(paths, bad_files.truncated) if lengths is None else lengths(paths)
+    for path, (length, reason) in zip(paths, found, strict=True):
         seconds[path] = length
         if reason:
             bad_files.add(path, reason)

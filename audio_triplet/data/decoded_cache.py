@@ -24,7 +24,7 @@ from absl import logging
 
 from audio_triplet import audio, features, storage
 
-_FORMAT = 1
+_FORMAT = 2
 _MELS = features.DEFAULT.mel_bands
 _HEAD = np.dtype([("format", "<u4"), ("checksum", "<u4"), ("frames", "<u4"), ("mels", "<u4")])
 

@@ -61,7 +61,8 @@ class FileChunks(ChunkSource):
 
         Args:
           table: What `scan` returned.
-          bad_files: Where files are listed whose body cannot be decoded.
+          bad_files: Where files are listed whose body cannot be decoded; says whether truncated
+            ones are used.
           classes: Names and order of the labels; the manifest's own if None.
           resampler: `soxr` or `resampy`.
           in_graph: A graph function path → float32[samples] at 16 kHz, for pipelines in which
@@ -122,7 +123,7 @@ class FileChunks(ChunkSource):
         if cache is None:
             return self._decode(segment, position)
         extent = map(float, self._extent(int(segment), int(position)))
-        name = cache.name(self._paths[segment], *extent, self._resampler)
+        name = cache.name(self._paths[segment], *extent, self._resampler, self.bad_files.truncated)
         energies = None if name is None else cache.get(name)
         if energies is None:
             energies = self._decode(segment, position)
@@ -141,7 +142,11 @@ class FileChunks(ChunkSource):
         path = self._paths[segment]
         try:
             waveform = audio.read_piece(
-                path, *self._extent(int(segment), int(position)), resampler=self._resampler
+                path,
+                *self._extent(int(segment), int(position)),
+                resampler=self._resampler,
+                truncated=self.bad_files.truncated,
+                log=self.bad_files.log,
             )
         except AudioError as error:
             self.bad_files.add(path, error.reason)

@@ -30,6 +30,7 @@ class SplitInfo:
       seconds: Seconds of sound.
       shard_bytes: Size of each shard; empty in folders prepared by earlier versions.
       shard_recordings: Recordings in each shard; likewise.
+      shard_decoded: Decoder → files that it read for each shard; likewise.
     """
 
     shards: tuple[str, ...]
@@ -39,6 +40,7 @@ class SplitInfo:
     seconds: float
     shard_bytes: tuple[int, ...] = ()
     shard_recordings: tuple[int, ...] = ()
+    shard_decoded: tuple[Mapping[str, int], ...] = ()
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "SplitInfo":
@@ -114,6 +116,8 @@ class PreparedInfo:
 def fingerprint(manifest: Manifest, config: PrepareConfig) -> str:
     """Digest of everything that shapes the shards: see `Manifest.fingerprint`."""
     settings = dataclasses.asdict(config) | {"format": FORMAT, "max_bad_share": None}
+    if config.truncated == "refuse":  # as folders of earlier versions
+        del settings["truncated"]
     return manifest.fingerprint(settings)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from audio_triplet import audio
-from audio_triplet.audio import resampling
+from audio_triplet.audio import channels, resampling
 from audio_triplet.config import FrontEndConfig
 from audio_triplet.errors import AudioError
 
@@ -45,6 +45,7 @@ def open_sound(
     sample_rate: float | None = None,
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
+    truncated: str = "refuse",
 ) -> Iterator[np.ndarray]:
     """A sound block by block, mono and at 16 kHz.
 
@@ -54,9 +55,10 @@ def open_sound(
       sample_rate: Samples per second of an array; not given with a file, which states its own.
       start_seconds: Where to begin.
       end_seconds: Where to end; None: with the sound.
+      truncated: Whether a truncated file is read, as for `audio.load_audio`.
 
     Yields:
-      float32[samples], the mean of the channels.
+      float32[samples], the mean of the channels that carry sound.
 
     Raises:
       AudioError: It cannot be used as sound; the message gives the reason and the fix.
@@ -74,18 +76,23 @@ def open_sound(
                 name_of(sound), "a file states its own sample rate", "leave sample_rate out"
             )
         path = os.fspath(sound) if isinstance(sound, os.PathLike) else sound
-        return read_blocks(path, start_seconds, end)
+        return read_blocks(path, start_seconds, end, truncated)
     rate = _checked_rate(sample_rate)
     samples = _checked_samples(sound)
+    carrying = channels.count_in_array(samples)  # of the whole, as for a file
     last = None if math.isnan(end) else round(end * rate)
     samples = samples[:, round(start_seconds * rate) : last]
     if not samples.shape[1]:
         raise AudioError(ARRAY_NAME, f"no sound at {start_seconds:g} s", "begin within its length")
-    return resampling.resampled(_mono_blocks(samples, rate), rate, RATE, "soxr")
+    return resampling.resampled(_mono_blocks(samples, carrying, rate), rate, RATE, "soxr")
 
 
 def read_blocks(
-    path: audio.AudioPath, start_seconds: float, end_seconds: float
+    path: audio.AudioPath,
+    start_seconds: float,
+    end_seconds: float,
+    truncated: str = "refuse",
+    log: audio.ReadLog | None = None,
 ) -> Iterator[np.ndarray]:
     """The sound of a part of a file, block by block, at 16 kHz.
 
@@ -93,6 +100,8 @@ def read_blocks(
       path: The file.
       start_seconds: Where the part begins.
       end_seconds: Where it ends; NaN: with the file.
+      truncated: Whether a truncated file is read, as for `audio.load_audio`.
+      log: Where decoder and truncation are noted.
 
     Yields:
       float32[samples], 10 s at most.
@@ -104,14 +113,14 @@ def read_blocks(
     left = np.inf if np.isnan(end_seconds) else round((end_seconds - start_seconds) * RATE)
     block_samples = round(_BLOCK_SECONDS * RATE)
     if first == 0:
-        for block in audio.stream_audio(path, _BLOCK_SECONDS):
+        for block in audio.stream_audio(path, _BLOCK_SECONDS, truncated=truncated, log=log):
             yield block[: int(min(left, len(block)))]
             left -= len(block)
             if left <= 0:
                 return
     while first and left > 0:
         wanted = int(min(left, block_samples))
-        block = audio.read_piece(path, first / RATE, wanted / RATE)
+        block = audio.read_piece(path, first / RATE, wanted / RATE, truncated=truncated, log=log)
         yield block
         if len(block) < wanted:
             return
@@ -175,9 +184,13 @@ def _checked_samples(sound: Any) -> np.ndarray:
     return samples
 
 
-def _mono_blocks(samples: np.ndarray, rate: int) -> Iterator[np.ndarray]:
-    """The mean of the channels, block by block."""
+def _mono_blocks(samples: np.ndarray, carrying: int, rate: int) -> Iterator[np.ndarray]:
+    """The mean of the channels that carry sound, block by block."""
     block = round(_BLOCK_SECONDS * rate)
     for first in range(0, samples.shape[1], block):
         part = samples[:, first : first + block]
-        yield part[0].astype(np.float32) if len(part) == 1 else part.mean(0).astype(np.float32)
+        yield part[0].astype(np.float32) if len(part) == 1 else _mean(part, carrying)
+
+
+def _mean(part: np.ndarray, carrying: int) -> np.ndarray:
+    return (part.sum(0) / carrying).astype(np.float32)

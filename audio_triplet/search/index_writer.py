@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -16,18 +16,12 @@ from audio_triplet import locks
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, stamp_of
 from audio_triplet.errors import SearchError
-from audio_triplet.search import database, earlier_format, faiss_search, part_writer
+from audio_triplet.search import database, earlier_format, faiss_search, measuring, part_writer
 from audio_triplet.search.database import segment_key
 from audio_triplet.search.filling import Filler
-from audio_triplet.search.index_format import (
-    DTYPES,
-    KINDS,
-    FaissInfo,
-    IndexInfo,
-    Part,
-    other_model,
-    runs_of,
-)
+from audio_triplet.search.index_format import FaissInfo, IndexInfo, Part, other_model, runs_of
+from audio_triplet.search.index_options import DTYPES, KINDS
+from audio_triplet.search.outline import Outline
 from audio_triplet.search.tables import Tables, exists
 
 # Parts with fewer vectors are merged.
@@ -40,6 +34,7 @@ class Writer:
     Attributes:
       folder: The index.
       info: What the index is of, and its parts at present.
+      tables: Its tables.
       silent: Vectors left out because they are silent.
       replaced: Segments dropped because their file had changed.
     """
@@ -82,6 +77,7 @@ class Writer:
         self._commit_seconds = commit_seconds
         self._waiting: list[part_writer.Selection] = []
         self._waiting_stamps: dict[int, tuple[int, int]] = {}  # by the segments' keys
+        self._waiting_outlines: dict[int, Outline] = {}
         self._count, self._since = 0, time.monotonic()
         if dtype not in DTYPES:
             raise SearchError(f"dtype={dtype!r} is none of {', '.join(DTYPES)}")
@@ -104,8 +100,8 @@ class Writer:
                 earlier_format.convert(folder)
             self._connection = database.connect(folder, writing=True)
             self._lock.callback(self._connection.close)
-            self._tables = Tables(folder, self._connection)
-            self.info = self._tables.info()
+            self.tables = Tables(folder, self._connection)
+            self.info = self.tables.info()
             self._check(model, model_digest, dim, granularity, hop_seconds)
             locks.clear_leftovers(folder)
             earlier_format.finish(folder)
@@ -138,11 +134,12 @@ class Writer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_) -> None:
-        """Lists what is waiting, merges small parts, and releases the lock."""
+        """Lists what is waiting, merges small parts, measures, and releases the lock."""
         try:
             self.commit()
             if kind is None:
                 self.merge()
+                measuring.measure(self)
         finally:
             self.close()
 
@@ -165,13 +162,16 @@ class Writer:
 
     def _known(self, key: int) -> tuple[int, int] | None:
         """The stamp of a segment's file when it was embedded; None: the index lacks it."""
-        return self._waiting_stamps.get(key) or self._tables.stamp(key)
+        return self._waiting_stamps.get(key) or self.tables.stamp(key)
 
-    def add(self, embeddings: EmbeddingSet) -> int:
+    def add(
+        self, embeddings: EmbeddingSet, outlines: Sequence[Outline | None] | None = None
+    ) -> int:
         """Adds a set of embeddings; segments that are in the index already are skipped.
 
         Args:
           embeddings: A set with times, stamps and origin.
+          outlines: What each of its segments sounds like, to find copies; None: not known.
 
         Returns:
           Number of vectors added.
@@ -200,6 +200,8 @@ class Writer:
             if self._known(key) != own:
                 new[number] = True
                 self._waiting_stamps[key] = own
+                if outlines is not None and (outline := outlines[number]) is not None:
+                    self._waiting_outlines[key] = outline
         if not new.any():
             return 0
         audible = new[embeddings.segment_index] & (embeddings.energy > self._silence)
@@ -223,20 +225,27 @@ class Writer:
         name = ""
         if len(owners):
             name = part_writer.write_selected(self.folder, self.info, self._waiting, owners)
-        with self._changing() as filler:
+        with self.changing() as filler:
             part = filler.add_part(name, len(owners)) if name else None
             for segment in segments:
-                filler.add(segment, part)
+                number = filler.add(segment, part)
+                if outline := self._waiting_outlines.get(segment.key):
+                    filler.add_outline(number, outline)
         self.replaced += filler.replaced
-        self._waiting, self._waiting_stamps, self._count = [], {}, 0
+        self._waiting, self._count = [], 0
+        self._waiting_stamps, self._waiting_outlines = {}, {}
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[Filler]:
-        """What the block changes in the tables is seen at its end, all of it."""
+    def changing(self) -> Iterator[Filler]:
+        """What the block changes in the tables is seen at its end, all of it.
+
+        Raises:
+          OSError: The disk is full; the tables are as they were.
+        """
         with database.errors_named(database.path_in(self.folder)):
             with database.transaction(self._connection, "IMMEDIATE"):
                 yield Filler(self._connection)
-        self.info = self._tables.info()
+        self.info = self.tables.info()
 
     def _clear_unlisted(self) -> None:
         """Removes parts that the tables do not list, left by a killed writer or a merge."""
@@ -263,7 +272,7 @@ class Writer:
             return
         parts = [Part(self.folder, info, self.info.dim) for info in small]
         name, owners = part_writer.write_merged(self.folder, self.info, parts)
-        with self._changing() as filler:
+        with self.changing() as filler:
             filler.remove_parts(info.id for info in small)
             if name:
                 merged = filler.add_part(name, len(owners))
@@ -290,12 +299,12 @@ class Writer:
         if kind not in KINDS:
             raise SearchError(f"faiss={kind!r} is none of {', '.join(KINDS)}")
         self.commit()
-        with self._changing() as filler:
+        with self.changing() as filler:
             filler.set_faiss(None)
         self.merge()
         parts = [Part(self.folder, info, self.info.dim) for info in self.info.parts]
         built = faiss_search.build(self.folder, self.info, parts, kind, recall)
-        with self._changing() as filler:
+        with self.changing() as filler:
             filler.set_faiss(built)
         self._clear_unlisted()
         return built
@@ -308,7 +317,7 @@ class Writer:
           version: Of the way it is computed and written.
           blob: Its content.
         """
-        with self._changing() as filler:
+        with self.changing() as filler:
             filler.set_constant(name, version, blob)
 
     @property

@@ -1,8 +1,9 @@
-"""One or several query sounds as one vector."""
+"""A query sound as patches to search by, or as one vector."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.embeddings import sounds
 from audio_triplet.embeddings.embedding_set import PATCH_SECONDS
 from audio_triplet.errors import AudioError, SearchError
+from audio_triplet.search.copies import MOST_SECONDS
+from audio_triplet.search.question import Patches
 
 if TYPE_CHECKING:
     from audio_triplet.embeddings.quick_model import QuickModel
@@ -21,18 +24,33 @@ if TYPE_CHECKING:
 _BATCH = 8  # a query is short
 
 
-def embed_query(
+@dataclasses.dataclass(frozen=True, eq=False)
+class QuerySound:
+    """A query sound, embedded.
+
+    Attributes:
+      patches: Its patches, silent ones left out.
+      waveform: float32[samples] at 16 kHz, its first minute.
+    """
+
+    patches: Patches
+    waveform: np.ndarray
+
+
+def embed_sound(
     model: Model | QuickModel,
     info: IndexInfo,
     sound: Any,
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
     sample_rate: float | None = None,
-) -> np.ndarray:
-    """The query vector, made as those of the index were.
+    hop_seconds: float | None = None,
+) -> QuerySound:
+    """The patches of a query.
 
-    [D] At patch granularity it is the mean over the patches that are not silent, at segment
-    granularity over all, so that a copy of a sound in the index is as near to it as can be.
+    [D] At patch granularity they begin every half hop of the index: a copy in the index, on
+    whatever grid, is then never more than a quarter hop away. At segment granularity there is one
+    vector, made as those of the index were.
 
     Args:
       model: The index's model.
@@ -41,9 +59,7 @@ def embed_query(
       start_seconds: Where the query begins in it.
       end_seconds: Where it ends; None or NaN: with the sound.
       sample_rate: Samples per second of an array.
-
-    Returns:
-      float32[dim], of unit norm.
+      hop_seconds: From one patch to the next; None: as above.
 
     Raises:
       AudioError: It cannot be read, holds nothing there, or only silence.
@@ -53,8 +69,14 @@ def embed_query(
     name = sounds.name_of(sound)
     if end_seconds is not None and np.isnan(end_seconds):
         end_seconds = None
-    config = EmbedConfig(info.granularity, info.hop_seconds, batch_size=_BATCH)
-    blocks = sounds.open_sound(sound, sample_rate, start_seconds, end_seconds)
+    if hop_seconds is None:
+        hop_seconds = info.hop_seconds
+        if info.granularity == "patch":
+            hop_seconds = max(1, round(50 * hop_seconds)) / 100  # a multiple of 10 ms
+    config = EmbedConfig(info.granularity, hop_seconds, batch_size=_BATCH)
+    kept: list[np.ndarray] = []
+    blocks = sounds.open_sound(sound, sample_rate, start_seconds, end_seconds, "use")
+    blocks = _keeping(blocks, kept)
     query = embed.embed_stream(model, blocks, config, start_seconds)
     another = "choose another part of it, or another file"
     if query is None:
@@ -69,7 +91,38 @@ def embed_query(
             query.seconds,
             PATCH_SECONDS,
         )
-    return combine(list(query.vectors[audible]))
+    patches = Patches(query.vectors[audible], query.start_seconds[audible], start_seconds)
+    return QuerySound(patches, np.concatenate(kept))
+
+
+def _keeping(blocks: Iterable[np.ndarray], kept: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """The blocks; those of the first minute are kept in a list too."""
+    left = round(MOST_SECONDS * sounds.RATE)
+    for block in blocks:
+        kept.append(block[:left].copy())
+        left -= len(kept[-1])
+        yield block
+
+
+def embed_query(
+    model: Model | QuickModel,
+    info: IndexInfo,
+    sound: Any,
+    start_seconds: float = 0.0,
+    end_seconds: float | None = None,
+    sample_rate: float | None = None,
+) -> np.ndarray:
+    """The query as one vector, made as those of the index were: the mean of its patches.
+
+    Args and errors as `embed_sound`.
+
+    Returns:
+      float32[dim], of unit norm.
+    """
+    found = embed_sound(
+        model, info, sound, start_seconds, end_seconds, sample_rate, info.hop_seconds
+    )
+    return combine(list(found.patches.vectors))
 
 
 def combine(wanted: Sequence[np.ndarray], unwanted: Sequence[np.ndarray] = ()) -> np.ndarray:

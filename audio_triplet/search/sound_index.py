@@ -24,9 +24,11 @@ from absl import logging
 from audio_triplet.embeddings import model_files, quick_model, sounds
 from audio_triplet.embeddings.quick_model import QuickModel
 from audio_triplet.errors import SearchError
+from audio_triplet.search.asking import ask
 from audio_triplet.search.index import Hit, Index
 from audio_triplet.search.index_format import IndexInfo
-from audio_triplet.search.query import combine, embed_query
+from audio_triplet.search.query import QuerySound, embed_query, embed_sound
+from audio_triplet.search.question import Patches
 from audio_triplet.search.words import look_up
 
 if TYPE_CHECKING:
@@ -159,7 +161,7 @@ class SoundIndex:
         end_seconds: float | None = None,
         unlike: Sequence[Any] = (),
         exclude_own: bool = True,
-        per_recording: int = 0,
+        per_recording: int | None = None,
         exact: bool = False,
     ) -> list[Hit]:
         """The sounds of the index that are most like a sound.
@@ -174,7 +176,8 @@ class SoundIndex:
           end_seconds: Where to end; None: with the sound.
           unlike: Counter-examples: paths, or arrays of the same sample rate.
           exclude_own: Whether to leave out the recording of `sound`, if the index holds it.
-          per_recording: Most hits of one recording; 0: any number.
+          per_recording: Most hits of one recording; 0: any number; None: three, and more only where
+            there would be fewer than `top` hits otherwise.
           exact: Whether to search exactly even where there is a FAISS index.
 
         Returns:
@@ -205,13 +208,14 @@ class SoundIndex:
         top: int = 10,
         *,
         exclude_own: bool = True,
-        per_recording: int = 0,
+        per_recording: int | None = None,
         exact: bool = False,
         only: SoundFilter | None = None,
+        fold_duplicates: bool = False,
         words: Sequence[str] = (),
         words_from: str = "",
     ) -> Found:
-        """Searches by the mean of several sounds.
+        """Searches by several sounds; copies are looked for if it is a single one.
 
         Args:
           queries: The sounds; with the words at least one.
@@ -221,6 +225,7 @@ class SoundIndex:
           per_recording: As for `find`.
           exact: As for `find`.
           only: What is searched at all; None: everything.
+          fold_duplicates: Of recordings that are the same, only the best is a hit.
           words: Words, each of whose labelled sounds counts as a sound together.
           words_from: Where labelled sound is, see `words.look_up`.
 
@@ -229,24 +234,31 @@ class SoundIndex:
 
         Raises:
           AudioError: As `find`.
-          SearchError: As `find`; or the examples cancel one another out.
+          SearchError: As `find`; or nothing is asked for.
         """
         if not queries and not words:
             raise SearchError("nothing is asked for; give a sound or a word")
         known = [look_up(word, self.index, self._embed_part, words_from) for word in words]
-        vector = combine(
-            [self._embed(query) for query in queries]
-            + [combine(list(one.vectors)) for one in known],
-            [self._embed(query) for query in unlike],
-        )
+        wanted = [self._embed(query) for query in queries]
+        unwanted = [self._embed(query) for query in unlike]
+        of_words = [Patches.of_vectors(vector) for one in known for vector in one.vectors]
         without = self._own_recordings(queries) if exclude_own else set()
         for one in known:
             left_out = len(one.recordings) if exclude_own else 0
             without |= one.recordings if exclude_own else set()
             logging.info("%s", one.told(left_out))
         begin = time.perf_counter()
-        hits = self.index.search(
-            vector, top, without=without, per_recording=per_recording, exact=exact, only=only
+        hits = ask(
+            self.index,
+            [sound.patches for sound in wanted] + of_words,
+            [sound.patches for sound in unwanted],
+            top=top,
+            waveform=wanted[0].waveform if len(wanted) == 1 and not of_words else None,
+            without=without,
+            per_recording=per_recording,
+            exact=exact,
+            only=only,
+            fold_duplicates=fold_duplicates,
         )
         seconds = time.perf_counter() - begin
         return Found(
@@ -261,8 +273,8 @@ class SoundIndex:
             [one.name for one in known],
         )
 
-    def _embed(self, query: Query) -> np.ndarray:
-        return embed_query(
+    def _embed(self, query: Query) -> QuerySound:
+        return embed_sound(
             self.query_model,
             self.index.info,
             query.sound,
@@ -273,7 +285,7 @@ class SoundIndex:
 
     def _embed_part(self, path: str, start: float, end: float) -> np.ndarray:
         """The vector of a labelled part of a file: float32[dim]."""
-        return self._embed(Query(path, start, end))
+        return embed_query(self.query_model, self.index.info, path, start, end)
 
     def _own_recordings(self, queries: Iterable[Query]) -> set[int]:
         own: set[int] = set()

@@ -103,7 +103,7 @@ def _bad_files_listed(
         return
     with listed_in(output_dir, source.bad_files) as bad_files:
         yield
-    if bad_files.entries:
+    if bad_files.entries or bad_files.log.truncated:
         logging.warning("%s", bad_files.summary(output_dir))
 
 

@@ -16,7 +16,7 @@ Python computes values, as dataclasses; templates show them. In reading order:
     sound_map     the map to listen to
     queries       the neighbours of sounds by two embeddings; mix-ups
     training_curves    curves of training runs
-    table_page, classifier_page, listen_page, search_page, runs_page    the pages
+    table_page, classifier_page, listen_page, check_page, search_page, runs_page    the pages
 
     templates/    page.html, which all extend; parts.html (player, tile, table, facts) and
                   charts.html, macros; a file for each page

@@ -94,7 +94,9 @@ def read(excerpt: Excerpt, quality: Quality = CLEAR) -> np.ndarray:
     seconds = EXCERPT_SECONDS if quality.loudest else min(EXCERPT_SECONDS, quality.max_seconds)
     if excerpt.end_seconds is not None:
         seconds = min(seconds, excerpt.end_seconds - excerpt.start_seconds)
-    waveform = audio.read_piece(excerpt.path, excerpt.start_seconds, max(0.0, seconds), SAMPLE_RATE)
+    waveform = audio.read_piece(
+        excerpt.path, excerpt.start_seconds, max(0.0, seconds), SAMPLE_RATE, truncated="use"
+    )
     if not len(waveform):
         raise AudioError(excerpt.path, f"no sound at {excerpt.start_seconds} s")
     samples = round(quality.max_seconds * SAMPLE_RATE)

@@ -150,7 +150,7 @@ def _open_files(
     cache: CacheConfig | None,
 ) -> FileChunks:
     """The chunks of sound files, to be decoded as they are read."""
-    bad_files = BadFiles()
+    bad_files = BadFiles(config.truncated)
     table = chunks.scan(train, bad_files)
     bad_files.check_share(train.frame["path"].nunique(), config.max_bad_share, train.name)
     # The probe says once where tensorflow-io's ops do not work.

@@ -47,6 +47,10 @@ def card(name: str, metadata: dict, manifest: Manifest, hours: float, scores: di
             "(`trainable=False`): Keras cannot name optimizer variables after those of a "
             "SavedModel.",
             "",
+            "Beside the SavedModel lie `encoder.tflite`, the encoder for LiteRT, by which searches "
+            "start without TensorFlow, and `words.npz`, vectors of the corpus's labelled sounds by "
+            "word, for `audio-triplet search --word` (vectors and words alone, no sound).",
+            "",
             "## Trained on",
             "",
             *_trained_on(metadata, manifest, hours),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from audio_triplet.commands import config_flags
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
 
@@ -29,6 +30,7 @@ class ScoringSettings:
       output_dir: Output folder.
       test_splits: Splits to score; empty: chosen by `splits.train_test`.
       max_bad_share: A greater share of unreadable files is an error.
+      truncated: `refuse` files of which an end is missing, or `use` what is there.
     """
 
     model: str
@@ -36,6 +38,7 @@ class ScoringSettings:
     output_dir: str
     test_splits: tuple[str, ...] = ()
     max_bad_share: float = 0.05
+    truncated: str = "refuse"
 
 
 def define_flags(written: str) -> None:
@@ -54,6 +57,7 @@ def define_flags(written: str) -> None:
         "test or eval; the last fold; or, without splits, a fifth of the recordings.",
     )
     flags.DEFINE_float("max_bad_share", 0.05, "A greater share of unreadable files stops it.")
+    config_flags.define_truncated_flag("refuse")
 
 
 def settings_from_flags() -> ScoringSettings:
@@ -65,6 +69,7 @@ def settings_from_flags() -> ScoringSettings:
         values.output_dir,
         tuple(values.test_splits),
         values.max_bad_share,
+        values.truncated,
     )
 
 
@@ -75,6 +80,7 @@ class ScoredCorpus:
     Attributes:
       model: The model.
       sides: Embeddings of both sides.
+      whole: Embeddings of all labelled segments.
       classes: Names of the labels.
       summary: What a table says of them: test_splits, numbers of segments and of bad_files, model,
         corpus.
@@ -82,6 +88,7 @@ class ScoredCorpus:
 
     model: Model
     sides: Sides
+    whole: EmbeddingSet
     classes: tuple[str, ...]
     summary: dict
 
@@ -98,7 +105,7 @@ def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
       UsageError: The corpus has no labels.
       CorpusError: It cannot be found or split, or too many of its files cannot be read.
     """
-    from audio_triplet.data.bad_files import listed_in
+    from audio_triplet.data.bad_files import BadFiles, listed_in
     from audio_triplet.data.splits import train_test
     from audio_triplet.embeddings import saved_model
     from experiments.lib import protocol
@@ -106,7 +113,7 @@ def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
     manifest = labelled_manifest(settings.corpus)
     model = saved_model.Model(settings.model)
     _, test = train_test(manifest, settings.test_splits)
-    with listed_in(settings.output_dir) as bad_files:
+    with listed_in(settings.output_dir, BadFiles(settings.truncated)) as bad_files:
         embeddings = embed_files(model, manifest, bad_files)
     bad_files.check_share(manifest.frame["path"].nunique(), settings.max_bad_share, settings.corpus)
     sides = protocol.split_sides(embeddings, test.splits)
@@ -117,7 +124,8 @@ def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
         "model": model.path,
         "corpus": settings.corpus,
     }
-    return ScoredCorpus(model, sides, manifest.classes, summary)
+    whole = embeddings.select((embeddings.manifest.frame["labels"] != "").to_numpy())
+    return ScoredCorpus(model, sides, whole, manifest.classes, summary)
 
 
 def labelled_manifest(spec: str) -> Manifest:

@@ -48,6 +48,22 @@ def test_it_is_the_same_apart(tmp_path):
     assert str(apart.value) == str(refusal.value)
 
 
+@pytest.mark.usefixtures("forgotten")
+def test_what_is_noted_apart_is_noted_here(tmp_path):
+    data = encode(pulsing_noise(3.0, 16_000), 16_000)
+    path = str(saved(tmp_path, data[: len(data) * 8 // 10], "cut.wav"))
+    logs = []
+    for _ in range(2):
+        for read in (audio.load_audio, lambda *a, **b: audio.read_piece(a[0], 0.5, 0.5, **b)):
+            log = audio.ReadLog()
+            read(path, truncated="use", log=log)
+            logs.append((log.decoders, log.truncated))
+        with pytest.raises(AudioError, match="is truncated"):
+            audio.load_audio(path)
+        crashes.suspect([path])
+    assert logs[:2] == logs[2:] and logs[1][0] == {path: "libsndfile"} and path in logs[1][1]
+
+
 def test_notes_say_what_is_being_decoded(tmp_path, monkeypatch):
     """Of a process that is gone; this one is not."""
     monkeypatch.setenv(crashes.FOLDER_VARIABLE, str(tmp_path))

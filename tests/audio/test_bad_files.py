@@ -29,7 +29,8 @@ def opus_claiming(granule):
     return with_ogg_checksums(bytes(data))
 
 
-SHORT_FLAC = encode(pulsing_noise(0.5, 16_000), 16_000, "FLAC")
+WHOLE_FLAC = encode(pulsing_noise(0.5, 16_000), 16_000, "FLAC")
+SHORT_FLAC = WHOLE_FLAC[:-1] + b"\0"  # its last frame's checksum is wrong
 CLAIMS = {
     "flac, 2^36 - 1 frames": (flac_claiming(2**36 - 1, SHORT_FLAC), "cannot be"),
     "flac, 60 times its size": (flac_claiming(60 * len(SHORT_FLAC), SHORT_FLAC), None),
@@ -51,6 +52,16 @@ def test_a_boundless_claim_is_refused_before_chunks_are_laid_out(tmp_path, kind)
         assert audio.probe(path).frames == 60 * len(SHORT_FLAC)
     with pytest.raises(AudioError):
         audio.load_audio(path)
+
+
+def test_a_flac_whose_last_frame_is_whole_has_the_length_of_its_frames(tmp_path):
+    """Whatever its header claims."""
+    expected = audio.load_audio(saved(tmp_path, WHOLE_FLAC, "right.flac"))
+    for claim in (2**36 - 1, 60 * len(WHOLE_FLAC), 8001):
+        path = saved(tmp_path, flac_claiming(claim, WHOLE_FLAC))
+        assert audio.probe(path).frames == 8000
+        np.testing.assert_array_equal(audio.load_audio(path), expected)
+        np.testing.assert_array_equal(audio.read_piece(path, 0.25, 1.0), expected[4000:])
 
 
 def test_silence_may_be_small(tmp_path):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from audio_triplet import audio
 from audio_triplet.audio import RESAMPLERS, AudioInfo, libsndfile, ogg_pages
+from audio_triplet.audio.pyav import PyavDecoder
 from audio_triplet.errors import AudioError
 from tests.audio.sounds import (
     CODECS,
@@ -375,14 +376,58 @@ def test_whole_ogg_streams_are_proven_by_their_packets(tmp_path, subtype):
             assert ogg_pages.proven_length(io.BytesIO(wrong), len(wrong)) is None
 
 
-def test_whatever_the_decoder_raises_names_the_file(tmp_path, monkeypatch):
+def test_whatever_one_decoder_raises_is_offered_to_the_other(tmp_path, monkeypatch):
     path = saved(tmp_path, encode(pulsing_noise(1.0, 16_000), 16_000))
-    for method, error in (("read", RuntimeError("no")), ("close", OSError("gone"))):
-        with monkeypatch.context() as patch:
+    expected = audio.load_audio(path)
+    monkeypatch.setattr(soundfile.SoundFile, "read", raising(RuntimeError("no")))
+    log = audio.ReadLog()
+    np.testing.assert_array_equal(audio.load_audio(str(path), log=log), expected)
+    assert log.decoders == {str(path): "ffmpeg"}
+    np.testing.assert_array_equal(audio.read_piece(path, 0.5, 0.2), expected[8000:11200])
+    monkeypatch.setattr(PyavDecoder, "_open", raising(AudioError(str(path), "neither")))
+    with pytest.raises(AudioError, match=f"{path}: neither"):
+        audio.load_audio(path)
 
-            def fail(*args, error=error, **kwargs):
-                raise error
 
-            patch.setattr(soundfile.SoundFile, method, fail)
-            with pytest.raises(AudioError, match=f"{path}: cannot be decoded .{error}"):
-                audio.load_audio(path)
+def test_a_decoder_that_fails_halfway_is_relieved_there(tmp_path, monkeypatch):
+    path = saved(tmp_path, encode(pulsing_noise(20.0, 44_100, 2), 44_100, "FLAC"))
+    expected, read = audio.load_audio(path), soundfile.SoundFile.read
+    calls = []
+
+    def failing(self, *args, **kwargs):
+        calls.append(args)
+        if len(calls) > 3:
+            raise soundfile.LibsndfileError(1)
+        return read(self, *args, **kwargs)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", failing)
+    log = audio.ReadLog()
+    np.testing.assert_allclose(audio.load_audio(str(path), log=log), expected, atol=1e-6)
+    assert len(calls) == 4 and log.decoders == {str(path): "ffmpeg"}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_libsndfile_reads_is_read_by_it(tmp_path, codec):
+    """No fault of its decoder hides behind the other's help."""
+    file_format, subtype, rates, _ = CODECS[codec]
+    data = encode(pulsing_noise(9.0, rates[0], 2), rates[0], file_format, subtype)
+    path, log = str(saved(tmp_path, data)), audio.ReadLog()
+    audio.load_audio(path, log=log)
+    assert log.decoders == {path: "libsndfile"}
+    for start in (0.0, 3.0, 7.5):
+        audio.read_piece(path, start, 1.0, log=log)
+        assert log.decoders == {path: "libsndfile"}
+
+
+def test_what_happens_at_closing_is_no_fault_of_the_sound(tmp_path, monkeypatch):
+    path = saved(tmp_path, encode(pulsing_noise(1.0, 16_000), 16_000))
+    expected = audio.load_audio(path)
+    monkeypatch.setattr(soundfile.SoundFile, "close", raising(OSError("gone")))
+    np.testing.assert_array_equal(audio.load_audio(path), expected)
+
+
+def raising(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail

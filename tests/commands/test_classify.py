@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import os
 import re
 import shutil
 
@@ -234,11 +235,11 @@ def test_a_classifier_of_an_earlier_version_predicts_as_before(fitted, tone_fold
 def test_a_precision_that_no_class_reaches_is_said(tone_folder, tmp_path, small_model):
     manifest, _ = inputs.load_inputs([tone_folder])
     strict = dataclasses.replace(CONFIG, precision=0.99)
-    told = fit.fit(manifest, small_model.path, str(tmp_path), strict, page=False)
-    assert "precision 0.99 is reached by 0 of 3 classes" in told
+    printed = fit.fit(manifest, small_model.path, str(tmp_path), strict, page=False)
+    assert "precision 0.99 is reached by 0 of 3 classes" in printed
     few, _ = inputs.load_inputs([f"{tone_folder}/high"])
-    told = predict.predict(few, str(tmp_path / "classifier"), str(tmp_path), EmbedConfig())
-    assert "no class reaches precision 0.99: tables have the best class of each row" in told
+    printed = predict.predict(few, str(tmp_path / "classifier"), str(tmp_path), EmbedConfig())
+    assert "no class reaches precision 0.99: tables have the best class of each row" in printed
     read = predictions.read(tmp_path / "predictions.csv")
     assert not read.found.any() and not np.isnan(read.probabilities).any()
 
@@ -322,3 +323,40 @@ def test_what_does_not_fit_together_is_said(fitted, tone_folder, tmp_path):
         with pytest.raises(ExportError, match="holds no saved_model"):
             command(*arguments, *rest, model_path="/nowhere")
     assert not (tmp_path / "predictions.csv").exists()
+
+
+def test_predictions_mark_truncated_files(fitted, tone_folder, tmp_path):
+    for name in ("cut.wav", "whole.wav"):
+        shutil.copy(f"{tone_folder}/low/low5.wav", tmp_path / name)
+    data = (tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) * 8 // 10])
+    manifest, _ = inputs.load_inputs([str(tmp_path)])
+    out = tmp_path / "out"
+    out.mkdir()
+    told = predict.predict(manifest, str(fitted[0] / "classifier"), str(out), EmbedConfig())
+    assert f"1 truncated files were used as far as they go, see {out}/truncated.csv" in told
+    head, *rows = read_csv(out / "predictions.csv")
+    assert head[3] == "top_class" and head[-1] == "truncated"
+    assert {(os.path.basename(row[0]), row[-1]) for row in rows} == {
+        ("cut.wav", "yes"),
+        ("whole.wav", ""),
+    }
+    assert predictions.read(out / "predictions.csv").classes == ("high", "low", "middle")
+    refused = predict.predict(
+        manifest, str(fitted[0] / "classifier"), str(out), EmbedConfig(), truncated="refuse"
+    )
+    assert "1 files could not be used" in refused
+    assert "truncated" not in read_csv(out / "predictions.csv")[0]
+
+
+def test_fit_refuses_truncated_files_unless_told(tone_folder, small_model, tmp_path):
+    shutil.copytree(tone_folder, tmp_path / "sound")
+    path = tmp_path / "sound" / "low" / "low5.wav"
+    path.write_bytes(path.read_bytes()[:-40_000])
+    manifest, _ = inputs.load_inputs([str(tmp_path / "sound")])
+    for truncated, sounds in (("refuse", 19), ("use", 20)):
+        out = tmp_path / truncated
+        told = fit.fit(
+            manifest, small_model.path, str(out), CONFIG, page=False, truncated=truncated
+        )
+        assert f"{sounds} labelled sounds" in told

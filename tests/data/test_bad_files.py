@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from audio_triplet.data.bad_files import BAD_FILES, BadFiles, listed_in
+from audio_triplet.data.bad_files import BAD_FILES, BadFiles, listed_in, read_truncated
 from audio_triplet.errors import CorpusError
 
 
@@ -50,3 +50,26 @@ def test_too_great_a_share_stops(tmp_path):
     bad_files.check_share(4, 0.25, "sound")
     with pytest.raises(CorpusError, match="sound: 1 of 3 files cannot be used"):
         bad_files.check_share(3, 0.25, "sound")
+
+
+def test_truncated_files_stay_listed_until_they_are_read_again(tmp_path):
+    folder = str(tmp_path)
+    with listed_in(folder, BadFiles("use")) as first:
+        for name in ("a.wav", "b.wav", "c.wav"):
+            first.log.note_decoder(name, "libsndfile")
+            first.log.note_truncated(name, "is truncated")
+    assert set(read_truncated(folder)) == {"a.wav", "b.wav", "c.wav"}
+    assert first.summary(folder) == (
+        "decoded: 3 by libsndfile\n3 truncated files were used as far as they go, see "
+        f"{tmp_path / 'truncated.csv'}"
+    )
+    with listed_in(folder, BadFiles("use")) as second:  # of which one was fetched again
+        second.log.note_decoder("a.wav", "libsndfile")
+        second.log.note_decoder("d.m4a", "ffmpeg")
+        second.add("b.wav", "is gone")
+    assert read_truncated(folder) == {"c.wav": "is truncated"}
+    assert second.counts() == {
+        "decoded": {"libsndfile": 1, "ffmpeg": 1},
+        "truncated": 0,
+        "bad_files": 1,
+    }

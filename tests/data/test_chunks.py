@@ -34,7 +34,7 @@ def test_lengths_come_in_order_however_long_a_look_takes(monkeypatch, seconds):
     """Quick looks are taken one by one, those that wait many at a time."""
     running = most = 0
 
-    def look(path):
+    def look(path, truncated):
         nonlocal running, most
         running += 1
         most = max(most, running)

@@ -11,12 +11,12 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-from audio_triplet import features
+from audio_triplet import features, storage
 from audio_triplet.config import PrepareConfig
 from audio_triplet.corpora import registry
 from audio_triplet.corpora.registry import load_corpus
 from audio_triplet.data import shard_source
-from audio_triplet.data.prepared import PreparedInfo
+from audio_triplet.data.prepared import FORMAT, PreparedInfo, fingerprint
 from audio_triplet.errors import CorpusError
 from data_prep import preparation
 from data_prep.engine import Engine, cores
@@ -389,3 +389,40 @@ def test_engine_is_chosen_and_unknown_flags_are_named():
     flink = beam.options_from(["--runner=FlinkRunner", "--flink_master=localhost:8081"])
     assert flink.get_all_options()["runner"] == "FlinkRunner"
     assert flink.get_all_options()["flink_master"] == "localhost:8081"
+
+
+def test_truncated_files_are_refused_or_used(tone_folder, tmp_path):
+    folder = tmp_path / "sound"
+    shutil.copytree(os.path.join(tone_folder, "low"), folder / "low")
+    sound = soundfile.read(folder / "low" / "low5.wav")[0]
+    soundfile.write(folder / "low" / "cut.flac", sound, RATE)
+    data = (folder / "low" / "cut.flac").read_bytes()
+    (folder / "low" / "cut.flac").write_bytes(data[: len(data) * 8 // 10])
+    manifest = load_corpus(f"folders:{folder}")
+    refused, used = str(tmp_path / "refused"), str(tmp_path / "used")
+    config = PrepareConfig(max_bad_share=0.2)
+    info = preparation.prepare(manifest, refused, config, progress=False)
+    assert info.bad_files[0][1].startswith("is truncated: ")
+    config = dataclasses.replace(config, truncated="use")
+    info = preparation.prepare(manifest, used, config, progress=False)
+    assert not info.bad_files
+    summary = storage.read_json(os.path.join(used, "summary.json"))
+    assert summary["decoded"] == {"libsndfile": 7, "ffmpeg": 1}
+    assert [entry["path"] for entry in summary["truncated"]] == [str(folder / "low" / "cut.flac")]
+    assert os.path.exists(os.path.join(used, "truncated.csv"))
+    with pytest.raises(CorpusError, match="prepared with other settings"):
+        preparation.prepare(manifest, refused, config, progress=False)
+    # A lost shard is made anew, and the rest of what was known is still told.
+    whole = digests(used)
+    os.remove(os.path.join(used, info.splits["train"].shards[0]))
+    preparation.prepare(manifest, used, config, progress=False)
+    assert digests(used) == whole
+
+
+def test_folders_of_earlier_versions_are_known_again(tone_folder):
+    """Whose settings said nothing of truncated files."""
+    manifest = load_corpus(f"folders:{tone_folder}")
+    settings = {"num_shards": 0, "resampler": "soxr", "max_bad_share": None, "seed": 0}
+    assert fingerprint(manifest, PrepareConfig()) == manifest.fingerprint(
+        settings | {"format": FORMAT}
+    )

@@ -108,7 +108,7 @@ def test_memory_does_not_grow_with_the_recording(monkeypatch):
     """An hour of sound passes through: no more than a batch of its patches ever waits."""
     most = 0
 
-    def stream(path, block_seconds):
+    def stream(path, block_seconds, **_):
         for _ in range(360):
             yield np.full(160_000, 0.1, np.float32)
 
@@ -133,7 +133,7 @@ def test_memory_does_not_grow_with_the_recording(monkeypatch):
 
 
 def test_an_error_in_a_thread_reaches_the_caller_and_all_threads_end(small_model, monkeypatch):
-    def stream(path, block_seconds):
+    def stream(path, block_seconds, **_):
         raise MemoryError("no room")
         yield
 

@@ -3,7 +3,9 @@ import os
 
 import pytest
 
+from audio_triplet.embeddings.quick_model import QuickModel
 from audio_triplet.errors import UsageError
+from audio_triplet.search.word_table import WordTable
 from experiments import release
 
 
@@ -37,6 +39,9 @@ def test_release_is_a_scored_model_with_a_card(commands, folds, tmp_path):
     assert process.wait(300) == 0, process.text[-2000:]
     model = tmp_path / "models" / "tiny"
     metadata = json.loads((model / "config.json").read_text())
+    assert QuickModel(str(model / "encoder.tflite")).digest == metadata["digest"]
+    words = WordTable.read(model)
+    assert words.model_digest == metadata["digest"] and "middle" in words.vectors
     assert metadata["training"]["triplets"]["constraints"] == "combined"
     assert metadata["training"]["splits"] == ["fold1", "fold2"]  # nothing is held out
     card = (model / "README.md").read_text()

@@ -13,6 +13,7 @@ import audio_triplet
 from audio_triplet.embeddings.quick_model import ENCODER_FILE, QuickModel
 from audio_triplet.embeddings.saved_model import Model
 from audio_triplet.search.sound_index import SoundIndex
+from audio_triplet.search.word_table import WordTable
 from tests.conftest import RATE, tone
 
 # What has no place on the way of a search; importing one of them is an error.
@@ -64,6 +65,19 @@ def test_the_command_runs_where_tensorflow_cannot_be_imported(index, folder):
         assert [hit["score"] for hit in answer] == pytest.approx(
             [hit.score for hit in expected], abs=1e-4
         )
+
+
+def test_a_word_is_asked_for_there_too(index, folder, small_model, tmp_path):
+    vectors = {"hum": small_model.embed(folder / "0.wav").patches[:1]}
+    WordTable(small_model.digest, vectors, {"hum": 1}, {}).write(tmp_path / "words.npz")
+    asked = ["search", "--word=hums", f"--words_from={tmp_path}", f"--index={index}", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *asked], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hums: asked by 1 labelled sound of the words of" in done.stderr
+    [first, *_] = json.loads(done.stdout)["hits"]
+    assert first["path"] == str(folder / "0.wav") and first["score"] > 0.999
 
 
 def test_the_library_takes_the_same_way(index, folder):

@@ -1,5 +1,6 @@
 """One page of each kind, made of tones in a second or two; none needs a model."""
 
+import dataclasses
 import json
 import math
 import os
@@ -8,6 +9,10 @@ import types
 import numpy as np
 import pandas as pd
 
+from audio_triplet.annotations.moments import Moment
+from audio_triplet.classify import comparison
+from audio_triplet.classify.annotated import Tables
+from audio_triplet.classify.check_config import CheckConfig
 from audio_triplet.classify.cross_validation import Checked
 from audio_triplet.classify.examples import Examples
 from audio_triplet.classify.listening import Asked
@@ -17,7 +22,14 @@ from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.search.index import Hit
 from audio_triplet.search.sound_index import Found
 from audio_triplet.training.trainer import SCALARS
-from audio_triplet.web import classifier_page, listen_page, runs_page, search_page, table_page
+from audio_triplet.web import (
+    check_page,
+    classifier_page,
+    listen_page,
+    runs_page,
+    search_page,
+    table_page,
+)
 from tests.conftest import tone
 from tests.web.page_checks import write_wav
 
@@ -30,12 +42,13 @@ def make_pages(folder) -> dict[str, str]:
     frame = _corpus(folder)
     paths = {
         name: str(folder / f"{name}.html")
-        for name in ("table", "classifier", "suggestions", "listen", "search", "runs")
+        for name in ("table", "classifier", "suggestions", "listen", "check", "search", "runs")
     }
     _table(paths["table"], frame)
     _classifier(paths["classifier"], frame)
     _suggestions(paths["suggestions"], frame)
     _listen(paths["listen"], frame)
+    _check(paths["check"], frame)
     _search(paths["search"], frame)
     _runs(paths["runs"], folder)
     return paths
@@ -153,6 +166,20 @@ def _listen(path: str, frame: pd.DataFrame) -> None:
         for row, sound in enumerate(frame["path"].iloc[::4])
     ]
     listen_page.write_listening(path, "door_knock", asked, ["5 moments to listen to"])
+
+
+def _check(path: str, frame: pd.DataFrame) -> None:
+    events = [
+        Moment(row.path, 0.0, 0.5, row.labels, score=0.1 * (number % 7))
+        for number, row in enumerate(frame.itertuples())
+    ]
+    sounds = frame["path"].tolist()
+    truth = Tables((*sounds[1:], "/gone.wav"), tuple(events[1::2]))
+    predicted = Tables(tuple(sounds), (*events[::3], dataclasses.replace(events[3], label="owl")))
+    found = comparison.compare(predicted, truth, CheckConfig(), lambda _: 1.0)
+    report = {"predictions": ["p.csv"], "truth": ["t.txt"], "config": {"min_overlap": 0.5}}
+    report |= {"command": "c", "commit": "abc123", "machine": "two cores", "date": "2026-01-02"}
+    check_page.write_check(path, found, report)
 
 
 def _search(path: str, frame: pd.DataFrame) -> None:

@@ -11,7 +11,7 @@ from audio_triplet.classify.listening import read_answers
 from tests.web.page_checks import check_page
 from tests.web.sample_pages import make_pages
 
-NAMES = ("table", "classifier", "suggestions", "listen", "search", "runs")
+NAMES = ("table", "classifier", "suggestions", "listen", "check", "search", "runs")
 PHONE, DESKTOP = 390, 1280
 
 

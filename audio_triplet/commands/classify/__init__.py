@@ -4,6 +4,7 @@
     audio-triplet classify predict SOUND --classifier=mine/classifier --output_dir=mine
     audio-triplet classify suggest SOUND --classifier=mine/classifier --output_dir=mine
     audio-triplet classify estimate --predictions=mine/predictions.csv --label=dog --output_dir=dogs
+    audio-triplet classify check --predictions=mine/predictions.csv --truth=annotated --output_dir=o
 
 LABELLED is a folder with a sub-folder for each class, or a manifest with labels in some rows.
 `suggest` writes a manifest to fill in; give it to `fit` together with the rest:

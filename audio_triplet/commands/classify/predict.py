@@ -2,11 +2,12 @@
 
     audio-triplet classify predict SOUND --classifier=mine/classifier --output_dir=mine
 
-A row is a patch, every --hop_seconds, or a whole segment; its last column is the clock time, where
-names or files state when they were recorded. A classifier that could be checked adds the classes
-that reach the precision fit was asked for (`found`), and a probability of each class. --after,
---before, --hours and --path take a part of an archive. Files that cannot be read are listed in
-bad_files.csv.
+A row is a patch, every --hop_seconds, or a whole segment. The last columns are the clock time, if
+names or files state when they were recorded, and `truncated`, if an end of a file is missing; its
+rest is used. A classifier that could be checked adds the classes that reach the precision fit was
+asked for (`found`), and a probability of each class. --after, --before, --hours and --path take a
+part of an archive. Files that cannot be read are listed in bad_files.csv, truncated ones in
+truncated.csv.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
     flags.DEFINE_string("model", None, "Folder of the classifier's model, if it has moved.")
+    config_flags.define_truncated_flag("use")
     config_flags.define_filter_flags()
     config_flags.define_flags(EmbedConfig)
     table_flags.define_flags()
@@ -62,6 +64,7 @@ def main(argv: Sequence[str]) -> None:
                 values.model,
                 only,
                 values.form,
+                values.truncated,
             )
         )
 
@@ -74,6 +77,7 @@ def predict(
     model_path: str | None = None,
     only: SoundFilter | None = None,
     forms: Sequence[str] = (),
+    truncated: str = "use",
 ) -> str:
     """Writes predictions.csv: a row for every patch, or every segment, in the inputs' order.
 
@@ -86,6 +90,7 @@ def predict(
       only: What is scored at all; None: everything.
       forms: Forms of tables to write too (`table_flags.NAMES`), with the classes that are found
         in each row; with its best class if the classifier cannot tell which are.
+      truncated: `use` or `refuse` files of which an end is missing.
 
     Returns:
       A line for the user.
@@ -97,17 +102,20 @@ def predict(
     from audio_triplet.annotations.own_table import guarded
     from audio_triplet.audio import clock
     from audio_triplet.classify import predictions
-    from audio_triplet.data.bad_files import listed_in
+    from audio_triplet.data.bad_files import BadFiles, listed_in
 
     fitted, model = load_classifier(classifier_dir, model_path)
     meaning = fitted.calibration(config.granularity)
     began = {path: clock.recorded_at(path) for path in manifest.frame["path"].unique()}
     if only:
-        manifest = _wanted(manifest, only, began)
+        manifest = _wanted(manifest, only, began, truncated)
     timed = any(began[path] for path in manifest.frame["path"])
     moments: list[Moment] = []
     path, rows, files = os.path.join(output_dir, "predictions.csv"), 0, set()
-    with listed_in(output_dir) as bad_files, storage.open_replacing(path) as file:
+    with (
+        listed_in(output_dir, BadFiles(truncated)) as bad_files,
+        storage.open_replacing(path) as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(predictions.header(fitted.classes, meaning is not None, timed))
         for segment, scores in scored(fitted, model, manifest, config, bad_files):
@@ -139,6 +147,8 @@ def predict(
                     ]
                 )
             files.add(source)
+    if bad_files.log.truncated:
+        _mark_truncated(path, {guarded(name) for name in bad_files.log.truncated})
     text = f"{rows:,} rows for {len(files):,} files: {path}"
     if meaning is not None:
         text += f"\n{_told(meaning, len(fitted.classes))}"
@@ -147,9 +157,20 @@ def predict(
         forms = ()
     for line in table_flags.write(forms, output_dir, "predictions", moments):
         text += f"\n{line}"
-    if bad_files.entries:
-        text += f"\n{bad_files.summary(output_dir)}"
+    bad_files.write_summary(output_dir, manifest.frame.attrs.get("passed_over"))
+    if summary := bad_files.summary(output_dir):
+        text += f"\n{summary}"
     return text
+
+
+def _mark_truncated(path: str, truncated: set[str]) -> None:
+    """Adds the column `truncated` to a table: yes in the rows of these files."""
+    with open(path, newline="", encoding="utf-8") as old, storage.open_replacing(path) as new:
+        writer = csv.writer(new)
+        rows = csv.reader(old)
+        writer.writerow([*next(rows), "truncated"])
+        for row in rows:
+            writer.writerow([*row, "yes" if row[0] in truncated else ""])
 
 
 def _told(meaning: Calibration, classes: int) -> str:
@@ -167,7 +188,10 @@ def _told(meaning: Calibration, classes: int) -> str:
 
 
 def _wanted(
-    manifest: Manifest, only: SoundFilter, began: Mapping[str, datetime.datetime | None]
+    manifest: Manifest,
+    only: SoundFilter,
+    began: Mapping[str, datetime.datetime | None],
+    truncated: str,
 ) -> Manifest:
     """The segments of which a filter takes something; what cannot be read is kept, to be listed."""
     import numpy as np
@@ -188,7 +212,7 @@ def _wanted(
             end = float(row.end_seconds)
             if end != end:  # to the end of the file
                 try:
-                    end = audio.probe(row.path).duration_seconds
+                    end = audio.probe(row.path, truncated).duration_seconds
                 except AudioError:
                     rows.append(number)
                     unreadable += 1

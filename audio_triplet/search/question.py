@@ -1,0 +1,173 @@
+"""What is asked of an archive: the patches of sounds that are wanted and of sounds that are not.
+
+A sound is as like a query as, on the mean over the query's patches, its own nearest patch is (late
+interaction). Several queries are joined by a mean that leans to the nearest; a fifth of the
+likeness to counter-examples is taken off.
+
+No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from audio_triplet.errors import SearchError
+from audio_triplet.search.likeness import Likeness
+
+# [D] Of a longer sound as many patches are asked for, evenly spread.
+MOST_PATCHES = 64
+
+# [D] How far the mean over several queries leans to the nearest (0: the nearest alone, infinite:
+# the mean), and how much a counter-example counts. docs/lab_notes.md has the trial.
+LEANING = 0.4
+UNLIKE = 0.2
+
+# What a vector that may not be found has for likeness: below every other.
+NEVER = -4.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Patches:
+    """A sound that is asked for.
+
+    Attributes:
+      vectors: float32[patches, dim], of unit norm, silent ones left out; at least one.
+      start_seconds: float64[patches], where each begins, ascending.
+      begin_seconds: Where the sound begins, silence included.
+    """
+
+    vectors: np.ndarray
+    start_seconds: np.ndarray
+    begin_seconds: float = 0.0
+
+    @classmethod
+    def of_vectors(cls, vectors: np.ndarray, hop_seconds: float = 0.96) -> Patches:
+        """Patches that follow one another: float[patches, dim], or float[dim] of one."""
+        vectors = np.atleast_2d(np.asarray(vectors, np.float32))
+        return cls(vectors, hop_seconds * np.arange(len(vectors)))
+
+    def thinned(self) -> Patches:
+        """The same with `MOST_PATCHES` at most."""
+        count = len(self.vectors)
+        if count <= MOST_PATCHES:
+            return self
+        chosen = np.linspace(0, count - 1, MOST_PATCHES).round().astype(int)
+        return Patches(self.vectors[chosen], self.start_seconds[chosen], self.begin_seconds)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked, ready for a pass over the raw vectors of an archive.
+
+    Attributes:
+      weights: float32[q, dim], and
+      offsets: float32[q], of all patches, see `Likeness.folded`.
+      first: int64[examples], the first patch of each example; those that are wanted first.
+      wanted: How many examples are wanted.
+      window_seconds: From the start of the first patch to that of the last that may answer at once.
+    """
+
+    weights: np.ndarray
+    offsets: np.ndarray
+    first: np.ndarray
+    wanted: int
+    window_seconds: float
+
+    @classmethod
+    def of(
+        cls,
+        likeness: Likeness,
+        wanted: Sequence[Patches],
+        unwanted: Sequence[Patches] = (),
+        hop_seconds: float = 0.96,
+    ) -> Question:
+        """A question to the archive of a measure.
+
+        Args:
+          likeness: The archive's.
+          wanted: Sounds to find, at least one.
+          unwanted: Counter-examples.
+          hop_seconds: From one vector of the archive to the next.
+
+        Raises:
+          SearchError: Nothing is wanted, or vectors do not fit the archive.
+        """
+        if not wanted:
+            raise SearchError("nothing is asked for; give at least one sound")
+        examples = [example.thinned() for example in (*wanted, *unwanted)]
+        for example in examples:
+            vectors, dim = np.asarray(example.vectors), len(likeness.mean)
+            if vectors.ndim != 2 or vectors.shape[1] != dim or not len(vectors):
+                raise SearchError(
+                    f"a query is [patches, {dim}] numbers; this one has shape {vectors.shape}"
+                )
+            norms = np.linalg.norm(vectors, axis=1)
+            if not (np.isfinite(norms).all() and norms.all()):
+                raise SearchError("a query is finite numbers, not all zero")
+        weights, offsets = likeness.folded(np.concatenate([e.vectors for e in examples]))
+        longest = max(float(np.ptp(example.start_seconds)) for example in examples[: len(wanted)])
+        return cls(
+            weights,
+            offsets,
+            np.cumsum([0, *(len(example.vectors) for example in examples[:-1])]),
+            len(wanted),
+            # One hop more: the archive's patches begin between those of the query.
+            longest + hop_seconds,
+        )
+
+    @property
+    def wanted_patches(self) -> int:
+        """How many of the patches are of wanted sounds."""
+        return int(self.first[self.wanted]) if self.wanted < len(self.first) else len(self.weights)
+
+    def width(self, hop_seconds: float) -> int:
+        """How many vectors of an archive may answer at once, at most."""
+        return 1 + round(self.window_seconds / hop_seconds)
+
+    def likenesses(
+        self, vectors: np.ndarray, scales: np.ndarray, wanted_only: bool = False
+    ) -> np.ndarray:
+        """The likeness of each patch of the question to each vector.
+
+        Args:
+          vectors: float[n, dim], raw.
+          scales: float32[n], theirs, see `Likeness.scales`.
+          wanted_only: Without the counter-examples' patches.
+
+        Returns:
+          float32[q, n].
+        """
+        rows = self.wanted_patches if wanted_only else len(self.weights)
+        found = self.weights[:rows] @ np.asarray(vectors, np.float32).T  # [q, n]
+        found -= self.offsets[:rows, None]
+        found *= scales
+        return found
+
+    def scores(self, nearest: np.ndarray) -> np.ndarray:
+        """The scores of sounds.
+
+        Args:
+          nearest: float32[q, sounds], the likeness of each patch to its nearest in each sound. With
+            the rows of the wanted sounds only the scores are upper bounds.
+
+        Returns:
+          float32[sounds].
+        """
+        first = self.first[self.first < len(nearest)]
+        counts = np.diff(np.append(first, len(nearest)))[:, None]
+        each = np.add.reduceat(nearest, first, axis=0) / counts  # [examples, sounds]
+        score = _leaning_mean(each[: self.wanted])
+        if len(each) > self.wanted:
+            score = score - UNLIKE * np.maximum(_leaning_mean(each[self.wanted :]), 0)
+        return score
+
+
+def _leaning_mean(each: np.ndarray) -> np.ndarray:
+    """The logarithm of the mean exponential over the first axis, at `LEANING`."""
+    if len(each) == 1:
+        return each[0]
+    best = each.max(axis=0)
+    return best + LEANING * np.log(np.exp((each - best) / LEANING).mean(axis=0))

@@ -1,0 +1,118 @@
+"""What a search finds of an archive, by one likeness after another: the code that searches, scored.
+
+Each segment is a query, or `MOST_QUERIES` of them drawn at random; all others, but those of its own
+recording, are ranked. The measure of the archive (`search.likeness`) is estimated from its
+segments, without their labels.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from audio_triplet.config import EmbedConfig, TripletConfig
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
+from audio_triplet.evaluation import metrics, retrieval
+from audio_triplet.evaluation.cosines import as_scores
+from audio_triplet.evaluation.ranking import rank_targets
+from audio_triplet.search import scanning
+from audio_triplet.search.index_format import SPAN
+from audio_triplet.search.likeness import EXPONENT, Likeness, Moments
+from audio_triplet.search.question import Patches, Question
+
+SEARCHES = "what searches"
+EXPONENTS = (0.0, 0.25, 0.5, 1.0)
+
+MOST_QUERIES = 2000
+
+_SILENCE = TripletConfig.silence_energy
+
+
+def score(archive: EmbeddingSet, queries: EmbeddingSet, classes: tuple[str, ...]) -> list[dict]:
+    """Per-query mAP of every likeness.
+
+    Args:
+      archive: Segments, a patch every hop.
+      queries: The same segments, a patch every half hop.
+      classes: Names of the labels.
+
+    Returns:
+      A row {"name", "query_map"} for each, the plain cosine of means first, the one that searches
+      last.
+    """
+    labels = archive.manifest.label_matrix(classes)
+    groups = archive.recording_ids
+    means = archive.segment_means
+    plain = [("cosine of means", means), ("the same, centred", means - means.mean(axis=0))]
+    rows = [
+        {"name": name, "query_map": retrieval.per_query_map(segment, labels, groups).mean}
+        for name, segment in plain
+    ]
+    moments = Moments.of([_audible(archive).vectors], archive.vectors.shape[1])
+    tried = [
+        ("nearest patches (late interaction)", Likeness.plain(len(moments.total)), archive),
+        *(
+            (f"the same, centred, deviations to the power {power:g}", measure, archive)
+            for power in EXPONENTS
+            for measure in [Likeness.of(moments, power)]
+        ),
+        (SEARCHES, Likeness.of(moments, EXPONENT), queries),
+    ]
+    for name, measure, asked in tried:
+        rows.append({"name": name, "query_map": _query_map(archive, asked, measure, labels)})
+    return rows
+
+
+def at_half_hop(model, manifest: Manifest) -> EmbeddingSet:
+    """A manifest's segments with a patch every half hop, as queries are embedded."""
+    from audio_triplet.embeddings import embed
+
+    config = EmbedConfig(hop_seconds=EmbedConfig().hop_seconds / 2)
+    return embed.embed_manifest(model, manifest, config)
+
+
+class _Part:
+    """The audible patches of a set, as `scanning` takes them."""
+
+    def __init__(self, vectors: np.ndarray, owners: np.ndarray, starts: np.ndarray):
+        self.vectors, self.owners = vectors, owners.astype(np.int32)
+        self.spans = np.zeros(len(vectors), SPAN)
+        self.spans["start"] = starts
+
+
+def _audible(embeddings: EmbeddingSet) -> _Part:
+    """The patches that are not silent; all of a segment that has no other."""
+    audible = embeddings.energy > _SILENCE
+    has_some = np.bincount(embeddings.segment_index, audible, len(embeddings.manifest)) > 0
+    audible |= ~has_some[embeddings.segment_index]
+    starts = embeddings.start_seconds
+    assert starts is not None
+    return _Part(embeddings.vectors[audible], embeddings.segment_index[audible], starts[audible])
+
+
+def _query_map(
+    archive: EmbeddingSet, asked: EmbeddingSet, measure: Likeness, labels: np.ndarray
+) -> float:
+    """Mean over the segments of the average precision of the others."""
+    part, queries = _audible(archive), _audible(asked)
+    scales = [measure.scales(part.vectors)]
+    groups = archive.recording_ids
+    hop, threads = EmbedConfig().hop_seconds, os.cpu_count() or 1
+    found = np.full(len(labels), np.nan)
+    borders = np.searchsorted(queries.owners, np.arange(len(labels) + 1))
+    count = len(labels)
+    drawn = np.random.default_rng(0).choice(count, min(count, MOST_QUERIES), replace=False)
+    for number in sorted(drawn.tolist()):
+        first, last = borders[number], borders[number + 1]
+        own = Patches(queries.vectors[first:last], queries.spans["start"][first:last])
+        question = Question.of(measure, [own], hop_seconds=hop)
+        stretches, _ = scanning.scan(
+            question, [part], scales, [None], [0], question.width(hop), 0, threads
+        )
+        others = groups != groups[number]
+        shared = labels[:, labels[number]].any(axis=1)
+        scores = as_scores(np.clip(stretches.bound.astype(np.float64), -1, 1))
+        found[number] = rank_targets(scores[others & shared], [scores[others & ~shared]])[0]
+    return metrics.mean_over_classes(found)

@@ -1,0 +1,74 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score
+
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
+from audio_triplet.search.likeness import EXPONENT, Likeness, Moments
+from experiments.lib import search_rows
+from tests.search.archives import HOP, unit
+
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture
+def archive():
+    """Thirty segments of five patches, one of them silent but for one patch, one silent."""
+    rng = np.random.default_rng(0)
+    labels = [CLASSES[number % 3] for number in range(30)]
+    own = rng.normal(0.3, 1, (3, 1, 8))[np.arange(30) % 3]
+    vectors = unit((own + 1.2 * rng.normal(size=(30, 5, 8))).reshape(-1, 8))
+    energy = np.ones(150, np.float32)
+    energy[5:9] = energy[10:15] = 0
+    frame = pd.DataFrame(
+        {
+            "path": [f"/s/{n}.wav" for n in range(30)],
+            "recording_id": [str(n // 2 * 3 + n % 3) for n in range(30)],
+            "labels": labels,
+        }
+    )
+    starts = np.tile(np.arange(5) * HOP, 30)
+    index = np.repeat(np.arange(30, dtype=np.int32), 5)
+    return EmbeddingSet(Manifest(frame), vectors, index, energy, start_seconds=starts)
+
+
+def by_hand(archive, measure, silence=1e-3):
+    """The formula, over whole segments, with scikit-learn's average precision."""
+    labels = archive.manifest.frame["labels"].to_numpy()
+    groups = archive.recording_ids
+    patches = []
+    for number in range(len(labels)):
+        own = archive.segment_index == number
+        audible = own & (archive.energy > silence)
+        patches.append(measure.mapped(archive.vectors[audible if audible.any() else own]))
+    found = []
+    for number, query in enumerate(patches):
+        scores = np.array([(query @ other.T).max(axis=1).mean() for other in patches])
+        others = groups != groups[number]
+        right = labels[others] == labels[number]
+        found.append(average_precision_score(right, scores[others]))
+    return np.mean(found)
+
+
+def test_rows_are_by_the_formula(archive):
+    rows = search_rows.score(archive, archive, CLASSES)
+    found = {row["name"]: row["query_map"] for row in rows}
+    audible = archive.energy > 1e-3
+    audible[10:15] = True
+    moments = Moments.of([archive.vectors[audible]], 8)
+    for name, measure in (
+        ("nearest patches (late interaction)", Likeness.plain(8)),
+        ("the same, centred, deviations to the power 0", Likeness.of(moments, 0.0)),
+        ("the same, centred, deviations to the power 1", Likeness.of(moments, 1.0)),
+        (search_rows.SEARCHES, Likeness.of(moments, EXPONENT)),
+    ):
+        # Queries with fewer than five patches have windows shorter than the segments.
+        assert found[name] == pytest.approx(by_hand(archive, measure), abs=0.02), name
+    full = dataclasses.replace(archive, energy=np.ones(150, np.float32))
+    found = {row["name"]: row["query_map"] for row in search_rows.score(full, full, CLASSES)}
+    expected = by_hand(full, Likeness.of(Moments.of([full.vectors], 8)))
+    assert found[search_rows.SEARCHES] == pytest.approx(expected, abs=1e-6)
+    assert rows[0]["name"] == "cosine of means" and len(rows) == 8
