@@ -110,12 +110,12 @@ def measure(folder: str, vectors: int) -> dict:
     return found
 
 
-def measure_long_files(folder: str) -> dict:
+def measure_long_files(folder: str, hours: float) -> dict:
     """Seconds to the first second of sound, at the start and in the middle of long recordings."""
     from audio_triplet.browse import sounds
 
     headers, found = sounds.Headers(), {}
-    for name, path in _long_files(folder).items():
+    for name, path in _long_files(folder, hours).items():
         begin = time.perf_counter()
         info = headers.of(path)
         for place, start in (("start", 0.0), ("middle", info.duration_seconds / 2)):
@@ -127,34 +127,35 @@ def measure_long_files(folder: str) -> dict:
     return found
 
 
-def _long_files(folder: str) -> dict[str, str]:
-    """Recordings of three hours (384 kHz: 20 minutes), of noise that a minute repeats."""
+def _long_files(folder: str, hours: float) -> dict[str, str]:
+    """Recordings of so many hours (384 kHz: a ninth of it), the same minute of noise repeated."""
     import av
 
     rng = np.random.default_rng(0)
     paths = {}
-    for name, rate, seconds in (
-        ("wav", 48_000, 10_800),
-        ("mp3", 48_000, 10_800),
-        ("m4a", 48_000, 10_800),
-        ("ogg", 48_000, 10_800),
-        ("flac384", 384_000, 1_200),
+    for name, rate in (
+        ("wav", 48_000),
+        ("mp3", 48_000),
+        ("m4a", 48_000),
+        ("ogg", 48_000),
+        ("flac384", 384_000),
     ):
+        minutes = max(1, round(60 * hours * 48_000 / rate))
         path = os.path.join(folder, f"long.{name.removesuffix('384')}")
         minute = (0.1 * rng.normal(size=60 * rate)).astype(np.float32)
         if name == "m4a":
             with av.open(path, "w") as container:
                 stream = container.add_stream("aac", rate=rate)
                 stream.layout = "mono"
-                for number in range(seconds // 60):
+                for number in range(minutes):
                     frame = av.AudioFrame.from_ndarray(minute[None], "fltp", "mono")
                     frame.sample_rate, frame.pts = rate, number * len(minute)
                     container.mux(stream.encode(frame))
                 container.mux(stream.encode(None))
         else:
             with soundfile.SoundFile(path, "w", rate, 1) as file:
-                for _ in range(seconds // 60):
-                    file.write(minute)
+                for second in np.split(minute, 60) * minutes:
+                    file.write(second)  # libsndfile's Vorbis crashes on a minute at once
         paths[name] = path
     return paths
 
@@ -183,9 +184,9 @@ def main(argv: list[str]) -> None:
             missed = "" if not goal or value <= goal else "  MISSED"
             print(f"  {name:16} {value:10.4f}" + (f"  goal {goal:g}{missed}" if goal else ""))
     long_files = {}
-    if values.long_files:
+    if values.hours:
         with tempfile.TemporaryDirectory(dir=values.scratch_dir) as folder:
-            long_files = measure_long_files(folder)
+            long_files = measure_long_files(folder, values.hours)
         for name, value in long_files.items():
             print(f"  {name:16} {value:10.4f}  goal 0.1{'' if value <= 0.1 else '  MISSED'}")
     if values.output_dir:
@@ -196,7 +197,7 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_list("vectors", ["100000", "1000000"], "Sizes of the index.")
-    flags.DEFINE_boolean("long_files", True, "Whether to measure recordings of hours too.")
+    flags.DEFINE_float("hours", 3.0, "Length of the long recordings; 0: none are measured.")
     flags.DEFINE_string("output_dir", None, "Where browse.json goes.")
     flags.DEFINE_string("scratch_dir", None, "Where indices and sounds are made for it.")
     app.run(main)

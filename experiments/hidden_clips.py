@@ -93,7 +93,7 @@ def make_table(
     ambiences: str,
     model: str | None,
     output_dir: str,
-    clips: int,
+    count: int,
     recordings: int,
     seed: int,
 ) -> dict:
@@ -104,7 +104,7 @@ def make_table(
       ambiences: Where long sounds are from; empty: none.
       model: Folder of a SavedModel; None: the released one.
       output_dir: Output folder.
-      clips: How many to ask for.
+      count: How many to ask for.
       recordings: Most to make of clips, and of ambiences.
       seed: Of what is drawn.
 
@@ -123,12 +123,14 @@ def make_table(
     made_by = provenance()
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
-        hidden = [*_of_clips(folder, corpus, recordings, rng)]
+        clips = _clips(corpus, rng)  # each is hidden once
+        hidden: list[Hidden] = []
         if ambiences:
-            hidden += _of_ambiences(folder, ambiences, corpus, recordings, rng)
-        asked = list(_asked(hidden, clips, rng))
-        if len(asked) < clips:
-            raise UsageError(f"{corpus}: has {len(asked)} audible clips for {clips}; lower --clips")
+            hidden += _of_ambiences(folder, ambiences, clips, recordings, rng)
+        hidden += _of_clips(folder, clips, recordings, rng)
+        asked = list(_asked(hidden, count, rng))
+        if len(asked) < count:
+            raise UsageError(f"{corpus}: has {len(asked)} audible clips for {count}; lower --clips")
         paths = sorted({one.path for one in hidden})
         index = audio_triplet.build_index(os.path.join(folder, "index"), paths, model)
         rows = [
@@ -144,7 +146,7 @@ def make_table(
         config = {
             "corpus": corpus,
             "ambiences": ambiences,
-            "clips": clips,
+            "clips": count,
             "recordings": len(paths),
             "hours": round(sum(_seconds(path) for path in paths) / 3600, 2),
             "vectors": len(index),
@@ -188,12 +190,11 @@ def markdown(table: dict) -> str:
 
 
 def _of_clips(
-    folder: str, corpus: str, recordings: int, rng: np.random.Generator
+    folder: str, clips: Iterator[np.ndarray], recordings: int, rng: np.random.Generator
 ) -> Iterator[Hidden]:
-    """Recordings made of clips, one clip of each recording of the corpus."""
+    """Recordings made of clips."""
     import numpy as np
 
-    clips = _clips(corpus, rng)
     for number in range(recordings):
         path = os.path.join(folder, f"clips-{number:02d}.wav")
         length, sounds, inside = 60 * rng.uniform(*_MINUTES) * RATE, [], []
@@ -210,7 +211,11 @@ def _of_clips(
 
 
 def _of_ambiences(
-    folder: str, ambiences: str, corpus: str, recordings: int, rng: np.random.Generator
+    folder: str,
+    ambiences: str,
+    clips: Iterator[np.ndarray],
+    recordings: int,
+    rng: np.random.Generator,
 ) -> Iterator[Hidden]:
     """Long sounds into which clips are cut."""
     import numpy as np
@@ -218,7 +223,6 @@ def _of_ambiences(
     from audio_triplet import audio
     from audio_triplet.corpora import registry
 
-    clips = _clips(corpus, np.random.default_rng(rng.integers(1 << 31)))
     most = round(60 * _MINUTES[1] * RATE)
     number = 0
     for path in rng.permutation(registry.load_corpus(ambiences).frame["path"].unique()):

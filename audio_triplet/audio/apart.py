@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, ParamSpec, TypeVar, cast
 
 import numpy as np
-from absl import logging
 
 from audio_triplet import crashes
 from audio_triplet.audio.decoder import AudioInfo
@@ -47,7 +46,8 @@ def survivable(read: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Res
         if crashes.is_idle():
             return decode(path, *arguments, **named)
         if crashes.is_suspect(path):
-            return next(_read_apart(read, path, arguments, named))
+            (found,) = _read_apart(read.__name__, path, arguments, named)
+            return found
         with crashes.decoding(path):
             return decode(path, *arguments, **named)
 
@@ -57,7 +57,7 @@ def survivable(read: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Res
             yield from decode(path, *arguments, **named)
             return
         if crashes.is_suspect(path):
-            yield from _read_apart(read, path, arguments, named)
+            yield from _read_apart(read.__name__, path, arguments, named)
             return
         with crashes.decoding(path):
             yield from decode(path, *arguments, **named)
@@ -67,18 +67,14 @@ def survivable(read: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Res
     )
 
 
-def _read_apart(
-    read: Callable, path: Any, arguments: tuple, named: dict[str, Any]
-) -> Iterator[Any]:
-    """What a function of `reading` gives, by another process.
+def _read_apart(name: str, path: Any, arguments: tuple, named: dict[str, Any]) -> Iterator[Any]:
+    """What `reading`'s function of that name gives, read by another process.
 
     Raises:
       AudioError: As it does; and if the other process crashes.
     """
-    settings = inspect.signature(read).bind(path, *arguments, **named).arguments
-    settings["path"] = os.fsdecode(path)
-    log: ReadLog | None = settings.pop("log", None)
-    request = json.dumps([read.__name__, settings])
+    log = named.pop("log", None)
+    request = json.dumps([name, os.fsdecode(path), arguments, named])
     environment = {k: v for k, v in os.environ.items() if k != crashes.FOLDER_VARIABLE}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     with subprocess.Popen(
@@ -93,8 +89,9 @@ def _read_apart(
             process.stdin.close()
             while line := process.stdout.readline():
                 message = json.loads(line)
-                if "notes" in message:
-                    _note(log, path, message["notes"])
+                if message.get("end"):
+                    if log is not None:
+                        log.update(message["decoders"], message["truncated"])
                     return
                 part = _received(message, process.stdout, path)
                 if part is None:
@@ -114,17 +111,6 @@ def _read_apart(
     )
 
 
-def _note(log: ReadLog | None, path: Any, notes: list[dict[str, str]]) -> None:
-    """Passes on what the other process noted of the file."""
-    if log is not None:
-        decoders, truncated = notes
-        key = path if isinstance(path, str) else printable(path)
-        for decoder in decoders.values():
-            log.note_decoder(key, decoder)
-        for reason in truncated.values():
-            log.note_truncated(key, reason)
-
-
 def _received(message: dict[str, Any], file: IO[bytes], path: Any) -> Any:
     """What a message holds; None if its samples break off."""
     if "error" in message:
@@ -140,9 +126,7 @@ def _received(message: dict[str, Any], file: IO[bytes], path: Any) -> Any:
 def answer() -> None:
     """Does in the other process what `_read_apart` asks for."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    logging.set_verbosity(logging.ERROR)  # what is noted is said by the one who asks
-    name, settings = json.load(sys.stdin)
-    log = ReadLog()
+    name, path, arguments, named = json.load(sys.stdin)
     read = getattr(importlib.import_module("audio_triplet.audio.reading"), name)
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries may print
@@ -152,12 +136,13 @@ def answer() -> None:
         output.flush()
 
     try:
-        found = read(**settings, log=log)
+        log = ReadLog()
+        found = read(path, *arguments, **named, log=log)
         for part in [found] if isinstance(found, (np.ndarray, AudioInfo)) else found:
             if isinstance(part, AudioInfo):
                 send({"info": dataclasses.asdict(part)})
             else:
                 send({"samples": len(part)}, part.tobytes())
-        send({"notes": [log.decoders, log.truncated]})
+        send({"end": True, "decoders": log.decoders, "truncated": log.truncated})
     except AudioError as error:
         send({"error": [error.reason, error.fix]})

@@ -17,6 +17,7 @@ not looked at.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 
 import numpy as np
@@ -82,9 +83,11 @@ def count_in_file(decoder: Decoder, file: InputFile) -> int:
     peaks = np.zeros(decoder.channels, np.float32)
     with contextlib.suppress(AudioError):
         peaks = _peaks(decoder.peek(PROBE_FRAMES))
-    if not (peaks > SILENCE).all():
-        peaks = np.maximum(peaks, _further_peaks(decoder))
-        decoder.seek(0)
+        if not _all_carry(peaks) and (decoder.frames or math.inf) <= PROBES * PROBE_FRAMES:
+            peaks = _peaks(decoder.peek(PROBES * PROBE_FRAMES))  # the parts are all of it
+        elif not _all_carry(peaks):
+            peaks = _looked_further(decoder, peaks)
+            decoder.seek(0)
     found = count(peaks)
     if key is not None:
         if len(_known) >= _MOST_KNOWN:
@@ -93,9 +96,8 @@ def count_in_file(decoder: Decoder, file: InputFile) -> int:
     return found
 
 
-def _further_peaks(decoder: Decoder) -> np.ndarray:
-    """Peaks of each channel in the parts after the first, as far as that has to be read."""
-    peaks = np.zeros(decoder.channels, np.float32)
+def _looked_further(decoder: Decoder, peaks: np.ndarray) -> np.ndarray:
+    """Peaks of each channel in the first part and the others, as far as these have to be read."""
     if decoder.frames is not None:
         starts = probe_starts(decoder.frames)[1:]
     else:
@@ -106,10 +108,14 @@ def _further_peaks(decoder: Decoder) -> np.ndarray:
             part = decoder.peek(PROBE_FRAMES)
         except AudioError:
             break
-        if not len(part):
-            break
         peaks = np.maximum(peaks, _peaks(part))
+        if not len(part) or _all_carry(peaks):
+            break
     return peaks
+
+
+def _all_carry(peaks: np.ndarray) -> bool:
+    return bool((peaks > SILENCE).all())
 
 
 def _peaks(part: np.ndarray) -> np.ndarray:

@@ -30,6 +30,11 @@ def begins_late(file: BinaryIO) -> bool:
     return len(frame) == 5 and frame[0] == 0xFF and frame[1] >> 1 == 0x7C and frame[4] != 0
 
 
+def block_size(file: BinaryIO) -> int:
+    """The greatest number of samples in a frame of a FLAC file; 0 for other files."""
+    return int.from_bytes(read_at(file, 10, 2), "big") if read_at(file, 0, 4) == b"fLaC" else 0
+
+
 def length(file: BinaryIO, size: int, stated: int) -> int:
     """How many samples a FLAC file holds, by the number of its last frame.
 
@@ -77,12 +82,12 @@ def _frames_from_behind(data: bytes, block_size: int) -> Iterator[tuple[int, int
     while (at := data.rfind(b"\xff", 0, at)) >= 0:
         header = data[at : at + _MOST_HEADER]
         if len(header) > 5 and header[1] >> 1 == 0x7C:
-            end = _end_of(header, block_size)
+            end = end_of(header, block_size)
             if end is not None:
                 yield at, end
 
 
-def _end_of(header: bytes, block_size: int) -> int | None:
+def end_of(header: bytes, block_size: int) -> int | None:
     """The number of the sample after a frame, by its header; None if that is none."""
     lead = header[4]
     n_bytes = 1 if lead < 0x80 else 8 - (lead ^ 0xFF).bit_length()

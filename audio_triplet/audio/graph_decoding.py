@@ -27,6 +27,7 @@ import soundfile
 import tensorflow as tf
 from absl import logging
 
+from audio_triplet.audio import channels
 from audio_triplet.audio.graph_resampling import resample
 
 
@@ -73,16 +74,24 @@ def load(path: tf.Tensor, sample_rate: int = 16_000) -> tf.Tensor:
             The text names the file, except where a native decoder gives up.
     """
     waveform, rate = decode(tf.io.read_file(path), name=path)
-    mono = tf.reduce_mean(waveform, axis=1)
-    with tf.control_dependencies(
-        [
-            tf.debugging.Assert(tf.size(mono) > 0, [path, "holds no audio"]),
-            tf.debugging.Assert(
-                tf.reduce_all(tf.math.is_finite(mono)), [path, "holds NaN or infinite samples"]
-            ),
-        ]
-    ):
+    holds_sound = tf.debugging.Assert(tf.size(waveform) > 0, [path, "holds no audio"])
+    with tf.control_dependencies([holds_sound]):
+        mono = tf.reduce_sum(waveform, axis=1) / _carrying(tf.identity(waveform))
+    is_finite = tf.reduce_all(tf.math.is_finite(mono))
+    finite = tf.debugging.Assert(is_finite, [path, "holds NaN or infinite samples"])
+    with tf.control_dependencies([finite]):
         return resample(mono, rate, sample_rate)
+
+
+def _carrying(waveform: tf.Tensor) -> tf.Tensor:
+    """How many channels carry sound, float32[], by the rule of `channels`."""
+    frames = tf.shape(waveform, tf.int64)[0]
+    starts = tf.range(channels.PROBES, dtype=tf.int64) * frames // channels.PROBES
+    places = starts[:, tf.newaxis] + tf.range(channels.PROBE_FRAMES, dtype=tf.int64)
+    parts = tf.gather(waveform, tf.minimum(places, tf.maximum(frames - 1, 0)))
+    peaks = tf.reduce_max(tf.abs(parts), axis=[0, 1])  # [channels]
+    count = tf.reduce_sum(tf.cast(peaks > channels.SILENCE, tf.float32))
+    return tf.where(count > 0, count, tf.cast(tf.shape(waveform)[1], tf.float32))
 
 
 @tf.autograph.experimental.do_not_convert

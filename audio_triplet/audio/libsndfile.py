@@ -133,8 +133,6 @@ class LibsndfileDecoder:
             target = max(0, frame - _MP3_PREROLL_FRAMES)
         elif self._sound.subtype.startswith("ALAC"):
             target = max(0, frame - _ALAC_PREROLL_FRAMES)
-        elif self._sound.format == "PAF":
-            target = 0  # after a seek, a last block that is cut is not filled up
         elif self._ogg is not None:
             target = self._ogg.safe_target(frame, self.rate) if frame else 0
             if target and self._sound.subtype in ("VORBIS", "OPUS"):
@@ -160,11 +158,14 @@ class LibsndfileDecoder:
 
     def peek(self, frames: int) -> np.ndarray:
         """The next frames of all channels, float32[<= frames, channels]; the position stays."""
+        parts = [np.zeros((0, self.channels), np.float32)]
         try:
-            found = self._read(frames)
+            while (left := frames - sum(map(len, parts))) > 0 and len(part := self._read(left)):
+                parts.append(part)
         except AudioError:  # libsndfile is somewhere else now
             self._reopen(self._pipe is not None)
             raise
+        found = np.concatenate(parts) if len(parts) > 2 else parts[-1]
         self._rest = found if len(found) else None
         return found
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from audio_triplet.audio import truncation
+from audio_triplet.audio import flac, truncation
 from audio_triplet.audio.decoder import (
     BLOCK_VALUES,
     Truncated,
@@ -54,6 +54,8 @@ _INDEXED = ("mov", "matroska")
 _MANY_FRAMES_PER_BYTE = 64
 # Decoded before the wanted frame, as decoders carry state from packet to packet.
 _PREROLL_SECONDS = 1.0
+# Damaged frames of FLAC take up more only by numbers that are wrong.
+_MOST_SECONDS_LOST = 60.0
 # As far as this, decoding on is as quick as looking at all packets.
 _NEAR_SECONDS = 20.0
 
@@ -126,7 +128,8 @@ class PyavDecoder:
         try:
             for array in self._arrays(frames):
                 first = self.position - len(array)
-                parts.append(checked_mono(self._name, array, first, self.rate, self.carrying))
+                carrying = min(self.carrying, array.shape[1])  # there may be fewer channels now
+                parts.append(checked_mono(self._name, array, first, self.rate, carrying))
                 if sum(map(len, parts)) >= least:
                     yield np.concatenate(parts)
                     parts = []
@@ -149,7 +152,7 @@ class PyavDecoder:
         rest = [] if self._rest is None else [self._rest]
         self.position, self._rest = start, None
         self._decoded = itertools.chain(parts[1:], rest, self._decoded)
-        return np.concatenate(parts)
+        return np.concatenate([part for part in parts if part.shape[1] == self.channels])
 
     def _leap(self, frame: int) -> bool:
         """Moves to shortly before `frame`, if packets prove their place.
@@ -206,6 +209,8 @@ class PyavDecoder:
 
         self.close()
         self._reader = reader = _Reader(self._file.file)
+        self._flac_block = flac.block_size(self._file.file)
+        self._is_late = flac.begins_late(self._file.file)
         self._file.file.seek(0)
         options = {"format_whitelist": ",".join(_FORMATS)}
         try:
@@ -262,11 +267,15 @@ class PyavDecoder:
     def _codec_frames(self) -> Iterator[AudioFrame]:
         """Frames of the codec from where the container is.
 
+        FLAC numbers them: where damaged ones are left out, silence keeps the others in place, and
+        doubled ones count once.
+
         Raises:
           Truncated: The last packet cannot be decoded: it is cut.
         """
         assert self._container is not None
         failure: Exception | None = None
+        due = None if self._is_late else 0  # the number of the next sample of FLAC
         for packet in self._container.demux(self._track):
             if failure is not None and packet.size:
                 raise failure
@@ -275,6 +284,17 @@ class PyavDecoder:
             except Exception as error:
                 failure = failure or error
             else:
+                if self._flac_block and frames:
+                    end = flac.end_of(bytes(memoryview(packet)[:16]), self._flac_block)
+                    if end is not None:
+                        first = end - frames[0].samples
+                        if due is not None:
+                            if first + sum(frame.samples for frame in frames) <= due:
+                                continue  # it was there before
+                            yield from _silence(frames[0], first - due)
+                        due = first
+                    if due is not None:
+                        due += sum(frame.samples for frame in frames)
                 yield from frames
         if self._reader.error is not None:
             raise self._reader.error
@@ -372,6 +392,18 @@ def _opus_frames(packet: Packet, rate: int) -> int:
         length = 120 << (mode & 3)
     count = (1, 2, 2, head[-1] & 63)[code]
     return length * count * rate // 48_000
+
+
+def _silence(like: AudioFrame, samples: int) -> Iterator[AudioFrame]:
+    """A frame of so many samples, if that can be."""
+    import av
+
+    if 0 < samples <= _MOST_SECONDS_LOST * like.sample_rate:
+        frame = av.AudioFrame(like.format.name, like.layout.name, samples)
+        frame.sample_rate = like.sample_rate
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        yield frame
 
 
 def _samples(frame: AudioFrame) -> np.ndarray:

@@ -36,6 +36,13 @@ class ReadLog:
             self.truncated[path] = reason
         _warn(path, reason)
 
+    def update(self, decoders: dict[str, str], truncated: dict[str, str]) -> None:
+        """Takes over what another log has noted."""
+        for path, decoder in decoders.items():
+            self.note_decoder(path, decoder)
+        for path, reason in truncated.items():
+            self.note_truncated(path, reason)
+
     def counts(self) -> dict[str, int]:
         """Decoder → files that it read."""
         with self._lock:

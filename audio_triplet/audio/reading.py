@@ -66,7 +66,7 @@ def _open(path: AudioPath, truncated: str, log: ReadLog | None) -> Iterator[Eith
 
 
 @survivable
-def probe(path: AudioPath, truncated: str = "refuse", log: ReadLog | None = None) -> AudioInfo:
+def probe(path: AudioPath, truncated: str = "refuse", *, log: ReadLog | None = None) -> AudioInfo:
     """Reads the header only; an MP3 without a Xing header is decoded once to learn its length.
 
     Args:
@@ -95,6 +95,7 @@ def load_audio(
     sample_rate: int = 16_000,
     resampler: str = "soxr",
     truncated: str = "refuse",
+    *,
     log: ReadLog | None = None,
 ) -> np.ndarray:
     """Decodes a whole sound file.
@@ -141,6 +142,7 @@ def stream_audio(
     sample_rate: int = 16_000,
     resampler: str = "soxr",
     truncated: str = "refuse",
+    *,
     log: ReadLog | None = None,
 ) -> Iterator[np.ndarray]:
     """Decodes a sound file block by block; the blocks put together are `load_audio(path)`.
@@ -195,6 +197,7 @@ def read_piece(
     sample_rate: int = 16_000,
     resampler: str = "soxr",
     truncated: str = "refuse",
+    *,
     log: ReadLog | None = None,
 ) -> np.ndarray:
     """Decodes one chunk of a sound file, reading little more than that chunk.

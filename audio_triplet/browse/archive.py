@@ -11,6 +11,7 @@ import datetime
 import functools
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -21,6 +22,10 @@ from audio_triplet.search.index import Index
 
 # Part of a vector's span that a marked span must cover for the vector to stand for it.
 _COVERED = 0.9
+
+
+# A changed index is opened again after so many times the time that opening took.
+_RESTS = 10
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -225,7 +230,11 @@ class Archive:
 
 
 class Archives:
-    """Opens the index again where it has changed; any number of threads may ask."""
+    """Opens the index again where it has changed; any number of threads may ask.
+
+    While somebody adds to it, it changes every few seconds; it is not opened so often that most of
+    the time would go there. What was opened stays whole meanwhile.
+    """
 
     def __init__(self, folder: str):
         """Opens the index.
@@ -235,15 +244,21 @@ class Archives:
         """
         self._folder = folder
         self._lock = threading.Lock()
-        self._now = Archive(folder)
+        self._open()
+
+    def _open(self) -> None:
+        begin = time.monotonic()
+        self._now = Archive(self._folder)
+        end = time.monotonic()
+        self._rest_until = end + _RESTS * (end - begin)
 
     def now(self) -> Archive:
-        """The index as it is now.
+        """The index as it is now, or was a moment ago.
 
         Raises:
           SearchError: It has been damaged or removed.
         """
         with self._lock:
-            if not self._now.is_current:
-                self._now = Archive(self._folder)
+            if time.monotonic() >= self._rest_until and not self._now.is_current:
+                self._open()
             return self._now

@@ -139,7 +139,7 @@ def predictions_csv(archive: Archive, fits: Sequence[Fit]) -> Iterator[bytes]:
 def classifier_zip(archive: Archive, answers: Sequence[Answer]) -> bytes:
     """A classifier of all labels as `classify fit` writes it, and its scores.json.
 
-    It is fitted in a process of its own, which needs a few seconds and much memory.
+    It is fitted in a process of its own, which needs a few seconds and some memory.
 
     Raises:
       BrowseError: There are fewer than two classes, or fitting failed.

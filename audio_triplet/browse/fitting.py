@@ -1,4 +1,4 @@
-"""Fits the classifier that is taken away, in a process of its own: it needs TensorFlow.
+"""Fits the classifier that is taken away, in a process of its own: what it imports is heavy.
 
     python -m audio_triplet.browse.fitting GIVEN WRITTEN
 
@@ -25,13 +25,11 @@ def write(given: str, written: str) -> None:
     """
     import pandas as pd
 
-    from audio_triplet.classify import classifier, cross_validation
+    from audio_triplet.classify import classifier, cross_validation, report
     from audio_triplet.classify.examples import Examples
     from audio_triplet.config import ClassifyConfig
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
-    from audio_triplet.evaluation import metrics
-    from audio_triplet.provenance import provenance
 
     content = storage.read_json(os.path.join(given, "given.json"))
     with np.load(os.path.join(given, "given.npz"), allow_pickle=False) as arrays:
@@ -56,40 +54,13 @@ def write(given: str, written: str) -> None:
     examples = Examples.of(embeddings)
     fitted = classifier.fit(examples, config)
     checked = cross_validation.cross_validate(examples, config)
-    score = None
-    if checked is not None:
-        score = {
-            "map": checked.mean,
-            "map_interval": checked.interval,
-            "accuracy": checked.accuracy,
-            "accuracy_interval": checked.accuracy_interval,
-            "folds": int(checked.fold.max()) + 1,
-            "per_class": metrics.by_class(examples.classes, checked.per_class),
-        }
-    recordings = examples.recordings()
-    report = {
-        "model": content["model"],
-        "labelling": "single" if examples.is_single(config) else "multi",
-        "hidden_units": config.hidden_units,
-        "seed": config.seed,
-        "regularised": fitted.regularised,
-        "labels_per_class": float(np.median(examples.labels.sum(axis=0))),
-        "segments": len(examples),
-        "recordings": len(set(examples.groups)),
-        "score": score,
-        "log_mel": None,
-        "unchecked_classes": [
-            name for name, count in zip(examples.classes, recordings, strict=True) if count < 2
-        ],
-        "learning_curve": {},
-        **provenance(),
-    }
-    storage.write_json(os.path.join(written, "scores.json"), report)
+    made = report.report_of(content["model"], examples, fitted, checked, config)
+    storage.write_json(os.path.join(written, "scores.json"), made)
     classifier.SoundClassifier(
         examples.classes,
         fitted.classifier,
         content["model_digest"],
-        report | {"fitted_on": content["spans"]},
+        made | {"fitted_on": content["spans"]},
     ).save(os.path.join(written, "classifier"))
 
 

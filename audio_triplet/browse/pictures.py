@@ -39,7 +39,7 @@ def picture(path: str, start_seconds: float, end_seconds: float, width: int | No
         raise AudioError(
             path, f"{seconds:g} s are too long for a picture", f"ask for {MAX_SECONDS:g} s at most"
         )
-    waveform = audio.read_piece(path, start_seconds, seconds, excerpts.SAMPLE_RATE)
+    waveform = audio.read_piece(path, start_seconds, seconds, excerpts.SAMPLE_RATE, truncated="use")
     if not len(waveform):
         raise AudioError(path, f"no sound at {start_seconds:g} s", "ask for an earlier part")
     log_mel = pictures.log_mel_of(waveform)

@@ -14,7 +14,9 @@ from audio_triplet.browse.uploads import PREFIX
 from audio_triplet.data.sound_filter import SoundFilter
 from audio_triplet.errors import BrowseError
 from audio_triplet.search import words
-from audio_triplet.search.query import combine
+from audio_triplet.search.asking import ask
+from audio_triplet.search.query import QuerySound
+from audio_triplet.search.question import Patches
 
 # The part of an upload, or of a file without times, that is searched by.
 MAX_SECONDS = 600.0
@@ -22,8 +24,8 @@ MAX_SECONDS = 600.0
 # A mark that begins this near to the grid of the stored vectors is cut as they were.
 _NEAR_SECONDS = 0.02
 
-# Answered moments of a word that are searched by, the latest.
-_MOST_OF_A_WORD = 20
+# Answered moments of a label, or of a word, that are searched by: the latest.
+_MOST_OF_A_LABEL = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Asked:
       label: Its yes are examples, its no counter-examples; empty: none.
       word: A label of the answers, else of the index, else of its model's table; empty: none.
       top: How many hits.
-      per_recording: Most hits of one recording; 0: any number.
+      per_recording: Most hits of one recording; 0: any number; None: three, and more where there
+        would be too few.
       exclude_own: Whether recordings of examples are left out.
       only: What is searched at all.
     """
@@ -52,7 +55,7 @@ class Asked:
     label: str = ""
     word: str = ""
     top: int = 20
-    per_recording: int = 0
+    per_recording: int | None = None
     exclude_own: bool = True
     only: SoundFilter | None = None
 
@@ -72,9 +75,11 @@ def search(session: Session, asked: Asked) -> dict:
     archive = session.archives.now()
     like, unlike = list(asked.like), list(asked.unlike)
     if asked.label:
-        for answer in session.answers().to(asked.label):
-            if answer.value is not None and _is_held(archive, answer.moment):
-                (like if answer.value else unlike).append(answer.moment)
+        for answer in reversed(session.answers().to(asked.label)):
+            examples = like if answer.value else unlike
+            is_enough = len(examples) >= _MOST_OF_A_LABEL
+            if answer.value is not None and not is_enough and _is_held(archive, answer.moment):
+                examples.append(answer.moment)
         if not like:
             raise BrowseError(
                 f"{asked.label}: has no moment that is answered with yes; answer one first", 409
@@ -87,26 +92,29 @@ def search(session: Session, asked: Asked) -> dict:
             if answer.value and answer.label in words.matching(asked.word, [answer.label])
             if _is_held(archive, answer.moment)
         ]
-        like += answered[-_MOST_OF_A_WORD:]
+        like += answered[-_MOST_OF_A_LABEL:]
         if not answered:
-            word = words.look_up(asked.word, archive.index, session.embed)
-    vectors = [_vector(session, archive, moment) for moment in like]
-    vectors += list(word.vectors) if word else []
-    queries = like
+            word = words.look_up(asked.word, archive.index, session.vector)
+    wanted = [_sound(session, archive, moment).patches for moment in like]
+    wanted += [Patches.of_vectors(vector) for vector in word.vectors] if word else []
+    queries, waveform = like, None
     if asked.path:
-        query, vector = _of_path(session, archive, asked)
-        queries, vectors = [query, *like], [vector, *vectors]
-    if not vectors:
+        query, sound = _of_path(session, archive, asked)
+        queries, wanted = [query, *like], [sound.patches, *wanted]
+        waveform = sound.waveform if len(wanted) == 1 and len(sound.waveform) else None
+    if not wanted:
         raise BrowseError("the request: asks for nothing; send path, like, label, word or a file")
-    query_vector = combine(vectors, [_vector(session, archive, moment) for moment in unlike])
     own: set[int] = set()
     if asked.exclude_own and not asked.word:
         paths = {moment.path for moment in queries if not moment.path.startswith(PREFIX)}
         for path in paths:
             own |= archive.index.recordings_of(path)
-    found = archive.index.search(
-        query_vector,
-        asked.top,
+    found = ask(
+        archive.index,
+        wanted,
+        [_sound(session, archive, moment).patches for moment in unlike],
+        top=asked.top,
+        waveform=waveform,
         without=own,
         per_recording=asked.per_recording,
         only=asked.only,
@@ -132,8 +140,8 @@ def search(session: Session, asked: Asked) -> dict:
     }
 
 
-def _of_path(session: Session, archive: Archive, asked: Asked) -> tuple[Moment, np.ndarray]:
-    """The part of a file that is searched by, and its vector."""
+def _of_path(session: Session, archive: Archive, asked: Asked) -> tuple[Moment, QuerySound]:
+    """The part of a file that is searched by."""
     file = session.file(asked.path)
     start, end = asked.start_seconds or 0.0, asked.end_seconds
     if end is not None and end <= start:
@@ -142,23 +150,18 @@ def _of_path(session: Session, archive: Archive, asked: Asked) -> tuple[Moment, 
         if asked.start_seconds is None and end is None:
             numbers = archive.moments_of(asked.path)
             if len(numbers):
-                mean = archive.vectors(numbers).mean(axis=0)
-                moment = Moment(
-                    asked.path,
-                    float(archive.start[numbers].min()),
-                    float(archive.end[numbers].max()),
-                )
-                return moment, mean / max(float(np.linalg.norm(mean)), 1e-12)
+                first, last = archive.start[numbers].min(), archive.end[numbers].max()
+                return Moment(asked.path, float(first), float(last)), _held(archive, numbers, 0.0)
         elif end is not None:
             moment = Moment(asked.path, start, end)
-            return moment, _vector(session, archive, moment)
+            return moment, _sound(session, archive, moment)
     seconds = session.headers.of(file).duration_seconds
     end = min(seconds, start + MAX_SECONDS, seconds if end is None else end)
     return Moment(asked.path, start, end), session.embed(file, start, end)
 
 
-def _vector(session: Session, archive: Archive, moment: Moment) -> np.ndarray:
-    """float32[dim]: of the index where its patches are those of this part, else by the model.
+def _sound(session: Session, archive: Archive, moment: Moment) -> QuerySound:
+    """A moment to search by: of the index if it has its patches, else embedded by the model.
 
     Patches follow each other from the start of the part; a rest shorter than one has none.
     """
@@ -174,9 +177,15 @@ def _vector(session: Session, archive: Archive, moment: Moment) -> np.ndarray:
         off = (archive.start[numbers[0]] - moment.start_seconds + hop / 2) % hop - hop / 2
         shorter = archive.end[numbers[0]] - moment.end_seconds
         if abs(off) <= _NEAR_SECONDS and shorter <= _NEAR_SECONDS:
-            return archive.vector_of(moment)
+            return _held(archive, numbers, moment.start_seconds)
     end = min(moment.end_seconds, moment.start_seconds + MAX_SECONDS)
     return session.embed(file, moment.start_seconds, end)
+
+
+def _held(archive: Archive, numbers: np.ndarray, begin_seconds: float) -> QuerySound:
+    """Moments of the index as a query."""
+    patches = Patches(archive.vectors(numbers), archive.start[numbers], begin_seconds)
+    return QuerySound(patches, np.zeros(0, np.float32))
 
 
 def _is_held(archive: Archive, moment: Moment) -> bool:

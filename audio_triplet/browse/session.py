@@ -20,6 +20,7 @@ from audio_triplet.browse.uploads import PREFIX, Uploads
 from audio_triplet.errors import BrowseError
 
 if TYPE_CHECKING:
+    from audio_triplet.search.query import QuerySound
     from audio_triplet.search.sound_index import SoundIndex
 
 LABELS_FILE = "labels.sqlite"
@@ -162,11 +163,22 @@ class Session:
             self.model_is_ready = True
             return model
 
-    def embed(self, file: str, start_seconds: float, end_seconds: float | None) -> np.ndarray:
-        """float32[dim], the vector of a part of a file, by the model.
+    def embed(self, file: str, start_seconds: float, end_seconds: float | None) -> QuerySound:
+        """A part of a file to search by, embedded by the model.
 
         Raises:
           AudioError: It cannot be read, or is silent.
+        """
+        from audio_triplet.search.query import embed_sound
+
+        info = self.archives.now().index.info
+        return embed_sound(self.model(), info, file, start_seconds, end_seconds)
+
+    def vector(self, file: str, start_seconds: float, end_seconds: float | None) -> np.ndarray:
+        """float32[dim], the same as one vector.
+
+        Raises:
+          AudioError: As `embed`.
         """
         from audio_triplet.search.query import embed_query
 

@@ -92,7 +92,9 @@ class PlayedSound:
         """Bytes of `count` samples."""
         try:
             begin, seconds = (self.first + first) / self.rate, count / self.rate
-            waveform = audio.read_piece(self.path, begin, seconds, self.rate)
+            waveform = audio.read_piece(self.path, begin, seconds, self.rate, truncated="use")
+            if not len(waveform):
+                raise AudioError(self.path, f"no sound at {begin:g} s", "ask for an earlier part")
         except AudioError:
             if may_fail:
                 raise
@@ -120,7 +122,7 @@ class Headers:
             if key in self._known:
                 self._known.move_to_end(key)
                 return self._known[key]
-        found = audio.probe(path)
+        found = audio.probe(path, truncated="use")
         with self._lock:
             self._known[key] = found
             while len(self._known) > _MOST_KNOWN:

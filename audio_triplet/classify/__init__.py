@@ -13,6 +13,7 @@ In reading order:
     examples.py            `Examples`: the labelled segments
     classifier.py          fitting, and a classifier on disk
     cross_validation.py    its score, with an interval, and the scores with fewer labels
+    report.py              what scores.json says
     folds.py               folds of recordings
     average_precision.py   average precision over samples of recordings
     calibration.py         from scores to probabilities

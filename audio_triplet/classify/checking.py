@@ -35,6 +35,12 @@ COUNTS = {
 
 _CHUNK = 4_000_000  # numbers held at once
 
+# Average precision is drawn again by fewer samples where there are many items, and not at all where
+# there are more than these.
+_DRAWN_NUMBERS = 20_000_000
+_LEAST_DRAWS = 50
+_MOST_DRAWN = 5_000_000
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Items:
@@ -74,7 +80,7 @@ class Figures:
       f1: Of both; None if there is neither.
       f1_interval: 95 %; None of a single recording.
       ap: Average precision; None without an item of the class.
-      ap_interval: 95 %; None of a single recording.
+      ap_interval: 95 %; None of a single recording, and of very many items.
       curve: (recall, precision) from the highest score down, thinned.
     """
 
@@ -103,6 +109,9 @@ def figures(items: Items, seed: int = 0) -> Figures:
     right = truth & predicted
     precision, precision_interval = share_interval(truth[predicted], items.recordings[predicted])
     recall, recall_interval = share_interval(predicted[truth], items.recordings[truth])
+    order = np.argsort(-items.scores, kind="stable")  # once, for all draws
+    items = Items(truth[order], predicted[order], items.scores[order], items.recordings[order])
+    truth, predicted, right = items.is_class, items.predicted, right[order]
     _, codes = np.unique(items.recordings, return_inverse=True)
     count = int(codes.max()) + 1 if len(codes) else 0
     f1 = ap = f1_interval = ap_interval = None
@@ -120,8 +129,9 @@ def figures(items: Items, seed: int = 0) -> Figures:
         if f1 is not None:
             shares = 2 * (drawn @ per[0])[both > 0] / both[both > 0]
             f1_interval = _between(shares, None)
-        if ap is not None:
-            step = max(1, _CHUNK // max(1, len(truth)))
+        if ap is not None and len(truth) <= _MOST_DRAWN:
+            step = max(1, _CHUNK // len(truth))
+            drawn = drawn[: max(_LEAST_DRAWS, _DRAWN_NUMBERS // len(truth))]
             found = [
                 _precisions(items, scored, drawn[part : part + step][:, codes])
                 for part in range(0, len(drawn), step)
@@ -205,13 +215,24 @@ class Spans:
     def joined(self, gap: float) -> Spans:
         """Spans of one recording that touch made one; see `matching.joined`."""
         parts = []
-        for recording in np.unique(self.recordings):
-            own = self.select(self.recordings == recording)
+        for recording, rows in rows_of(self.recordings).items():
+            own = self.select(rows)
             found = joined(own.starts, own.ends, own.scores, gap)
             parts.append((np.full(len(found[0]), recording), *found))
         if not parts:
             return self
         return Spans(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def rows_of(recordings: np.ndarray) -> dict[int, np.ndarray]:
+    """The rows of each recording, in their order: recording → int[k].
+
+    Args:
+      recordings: int[n].
+    """
+    order = np.argsort(recordings, kind="stable")
+    names, first = np.unique(recordings[order], return_index=True)
+    return dict(zip(names.tolist(), np.split(order, first[1:]), strict=False))
 
 
 def by_event(predicted: Spans, truth: Spans, least: float) -> tuple[Items, np.ndarray, np.ndarray]:
@@ -226,9 +247,11 @@ def by_event(predicted: Spans, truth: Spans, least: float) -> tuple[Items, np.nd
       The items, the predictions first; bool[predicted]: the right ones; bool[truth]: those found.
     """
     right, found = np.zeros(len(predicted.starts), bool), np.zeros(len(truth.starts), bool)
-    for recording in np.intersect1d(predicted.recordings, truth.recordings):
-        mine = np.flatnonzero(predicted.recordings == recording)
-        own = np.flatnonzero(truth.recordings == recording)
+    rows = rows_of(predicted.recordings)
+    for recording, own in rows_of(truth.recordings).items():
+        mine = rows.get(recording)
+        if mine is None:
+            continue
         allowed = overlaps(
             predicted.starts[mine],
             predicted.ends[mine],
@@ -260,9 +283,11 @@ def covered(moments: Spans, spans: Spans, least: float) -> tuple[np.ndarray, np.
     """
     inside = np.zeros(len(moments.starts), bool)
     scores = np.full(len(moments.starts), -np.inf)
-    for recording in np.intersect1d(moments.recordings, spans.recordings):
-        rows = np.flatnonzero(moments.recordings == recording)
-        own = spans.select(spans.recordings == recording)
+    of_moments = rows_of(moments.recordings)
+    for recording, chosen in rows_of(spans.recordings).items():
+        rows, own = of_moments.get(recording), spans.select(chosen)
+        if rows is None:
+            continue
         held = overlaps(moments.starts[rows], moments.ends[rows], own.starts, own.ends, least)
         inside[rows] = held.any(axis=1)
         scores[rows] = np.where(held, own.scores, -np.inf).max(axis=1, initial=-np.inf)

@@ -20,7 +20,7 @@ from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.embeddings import description
 from audio_triplet.errors import ClassifierError
-from audio_triplet.evaluation import classification, probe
+from audio_triplet.evaluation import probe
 from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfig
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
     # The probe makes a softmax of whatever has one class per segment.
     if not config.hidden_units and single == (examples.labels.sum(axis=1) == 1).all():
         return _fit_linear(examples, settings, choose)
+    from audio_triplet.evaluation import classification  # TensorFlow, which the probe needs not
+
     fitted = classification.fit_classifier(
         examples.vectors,
         examples.segment_index,

@@ -307,6 +307,8 @@ def _lengths(
 
 
 def _mistakes(label: str, spans: Spans, paths: Sequence[str], is_scored: bool) -> list[Mistake]:
+    """The first ones of a class, those with the highest score before others."""
+    spans = spans.select(np.argsort(-spans.scores, kind="stable")[:MAX_MISTAKES])
     return [
         Mistake(label, paths[number], float(start), float(end), float(score) if is_scored else None)
         for number, start, end, score in zip(

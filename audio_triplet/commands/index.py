@@ -12,6 +12,7 @@ one model and does not take the vectors of another.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,12 @@ def define_flags() -> None:
         "Also build a FAISS index of this kind; "
         f"auto: ivf from {FAISS_FROM:,} vectors on. Exact search is quick below that.",
     )
+    flags.DEFINE_boolean(
+        "find_duplicates",
+        True,
+        "Find recordings that are there twice, under two names, coded anew, louder or later; they "
+        "are listed in duplicates.csv of the index, and nothing is removed.",
+    )
     flags.DEFINE_float("recall", 0.95, "Share of the ten nearest that FAISS must find.")
     config_flags.define_truncated_flag("use")
     config_flags.define_flags(EmbedConfig)
@@ -82,6 +89,7 @@ def main(argv: Sequence[str]) -> None:
             recall=values.recall,
             labels=values.labels,
             truncated=values.truncated,
+            find_duplicates=values.find_duplicates,
         )
     print(describe(values.index))
 
@@ -100,6 +108,7 @@ def add(
     recall: float,
     labels: str = "none",
     truncated: str = "use",
+    find_duplicates: bool = True,
 ) -> None:
     """Adds sound files and sets of embeddings, and builds a FAISS index if that is due.
 
@@ -116,8 +125,9 @@ def add(
       recall: Share of the ten nearest that it must find.
       labels: What labels the sounds, see `inputs.load_inputs`.
       truncated: `use` or `refuse` files of which an end is missing.
+      find_duplicates: Whether to find recordings that are there twice.
     """
-    from audio_triplet.search import index_writer
+    from audio_triplet.search import duplicates, index_writer
 
     manifest, sets, model = None, [], None
     if sounds:
@@ -147,12 +157,13 @@ def add(
             added = writer.add(embedding_set)
             logging.info("%s: %d vectors added", embedding_set.manifest.name, added)
         if manifest is not None and model is not None:
-            _add_sound(writer, model, manifest, config, folder, truncated)
+            _add_sound(writer, model, manifest, config, folder, truncated, find_duplicates)
         if writer.silent:
             logging.info("%d silent vectors were left out", writer.silent)
         writer.commit()
         if writer.replaced:
             logging.info("%d segments of changed files were replaced", writer.replaced)
+        duplicates.write_table(folder, writer.tables)
         _accelerate(writer, faiss, recall)
         if sounds or embeddings:
             _provide_encoder(writer, model)
@@ -196,6 +207,7 @@ def _add_sound(
     config: EmbedConfig,
     folder: str,
     truncated: str,
+    find_duplicates: bool,
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
     from audio_triplet.commands.progress import Progress
@@ -221,6 +233,7 @@ def _add_sound(
                 bad_files,
                 on_start,
                 lambda seconds: progress(seconds) if progress else None,
+                find_duplicates,
             )
     finally:
         if progress is not None:
@@ -243,7 +256,7 @@ def _accelerate(writer: Writer, kind: str, recall: float) -> None:
 
 def describe(folder: str) -> str:
     """What an index holds, in a few lines."""
-    from audio_triplet.search import index
+    from audio_triplet.search import duplicates, index
 
     found = index.Index(folder)
     info = found.info
@@ -270,4 +283,10 @@ def describe(folder: str) -> str:
         )
     else:
         lines.append("  search   exact")
+    if pairs := found.tables.duplicates():
+        exact = sum(same.kind == "exact" for same in pairs)
+        lines.append(
+            f"  twice    {len(pairs):,} pairs are the same recording, {exact:,} of them to the "
+            f"sample: {os.path.join(folder, duplicates.TABLE_FILE)}"
+        )
     return "\n".join(lines)

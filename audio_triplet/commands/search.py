@@ -53,6 +53,12 @@ def define_flags() -> None:
         0,
     )
     config_flags.define_filter_flags()
+    flags.DEFINE_boolean(
+        "fold_duplicates",
+        False,
+        "Of recordings that are the same (duplicates.csv of the index), show the best and name "
+        "the others.",
+    )
     flags.DEFINE_boolean("exact", False, "Search exactly even where there is a FAISS index.")
     flags.DEFINE_string("model", None, "Folder of the index's model, if it has moved.")
     flags.DEFINE_boolean("json", False, "Print JSON instead of a table.")
@@ -92,6 +98,7 @@ def main(argv: Sequence[str]) -> None:
         per_recording=values.per_recording,
         exact=values.exact,
         only=only,
+        fold_duplicates=values.fold_duplicates,
         words=values.word,
         words_from=values.words_from,
     )

@@ -100,9 +100,9 @@ def listed_in(folder: str, bad_files: BadFiles | None = None) -> Iterator[BadFil
     """Lists the files that turn out to be bad while the block runs.
 
     When it ends, also by an error, bad_files.csv is written into the folder, which is made if
-    missing. If every file could be used, the list of an earlier run is removed. What crashed a
-    decoder then is decoded in a process of its own. truncated.csv keeps the files of earlier runs
-    that were not read again.
+    missing. If every file could be used, the list of an earlier run is removed. truncated.csv keeps
+    the files of earlier runs that were not read again. What crashed a decoder then is decoded in a
+    process of its own.
 
     Args:
       folder: Local or remote.
@@ -145,7 +145,7 @@ def read_truncated(folder: str) -> dict[str, str]:
 
 
 def _read(path: str) -> dict[str, str]:
-    """What `_write` wrote; nothing if it is not there."""
+    """What `_write` wrote; nothing if there is no list."""
     if not storage.exists(path):
         return {}
     rows = csv.reader(io.StringIO(storage.read_text(path)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,9 @@ from audio_triplet.errors import AudioError
 if TYPE_CHECKING:
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
+
+# Row and its sound, float32[samples] at 16 kHz at a time → the same sound; called in threads.
+Listen = Callable[[int, Iterator[np.ndarray]], Iterator[np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,7 +71,14 @@ class Decoder:
     come in order, those of different segments may alternate.
     """
 
-    def __init__(self, manifest: Manifest, config: EmbedConfig, by_mel: bool, bad_files: BadFiles):
+    def __init__(
+        self,
+        manifest: Manifest,
+        config: EmbedConfig,
+        by_mel: bool,
+        bad_files: BadFiles,
+        listen: Listen | None = None,
+    ):
         """Makes the threads, which start with the iteration.
 
         Args:
@@ -76,7 +86,9 @@ class Decoder:
           config: Hop and number of threads.
           by_mel: Whether patches are given as mel energies, else as waveforms.
           bad_files: Says whether truncated files are used; notes what was read.
+          listen: Hears the sound of each row, and passes it on.
         """
+        self._listen = listen
         self._frame, self._hop, self._by_mel = manifest.frame, config.hop_samples, by_mel
         self._bad_files = bad_files
         self._rows = iter(range(len(manifest)))
@@ -136,6 +148,8 @@ class Decoder:
             blocks = read_blocks(
                 segment["path"], start, end, self._bad_files.truncated, self._bad_files.log
             )
+            if self._listen is not None:
+                blocks = self._listen(row, blocks)
             for patches, energies, decoded in cut_patches(blocks, self._hop, self._by_mel):
                 if self._stopped.is_set():
                     return

@@ -27,7 +27,7 @@ from absl import logging
 from audio_triplet import front_end
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
-from audio_triplet.embeddings.decoding import Decoder, End, Failure, Patches
+from audio_triplet.embeddings.decoding import Decoder, End, Failure, Listen, Patches
 from audio_triplet.embeddings.embedding_set import PATCH_SECONDS, Embedded, EmbeddingSet, Origin
 from audio_triplet.embeddings.patch_cutting import cut_patches
 from audio_triplet.embeddings.sounds import RATE
@@ -47,6 +47,7 @@ def embed_files(
     config: EmbedConfig | None = None,
     bad_files: BadFiles | None = None,
     on_progress: Callable[[float], object] = lambda seconds: None,
+    listen: Listen | None = None,
 ) -> Iterator[Embedded]:
     """Embeds every segment of a manifest.
 
@@ -57,6 +58,7 @@ def embed_files(
       bad_files: Unreadable files are added to it; their segments are left out. Says whether
         truncated ones are used.
       on_progress: Called with the seconds of sound that are done since the last call.
+      listen: Hears the sound of each row while it is decoded, see `decoding.Listen`.
 
     Yields:
       Each segment as it is finished, in about the manifest's order.
@@ -64,7 +66,7 @@ def embed_files(
     config = config or EmbedConfig()
     bad_files = BadFiles() if bad_files is None else bad_files
     batches, by_mel = _batches(model, config.batch_size)
-    decoder = Decoder(manifest, config, by_mel, bad_files)
+    decoder = Decoder(manifest, config, by_mel, bad_files, listen)
     in_progress: dict[int, _Segment] = collections.defaultdict(_Segment)
     starts = manifest.frame["start_seconds"].to_numpy(np.float64)
     ends = manifest.frame["end_seconds"].to_numpy(np.float64)

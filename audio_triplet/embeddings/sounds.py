@@ -45,6 +45,7 @@ def open_sound(
     sample_rate: float | None = None,
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
+    truncated: str = "refuse",
 ) -> Iterator[np.ndarray]:
     """A sound block by block, mono and at 16 kHz.
 
@@ -54,6 +55,7 @@ def open_sound(
       sample_rate: Samples per second of an array; not given with a file, which states its own.
       start_seconds: Where to begin.
       end_seconds: Where to end; None: with the sound.
+      truncated: Whether a truncated file is read, as for `audio.load_audio`.
 
     Yields:
       float32[samples], the mean of the channels that carry sound.
@@ -74,7 +76,7 @@ def open_sound(
                 name_of(sound), "a file states its own sample rate", "leave sample_rate out"
             )
         path = os.fspath(sound) if isinstance(sound, os.PathLike) else sound
-        return read_blocks(path, start_seconds, end)
+        return read_blocks(path, start_seconds, end, truncated)
     rate = _checked_rate(sample_rate)
     samples = _checked_samples(sound)
     carrying = channels.count_in_array(samples)  # of the whole, as for a file

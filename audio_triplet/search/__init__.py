@@ -27,6 +27,8 @@ In reading order:
     index_writer.py   `Writer`: adding to an index
     part_writer.py    writing one part of an index
     filling.py        `Filler`: filling the tables
+    outline.py        how loud a recording is in a few bands, to know its copies
+    duplicates.py     recordings that are there twice
     earlier_format.py indices of earlier versions, and converting them
     adding.py         embedding sound files into an index
 """

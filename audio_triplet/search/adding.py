@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embed import embed_files
-from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
+from audio_triplet.embeddings.embedding_set import Embedded, EmbeddingSet, Origin
 from audio_triplet.embeddings.folder import readable
+from audio_triplet.search import duplicates
 from audio_triplet.search.index_writer import Writer
+from audio_triplet.search.outline import Listener
 
 if TYPE_CHECKING:
     from audio_triplet.embeddings.saved_model import Model
@@ -27,6 +31,7 @@ def add_files(
     bad_files: BadFiles,
     on_start: Callable[[int, float], object] = lambda known, seconds: None,
     on_progress: Callable[[float], object] = lambda seconds: None,
+    find_duplicates: bool = True,
 ) -> None:
     """Embeds the segments of a manifest that are new or have changed, and adds them.
 
@@ -41,6 +46,7 @@ def add_files(
       on_start: Called before anything is embedded, with the number of segments that the index holds
         already and the seconds of sound that are left.
       on_progress: Called with the seconds of sound that are done since the last call.
+      find_duplicates: Whether to find recordings that are there twice, see `duplicates`.
 
     Raises:
       CorpusError: Nothing can be read, and nothing was before.
@@ -49,14 +55,35 @@ def add_files(
     wanted, seconds = readable(manifest, rows, bad_files)
     on_start(len(manifest) - len(rows), seconds)
     if wanted is None:
+        if find_duplicates:  # what an earlier call was stopped at
+            duplicates.find(writer)
         return
     origin, waiting = Origin.of(model, config), []
+    listener = Listener() if find_duplicates else None
+    whole = _whole_files(wanted)
+
+    def listen(row: int, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        return listener.listen(row, blocks) if listener and whole[row] else blocks
+
+    def add(segments: list[Embedded]) -> None:
+        rows = sorted(segment.row for segment in segments)  # as the set has them
+        outlines = [listener.outlines.pop(row, None) for row in rows] if listener else None
+        writer.add(EmbeddingSet.of(wanted, segments, origin), outlines)
+
     try:
-        for segment in embed_files(model, wanted, config, bad_files, on_progress):
+        for segment in embed_files(model, wanted, config, bad_files, on_progress, listen):
             waiting.append(segment)
             if len(waiting) == _SEGMENTS_AT_ONCE:
-                writer.add(EmbeddingSet.of(wanted, waiting, origin))
+                add(waiting)
                 waiting = []
     finally:
         if waiting:
-            writer.add(EmbeddingSet.of(wanted, waiting, origin))
+            add(waiting)
+    if find_duplicates:
+        duplicates.find(writer)
+
+
+def _whole_files(manifest: Manifest) -> np.ndarray:
+    """Which segments are whole files: bool[segments]."""
+    frame = manifest.frame
+    return ((frame["start_seconds"] == 0) & frame["end_seconds"].isna()).to_numpy()

@@ -8,7 +8,8 @@ question sounds; `copies` looks into the sound files for the query itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,7 @@ def ask(
     per_recording: int | None = None,
     exact: bool = False,
     only: SoundFilter | None = None,
+    fold_duplicates: bool = False,
 ) -> list[Hit]:
     """Searches an index.
 
@@ -53,6 +55,8 @@ def ask(
       per_recording: Most hits of one recording; 0: any number; None: see `events.limited`.
       exact: Search exactly even where there is a FAISS index.
       only: What is searched at all; exactly.
+      fold_duplicates: Whether to show one of each group of recordings that are the same, and name
+        the others.
 
     Returns:
       Up to `top` hits, best first; equal ones in the order they were added.
@@ -67,7 +71,8 @@ def ask(
     question = Question.of(likeness, wanted, unwanted, hop)
     keep = index.kept(only, without)
     width = question.width(hop)
-    near = copies.PLACES if waveform is not None else 0
+    near, near_from = copies.places_for(question.wanted_patches)
+    near = near if waveform is not None else 0
     if index.info.faiss and not exact and not only:
         stretches, nearest = _by_faiss(index, question, scales, keep, width, near)
     else:
@@ -75,15 +80,19 @@ def ask(
         stretches, nearest = scan(
             question, index.parts, scales, keep, numbers, width, near, index.threads
         )
-    answer = _Answer(index)
+    answer = _Answer(index, index.tables.copies() if fold_duplicates else {})
     if waveform is not None:
+        is_near = nearest.likeness >= near_from
+        nearest = Nearest(*(array[is_near] for array in nearest))
         answer.add_copies(question, wanted[0], scales, nearest, waveform)
     most_each = min(per_recording or top, top)
     found = best_events(question, index.parts, scales, keep, stretches, hop, most_each)
     events = limited(
         answer.without_copies(found), top, per_recording, answer.recording_of, answer.counts
     )
-    hits = answer.copies + [answer.hit(event) for event in events]
+    best = max((event.score for event in events), default=0.0)
+    hits = [dataclasses.replace(copy, score=max(copy.score, best)) for copy in answer.copies]
+    hits += [answer.hit(event) for event in events]
     hits.sort(key=lambda hit: -hit.score)
     return hits[:top]
 
@@ -91,8 +100,10 @@ def ask(
 class _Answer:
     """The names of what was found, and the copies among it."""
 
-    def __init__(self, index: Index):
+    def __init__(self, index: Index, groups: Mapping[int, Sequence[int]]):
         self._index = index
+        self._groups = groups  # segments that are the same: the id of each → all of them
+        self._shown: dict[int, int] = {}  # the first of a group → the one that is shown
         self._segments: dict[int, Segment] = {}
         self.copies: list[Hit] = []
         self._spans: list[tuple[int, float, float]] = []  # of the copies: segment, start, end
@@ -107,10 +118,20 @@ class _Answer:
     def recording_of(self, event: Event) -> int:
         return self._segment(event.part, event.first).recording
 
+    def _is_shown(self, segment: int) -> bool:
+        """Whether a segment may be shown: of a group the first that asks, which is the best."""
+        group = self._groups.get(segment)
+        return not group or self._shown.setdefault(group[0], segment) == segment
+
     def hit(self, event: Event) -> Hit:
         spans = self._index.parts[event.part].spans
         start, end = float(spans["start"][event.first]), float(spans["end"][event.last])
-        return self._index.hit(self._segment(event.part, event.first), event.score, start, end)
+        segment = self._segment(event.part, event.first)
+        return self._hit(segment, event.score, start, end)
+
+    def _hit(self, segment: Segment, score: float, start: float, end: float) -> Hit:
+        same = self._groups.get(segment.id, ())
+        return self._index.hit(segment, score, start, end, same)
 
     def add_copies(
         self,
@@ -121,7 +142,6 @@ class _Answer:
         waveform: np.ndarray,
     ) -> None:
         """Looks for copies where a vector is near to a patch of the query."""
-        nearest = Nearest(*(array[nearest.likeness >= copies.LOOKED_AT_FROM] for array in nearest))
         places = []
         query = query.thinned()
         for part, vector in zip(nearest.part.tolist(), nearest.vector.tolist(), strict=True):
@@ -136,17 +156,18 @@ class _Answer:
                     float(query.start_seconds[patch] - query.begin_seconds),
                 )
             )
-        hop, threads = self._index.info.hop_seconds, self._index.threads
-        found = copies.find_copies(waveform, places, hop, FRONT_END.sample_rate, threads)
+        rate, threads = FRONT_END.sample_rate, self._index.threads
+        found = copies.find_copies(waveform, places, rate, threads)
         for copy in found:
             part, vector = int(nearest.part[copy.place]), int(nearest.vector[copy.place])
             segment = self._segment(part, vector)
+            if not self._is_shown(segment.id):
+                continue
             self.copies.append(
-                self._index.hit(segment, copy.correlation, copy.start_seconds, copy.end_seconds)
+                self._hit(segment, copy.correlation, copy.start_seconds, copy.end_seconds)
             )
             self.counts[segment.recording] = self.counts.get(segment.recording, 0) + 1
-            owner = int(self._index.parts[part].owners[vector])
-            self._spans.append((owner, copy.start_seconds, copy.end_seconds))
+            self._spans.append((segment.id, copy.start_seconds, copy.end_seconds))
 
     def without_copies(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events that are no copies; what lies beside one in time is another event."""
@@ -154,7 +175,7 @@ class _Answer:
             part = self._index.parts[event.part]
             owner = int(part.owners[event.first])
             start, end = part.spans["start"][event.first], part.spans["end"][event.last]
-            if not any(
+            if self._is_shown(owner) and not any(
                 owner == copied and start < copy_end and copy_start < end
                 for copied, copy_start, copy_end in self._spans
             ):

@@ -1,6 +1,6 @@
 """Copies of a query, found to the sample wherever they lie: in the sound files themselves.
 
-The vectors nearest to a patch of the query say where a copy could be, to half a hop. There the
+The vectors nearest to a patch of the query say where a copy could be, to a few seconds. There the
 file is read and its waveform compared with the query's. A file that is not there any more, or
 cannot be read, has no copies: then the index's own answer stands.
 
@@ -24,15 +24,20 @@ from audio_triplet.search.alignment import Alignment, align
 # below 0.3, copies through lossy codecs above 0.9; see `experiments.hidden_clips`.
 COPY_FROM = 0.6
 
-# [D] How many places are looked at, and from what likeness of a patch on.
-PLACES = 24
-LOOKED_AT_FROM = 0.7
+# [D] How many places are looked at, and from what likeness of a patch on. Of a query with few
+# patches, a click in silence, no patch may be cut as one of the index is: more places then.
+PLACES, LOOKED_AT_FROM = 16, 0.6
+PLACES_OF_FEW, LOOKED_AT_FROM_OF_FEW = 48, 0.3
+FEW_PATCHES = 4
 
 # Of a longer query only so much is compared.
 MOST_SECONDS = 60.0
 
 _PIECE_SECONDS = 1.0
-_SLACK_SECONDS = 0.15  # beyond what the hops leave open
+_SLACK_SECONDS = 0.15
+_PATCH_SECONDS = 1.0
+# Within these a patch of the query may have been taken for another one of it.
+_WIDE_SECONDS = 6.0
 _CODEC_SECONDS = 0.1  # what a codec may add or take off at the ends of a file
 
 
@@ -67,15 +72,19 @@ class Copy:
     correlation: float
 
 
-def find_copies(
-    query: np.ndarray, places: Sequence[Place], hop_seconds: float, rate: int, threads: int
-) -> list[Copy]:
+def places_for(patches: int) -> tuple[int, float]:
+    """How many places to look at, and from what likeness on, for a query of so many patches."""
+    if patches < FEW_PATCHES:
+        return PLACES_OF_FEW, LOOKED_AT_FROM_OF_FEW
+    return PLACES, LOOKED_AT_FROM
+
+
+def find_copies(query: np.ndarray, places: Sequence[Place], rate: int, threads: int) -> list[Copy]:
     """Looks for copies of a query at some places.
 
     Args:
       query: float32[samples].
-      places: Where to look.
-      hop_seconds: The patch that is like the query's begins less than this from it.
+      places: Where to look: patches of sound that the query may share.
       rate: Samples per second of the query.
       threads: Files to read at once.
 
@@ -85,10 +94,11 @@ def find_copies(
     query = query[: round(MOST_SECONDS * rate)]
     if len(query) < 2 or not places:
         return []
+    loudest = _loudest(query, rate)
 
     def look(number: int) -> Copy | None:
         try:
-            return _look(query, places[number], number, hop_seconds + _SLACK_SECONDS, rate)
+            return _look(query, loudest, places[number], number, rate)
         except (AudioError, OSError):
             return None
 
@@ -98,22 +108,36 @@ def find_copies(
     return _apart(found, places)
 
 
-def _look(query: np.ndarray, place: Place, number: int, slack: float, rate: int) -> Copy | None:
+def _loudest(query: np.ndarray, rate: int) -> int:
+    """The first sample of the second that carries most of a sound."""
+    count = round(_PIECE_SECONDS * rate)
+    if len(query) <= count:
+        return 0
+    squares = np.concatenate([[0.0], np.cumsum(np.diff(query, prepend=query[:1]) ** 2.0)])
+    return int(np.argmax(squares[count:] - squares[:-count]))
+
+
+def _look(query: np.ndarray, loudest: int, place: Place, number: int, rate: int) -> Copy | None:
     """First a piece of the query is compared, which is quick, then all of it."""
-    begin = round(min(place.query_seconds, max(0.0, len(query) / rate - _PIECE_SECONDS)) * rate)
-    piece = query[begin : begin + round(_PIECE_SECONDS * rate)]
-    moment = place.start_seconds - place.query_seconds  # at which the query would begin
-    found = _within(piece, place.path, moment + begin / rate, slack, rate)
+    piece = query[loudest : loudest + round(_PIECE_SECONDS * rate)]
+    seconds = len(query) / rate
+    # Where the query would begin: so that it overlaps the patch, and if that leaves too much open,
+    # so that the patches that are alike are at the same moment.
+    low, high = place.start_seconds - seconds, place.start_seconds + _PATCH_SECONDS
+    likely = place.start_seconds - place.query_seconds
+    low, high = max(low, likely - _WIDE_SECONDS), min(high, likely + _WIDE_SECONDS)
+    slack = (high - low) / 2 + _SLACK_SECONDS
+    found = _within(piece, place.path, (low + high) / 2 + loudest / rate, slack, rate)
     if found is None or found[1].correlation < COPY_FROM:
         return None
-    moment = found[0] - begin / rate
+    moment = found[0] - loudest / rate
     if len(piece) < len(query):
         found = _within(query, place.path, moment, _SLACK_SECONDS, rate)
         if found is None or found[1].correlation < COPY_FROM:
             return None
         moment = found[0]
     start = max(0.0, moment)
-    return Copy(number, start, max(start, moment + len(query) / rate), found[1].correlation)
+    return Copy(number, start, max(start, moment + seconds), found[1].correlation)
 
 
 def _within(

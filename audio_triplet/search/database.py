@@ -5,6 +5,7 @@
     segments                a row per segment: where its sound is, and where its vectors are
     parts, gone             the folders of vectors, and which of them no longer count
     faiss                   the FAISS index, if there is one
+    outlines, duplicates    what recordings sound like, and which are the same
     about, constants        the model; values with a version, such as an archive's mean
 
 A change is one transaction, so a process that is killed leaves the tables as they were before or
@@ -113,6 +114,27 @@ CREATE INDEX segments_of_recording ON segments (recording);
 CREATE INDEX segments_with_labels ON segments (labels);
 CREATE INDEX segments_by_clock ON segments (clock_first, clock_last, clock)
   WHERE clock_first IS NOT NULL;
+
+-- Of segments that are whole recordings, to find copies; see `outline.Outline`.
+CREATE TABLE outlines (
+  segment INTEGER PRIMARY KEY,
+  compared INTEGER NOT NULL,    -- whether it was with those before it
+  descriptor BLOB NOT NULL,
+  start INTEGER NOT NULL,
+  length INTEGER NOT NULL,
+  levels BLOB NOT NULL
+);
+CREATE INDEX outlines_to_compare ON outlines (segment) WHERE NOT compared;
+
+CREATE TABLE duplicates (
+  first INTEGER NOT NULL,       -- segments
+  second INTEGER NOT NULL,
+  kind TEXT NOT NULL,           -- exact: the same samples; near: the same recording
+  offset_seconds REAL NOT NULL, -- how much later a moment is in the second
+  likeness REAL NOT NULL,       -- correlation of the samples
+  PRIMARY KEY (first, second)
+) WITHOUT ROWID;
+CREATE INDEX duplicates_by_second ON duplicates (second);
 
 CREATE TABLE constants (
   name TEXT PRIMARY KEY,

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import threadpoolctl
@@ -86,7 +86,18 @@ def nearest(
         top *= 4
 
 
-def nearest_of_many(parts: Sequence[Part], queries: np.ndarray, top: int) -> np.ndarray:
+class Vectors(Protocol):
+    """What has vectors, such as a `Part`."""
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """float[n, dim]."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+
+def nearest_of_many(parts: Sequence[Vectors], queries: np.ndarray, top: int) -> np.ndarray:
     """Numbers of the vectors nearest to each query, those that are gone included.
 
     Args:

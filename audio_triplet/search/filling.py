@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from audio_triplet.audio import clock
 from audio_triplet.data.keys import key_of
 from audio_triplet.search import database
-from audio_triplet.search.index_format import FaissInfo
+from audio_triplet.search.index_format import Duplicate, FaissInfo
+from audio_triplet.search.outline import Outline
 
 _MOST_REMEMBERED = 100_000
 
@@ -98,6 +99,29 @@ class Filler:
             names = ", ".join(values)
             marks = ", ".join(f":{name}" for name in values)
             self._connection.execute(f"INSERT INTO faiss ({names}) VALUES ({marks})", values)
+
+    def add_outline(self, segment: int, outline: Outline) -> None:
+        """Stores what a segment sounds like; it is compared later."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO outlines VALUES (?, 0, ?, ?, ?, ?)",
+            (
+                segment,
+                outline.descriptor().tobytes(),
+                outline.start,
+                outline.length,
+                outline.levels.tobytes(),
+            ),
+        )
+
+    def set_compared(self, segments: Iterable[int], found: Iterable[Duplicate]) -> None:
+        """Stores what comparing segments with all others found."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO duplicates VALUES (?, ?, ?, ?, ?)",
+            [dataclasses.astuple(duplicate) for duplicate in found],
+        )
+        self._connection.executemany(
+            "UPDATE outlines SET compared = 1 WHERE segment = ?", [(n,) for n in segments]
+        )
 
     def set_constant(self, name: str, version: int, blob: bytes) -> None:
         """Stores a constant instead of an earlier one of its name."""
@@ -204,6 +228,16 @@ class Filler:
             f"WHERE {column} = ? AND count > 0",
             (number,),
         )
+        for table, member in (
+            ("outlines", "segment"),
+            ("duplicates", "first"),
+            ("duplicates", "second"),
+        ):
+            self._connection.execute(
+                f"DELETE FROM {table} WHERE {member} IN "
+                f"(SELECT id FROM segments WHERE {column} = ?)",
+                (number,),
+            )
         done = self._connection.execute(
             "UPDATE segments SET part = NULL, first = NULL, count = NULL, clock = NULL, "
             f"clock_first = NULL, clock_last = NULL WHERE {column} = ? AND count IS NOT NULL",

@@ -55,6 +55,7 @@ class Hit:
       recording_id: Its recording.
       labels: Its labels.
       clock_time: When it was recorded, ISO 8601 to the millisecond; empty: not known.
+      copies: Files that are the same recording, if copies are folded.
     """
 
     score: float
@@ -64,6 +65,7 @@ class Hit:
     recording_id: str
     labels: tuple[str, ...]
     clock_time: str = ""
+    copies: tuple[str, ...] = ()
 
 
 class Index:
@@ -137,6 +139,7 @@ class Index:
         per_recording: int = 0,
         exact: bool = False,
         only: SoundFilter | None = None,
+        fold_duplicates: bool = False,
     ) -> list[Hit]:
         """The nearest segments.
 
@@ -147,6 +150,8 @@ class Index:
           per_recording: Most hits of one recording; 0: any number.
           exact: Search exactly even where there is a FAISS index.
           only: What is searched at all; exactly, as a FAISS index knows no such thing.
+          fold_duplicates: Of recordings that are the same, only the best is a hit; it names the
+            others.
 
         Returns:
           Up to `top` hits, nearest first; equally near ones in the order they were added.
@@ -165,13 +170,14 @@ class Index:
             raise SearchError(f"top must be at least 1, not {top}")
         query = query / norm
         keep = self.kept(only, without)
+        groups = self.tables.copies() if fold_duplicates else {}
         searches = [functools.partial(self._exactly, keep=keep)]
         if self.info.faiss and not exact and not only:
             searches.insert(0, functools.partial(self._by_faiss, self.faiss(), keep=keep))
         hits: list[Hit] = []
         for search in searches:
             for found in search(query, top):
-                hits = self._hits(found, top, per_recording)
+                hits = self._hits(found, top, per_recording, groups)
                 if len(hits) == top:
                     return hits
         return hits
@@ -193,22 +199,46 @@ class Index:
         """The archive's likeness and the scales of its vectors, see `measuring.load`."""
         return measuring.load(self.folder, self.tables, self.info, self.parts)
 
-    def hit(self, segment: Segment, score: float, start: float, end: float) -> Hit:
-        """A hit in a segment, from `start` to `end` seconds of its file."""
+    def hit(
+        self, segment: Segment, score: float, start: float, end: float, copies: Sequence[int] = ()
+    ) -> Hit:
+        """A hit in a segment.
+
+        Args:
+          segment: The segment.
+          score: Its likeness.
+          start: Where in its file it begins, seconds.
+          end: Where it ends.
+          copies: Ids of segments that are the same, to be named beside it.
+        """
         began = segment.recorded_at
         when = clock.later(began, start).isoformat(timespec="milliseconds") if began else ""
-        return Hit(score, segment.path, start, end, segment.recording_id, segment.labels, when)
+        others = self.tables.segments(other for other in copies if other != segment.id)
+        paths = tuple(other.path for other in others.values())
+        return Hit(
+            score, segment.path, start, end, segment.recording_id, segment.labels, when, paths
+        )
 
-    def _hits(self, found: Sequence[Neighbour], top: int, per_recording: int) -> list[Hit]:
-        """The first `top` neighbours, best first, that `per_recording` allows."""
+    def _hits(
+        self,
+        found: Sequence[Neighbour],
+        top: int,
+        per_recording: int,
+        groups: dict[int, list[int]],
+    ) -> list[Hit]:
+        """The first `top` neighbours, best first, that `per_recording` and `groups` allow."""
         hits: list[Hit] = []
+        shown: dict[int, int] = {}  # the first of a group → its segment that is shown
         count: dict[int, int] = {}
         for near, segment in self._named(found):
+            group = groups.get(segment.id, ())
+            if group and shown.setdefault(group[0], segment.id) != segment.id:
+                continue
             count[segment.recording] = count.get(segment.recording, 0) + 1
             if per_recording and count[segment.recording] > per_recording:
                 continue
             start, end = self.parts[near.part].spans[near.vector].tolist()
-            hits.append(self.hit(segment, near.score, start, end))
+            hits.append(self.hit(segment, near.score, start, end, group))
             if len(hits) == top:
                 break
         return hits

@@ -114,6 +114,25 @@ class IndexInfo:
         return {name: getattr(self, name) for name in names}
 
 
+@dataclasses.dataclass(frozen=True)
+class Duplicate:
+    """Two segments that are the same recording.
+
+    Attributes:
+      first: Id of the one that was indexed first.
+      second: Id of the other.
+      kind: `exact`: all samples are the same; `near`: the recording is.
+      offset_seconds: How much later a moment is in the second.
+      likeness: Correlation of their samples where they fit best.
+    """
+
+    first: int
+    second: int
+    kind: str
+    offset_seconds: float
+    likeness: float
+
+
 class Part:
     """An opened part: memory-mapped arrays."""
 
@@ -140,7 +159,8 @@ class Part:
             ]
         except (ValueError, EOFError) as error:
             raise SearchError(database.damaged(path, error)) from error
-        self.vectors, self.spans = arrays[:2]
+        self.vectors: np.ndarray = arrays[0]
+        self.spans: np.ndarray = arrays[1]
         self.owners = arrays[2] if owners is None else owners
         shapes = self.vectors.shape, self.spans.shape, self.owners.shape
         if shapes != ((info.vectors, dim), (info.vectors,), (info.vectors,)):

@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from audio_triplet.search.database import segment_key
 from audio_triplet.search.filling import Filler
 from audio_triplet.search.index_format import FaissInfo, IndexInfo, Part, other_model, runs_of
 from audio_triplet.search.index_options import DTYPES, KINDS
+from audio_triplet.search.outline import Outline
 from audio_triplet.search.tables import Tables, exists
 
 # Parts with fewer vectors are merged.
@@ -76,6 +77,7 @@ class Writer:
         self._commit_seconds = commit_seconds
         self._waiting: list[part_writer.Selection] = []
         self._waiting_stamps: dict[int, tuple[int, int]] = {}  # by the segments' keys
+        self._waiting_outlines: dict[int, Outline] = {}
         self._count, self._since = 0, time.monotonic()
         if dtype not in DTYPES:
             raise SearchError(f"dtype={dtype!r} is none of {', '.join(DTYPES)}")
@@ -162,11 +164,14 @@ class Writer:
         """The stamp of a segment's file when it was embedded; None: the index lacks it."""
         return self._waiting_stamps.get(key) or self.tables.stamp(key)
 
-    def add(self, embeddings: EmbeddingSet) -> int:
+    def add(
+        self, embeddings: EmbeddingSet, outlines: Sequence[Outline | None] | None = None
+    ) -> int:
         """Adds a set of embeddings; segments that are in the index already are skipped.
 
         Args:
           embeddings: A set with times, stamps and origin.
+          outlines: What each of its segments sounds like, to find copies; None: not known.
 
         Returns:
           Number of vectors added.
@@ -195,6 +200,8 @@ class Writer:
             if self._known(key) != own:
                 new[number] = True
                 self._waiting_stamps[key] = own
+                if outlines is not None and (outline := outlines[number]) is not None:
+                    self._waiting_outlines[key] = outline
         if not new.any():
             return 0
         audible = new[embeddings.segment_index] & (embeddings.energy > self._silence)
@@ -218,16 +225,23 @@ class Writer:
         name = ""
         if len(owners):
             name = part_writer.write_selected(self.folder, self.info, self._waiting, owners)
-        with self._changing() as filler:
+        with self.changing() as filler:
             part = filler.add_part(name, len(owners)) if name else None
             for segment in segments:
-                filler.add(segment, part)
+                number = filler.add(segment, part)
+                if outline := self._waiting_outlines.get(segment.key):
+                    filler.add_outline(number, outline)
         self.replaced += filler.replaced
-        self._waiting, self._waiting_stamps, self._count = [], {}, 0
+        self._waiting, self._count = [], 0
+        self._waiting_stamps, self._waiting_outlines = {}, {}
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[Filler]:
-        """What the block changes in the tables is seen at its end, all of it."""
+    def changing(self) -> Iterator[Filler]:
+        """What the block changes in the tables is seen at its end, all of it.
+
+        Raises:
+          OSError: The disk is full; the tables are as they were.
+        """
         with database.errors_named(database.path_in(self.folder)):
             with database.transaction(self._connection, "IMMEDIATE"):
                 yield Filler(self._connection)
@@ -258,7 +272,7 @@ class Writer:
             return
         parts = [Part(self.folder, info, self.info.dim) for info in small]
         name, owners = part_writer.write_merged(self.folder, self.info, parts)
-        with self._changing() as filler:
+        with self.changing() as filler:
             filler.remove_parts(info.id for info in small)
             if name:
                 merged = filler.add_part(name, len(owners))
@@ -285,12 +299,12 @@ class Writer:
         if kind not in KINDS:
             raise SearchError(f"faiss={kind!r} is none of {', '.join(KINDS)}")
         self.commit()
-        with self._changing() as filler:
+        with self.changing() as filler:
             filler.set_faiss(None)
         self.merge()
         parts = [Part(self.folder, info, self.info.dim) for info in self.info.parts]
         built = faiss_search.build(self.folder, self.info, parts, kind, recall)
-        with self._changing() as filler:
+        with self.changing() as filler:
             filler.set_faiss(built)
         self._clear_unlisted()
         return built
@@ -303,7 +317,7 @@ class Writer:
           version: Of the way it is computed and written.
           blob: Its content.
         """
-        with self._changing() as filler:
+        with self.changing() as filler:
             filler.set_constant(name, version, blob)
 
     @property

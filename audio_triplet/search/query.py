@@ -75,7 +75,8 @@ def embed_sound(
             hop_seconds = max(1, round(50 * hop_seconds)) / 100  # a multiple of 10 ms
     config = EmbedConfig(info.granularity, hop_seconds, batch_size=_BATCH)
     kept: list[np.ndarray] = []
-    blocks = _keeping(sounds.open_sound(sound, sample_rate, start_seconds, end_seconds), kept)
+    blocks = sounds.open_sound(sound, sample_rate, start_seconds, end_seconds, "use")
+    blocks = _keeping(blocks, kept)
     query = embed.embed_stream(model, blocks, config, start_seconds)
     another = "choose another part of it, or another file"
     if query is None:

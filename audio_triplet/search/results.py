@@ -69,12 +69,15 @@ def as_table(found: Found) -> str:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = []
-    for row in rows:
+    for row, hit in zip(rows, [None, *found.hits], strict=True):
         cells = [
             cell.ljust(width) if column >= 3 else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=False))
         ]
         lines.append("  ".join([*cells, row[-1]]))
+        if hit is not None:
+            indent = " " * (sum(widths) + 2 * len(widths))
+            lines += [f"{indent}= {printable(shown(copy))}" for copy in hit.copies]
     faiss = found.info.faiss
     how = "exactly" if found.exact or faiss is None else f"by {faiss.kind}"
     lines.append(f"{found.vectors:,} vectors searched {how} in {1000 * found.seconds:.1f} ms")

@@ -211,6 +211,7 @@ class SoundIndex:
         per_recording: int | None = None,
         exact: bool = False,
         only: SoundFilter | None = None,
+        fold_duplicates: bool = False,
         words: Sequence[str] = (),
         words_from: str = "",
     ) -> Found:
@@ -224,6 +225,7 @@ class SoundIndex:
           per_recording: As for `find`.
           exact: As for `find`.
           only: What is searched at all; None: everything.
+          fold_duplicates: Of recordings that are the same, only the best is a hit.
           words: Words, each of whose labelled sounds counts as a sound together.
           words_from: Where labelled sound is, see `words.look_up`.
 
@@ -256,6 +258,7 @@ class SoundIndex:
             per_recording=per_recording,
             exact=exact,
             only=only,
+            fold_duplicates=fold_duplicates,
         )
         seconds = time.perf_counter() - begin
         return Found(

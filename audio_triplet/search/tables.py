@@ -17,7 +17,8 @@ from audio_triplet.audio import clock
 from audio_triplet.data.sound_filter import SoundFilter
 from audio_triplet.errors import LockedError, SearchError
 from audio_triplet.search import database, earlier_format
-from audio_triplet.search.index_format import FaissInfo, IndexInfo, PartInfo
+from audio_triplet.search.index_format import Duplicate, FaissInfo, IndexInfo, PartInfo
+from audio_triplet.search.outline import BANDS, Outline
 
 _MINUTE = 60_000_000  # microseconds
 _DAY = 24 * 60 * _MINUTE
@@ -311,6 +312,45 @@ class Tables:
                 ranges.append(f"{since} < {length} OR {since} + clock_last - clock_first >= {_DAY}")
             conditions.append(f"({' OR '.join(ranges)})")
         return " AND ".join(conditions)
+
+    def all_compared(self) -> bool:
+        """Whether no recording waits to be compared with the others."""
+        return not self._all("SELECT 1 FROM outlines WHERE NOT compared LIMIT 1")
+
+    def descriptors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What recordings sound like in short.
+
+        Returns:
+          int64[n] ids of their segments, ascending; bool[n], whether each was compared already;
+          uint8[n, DESCRIPTOR], see `outline.Outline.descriptor`.
+        """
+        rows = self._all("SELECT segment, compared, descriptor FROM outlines ORDER BY segment")
+        ids = np.array([row[0] for row in rows], np.int64)
+        compared = np.array([row[1] for row in rows], bool)
+        content = np.frombuffer(b"".join(row[2] for row in rows), np.uint8)
+        return ids, compared, content.reshape(len(rows), -1 if rows else 0)
+
+    def outline(self, segment: int) -> Outline:
+        """What a segment that has an outline sounds like."""
+        ((start, length, levels),) = self._all(
+            "SELECT start, length, levels FROM outlines WHERE segment = ?", [segment]
+        )
+        return Outline(start, length, np.frombuffer(levels, np.uint8).reshape(-1, BANDS))
+
+    def duplicates(self) -> list[Duplicate]:
+        """All segments that are the same recording, by pairs."""
+        rows = self._all("SELECT * FROM duplicates ORDER BY first, second")
+        return [Duplicate(*row) for row in rows]
+
+    def copies(self) -> dict[int, list[int]]:
+        """Segments that are the same recording: the id of each → all of its group, in order."""
+        group: dict[int, list[int]] = {}
+        for first, second in self._all("SELECT first, second FROM duplicates ORDER BY 1, 2"):
+            one, other = group.setdefault(first, [first]), group.setdefault(second, [second])
+            if one is not other:
+                one += other
+                group |= dict.fromkeys(other, one)
+        return {segment: sorted(members) for segment, members in group.items()}
 
     def constant(self, name: str) -> tuple[int, bytes] | None:
         """Version and content of a constant that `index_writer.Writer` stored; None: it is new."""

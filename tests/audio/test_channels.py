@@ -92,7 +92,7 @@ def test_silence_in_all_channels_is_no_division_by_nothing(tmp_path):
 
 def test_ordinary_stereo_is_looked_at_once_and_at_its_start(tmp_path, monkeypatch):
     path = saved(tmp_path, encode(0.1 + pulsing_noise(9.0, 16_000, 2), 16_000, "FLAC"))
-    monkeypatch.setattr(channels, "_further_peaks", lambda decoder: 1 / 0)
+    monkeypatch.setattr(channels, "_looked_further", lambda decoder, peaks: 1 / 0)
     audio.load_audio(path)
     monkeypatch.setattr(channels, "_peaks", lambda part: 1 / 0)
     audio.read_piece(path, 5.0, 1.0)  # known by now

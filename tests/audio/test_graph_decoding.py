@@ -192,6 +192,16 @@ def test_load_agrees_with_load_audio(tmp_path, file_format, subtype):
         np.testing.assert_allclose(waveform, expected, atol=tolerance)
 
 
+@pytest.mark.parametrize("seconds", [1, 40])
+def test_silent_channels_do_not_count(tmp_path, seconds):
+    for carrying in ([0], [1, 2], []):
+        sound = np.zeros((seconds * 16_000, 4))
+        sound[len(sound) // 2 :, carrying] = smooth_noise(len(sound) // 2)
+        path = str(tmp_path / "sound.wav")
+        soundfile.write(path, sound, 16_000)
+        np.testing.assert_allclose(graph_decoding.load(path), audio.load_audio(path), atol=1e-6)
+
+
 def test_in_a_dataset(tmp_path):
     paths = []
     for number, rate in enumerate((8000, 16_000, 44_100, 48_000)):

@@ -194,6 +194,46 @@ def test_flac_that_was_cut_without_decoding(tmp_path):
     np.testing.assert_array_equal(audio.read_piece(path, 3.0, 1.0), waveform[48_000:64_000])
 
 
+def test_flac_with_a_damaged_frame_keeps_its_times(tmp_path):
+    """libsndfile stops there; FFmpeg leaves it out."""
+    sound = np.clip(pulsing_noise(6.0, 16_000), -0.99, 0.99)
+    data = bytearray(encode(sound, 16_000, "FLAC"))
+    frame = bytes(data).find(b"\xff\xf8", len(data) // 8)
+    data[frame + 2] ^= 0xF0  # its length
+    path = saved(tmp_path, bytes(data), "damaged.flac")
+    waveform = audio.load_audio(path)
+    assert len(waveform) == len(sound)
+    np.testing.assert_allclose(waveform[-4 * 16_000 :], sound[-4 * 16_000 :, 0], atol=1e-4)
+    for start in (0.2, 1.0, 3.7, 5.5):
+        first = round(start * 16_000)
+        piece = audio.read_piece(path, start, 1.0)
+        np.testing.assert_allclose(piece, waveform[first : first + 16_000], atol=1e-6)
+
+
+def test_flac_with_doubled_frames_keeps_its_times(tmp_path):
+    sound = np.clip(pulsing_noise(6.0, 16_000), -0.99, 0.99)
+    data = encode(sound, 16_000, "FLAC")
+    frames = [data.find(b"\xff\xf8", len(data) * part // 8) for part in (1, 2)]
+    doubled = data[: frames[1]] + data[frames[0] : frames[1]] + data[frames[1] :]
+    path = saved(tmp_path, doubled, "doubled.flac")
+    with InputFile(path) as file, contextlib.closing(PyavDecoder(file)) as decoder:
+        waveform = np.concatenate(list(decoder.blocks()))
+    assert len(waveform) == len(sound)
+    np.testing.assert_allclose(waveform[-4 * 16_000 :], sound[-4 * 16_000 :, 0], atol=1e-4)
+
+
+def test_the_number_of_channels_may_change(tmp_path):
+    """As between a film and what follows it."""
+    tone = 0.3 * np.sin(np.arange(96_000) / 20)[:, np.newaxis]
+    data = b"".join(made(np.repeat(tone, n, axis=1), "ac3", "ac3", 48_000) for n in (6, 2, 6))
+    path = saved(tmp_path, data, "film.ac3")
+    waveform = audio.load_audio(path)
+    levels = [np.abs(waveform[second * 16_000 :][:8000]).max() for second in (1, 3, 5)]
+    np.testing.assert_allclose(levels, 0.3, atol=0.02)
+    piece = audio.read_piece(path, 1.5, 1.0)
+    np.testing.assert_allclose(piece, waveform[24_000:40_000], atol=2e-3)
+
+
 def test_channels_are_averaged_not_mixed_down(tmp_path):
     """FFmpeg's own way from 5.1 to one channel changes the level."""
     data = np.random.default_rng(0).integers(-9999, 9999, (48_000, 6)) / 32768

@@ -288,15 +288,6 @@ def test_pieces_of_damaged_alac(tmp_path):
         np.testing.assert_allclose(piece, whole[first : first + 1764], atol=1e-6)
 
 
-def test_pieces_of_paf_whose_last_block_is_cut(tmp_path):
-    data = encode(pulsing_noise(0.8, 44_100), 44_100, "PAF", "PCM_24")[:-23]
-    path = saved(tmp_path, data, "sound.paf")
-    whole = audio.load_audio(path)
-    for first in range(0, len(whole), 97):
-        piece = audio.read_piece(path, first / 16_000, 1.0)
-        np.testing.assert_allclose(piece, whole[first:], atol=1e-6)
-
-
 @pytest.mark.slow
 def test_three_hours_in_flat_memory(tmp_path):
     path = tmp_path / "long.wav"

@@ -36,7 +36,7 @@ def sounds(tmp_path_factory):
 def indexed(sounds, small_model):
     """The folder of its index."""
     folder = str(sounds.parent / "index")
-    audio_triplet.build_index(folder, sounds, small_model, "folders")
+    audio_triplet.build_index(folder, sounds, small_model, labels="folders")
     return folder
 
 

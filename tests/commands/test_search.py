@@ -302,6 +302,8 @@ def test_truncated_sound_is_indexed_unless_it_is_refused(command, small_model, t
     )["hits"]
     ends = [hit["end_seconds"] for hit in hits if hit["path"].endswith("cut.wav")]
     assert 1.9 < max(ends) <= 2.4
+    found = command("search", folder / "cut.wav", f"--index={index}", "--top=1", "--json")
+    assert len(json.loads(found)["hits"]) == 1
     out = tmp_path / "out"
     told = command("embed", folder, f"--output_dir={out}", model)
     assert "decoded: 2 by libsndfile" in told and f"see {out}/truncated.csv" in told

@@ -63,12 +63,12 @@ def test_copies_in_files(noise, form, tmp_path):
     query = noise[round(7.77 * RATE) : round(10.3 * RATE)]
     # As the index would say: a patch at 8.64 s is like the query's at 0.96 s, 90 ms off.
     places = [Place(path, 8.64, 0.96), Place(path, 20.0, 0.0), Place("/nowhere.wav", 1.0, 0.0)]
-    [copy] = find_copies(0.5 * query, places, 0.48, RATE, threads=2)
+    [copy] = find_copies(0.5 * query, places, RATE, threads=2)
     assert copy.place == 0 and copy.correlation > (0.75 if form == "mp3" else 0.999)
     assert copy.start_seconds == pytest.approx(7.77, abs=0.03 if form == "mp3" else 1e-3)
     assert copy.end_seconds - copy.start_seconds == pytest.approx(2.53, abs=1e-3)
-    assert find_copies(query, [], 0.48, RATE, 2) == []
-    assert find_copies(query[:1], places, 0.48, RATE, 2) == []
+    assert find_copies(query, [], RATE, 2) == []
+    assert find_copies(query[:1], places, RATE, 2) == []
 
 
 def test_several_copies_and_one_at_the_edge(noise, tmp_path):
@@ -77,6 +77,6 @@ def test_several_copies_and_one_at_the_edge(noise, tmp_path):
     twice = np.concatenate([query[RATE // 20 :], noise[10 * RATE : 15 * RATE], 0.2 * query])
     soundfile.write(path, twice, RATE, subtype="FLOAT")
     places = [Place(path, 0.0, 0.0), Place(path, 0.96, 0.96), Place(path, 7.68, 0.48)]
-    found = find_copies(query, places, 0.48, RATE, threads=1)
+    found = find_copies(query, places, RATE, threads=1)
     assert sorted(round(copy.start_seconds, 2) for copy in found) == [0.0, 6.95]
     assert len(found) == 2

@@ -37,7 +37,7 @@ def search(
         fields.text("label", ""),
         fields.text("word", ""),
         fields.whole("top", 20, 1, 1000),
-        fields.whole("per_recording", 0, 0, 1000),
+        fields.whole("per_recording", None, 0, 1000),
         fields.flag("exclude_own", True),
         SoundFilter.of(
             fields.text("after", None),

@@ -10,7 +10,6 @@ with the cross-validated score, and classifier.html.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,6 @@ from audio_triplet.config import ClassifyConfig
 from audio_triplet.errors import UsageError
 
 if TYPE_CHECKING:
-    from audio_triplet.classify.cross_validation import Checked
-    from audio_triplet.classify.examples import Examples
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
 
@@ -119,10 +116,9 @@ def fit(
             f"{manifest.name}: no sound has a label; sort the files into one folder for each class "
             "or fill the column `labels` of a manifest"
         )
-    from audio_triplet.classify import classifier, cross_validation
+    from audio_triplet.classify import classifier, cross_validation, report
     from audio_triplet.classify.examples import Examples
     from audio_triplet.embeddings import model_files, representations, saved_model
-    from audio_triplet.provenance import provenance
 
     model = saved_model.Model(model_path or model_files.released_model_path())
     embeddings = _embedded(model, manifest, output_dir, max_bad_share, truncated)
@@ -144,40 +140,20 @@ def fit(
         checked_log_mel = cross_validation.cross_validate(log_mel_examples, config)
         if page:
             curves["log_mel"] = cross_validation.learning_curve(log_mel_examples, config)
-    recordings = examples.recordings()
-    report = {
-        "model": os.path.abspath(model.path),
-        "labelling": "single" if examples.is_single(config) else "multi",
-        "hidden_units": config.hidden_units,
-        "seed": config.seed,
-        "regularised": fitted.regularised,
-        "labels_per_class": float(np.median(examples.labels.sum(axis=0))),
-        "segments": len(examples),
-        "recordings": len(set(examples.groups)),
-        "score": _score(checked, examples.classes),
-        "log_mel": _score(checked_log_mel, examples.classes),
-        "precision": config.precision,
-        **_meaning(checked, examples, config.precision),
-        "unchecked_classes": [
-            name for name, count in zip(examples.classes, recordings, strict=True) if count < 2
-        ],
-        "learning_curve": {
-            name: {str(point.per_class): point.means for point in points}
-            for name, points in curves.items()
-        },
-        **provenance(),
-    }
-    storage.write_json(os.path.join(output_dir, "scores.json"), report)
+    made = report.report_of(
+        os.path.abspath(model.path), examples, fitted, checked, config, checked_log_mel, curves
+    )
+    storage.write_json(os.path.join(output_dir, "scores.json"), made)
     fitted_on = [list(segment_key(row)) for row in embeddings.manifest.frame.itertuples()]
     classifier.SoundClassifier(
-        examples.classes, fitted.classifier, model.digest, report | {"fitted_on": fitted_on}
+        examples.classes, fitted.classifier, model.digest, made | {"fitted_on": fitted_on}
     ).save(os.path.join(output_dir, "classifier"))
-    lines = _summary(report, len(examples.classes))
+    lines = _summary(made, len(examples.classes))
     if page:
         from audio_triplet.web import classifier_page
 
         path = os.path.join(output_dir, "classifier.html")
-        classifier_page.write_report(path, report, examples, embeddings.manifest, checked)
+        classifier_page.write_report(path, made, examples, embeddings.manifest, checked)
         lines.append(f"page: {path}")
     lines.append(f"classifier: {os.path.join(output_dir, 'classifier')}")
     return "\n".join(lines)
@@ -227,54 +203,6 @@ def _embedded(
         return embeddings
 
 
-def _score(checked: Checked | None, classes: Sequence[str]) -> dict | None:
-    """A cross-validated score, as scores.json has it; None if there is none."""
-    from audio_triplet.evaluation import metrics
-
-    if checked is None:
-        return None
-    return {
-        "map": checked.mean,
-        "map_interval": checked.interval,
-        "accuracy": checked.accuracy,
-        "accuracy_interval": checked.accuracy_interval,
-        "folds": int(checked.fold.max()) + 1,
-        "per_class": metrics.by_class(classes, checked.per_class),
-    }
-
-
-def _meaning(checked: Checked | None, examples: Examples, precision: float) -> dict[str, Any]:
-    """What scores mean, for scores.json: `calibration`, and `reliability` before and after it."""
-    from audio_triplet.classify import calibration
-
-    if checked is None or checked.patch_scores is None:
-        return {"calibration": None, "reliability": None}
-    found = calibration.calibrate(
-        checked.scores,
-        checked.patch_scores,
-        examples.segment_index,
-        examples.labels,
-        examples.groups,
-        checked.fold,
-        precision,
-    )
-    after = calibration.held_out(checked.scores, examples.labels, checked.fold)
-    bins = {
-        name: calibration.reliability(*calibration.top_class(values, examples.labels), bins=10)
-        for name, values in (("scores", checked.scores), ("probabilities", after))
-    }
-    return {
-        "calibration": {name: of.as_json() for name, of in found.items()},
-        "reliability": {
-            name: {
-                "error": calibration.calibration_error(of),
-                "bins": [dataclasses.asdict(each) for each in of],
-            }
-            for name, of in bins.items()
-        },
-    }
-
-
 def _summary(report: Mapping[str, Any], classes: int) -> list[str]:
     """What fit found, for the terminal."""
     lines = [
@@ -306,11 +234,15 @@ def _told_of_thresholds(report: Mapping[str, Any]) -> list[str]:
     errors = [report["reliability"][name]["error"] for name in ("scores", "probabilities")]
     limits = report["calibration"]["segment"]["thresholds"]
     reached = sum(limit["score"] is not None for limit in limits)
+    line = f"precision {report['precision']:g} is reached by {reached} of {len(limits)} classes"
+    if not reached:
+        line += "; label more, or ask for less (--precision)"
+    elif reached < len(limits):
+        line += "; no threshold finds the others"
     return [
         f"scores became probabilities: calibration error {errors[0]:.3f} before, {errors[1]:.3f} "
         "after (highest score of each sound)",
-        f"precision {report['precision']:g} is reached by {reached} of {len(limits)} classes"
-        + ("" if reached == len(limits) else "; the others are not found by a threshold"),
+        line,
     ]
 
 

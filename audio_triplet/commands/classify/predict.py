@@ -2,11 +2,11 @@
 
     audio-triplet classify predict SOUND --classifier=mine/classifier --output_dir=mine
 
-A row is a patch, every --hop_seconds, or a whole segment. A classifier that could be checked adds
-the classes that reach the precision fit was asked for (`found`), and a probability of each class.
-The last columns are the clock time, if names or files state when they were recorded, and
-`truncated`, if an end of a file is missing; its rest is used. --after, --before, --hours and --path
-take a part of an archive. Files that cannot be read are listed in bad_files.csv, truncated ones in
+A row is a patch, every --hop_seconds, or a whole segment. The last columns are the clock time, if
+names or files state when they were recorded, and `truncated`, if an end of a file is missing; its
+rest is used. A classifier that could be checked adds the classes that reach the precision fit was
+asked for (`found`), and a probability of each class. --after, --before, --hours and --path take a
+part of an archive. Files that cannot be read are listed in bad_files.csv, truncated ones in
 truncated.csv.
 """
 
@@ -162,6 +162,16 @@ def predict(
     return text
 
 
+def _mark_truncated(path: str, truncated: set[str]) -> None:
+    """Adds the column `truncated` to a table: yes in the rows of these files."""
+    with open(path, newline="", encoding="utf-8") as old, storage.open_replacing(path) as new:
+        writer = csv.writer(new)
+        rows = csv.reader(old)
+        writer.writerow([*next(rows), "truncated"])
+        for row in rows:
+            writer.writerow([*row, "yes" if row[0] in truncated else ""])
+
+
 def _told(meaning: Calibration, classes: int) -> str:
     """A line on which classes can be found."""
     reached = sum(of.score is not None for of in meaning.thresholds)
@@ -174,16 +184,6 @@ def _told(meaning: Calibration, classes: int) -> str:
     return (
         line if reached == classes else f"{line}; {classes - reached} of {classes} never reach it"
     )
-
-
-def _mark_truncated(path: str, truncated: set[str]) -> None:
-    """Adds the column `truncated` to a table: yes in the rows of these files."""
-    with open(path, newline="", encoding="utf-8") as old, storage.open_replacing(path) as new:
-        writer = csv.writer(new)
-        rows = csv.reader(old)
-        writer.writerow([*next(rows), "truncated"])
-        for row in rows:
-            writer.writerow([*row, "yes" if row[0] in truncated else ""])
 
 
 def _wanted(
