@@ -4,10 +4,18 @@ import time
 
 import numpy as np
 import pytest
+import threadpoolctl
 from sklearn.linear_model import LogisticRegression
 
 from audio_triplet.browse import choosing, learning, logistic
 from audio_triplet.browse.learning import Background, Examples
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the server has it: threads of BLAS would wait for those of other tests."""
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        yield
 
 
 def unit(vectors):
