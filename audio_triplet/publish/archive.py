@@ -25,6 +25,10 @@ from audio_triplet.search.word_table import WORDS_FILE, WordTable
 
 _RECALL_QUERIES, _RECALL_TOP = 200, 10
 
+# A step of the 8 bits is divided into so many by the further ones, which lie in blocks of so many
+# vectors: 128 kB for 128 dimensions [D].
+FINE_STEPS, BLOCK = 254, 1024
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class File:
@@ -51,6 +55,7 @@ class Archive:
       segments: For each segment the number of its file, that of its recording, and its labels.
       vectors: int8[n, dim], mapped and of unit norm; times `scales`.
       scales: float32[n].
+      fine: int8[n, dim], what `vectors` are off, in steps of a scale / `FINE_STEPS`.
       spans: float64[n, 2], start and end, seconds.
       owners: uint32[n], numbers of segments.
       recall: Share of the ten nearest by float32 that are the ten nearest by 8 bits.
@@ -61,6 +66,7 @@ class Archive:
     segments: list[tuple[int, int, tuple[str, ...]]]
     vectors: np.ndarray
     scales: np.ndarray
+    fine: np.ndarray
     spans: np.ndarray
     owners: np.ndarray
     recall: float
@@ -106,6 +112,7 @@ class Archive:
             [(file_numbers[s.path], recordings[s.recording], s.labels) for s in chosen],
             codes,
             scales,
+            further_bits(found, codes, scales),
             np.concatenate(spans),
             np.concatenate(owners).astype(np.uint32),
             recall_of(found, codes, scales),
@@ -128,6 +135,12 @@ def eight_bits(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vectors in 8 bits: int8[n, dim] and float32[n] that they are to be multiplied by."""
     scales = np.maximum(np.abs(vectors).max(axis=1), 1e-12) / 127
     return np.rint(vectors / scales[:, None]).astype(np.int8), scales.astype(np.float32)
+
+
+def further_bits(vectors: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """What 8 bits leave, in 8 more: int8[n, dim], see `Archive.fine`."""
+    off = vectors / scales[:, None] - codes  # half a step at most
+    return np.clip(np.rint(off * FINE_STEPS), -127, 127).astype(np.int8)
 
 
 def recall_of(vectors: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> float:
@@ -262,5 +275,7 @@ def constants(index: Index) -> dict:
         "most_patches": question.MOST_PATCHES,
         "leaning": question.LEANING,
         "joined_within": events.JOINED_WITHIN,
+        "block": BLOCK,
+        "fine_steps": FINE_STEPS,
         "per_recording": events.USUAL_PER_RECORDING,
     }

@@ -18,7 +18,7 @@ from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.quick_model import ENCODER_FILE, EncoderOrigin
 from audio_triplet.errors import DeploymentError, UsageError
 from audio_triplet.publish import runtime, sounds
-from audio_triplet.publish.archive import Archive, Words, constants
+from audio_triplet.publish.archive import BLOCK, Archive, Words, constants
 from audio_triplet.publish.fixed_batch import fixed_batch
 from audio_triplet.search.index import Index
 from audio_triplet.web import formatting, templating
@@ -168,6 +168,10 @@ def _write_archive(folder: str, config: SiteConfig, index: Index, archive: Archi
         ("words.f32", words.vectors.astype("<f4")),
     ):
         _write_bytes(folder, name, array.tobytes())
+    os.makedirs(os.path.join(folder, "fine"))
+    for number, first in enumerate(range(0, len(archive.fine), BLOCK)):
+        block = archive.fine[first : first + BLOCK]
+        _write_bytes(folder, f"fine/{number}.i8", block.tobytes())
     pieces = sounds.write(folder, archive.files, config.audio, config.audio_seconds)
     content = {
         "version": _VERSION,
@@ -227,6 +231,7 @@ archive.json    names, times and labels
 vectors.i8, scales.f32, spans.f64, segments.u32
                 {len(archive.owners):,} vectors in 8 bits, and the moments they are of;
                 {archive.recall:.3f} of the ten nearest by 32 bits are the ten nearest by these
+fine/           8 bits more of them, looked at where something was found
 constants.f32, words.f32
                 mean and map by which likeness is measured; vectors of the words
 {told}

@@ -37,7 +37,7 @@ def run(folder, module: str, code: str, given=None, **arrays):
 import * as it from "./it.mjs";
 const given = {json.dumps(given)};
 {" ".join(names)}
-const found = (() => {{ {code} }})();
+const found = await (async () => {{ {code} }})();
 fs.writeFileSync("found.f32", new Uint8Array(Float32Array.from(found).buffer));
 """
     (folder / "main.mjs").write_text(script)

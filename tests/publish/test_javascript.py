@@ -5,7 +5,7 @@ import pytest
 import soxr
 
 from audio_triplet import front_end
-from audio_triplet.publish.archive import eight_bits
+from audio_triplet.publish.archive import FINE_STEPS, eight_bits, further_bits
 from audio_triplet.search import events, question
 from audio_triplet.search.events import best_events
 from audio_triplet.search.likeness import Likeness
@@ -75,15 +75,16 @@ class _Part:
 
 @pytest.mark.parametrize("lengths", [(5,), (1,), (3, 1, 2), (70,)])
 def test_events_are_those_of_search(tmp_path, lengths):
-    """The same hits in the same order, on vectors that 8 bits hold exactly enough."""
+    """The same hits in the same order, and scores that 16 bits allow."""
     random = np.random.default_rng(len(lengths) + lengths[0])
     dim, owners = 16, np.repeat(np.arange(30), random.integers(1, 12, 30))
     slots = np.concatenate([np.arange(n) for n in np.bincount(owners)])
     raw = random.normal(size=(len(owners), dim)).astype("f4")
-    codes, scales = eight_bits(raw / np.linalg.norm(raw, axis=1, keepdims=True))
+    raw /= np.linalg.norm(raw, axis=1, keepdims=True)
+    codes, scales = eight_bits(raw)
     # A gap in time, as silence leaves it.
     starts = 0.96 * (slots + 3 * (slots > 4))
-    part = _Part((codes * scales[:, None]).astype("f4"), owners, starts)
+    part = _Part(raw, owners, starts)
     examples = []
     for number in lengths:
         vectors = random.normal(size=(number, dim)).astype("f4")
@@ -97,6 +98,8 @@ def test_events_are_those_of_search(tmp_path, lengths):
     expected = events.limited(every, 10, None, lambda event: int(owners[event.first]) // 2)
     info = {
         "dim": dim,
+        "block": 7,
+        "fine_steps": FINE_STEPS,
         "hop_seconds": 0.96,
         "leaning": question.LEANING,
         "joined_within": events.JOINED_WITHIN,
@@ -107,8 +110,10 @@ def test_events_are_those_of_search(tmp_path, lengths):
         "most_patches": question.MOST_PATCHES,
     }
     code = """
+    const dim = given.dim, block = (number) => Promise.resolve(
+      fine.subarray(number * given.block * dim, (number + 1) * given.block * dim));
     const archive = new it.Archive(given, Int8Array.from(codes), scales, Float64Array.from(spans),
-      Uint32Array.from(owners));
+      Uint32Array.from(owners), block);
     let at = 0;
     const examples = given.lengths.map((length) => {
       const every = Array.from({length}, (_, n) => n);
@@ -118,7 +123,7 @@ def test_events_are_those_of_search(tmp_path, lengths):
       at += length;
       return {vectors, starts: chosen.map((n) => 0.48 * n)};
     });
-    return archive.ask(examples, {top: 10}).flatMap(
+    return (await archive.ask(examples, {top: 10})).flatMap(
       (hit) => [hit.score, hit.file, hit.start_seconds, hit.end_seconds]);
     """
     found = node.run(
@@ -128,6 +133,7 @@ def test_events_are_those_of_search(tmp_path, lengths):
         info,
         codes=codes,
         scales=scales,
+        fine=further_bits(raw, codes, scales),
         spans=np.stack([part.spans["start"], part.spans["end"]], axis=1),
         owners=owners,
         queries=np.concatenate([example.vectors for example in examples]),

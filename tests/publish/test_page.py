@@ -88,9 +88,9 @@ def test_it_answers_as_search_does_and_asks_nobody_else(
     expected = SoundIndex(indexed, small_model).find(str(query), 10)
     root = str(sounds)
     wanted = [(os.path.relpath(h.path, root), h.start_seconds, h.score) for h in expected]
-    assert [hit[2] for hit in found] == pytest.approx([hit[2] for hit in wanted], abs=0.01)
-    assert found[0][:2] == pytest.approx(wanted[0][:2], abs=1e-6) or found[0][0] == wanted[0][0]
-    assert [score for *_, score in found] == sorted((s for *_, s in found), reverse=True)
+    assert [hit[0] for hit in found] == [hit[0] for hit in wanted]
+    for at in (1, 2):
+        assert [hit[at] for hit in found] == pytest.approx([hit[at] for hit in wanted], abs=1e-3)
 
     # A moment that was found: its own recording is left out.
     page.click("#hits [data-more]")

@@ -21,11 +21,14 @@ def _files(folder):
     }
 
 
-def test_vectors_are_those_of_the_index_as_its_likeness_maps_them(publish, indexed):
+def test_vectors_are_those_of_the_index_as_its_likeness_maps_them(publish, indexed, monkeypatch):
+    monkeypatch.setattr("audio_triplet.publish.site.BLOCK", 7)
     folder = publish(audio="none")
     info = json.loads((folder / "archive.json").read_text())
     codes = np.fromfile(folder / "vectors.i8", np.int8).reshape(-1, info["dim"])
     scales = np.fromfile(folder / "scales.f32", "<f4")
+    blocks = sorted((folder / "fine").iterdir(), key=lambda path: int(path.stem))
+    fine = np.concatenate([np.fromfile(block, np.int8) for block in blocks]).reshape(codes.shape)
     spans = np.fromfile(folder / "spans.f64", "<f8").reshape(-1, 2)
     owners = np.fromfile(folder / "segments.u32", "<u4")
     index = Index(indexed)
@@ -43,6 +46,8 @@ def test_vectors_are_those_of_the_index_as_its_likeness_maps_them(publish, index
         # Half a step of the vector's scale, at most.
         off = codes[mine] * scales[mine, None] - likeness.mapped(vectors)
         assert (np.abs(off) <= 0.5001 * scales[mine, None]).all()
+        off += fine[mine] / archive.FINE_STEPS * scales[mine, None]
+        assert (np.abs(off) <= 0.6 / archive.FINE_STEPS * scales[mine, None]).all()
         assert labels == [os.path.dirname(name)]
 
 

@@ -3,6 +3,7 @@
 "use strict";
 
 const base = new URL("../../", self.location.href);
+const FINE_AT_ONCE = 4e6;  // bytes: of a small archive all is loaded, and it answers offline
 let parts = null;
 
 async function bytesOf(name) {
@@ -19,7 +20,19 @@ async function open() {
     bytesOf("vectors.i8"), bytesOf("scales.f32"), bytesOf("spans.f64"), bytesOf("segments.u32"),
     bytesOf("constants.f32"), bytesOf("words.f32"), encoder(base),
   ]);
-  const archive = new asking.Archive(info, new Int8Array(vectors), new Float32Array(scales), new Float64Array(spans), new Uint32Array(owners));
+  const blocks = new Map();
+  const block = (number) => {
+    if (!blocks.has(number)) {
+      const fetched = bytesOf(`fine/${number}.i8`).then((bytes) => new Int8Array(bytes));
+      blocks.set(number, fetched);
+      fetched.catch(() => blocks.delete(number));
+    }
+    return blocks.get(number);
+  };
+  const archive = new asking.Archive(info, new Int8Array(vectors), new Float32Array(scales), new Float64Array(spans), new Uint32Array(owners), block);
+  if (vectors.byteLength <= FINE_AT_ONCE) {
+    await Promise.all(Array.from({length: Math.ceil(owners.byteLength / 4 / info.block)}, (_, number) => block(number)));
+  }
   return {
     asking, frontEnd, resampling, encode, info, archive,
     constants: new Float32Array(constants), words: new Float32Array(words),
@@ -52,7 +65,8 @@ const actions = {
   moment: async ({file, recording, start, end, top}) => {
     const {archive} = await opened();
     const numbers = archive.within(file, start, end);
-    const example = {vectors: numbers.map((n) => archive.vector(n)), starts: numbers.map((n) => archive.spans[2 * n])};
+    const vectors = await Promise.all(numbers.map((n) => archive.fine(n, n + 1)));
+    const example = {vectors, starts: numbers.map((n) => archive.spans[2 * n])};
     return archive.ask([example], {top, without: new Set([recording])});
   },
   word: async ({word, top}) => {
