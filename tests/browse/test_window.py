@@ -391,6 +391,8 @@ def test_errors_are_said_and_odd_names_are_text(open_window, tmp_path, server):
     page.locator("#class-name").fill("<b onclick=x()>")
     page.locator("#class-name").press("Enter")
     assert page.locator("#class-list bdi").last.inner_text() == "<b onclick=x()>"
+    pressed = page.locator("#class-list button[aria-pressed=true]")
+    assert pressed.count() == 1 and "onclick" in pressed.inner_text()
 
 
 @pytest.mark.slow
