@@ -11,7 +11,7 @@ let list = null, order = "", whole = 0;
 function showClasses() {
   const items = state.classes.map((one, place) => element("li", {},
     element("button", {
-      type: "button", class: "class", "data-class": one.label, "aria-pressed": one.label === state.active,
+      type: "button", class: "class", "data-class": one.label, "aria-pressed": String(one.label === state.active),
       "aria-keyshortcuts": place < 9 ? String(place + 1) : undefined,
     },
     place < 9 ? element("kbd", {"aria-hidden": "true"}, String(place + 1)) : null,
