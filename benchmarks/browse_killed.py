@@ -11,6 +11,7 @@ value; the database must be whole. Prints a line of JSON; exit status 1 if anyth
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import json
 import os
 import random
@@ -20,7 +21,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 
 from absl import app, flags
@@ -126,7 +126,7 @@ def trial(index: str, labels: str, kills: int, seed: int = 0, most_seconds: floa
                 server.ask("/api/labels", waiting)
                 acknowledged.append(waiting)
                 waiting = None
-        except (OSError, ValueError, urllib.error.URLError):
+        except (OSError, ValueError, http.client.HTTPException):
             pass  # killed before it could answer
         death.join()
         server.kill()

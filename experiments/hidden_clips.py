@@ -42,6 +42,7 @@ _CLIPS_OF_AMBIENCE = 6
 _AUDIBLE = 3e-3  # root mean square of a part that is asked for
 
 PLAIN = "plain cosine"
+CHANGES = ("as they are", "6 dB quieter", "3 dB louder", "MP3")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,14 +134,15 @@ def make_table(
             raise UsageError(f"{corpus}: has {len(asked)} audible clips for {count}; lower --clips")
         paths = sorted({one.path for one in hidden})
         index = audio_triplet.build_index(os.path.join(folder, "index"), paths, model)
+        changes: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
+            lambda part: part,
+            lambda part: 0.5 * part,
+            lambda part: 1.4 * part,
+            lambda part: _through_mp3(part, folder),
+        )
         rows = [
             {"name": name, **_found(index, asked, change)}
-            for name, change in (
-                ("as they are", lambda part: part),
-                ("6 dB quieter", lambda part: 0.5 * part),
-                ("3 dB louder", lambda part: 1.4 * part),
-                ("MP3", lambda part: _through_mp3(part, folder)),
-            )
+            for name, change in zip(CHANGES, changes, strict=True)
         ]
         rows.append({"name": PLAIN, **_found_plainly(index, asked)})
         config = {

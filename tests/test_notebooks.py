@@ -39,7 +39,7 @@ def test_first_steps(tmp_path, monkeypatch):
     assert "(3, 128)" in of("found = model.embed")
     assert float(of("same = model.embed")) < 1e-5
     asked, *hits = of("query = paths[-1]").split("like ")[1].strip().split("\n")
-    kinds = [line.split()[-1] for line in hits if line.startswith("0.")]
+    kinds = [line.split()[-1] for line in hits if line.lstrip("-").startswith("0.")]
     assert "whistle" in asked and len(kinds) == 3 and kinds[:2] == ["whistle", "whistle"]
     assert "rain" in of("noise = ")
     assert any(

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 import venv
 import zipfile
 
@@ -123,7 +124,7 @@ def test_every_verb_runs_outside_the_clone(environment, tmp_path):
         ],
         ["deploy", "--corpus=folders:sound", "--output_dir=deploy", "--sounds=4", "--repeats=1"],
     ]
-    assert {command[0] for command in commands} == set(main.COMMAND.verbs)
+    assert {command[0] for command in commands} == set(main.COMMAND.verbs) - {"browse"}
     classify = main.COMMAND.verbs["classify"]
     assert isinstance(classify, VerbGroup)
     assert {command[1] for command in commands if command[0] == "classify"} == set(classify.verbs)
@@ -151,6 +152,21 @@ def test_every_verb_runs_outside_the_clone(environment, tmp_path):
         "deploy/encoder_int8.tflite",
     ):
         assert (tmp_path / written).exists(), written
+
+
+def test_browse_opens_an_index_outside_the_clone(environment, small_model, tmp_path):
+    soundfile.write(tmp_path / "low.wav", tone(1.2, 200), RATE)
+    audio_triplet.build_index(tmp_path / "index", tmp_path / "low.wav", small_model)
+    command = [environment / "bin" / "audio-triplet", "browse", "--index=index", "--port=0"]
+    with subprocess.Popen(
+        [*command, "--open=false"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            address = server.stdout.readline().strip()
+            with urllib.request.urlopen(address) as answer:
+                assert 'type="file"' in answer.read().decode()
+        finally:
+            server.kill()
 
 
 def test_the_installed_command_says_its_version(environment):

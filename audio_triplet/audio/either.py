@@ -118,6 +118,8 @@ class EitherDecoder:
             raise refusal
         second.frames, second.carrying = first.frames, first.carrying
         try:
+            if isinstance(refusal, Undecodable) and not _is_complete(second):
+                raise refusal  # it passes over what is damaged, and all behind lies too early
             second.seek(frame)
         except Undecodable as error:
             raise _telling(refusal, error) from None
@@ -127,6 +129,18 @@ class EitherDecoder:
             return PyavDecoder(self._file)
         except (Undecodable, Truncated) as error:
             raise _telling(refusal, error) from None
+
+
+def _is_complete(decoder: Decoder) -> bool:
+    """Whether a decoder gives as many frames as the file states, or all up to where it is cut."""
+    if decoder.frames is None:
+        return True
+    try:
+        for _ in decoder.blocks():
+            pass
+    except Truncated:
+        return True
+    return decoder.position == decoder.frames
 
 
 def _telling(first: AudioError, second: AudioError) -> AudioError:

@@ -133,3 +133,19 @@ def test_flac_cut_without_decoding_is_whole(tmp_path, start, end, subtype):
     # One that is cut within a frame is none of these.
     with pytest.raises(AudioError, match="is truncated|cut"):
         audio.load_audio(saved(tmp_path, part[:-1000], "cut.flac"))
+
+
+def test_a_hole_is_no_cut(tmp_path):
+    """Behind it everything is in its place."""
+    data = bytearray(encode(0.3 * pulsing_noise(9.0, 16_000), 16_000, "FLAC"))
+    expected = audio.load_audio(saved(tmp_path, bytes(data), "whole.flac"))
+    data[len(data) // 3 : len(data) // 3 + 512] = bytes(512)
+    path = saved(tmp_path, bytes(data), "hole.flac")
+    found = audio.load_audio(path)
+    assert len(found) == len(expected)
+    assert 0 < (abs(found - expected) > 1e-5).mean() < 0.1
+    np.testing.assert_allclose(found[96_000:], expected[96_000:], atol=1e-6)
+    for start in (0.5, 2.8, 6.0):
+        piece = audio.read_piece(path, start, 0.5)
+        first = round(start * 16_000)
+        np.testing.assert_allclose(piece, found[first : first + 8000], atol=1e-6)

@@ -4,10 +4,18 @@ import time
 
 import numpy as np
 import pytest
+import threadpoolctl
 from sklearn.linear_model import LogisticRegression
 
 from audio_triplet.browse import choosing, learning, logistic
 from audio_triplet.browse.learning import Background, Examples
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the server has it: threads of BLAS would wait for those of other tests."""
+    with threadpoolctl.threadpool_limits(1, "blas"):
+        yield
 
 
 def unit(vectors):
@@ -172,6 +180,7 @@ def test_by_the_api(client, moments):
     scores = {side: [h["score"] for h in hits if kind(h) == side] for side in ("low", "high")}
     assert min(scores["low"]) > max(scores["high"])  # their mean vectors differ that much
     assert len(found["hits"]) == len(moments) - len(chosen)
+    assert client.get("/api/curve", params={"label": "never answered"}).json() == {"points": []}
     points = client.get("/api/curve", params={"label": "hum"}).json()["points"]
     assert points[-1]["answers"] == len(chosen)
     # An answer more, by another tab: fitted anew.
