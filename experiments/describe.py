@@ -31,10 +31,12 @@ from experiments.lib.scored_corpus import ScoringSettings
 if TYPE_CHECKING:
     import numpy as np
 
+    from audio_triplet.embeddings.description import ToLearnFrom
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
 
 PENALTIES = ("0.003", "0.01", "0.03", "0.1", "0.3")
 JOINED = 4  # segments
+CHOICE_ITERATIONS = 30
 LENGTHS = {"patch": "patches alone", "two": "two patches", "joined": "four joined"}
 
 
@@ -234,28 +236,35 @@ Scorer = Callable[[Patches], "np.ndarray"]
 Way = Callable[[Patches, tuple[float, ...]], Scorer]
 
 
-def _fit(inputs: np.ndarray, owner: np.ndarray, side: Patches, penalties: tuple[float, ...]):
-    """The probe on rows of which the first are one for each segment, and choose the penalty."""
-    import numpy as np
-
+def _fit(given: ToLearnFrom, side: Patches, penalties: tuple[float, ...]):
+    """The probe, its penalty chosen by segments."""
     from audio_triplet.evaluation import probe
 
     return probe.fit_probe(
-        inputs,
-        side.labels[owner],
-        side.groups[owner].tolist(),
-        probe.ProbeConfig(penalties),
-        judged=np.arange(len(owner)) < len(side.labels),
+        given.rows,
+        side.labels[given.owner],
+        side.groups[given.owner].tolist(),
+        probe.ProbeConfig(penalties, choice_iterations=CHOICE_ITERATIONS),
+        given.judged,
+        given.weights,
     )
+
+
+def _fit_plain(rows: np.ndarray, side: Patches, penalties: tuple[float, ...]):
+    """The probe on one row a segment."""
+    import numpy as np
+
+    from audio_triplet.embeddings.description import ToLearnFrom
+
+    every = np.arange(len(rows))
+    return _fit(ToLearnFrom(rows, every, np.ones(len(rows)), every >= 0), side, penalties)
 
 
 def _linear(describe: Callable[[Patches], np.ndarray]) -> Way:
     """The probe on one row a segment."""
 
     def way(train: Patches, penalties: tuple[float, ...]) -> Scorer:
-        import numpy as np
-
-        fitted = _fit(describe(train), np.arange(len(train.labels)), train, penalties)
+        fitted = _fit_plain(describe(train), train, penalties)
         return lambda side: fitted.predict(describe(side))
 
     return way
@@ -288,15 +297,16 @@ def _generalised(side: Patches) -> np.ndarray:
     return np.concatenate([_mean(side), np.cbrt(cubes)], axis=1)
 
 
-def _to_learn_from(side: Patches) -> tuple[np.ndarray, np.ndarray]:
+def _to_learn_from(side: Patches) -> ToLearnFrom:
     from audio_triplet.embeddings import description
 
     return description.to_learn_from(side.vectors, side.owner, len(side.labels), side.energy)
 
 
 def _mean_and_patches(train: Patches, penalties: tuple[float, ...]) -> Scorer:
-    rows, owner = _to_learn_from(train)
-    fitted = _fit(rows[:, : train.vectors.shape[1]], owner, train, penalties)
+    given = _to_learn_from(train)
+    given = given._replace(rows=given.rows[:, : train.vectors.shape[1]])
+    fitted = _fit(given, train, penalties)
     return lambda side: fitted.predict(_mean(side))
 
 
@@ -306,14 +316,14 @@ def _patches_averaged(train: Patches, penalties: tuple[float, ...]) -> Scorer:
 
     from audio_triplet.embeddings.embedding_set import mean_by_segment
 
-    fitted = _fit(_mean(train), np.arange(len(train.labels)), train, penalties)
+    fitted = _fit_plain(_mean(train), train, penalties)
     return lambda side: mean_by_segment(
         fitted.predict(side.vectors).astype(np.float32), side.owner, len(side.labels)
     )
 
 
 def _description_and_patches(train: Patches, penalties: tuple[float, ...]) -> Scorer:
-    fitted = _fit(*_to_learn_from(train), train, penalties)
+    fitted = _fit(_to_learn_from(train), train, penalties)
     return lambda side: fitted.predict(_described(side))
 
 

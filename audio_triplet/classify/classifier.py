@@ -94,27 +94,30 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
 def _fit_linear(examples: Examples, settings: ClassifierConfig, choose: bool) -> Fitted:
     described = len(examples.vectors) > len(examples)
     if described:
-        inputs, owner = description.to_learn_from(
+        given = description.to_learn_from(
             examples.vectors,
             examples.segment_index,
             len(examples),
             examples.embeddings.energy,
         )
     else:
-        inputs, owner = examples.embeddings.segment_means, np.arange(len(examples))
+        every = np.arange(len(examples))
+        means = examples.embeddings.segment_means
+        given = description.ToLearnFrom(means, every, np.ones(len(every)), every >= 0)
     # The matrices are small: a second thread would wait more than it works.
     with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # few labels per class are intended
         found = probe.fit_probe(
-            inputs,
-            examples.labels[owner],
-            examples.groups[owner].tolist(),
+            given.rows,
+            examples.labels[given.owner],
+            examples.groups[given.owner].tolist(),
             probe.ProbeConfig(
                 PENALTIES if choose else (PENALTY,),
                 choice_iterations=CHOICE_ITERATIONS,
                 seed=settings.seed,
             ),
-            judged=np.arange(len(owner)) < len(examples),
+            judged=given.judged,
+            weights=given.weights,
         )
     # A class without a segment has minus infinity: its score is 0 either way.
     arrays = (found.mean, found.scale, found.weights, np.clip(found.bias, -30, 30))

@@ -14,6 +14,8 @@ No TensorFlow here.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from audio_triplet.config import EmbedConfig, TripletConfig
@@ -78,22 +80,36 @@ def window_patches(hop_seconds: float) -> int:
     return max(1, round(WINDOW_PATCHES * DEFAULT_HOP_SECONDS / hop_seconds))
 
 
+class ToLearnFrom(NamedTuple):
+    """Rows that a classifier learns from, see `to_learn_from`.
+
+    Attributes:
+      rows: float32[rows, 3 · dim], first one for each segment, in order.
+      owner: int64[rows], the segment of each.
+      weights: float64[rows], how often each counts; `1 + WINDOW_PATCHES` for all of a segment.
+      judged: bool[rows], whether it is a segment's description.
+    """
+
+    rows: np.ndarray
+    owner: np.ndarray
+    weights: np.ndarray
+    judged: np.ndarray
+
+
 def to_learn_from(
     vectors: np.ndarray, segment_index: np.ndarray, segments: int, energy: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+) -> ToLearnFrom:
     """What a classifier learns from: each segment's description, and some of its patches alone.
 
     These are at most five of a segment's audible patches, evenly spaced, and none of a segment
-    that is one patch.
+    that is one patch. Long and short segments count alike: a class of long sounds is not more
+    likely for it.
 
     Args:
       vectors: float32[n, dim], the patches of a segment in the order of time.
       segment_index: int[n].
       segments: Number of segments, each with at least one patch.
       energy: float32[n], mean mel energy per cell, by which silence is known.
-
-    Returns:
-      float32[rows, 3 · dim], and int64[rows], the segment of each: first all segments, in order.
     """
     described = describe(vectors, segment_index, segments)
     sizes = np.bincount(segment_index, minlength=segments)
@@ -104,8 +120,12 @@ def to_learn_from(
     counts = np.bincount(owner, minlength=segments)
     place = np.arange(len(chosen)) - (np.cumsum(counts) - counts)[owner]
     # Of n patches, k: where ⌊p·k / n⌋ steps up.
-    kept = np.minimum(counts, WINDOW_PATCHES)[owner]
-    steps = place * kept // counts[owner]
-    first = (place == 0) | (steps != (place - 1) * kept // counts[owner])
+    kept = np.minimum(counts, WINDOW_PATCHES)
+    steps = place * kept[owner] // counts[owner]
+    first = (place == 0) | (steps != (place - 1) * kept[owner] // counts[owner])
     alone = describe_patches(vectors[chosen[first]])
-    return np.concatenate([described, alone]), np.concatenate([np.arange(segments), owner[first]])
+    owner = np.concatenate([np.arange(segments), owner[first]])
+    judged = np.arange(len(owner)) < segments
+    without = np.where(kept == 0, 1 + WINDOW_PATCHES, 1)
+    weights = np.where(judged, without[owner], WINDOW_PATCHES / np.maximum(kept, 1)[owner])
+    return ToLearnFrom(np.concatenate([described, alone]), owner, weights, judged)

@@ -83,6 +83,7 @@ def fit_probe(
     groups: Sequence[Hashable] | None = None,
     config: ProbeConfig | None = None,
     judged: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Probe:
     """Fits the probe; the same input gives the same probe.
 
@@ -96,6 +97,8 @@ def fit_probe(
         each segment its own.
       config: None for the defaults.
       judged: bool[segments], those whose scores choose the penalty; None: all.
+      weights: float[segments], how often each counts in the loss (scikit-learn's sample_weight);
+        None: once.
 
     Returns:
       A `Probe`, fitted on everything given.
@@ -117,13 +120,14 @@ def fit_probe(
     # A feature that never changes says nothing: leave it at 0 rather than blow it up.
     scale = np.where(scale <= 1e-6 * np.maximum(1e-6, np.abs(mean)), 1.0, scale)
     single = bool((labels.sum(axis=1) == 1).all())
+    weights = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
     # The products are small, and there are thousands: where other work shares the cores, waiting
     # for a second thread costs more than it saves (log mel took ten times as long).
     with threadpoolctl.threadpool_limits(1):
         inputs, basis = _rotate((embeddings - mean) / scale)
-        penalty, curve = _choose_penalty(inputs, labels, groups, single, config, judged)
-        *_, (weights, bias) = _fit_path(inputs, labels, [penalty], single, config)
-    return Probe(mean, scale, basis @ weights, bias, single, penalty, tuple(curve))
+        penalty, curve = _choose_penalty(inputs, labels, weights, groups, single, config, judged)
+        *_, (kernel, bias) = _fit_path(inputs, labels, weights, [penalty], single, config)
+    return Probe(mean, scale, basis @ kernel, bias, single, penalty, tuple(curve))
 
 
 def _rotate(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -144,7 +148,9 @@ def _rotate(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (inputs @ basis).astype(np.float32), basis
 
 
-def _choose_penalty(inputs, labels, groups, single, config, judged) -> tuple[float, list[float]]:
+def _choose_penalty(
+    inputs, labels, weights, groups, single, config, judged
+) -> tuple[float, list[float]]:
     """The penalty with the best cross-validated score, the stronger of equals."""
     folds = grouped_splits.stratified_folds(labels, groups, config.folds, config.seed)
     if not folds or len(config.penalties) == 1:
@@ -153,7 +159,8 @@ def _choose_penalty(inputs, labels, groups, single, config, judged) -> tuple[flo
         config, max_iterations=config.choice_iterations or config.max_iterations
     )
     paths = [
-        _fit_path(inputs[~held], labels[~held], config.penalties, single, quick) for held in folds
+        _fit_path(inputs[~held], labels[~held], weights[~held], config.penalties, single, quick)
+        for held in folds
     ]
     if judged is not None:
         folds = [held & judged for held in folds]
@@ -175,7 +182,7 @@ def _choose_penalty(inputs, labels, groups, single, config, judged) -> tuple[flo
     return config.penalties[int(np.argmax(curve))], curve
 
 
-def _fit_path(inputs, labels, penalties, single, config):
+def _fit_path(inputs, labels, counts, penalties, single, config):
     """Weights float64[dim, classes] and bias [classes] for one penalty after the other.
 
     One softmax over the classes that occur, or one sigmoid per class; two classes of which each
@@ -190,13 +197,13 @@ def _fit_path(inputs, labels, penalties, single, config):
     solution = np.zeros((inputs.shape[1] + 1, len(fitted)))
     for penalty in penalties:  # each starts where the stronger penalty before it ended
         if len(fitted):  # else every class that occurs is every segment's
-            solution = _solve(inputs, labels[:, fitted], softmax, penalty, solution, config)
+            solution = _solve(inputs, labels[:, fitted], counts, softmax, penalty, solution, config)
         weights, both = np.zeros((inputs.shape[1], labels.shape[1])), bias.copy()
         weights[:, fitted], both[fitted] = solution[:-1], solution[-1]
         yield weights, both
 
 
-def _solve(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
+def _solve(inputs, targets, counts, softmax, penalty, start, config) -> np.ndarray:
     """The minimum of the mean cross-entropy plus |weights|² / (2 C n), by L-BFGS.
 
     Along principal axes the curvature is nearly diagonal and spans many decades, so the search
@@ -206,6 +213,7 @@ def _solve(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
     Args:
       inputs: float32[segments, dim].
       targets: bool[segments, classes].
+      counts: float[segments], how often each counts; n is their sum.
       softmax: One softmax, or one sigmoid per class.
       penalty: Scikit-learn's C.
       start: float64[dim + 1, classes], weights and, last, bias.
@@ -214,10 +222,13 @@ def _solve(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
     Returns:
       As `start`.
     """
-    ridge = 1.0 / (penalty * len(inputs))
-    frequency = targets.mean(axis=0)
+    share = counts[:, None] / counts.sum()
+    ridge = 1.0 / (penalty * counts.sum())
+    frequency = (share * targets).sum(axis=0)
     curvature = np.mean(frequency * (1.0 - frequency))
-    unit = 1.0 / np.sqrt(np.append(curvature * np.mean(inputs**2, axis=0) + ridge, curvature))
+    unit = 1.0 / np.sqrt(
+        np.append(curvature * np.sum(share * inputs**2, axis=0) + ridge, curvature)
+    )
     unit = unit[:, None]
 
     def objective(flat):
@@ -229,15 +240,15 @@ def _solve(inputs, targets, softmax, penalty, start, config) -> np.ndarray:
             scores = np.exp(logits - most)
             total = scores.sum(axis=1, keepdims=True)
             scores /= total
-            loss = np.log(total).sum() + most.sum()
+            loss = (share * (np.log(total) + most)).sum()
         else:
-            scores, loss = special.expit(logits), np.logaddexp(0.0, logits).sum()
-        loss -= logits[targets].sum()
-        apart = (scores - targets) / len(inputs)
+            scores, loss = special.expit(logits), (share * np.logaddexp(0.0, logits)).sum()
+        loss -= (share * logits)[targets].sum()
+        apart = (scores - targets) * share
         gradient = np.concatenate(
             [inputs.T @ apart.astype(np.float32) + ridge * weights, apart.sum(axis=0)[None]]
         )
-        value = loss / len(inputs) + 0.5 * ridge * np.sum(weights**2)
+        value = loss + 0.5 * ridge * np.sum(weights**2)
         return value, (gradient * unit).ravel()
 
     # Stopping short of the optimum gives a weaker fit; that is no failure.

@@ -184,14 +184,15 @@ def described_scores(sides: Sides, classes: tuple[str, ...]) -> dict:
       As `probe_scores`.
     """
     train, test = sides.train, sides.test
-    inputs, owner = description.to_learn_from(
+    given = description.to_learn_from(
         train.vectors, train.segment_index, len(train.manifest), train.energy
     )
     fitted = probe.fit_probe(
-        inputs,
-        train.manifest.label_matrix(classes)[owner],
-        recordings(train)[owner].tolist(),
-        judged=np.arange(len(owner)) < len(train.manifest),
+        given.rows,
+        train.manifest.label_matrix(classes)[given.owner],
+        recordings(train)[given.owner].tolist(),
+        judged=given.judged,
+        weights=given.weights,
     )
     described = description.describe(test.vectors, test.segment_index, len(test.manifest))
     return scores_of_probe(fitted, described, sides, classes)

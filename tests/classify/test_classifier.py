@@ -180,14 +180,15 @@ def test_weight_decay_is_chosen_on_held_out_recordings(monkeypatch):
     assert [len(weight) for weight in fitted.classifier.weights] == [8, 4, 4, 2]
 
 
-def scikit_learn(inputs, labels, classes):
+def scikit_learn(inputs, labels, asked, weights=None):
     """Logistic regression on standardised inputs: its class probabilities of other inputs."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=classifier.PENALTY, max_iter=500))
-    return model.fit(inputs, labels.argmax(axis=1)).predict_proba(classes)
+    given = {"logisticregression__sample_weight": weights}
+    return model.fit(inputs, labels.argmax(axis=1), **given).predict_proba(asked)
 
 
 def test_linear_classifier_learns_from_descriptions_and_from_patches(examples):
@@ -197,14 +198,16 @@ def test_linear_classifier_learns_from_descriptions_and_from_patches(examples):
     alone = np.concatenate([examples.vectors, 0 * examples.vectors, examples.vectors], axis=1)
     rows = np.concatenate([described, alone])
     labels = np.concatenate([examples.labels, np.repeat(examples.labels, 3, axis=0)])
-    owner = examples.segment_index
+    owner, weights = examples.segment_index, np.repeat([1, 5 / 3], [27, 81])
     np.testing.assert_allclose(
         fitted.predict_segments(examples.vectors, owner, 27),
-        scikit_learn(rows, labels, described),
+        scikit_learn(rows, labels, described, weights),
         atol=2e-3,
     )
     np.testing.assert_allclose(
-        fitted.predict_patches(examples.vectors), scikit_learn(rows, labels, alone), atol=2e-3
+        fitted.predict_patches(examples.vectors),
+        scikit_learn(rows, labels, alone, weights),
+        atol=2e-3,
     )
     several = Examples.of(embedded(["cat", "dog", "cat;dog", "owl"] * 4))
     scores = classifier.fit(several, CONFIG).classifier.predict_patches(several.vectors)
@@ -237,9 +240,9 @@ def test_a_penalty_is_chosen_by_segments_and_not_by_their_patches(examples, monk
     given = {}
     original = probe.fit_probe
 
-    def fit_probe(inputs, labels, groups, config, judged):
+    def fit_probe(inputs, labels, groups, config, judged, weights):
         given.update(rows=len(inputs), judged=judged)
-        return original(inputs, labels, groups, config, judged)
+        return original(inputs, labels, groups, config, judged, weights)
 
     monkeypatch.setattr(probe, "fit_probe", fit_probe)
     classifier.fit(examples, CONFIG)

@@ -87,7 +87,7 @@ def test_what_is_learned_from_is_descriptions_and_audible_patches():
     vectors, owner = segments(sizes)
     energy = np.ones(23, "f4")
     energy[[0, 2, 21, 22]] = 0  # one segment of one silent patch, one of two
-    rows, of = description.to_learn_from(vectors, owner, 5, energy)
+    rows, of, weights, judged = description.to_learn_from(vectors, owner, 5, energy)
     np.testing.assert_array_equal(rows[:5], description.describe(vectors, owner, 5))
     np.testing.assert_array_equal(of[:5], np.arange(5))
     assert np.bincount(of[5:], minlength=5).tolist() == [0, 2, 5, 5, 0]
@@ -98,3 +98,6 @@ def test_what_is_learned_from_is_descriptions_and_audible_patches():
     assert taken[:7] == [1, 3, 4, 5, 6, 7, 8]
     apart = np.diff(taken[7:])
     assert (owner[taken] == of[5:]).all() and set(apart) <= {2, 3}  # 12 patches, evenly
+    assert judged.tolist() == [True] * 5 + [False] * 12
+    np.testing.assert_allclose(np.bincount(of, weights), 6)  # long and short count alike
+    assert weights[:5].tolist() == [6, 1, 1, 1, 6] and set(weights[5:7]) == {2.5}

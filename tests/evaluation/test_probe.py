@@ -34,6 +34,30 @@ def test_softmax_as_scikit_learn(dim, classes):
     )
 
 
+@pytest.mark.parametrize("single", [True, False])
+def test_weights_as_scikit_learn(single):
+    inputs, labels = clouds(classes=4)
+    if not single:
+        labels = labels | np.roll(labels, 1, axis=1) & (np.arange(90) % 2 == 0)[:, None]
+    weights = np.random.default_rng(0).uniform(0.2, 6, 90)
+    config = probe.ProbeConfig(penalties=(0.1,), max_iterations=2000)
+    mine = probe.fit_probe(inputs, labels, config=config, weights=weights)
+    scaled = StandardScaler().fit_transform(inputs)
+
+    def expected(target):
+        model = LogisticRegression(C=0.1, max_iter=2000, tol=1e-6)
+        return model.fit(scaled, target, sample_weight=weights).predict_proba(scaled)
+
+    if single:
+        found = expected(labels.argmax(axis=1))
+    else:
+        found = np.stack([expected(column)[:, 1] for column in labels.T], axis=1)
+    np.testing.assert_allclose(mine.predict(inputs), found, atol=2e-3)
+    whole = np.arange(90) % 3 + 1
+    twice = probe.fit_probe(inputs, labels, config=config, weights=whole).predict(inputs)
+    assert np.abs(twice - mine.predict(inputs)).max() > 1e-3
+
+
 def test_several_labels_as_scikit_learn():
     inputs, labels = clouds(classes=4)
     labels = labels | np.roll(labels, 1, axis=1) & (np.arange(90) % 2 == 0)[:, None]
