@@ -39,8 +39,14 @@ def following(session: Session, fields: Fields) -> dict:
 
 
 def curve(session: Session, fields: Fields) -> dict:
-    """The score on held-out recordings as it was after so many answers."""
-    fitted = session.fit(fields.text("label"))
+    """The score on held-out recordings as it was after so many answers; no points without a yes.
+
+    A page asks for it after `fit`; the only yes may have been taken back in between.
+    """
+    label = fields.text("label")
+    if not any(answer.value for answer in session.answers().to(label)):
+        return {"points": []}
+    fitted = session.fit(label)
     points = learning.learning_curve(fitted.examples, fitted.background)
     return {
         "points": [
