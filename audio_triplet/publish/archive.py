@@ -16,7 +16,7 @@ import numpy as np
 
 from audio_triplet.config import TripletConfig
 from audio_triplet.embeddings import model_files
-from audio_triplet.errors import SearchError
+from audio_triplet.errors import SearchError, UsageError
 from audio_triplet.search import events, question, words
 from audio_triplet.search.index import Index
 from audio_triplet.search.query import combine
@@ -81,6 +81,7 @@ class Archive:
 
         Raises:
           SearchError: It is of segments, or nothing is left.
+          UsageError: A pattern fits no file.
         """
         if index.info.granularity != "patch":
             raise SearchError(
@@ -169,15 +170,21 @@ def _chosen(segments: Iterable[Segment], exclude: Sequence[str]) -> list[Segment
     """The segments of files that no pattern fits."""
     segments = list(segments)
     root = _root([segment.path for segment in segments])
-    return [
-        segment
-        for segment in segments
-        if not any(
-            fnmatch.fnmatchcase(name, pattern)
-            for pattern in exclude
+    left_out: set[int] = set()
+    for pattern in exclude:
+        fits = {
+            segment.id
+            for segment in segments
             for name in (segment.path, _below(segment.path, root), os.path.basename(segment.path))
-        )
-    ]
+            if fnmatch.fnmatchcase(name, pattern)
+        }
+        if not fits:  # a typing error must not publish what was to stay
+            raise UsageError(
+                f"--exclude={pattern}: fits no file of the index; patterns are of names below "
+                f"{root or 'their folder'}, of files' own names, or of whole paths"
+            )
+        left_out |= fits
+    return [segment for segment in segments if segment.id not in left_out]
 
 
 def _files(segments: Sequence[Segment]) -> tuple[list[File], dict[str, int]]:

@@ -101,7 +101,7 @@ def write(config: SiteConfig) -> Written:
     Raises:
       SearchError: The index cannot be published.
       DeploymentError: Its encoder or the runtime is missing.
-      UsageError: The output folder holds something else.
+      UsageError: The output folder holds something else, or a pattern of `exclude` fits nothing.
     """
     _check_output(config.output_dir)
     index = Index(config.index)

@@ -79,6 +79,11 @@ def test_what_is_excluded_is_in_no_file(publish, indexed):
     assert PRIVATE not in info["words"] and len(info["files"]) == 8
 
 
+def test_a_pattern_that_fits_nothing_is_an_error(publish):
+    with pytest.raises(UsageError, match="fits no file"):
+        publish(audio="none", exclude=(f"{PRIVATE}/*", "a-privat-nest/*"))
+
+
 def test_no_path_of_the_machine_is_in_it_and_names_are_escaped(publish, indexed):
     folder = publish(audio="none", title=ODD, licence="<i>CC0</i>")
     root = os.path.dirname(indexed).encode()
