@@ -13,12 +13,11 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import apache_beam as beam
-import threadpoolctl
 
 from audio_triplet import storage
 from audio_triplet.data import chunks
 from audio_triplet.errors import UsageError
-from audio_triplet.pipelines import checks, runners, running
+from audio_triplet.pipelines import checks, jobs, runners, running
 from data_prep import engine
 from data_prep.layout import WORK_DIR
 from data_prep.write_shards import is_finished, write_shard
@@ -42,14 +41,7 @@ class WriteShard(beam.DoFn):
 
     def setup(self):
         """Keeps a worker to one thread: there are as many workers as cores."""
-        import tensorflow as tf
-
-        threadpoolctl.threadpool_limits(1)
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(1)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-        except RuntimeError:  # this process has used it already
-            pass
+        jobs.settle_worker()
 
     def process(self, name: str) -> Iterator[str]:
         """Writes one shard."""

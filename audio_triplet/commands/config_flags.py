@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import flags
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from audio_triplet.data.sound_filter import SoundFilter
+    from audio_triplet.pipelines.runners import Parsed
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -49,6 +50,37 @@ def define_truncated_flag(default: str) -> None:
         ("use", "refuse"),
         "Files of which an end is missing: use what is there, with a warning, or refuse them.",
     )
+
+
+def define_runner_flag() -> None:
+    """Defines --runner: whose workers embed."""
+    flags.DEFINE_string(
+        "runner",
+        None,
+        "Embed by worker processes of Apache Beam's: DirectRunner, on all cores of this machine; "
+        "DaskRunner, FlinkRunner, SparkRunner, DataflowRunner, on a cluster, which have flags of "
+        "their own: --help --runner=NAME. By default this process embeds.",
+    )
+
+
+def runner_from_flags(arguments: Sequence[str]) -> tuple[list[str], Parsed | None]:
+    """What --runner and the flags of that runner say.
+
+    Args:
+      arguments: What is left of the command line.
+
+    Returns:
+      What is no flag; and the runner, None without --runner.
+
+    Raises:
+      UsageError: As `runners.parse`.
+    """
+    if not flags.FLAGS.runner:
+        return list(arguments), None
+    from audio_triplet.pipelines import runners
+
+    parsed = runners.parse([f"--runner={flags.FLAGS.runner}", *arguments])
+    return list(parsed.rest), parsed
 
 
 def define_filter_flags() -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.folder import Summary
     from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.pipelines.runners import Parsed
 
 FORMS = ("files", "npz", "parquet")
 
@@ -45,6 +46,7 @@ def define_flags() -> None:
     flags.DEFINE_boolean("overwrite", False, "Embed finished files again.")
     flags.DEFINE_boolean("resume", True, "Skip finished files; --noresume stops if there are any.")
     config_flags.define_truncated_flag("use")
+    config_flags.define_runner_flag()
     config_flags.define_flags(EmbedConfig)
 
 
@@ -54,7 +56,8 @@ def main(argv: Sequence[str]) -> None:
 
     values = flags.FLAGS
     config = config_flags.from_flags(EmbedConfig)
-    manifest, names = inputs.load_inputs(argv[1:], values.labels)
+    sounds, runner = config_flags.runner_from_flags(argv[1:])
+    manifest, names = inputs.load_inputs(sounds, values.labels)
     with locks.exclusive(values.output_dir):
         locks.clear_leftovers(values.output_dir)
         is_begun = os.path.exists(os.path.join(values.output_dir, "embeddings.json"))
@@ -77,6 +80,7 @@ def main(argv: Sequence[str]) -> None:
                 values.form,
                 values.overwrite,
                 values.truncated,
+                runner,
             )
         )
 
@@ -90,6 +94,7 @@ def embed(
     form: str = "files",
     overwrite: bool = False,
     truncated: str = "use",
+    runner: Parsed | None = None,
 ) -> str:
     """Embeds into a folder, and says what was done.
 
@@ -102,6 +107,7 @@ def embed(
       form: One of `FORMS`.
       overwrite: Embed again what is finished.
       truncated: `use` or `refuse` files of which an end is missing.
+      runner: Whose workers embed; None: this process.
 
     Returns:
       A line or two for the user.
@@ -110,6 +116,11 @@ def embed(
     from audio_triplet.data.bad_files import BadFiles, listed_in
     from audio_triplet.embeddings import folder
 
+    elsewhere = None
+    if runner:
+        from audio_triplet.embeddings import embed_pipeline
+
+        elsewhere = embed_pipeline.ByPipeline(runner, output_dir)
     progress: Progress | None = None
 
     def on_start(summary: Summary, seconds: float) -> None:
@@ -132,6 +143,7 @@ def embed(
                 bad_files=bad_files,
                 on_start=on_start,
                 on_progress=lambda seconds: progress(seconds) if progress else None,
+                elsewhere=elsewhere,
             )
     finally:
         if progress is not None:

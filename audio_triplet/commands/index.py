@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
     from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.pipelines.runners import Parsed
     from audio_triplet.search.index_format import IndexInfo
     from audio_triplet.search.index_writer import Writer
 
@@ -64,7 +65,11 @@ def define_flags() -> None:
         "are listed in duplicates.csv of the index, and nothing is removed.",
     )
     flags.DEFINE_float("recall", 0.95, "Share of the ten nearest that FAISS must find.")
+    flags.DEFINE_list(
+        "merge", [], "Also add what these indices hold, made apart by the same model."
+    )
     config_flags.define_truncated_flag("use")
+    config_flags.define_runner_flag()
     config_flags.define_flags(EmbedConfig)
 
 
@@ -74,12 +79,13 @@ def main(argv: Sequence[str]) -> None:
 
     values = flags.FLAGS
     info = tables.read_info(values.index) if tables.exists(values.index) else None
-    if argv[1:] or values.embeddings or values.faiss in KINDS:
+    sounds, runner = config_flags.runner_from_flags(argv[1:])
+    if sounds or values.embeddings or values.merge or values.faiss in KINDS:
         known = {"granularity": info.granularity, "hop_seconds": info.hop_seconds} if info else {}
         add(
             values.index,
             info,
-            argv[1:],
+            sounds,
             values.embeddings,
             config_flags.from_flags(EmbedConfig, preset=known),
             model_path=values.model,
@@ -90,6 +96,8 @@ def main(argv: Sequence[str]) -> None:
             labels=values.labels,
             truncated=values.truncated,
             find_duplicates=values.find_duplicates,
+            merged=values.merge,
+            runner=runner,
         )
     print(describe(values.index))
 
@@ -109,6 +117,8 @@ def add(
     labels: str = "none",
     truncated: str = "use",
     find_duplicates: bool = True,
+    merged: Sequence[str] = (),
+    runner: Parsed | None = None,
 ) -> None:
     """Adds sound files and sets of embeddings, and builds a FAISS index if that is due.
 
@@ -126,8 +136,10 @@ def add(
       labels: What labels the sounds, see `inputs.load_inputs`.
       truncated: `use` or `refuse` files of which an end is missing.
       find_duplicates: Whether to find recordings that are there twice.
+      merged: Further indices, whose content is added.
+      runner: Whose workers embed; None: this process.
     """
-    from audio_triplet.search import duplicates, index_writer
+    from audio_triplet.search import duplicates, index_writer, merging, tables
 
     manifest, sets, model = None, [], None
     if sounds:
@@ -145,9 +157,16 @@ def add(
         config = dataclasses.replace(
             config, granularity=origin.granularity, hop_seconds=origin.hop_seconds
         )
+    others = [tables.read_info(path) for path in merged]
+    if model is None and info is None and not origin and others:
+        config = dataclasses.replace(
+            config, granularity=others[0].granularity, hop_seconds=others[0].hop_seconds
+        )
+        dtype = others[0].dtype
+    owner = info or (others[0] if others and not sets else None)
     with index_writer.Writer(
         folder,
-        **_owner(model, info, sets[0] if sets else None, folder),
+        **_owner(model, owner, sets[0] if sets else None, folder),
         granularity=config.granularity,
         hop_seconds=config.hop_seconds,
         dtype=info.dtype if info else dtype,
@@ -156,8 +175,13 @@ def add(
         for embedding_set in sets:
             added = writer.add(embedding_set)
             logging.info("%s: %d vectors added", embedding_set.manifest.name, added)
+        for path in merged:
+            taken = merging.merge(writer, path)
+            logging.info("%s: %d segments added", path, taken)
+        if merged and find_duplicates:
+            duplicates.find(writer)
         if manifest is not None and model is not None:
-            _add_sound(writer, model, manifest, config, folder, truncated, find_duplicates)
+            _add_sound(writer, model, manifest, config, folder, truncated, find_duplicates, runner)
         if writer.silent:
             logging.info("%d silent vectors were left out", writer.silent)
         writer.commit()
@@ -165,7 +189,7 @@ def add(
             logging.info("%d segments of changed files were replaced", writer.replaced)
         duplicates.write_table(folder, writer.tables)
         _accelerate(writer, faiss, recall)
-        if sounds or embeddings:
+        if sounds or embeddings or merged:
             _provide_encoder(writer, model)
 
 
@@ -208,12 +232,18 @@ def _add_sound(
     folder: str,
     truncated: str,
     find_duplicates: bool,
+    runner: Parsed | None,
 ) -> None:
     """Embeds what the index does not hold yet, and adds it as it comes."""
     from audio_triplet.commands.progress import Progress
     from audio_triplet.data.bad_files import BadFiles, listed_in
     from audio_triplet.search import adding
 
+    elsewhere = None
+    if runner:
+        from audio_triplet.search import index_pipeline
+
+        elsewhere = index_pipeline.ByPipeline(runner)
     progress: Progress | None = None
 
     def on_start(known: int, seconds: float) -> None:
@@ -234,6 +264,7 @@ def _add_sound(
                 on_start,
                 lambda seconds: progress(seconds) if progress else None,
                 find_duplicates,
+                elsewhere,
             )
     finally:
         if progress is not None:

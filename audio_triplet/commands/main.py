@@ -15,12 +15,14 @@ COMMAND = VerbGroup(
             "sound files → embeddings, as .npz or Parquet",
             "SOUND...",
             decodes=True,
+            runs_on_clusters=True,
         ),
         "index": Verb(
             "audio_triplet.commands.index",
             "sound files → an index to search in",
             "[SOUND...]",
             decodes=True,
+            runs_on_clusters=True,
         ),
         "search": Verb(
             "audio_triplet.commands.search",

@@ -24,12 +24,14 @@ class Verb:
       summary: A line on it.
       inputs: What it takes before its flags, as in `SOUND...`.
       decodes: Whether it decodes many files, and goes on if one crashes a decoder.
+      runs_on_clusters: Whether it takes `--runner`, and with it that runner's flags.
     """
 
     module: str
     summary: str
     inputs: str = ""
     decodes: bool = False
+    runs_on_clusters: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,14 +103,19 @@ def _run_verb(program: str, verb: Verb, arguments: Sequence[str]) -> None:
     from absl import app, flags
 
     from audio_triplet.commands import help_text, terminal
+    from audio_triplet.pipelines import runners
 
     module = importlib.import_module(verb.module)
     before = set(flags.FLAGS)
+    runner = runners.runner_name(arguments) if verb.runs_on_clusters else ""
     module.define_flags()
     if is_help:
         own = [flags.FLAGS[name] for name in flags.FLAGS if name not in before]
         usage = " ".join(filter(None, [program, verb.inputs, "[--flags]"]))
         print(help_text.help_text(usage, module.__doc__ or "", own))
+        if runner:
+            with terminal.clear_errors(program):
+                print(f"\n{runners.help_text(runner)}")
         return
 
     def main(argv: Sequence[str]) -> None:
@@ -116,7 +123,7 @@ def _run_verb(program: str, verb: Verb, arguments: Sequence[str]) -> None:
         with terminal.clear_errors(program):
             module.main(argv)
 
-    app.run(main, [program, *arguments], flags_parser=_parser(program))
+    app.run(main, [program, *arguments], flags_parser=_parser(program, known_only=bool(runner)))
 
 
 def _before_double_dash(arguments: Sequence[str]) -> list[str]:
@@ -124,13 +131,13 @@ def _before_double_dash(arguments: Sequence[str]) -> list[str]:
     return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
-def _parser(program: str) -> Callable[[Sequence[str]], list[str]]:
-    """A parser of flags whose errors are one line."""
+def _parser(program: str, known_only: bool) -> Callable[[Sequence[str]], list[str]]:
+    """A parser of flags whose errors are one line; unknown ones may be left to a runner."""
     from absl import flags
 
     def parse(argv: Sequence[str]) -> list[str]:
         try:
-            return flags.FLAGS(argv)
+            return flags.FLAGS(argv, known_only=known_only)
         except flags.Error as error:
             message = " ".join(str(error).split())
             missing = re.search(r"Flag --(\w+) must have a value other than None", message)

@@ -19,6 +19,7 @@ In reading order:
     encoder_file.py      writing the file that it needs, beside an export and into an index
     native_log.py        what native libraries print on their own
     folder.py            filling a folder with such files; after a stop it continues
+    embed_pipeline.py    the same by the workers of a Beam pipeline
     representations.py   representations without training: log mel
     conversion.py        an export for TensorFlow Lite and ONNX
     projector.py         an `EmbeddingSet` for TensorBoard's Embedding Projector

@@ -6,8 +6,8 @@ import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -93,6 +93,7 @@ def embed_to_folder(
     bad_files: BadFiles | None = None,
     on_start: Callable[[Summary, float], object] = lambda summary, seconds: None,
     on_progress: Callable[[float], object] = lambda seconds: None,
+    elsewhere: "Elsewhere | None" = None,
 ) -> Summary:
     """Embeds sound files into a folder; finished files are kept.
 
@@ -112,6 +113,7 @@ def embed_to_folder(
       on_start: Called before anything is embedded, with the number of finished files and the
       seconds of sound that are left.
       on_progress: As for `embed_files`.
+      elsewhere: Embeds instead of this process, such as `embed_pipeline.ByPipeline`.
 
     Returns:
       What was done.
@@ -143,28 +145,85 @@ def embed_to_folder(
     done = Summary(0, len(paths) - frame["path"].iloc[rows].nunique(), 0.0, 0)
     wanted, seconds = readable(manifest, rows, bad_files)
     if wanted is not None:
-        on_start(done, seconds)
-        origin = Origin.of(model, config)
-        embedded = embed_files(model, wanted, config, bad_files, on_progress)
-        for segments in _by_file(embedded, wanted):
-            found = EmbeddingSet.of(wanted, segments, origin)
-            output = os.path.join(folder, outputs[found.manifest.frame["path"].iloc[0]])
-            os.makedirs(os.path.dirname(output), exist_ok=True)
-            save_set(found, output)
+        on_start(done, float(seconds.sum()))
+        targets = {path: os.path.join(folder, output) for path, output in outputs.items()}
+        work = model, wanted, targets, config, bad_files, on_progress
+        for written in elsewhere(*work, seconds) if elsewhere else write_files(*work):
             done = dataclasses.replace(
                 done,
                 files=done.files + 1,
-                embeddings=done.embeddings + len(found),
-                seconds=done.seconds + sum(segment.seconds for segment in segments),
+                embeddings=done.embeddings + written.embeddings,
+                seconds=done.seconds + written.seconds,
             )
     if form != "files" and os.path.isdir(folder):
         _join_parts(folder, whole, earlier)
     return done
 
 
+class Written(NamedTuple):
+    """A file whose embeddings were written.
+
+    Attributes:
+      embeddings: How many.
+      seconds: Of sound.
+    """
+
+    embeddings: int
+    seconds: float
+
+
+class Elsewhere(Protocol):
+    """Embeds files by other processes."""
+
+    def __call__(
+        self,
+        model: "Model",
+        manifest: Manifest,
+        outputs: Mapping[str, str],
+        config: EmbedConfig,
+        bad_files: BadFiles,
+        on_progress: Callable[[float], object],
+        seconds: np.ndarray,
+    ) -> Iterable[Written]:
+        """As `write_files`; `seconds` of sound, float64[n], are in each row."""
+
+
+def write_files(
+    model: "Model",
+    manifest: Manifest,
+    outputs: Mapping[str, str],
+    config: EmbedConfig,
+    bad_files: BadFiles,
+    on_progress: Callable[[float], object],
+    unique: bool = False,
+) -> Iterator[Written]:
+    """Embeds files, and writes the embeddings of each as soon as it is done.
+
+    Args:
+      model: The model.
+      manifest: The segments.
+      outputs: Sound file → the file of its embeddings.
+      config: Granularity, hop, batch and threads.
+      bad_files: Unreadable files are added to it.
+      on_progress: As for `embed_files`.
+      unique: Several processes may write the same at the same time.
+
+    Yields:
+      What was written.
+    """
+    origin = Origin.of(model, config)
+    embedded = embed_files(model, manifest, config, bad_files, on_progress)
+    for segments in _by_file(embedded, manifest):
+        found = EmbeddingSet.of(manifest, segments, origin)
+        output = outputs[found.manifest.frame["path"].iloc[0]]
+        os.makedirs(os.path.dirname(output), exist_ok=True)
+        save_set(found, output, unique=unique)
+        yield Written(len(found), float(sum(segment.seconds for segment in segments)))
+
+
 def readable(
     manifest: Manifest, rows: np.ndarray, bad_files: BadFiles
-) -> tuple[Manifest | None, float]:
+) -> tuple[Manifest | None, np.ndarray]:
     """The rows left to embed whose files can be read, by their headers.
 
     Args:
@@ -173,21 +232,22 @@ def readable(
       bad_files: Where the files are listed that cannot be read.
 
     Returns:
-      Those rows in their order, None if there are none; and their seconds of sound.
+      Those rows in their order, None if there are none; and the seconds of sound in each,
+      float64[n].
 
     Raises:
       CorpusError: Nothing can be read, and nothing was before.
     """
     if not len(rows):
-        return None, 0.0
+        return None, np.zeros(0)
     try:
         table = chunks.scan(manifest.take(rows), bad_files)
     except CorpusError:
         if len(rows) == len(manifest):
             raise
-        return None, 0.0
+        return None, np.zeros(0)
     order = np.argsort(table.row, kind="stable")
-    return table.manifest.take(order), float(table.duration.sum())
+    return table.manifest.take(order), table.duration[order]
 
 
 def _check_folder(

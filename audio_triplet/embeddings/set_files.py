@@ -43,7 +43,7 @@ _ORIGIN_KEYS = {
 Part = tuple[dict[str, np.ndarray], Origin]
 
 
-def save_set(embeddings: EmbeddingSet, path: str) -> None:
+def save_set(embeddings: EmbeddingSet, path: str, *, unique: bool = False) -> None:
     """Writes a set, whole or not at all: Parquet if the name ends so, else .npz.
 
     Both hold the same. The .npz has, an entry per vector, `embeddings`, `timestamps`,
@@ -54,6 +54,7 @@ def save_set(embeddings: EmbeddingSet, path: str) -> None:
     Args:
       embeddings: A set with times, stamps and origin.
       path: The file.
+      unique: Several processes may write the same .npz at the same time.
 
     Raises:
       ArchiveError: The set lacks times, stamps or origin; or Parquet is asked for, and pyarrow is
@@ -64,7 +65,7 @@ def save_set(embeddings: EmbeddingSet, path: str) -> None:
         write_parquet(path, [part])
         return
     columns, origin = part
-    storage.save_arrays(path, {"config": np.array(_origin_json(origin))} | columns)
+    storage.save_arrays(path, {"config": np.array(_origin_json(origin))} | columns, unique=unique)
 
 
 def load_set(path: str) -> EmbeddingSet:

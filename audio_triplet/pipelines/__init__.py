@@ -8,5 +8,6 @@ In reading order:
 
     runners.py   Beam's engines by name, their flags, and what each needs
     checks.py    before anything runs: does every worker see the folder, and has it this program?
+    jobs.py      a manifest in pieces, each written down for whoever does it
     running.py   running jobs by a pipeline, and counting those that are done
 """

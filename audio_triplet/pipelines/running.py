@@ -46,6 +46,9 @@ def run(parsed: Parsed, step: str, names: Iterable[str], work: beam.DoFn) -> Non
             | "distribute" >> beam.Reshuffle()
             | step >> beam.ParDo(work)
         )
+    client = getattr(pipeline.result, "client", None)  # Dask's, which nobody else closes
+    if client is not None:
+        client.close()
 
 
 @contextlib.contextmanager

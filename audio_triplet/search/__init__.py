@@ -31,4 +31,6 @@ In reading order:
     duplicates.py     recordings that are there twice
     earlier_format.py indices of earlier versions, and converting them
     adding.py         embedding sound files into an index
+    merging.py        taking the parts of another index
+    index_pipeline.py adding sound by the workers of a Beam pipeline
 """

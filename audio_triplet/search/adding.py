@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -32,6 +32,7 @@ def add_files(
     on_start: Callable[[int, float], object] = lambda known, seconds: None,
     on_progress: Callable[[float], object] = lambda seconds: None,
     find_duplicates: bool = True,
+    elsewhere: Elsewhere | None = None,
 ) -> None:
     """Embeds the segments of a manifest that are new or have changed, and adds them.
 
@@ -47,17 +48,66 @@ def add_files(
         already and the seconds of sound that are left.
       on_progress: Called with the seconds of sound that are done since the last call.
       find_duplicates: Whether to find recordings that are there twice, see `duplicates`.
+      elsewhere: Embeds instead of this process, such as `index_pipeline.ByPipeline`.
 
     Raises:
       CorpusError: Nothing can be read, and nothing was before.
     """
+    if elsewhere:
+        elsewhere.take_over(writer, bad_files)
     rows = writer.missing(manifest)
     wanted, seconds = readable(manifest, rows, bad_files)
-    on_start(len(manifest) - len(rows), seconds)
-    if wanted is None:
-        if find_duplicates:  # what an earlier call was stopped at
-            duplicates.find(writer)
-        return
+    on_start(len(manifest) - len(rows), float(seconds.sum()))
+    if wanted is not None:
+        work = writer, model, wanted, config, bad_files, on_progress, find_duplicates
+        if elsewhere:
+            elsewhere(*work, seconds)
+        else:
+            embed_into(*work)
+    if find_duplicates:  # those too that an earlier call was stopped at
+        duplicates.find(writer)
+
+
+class Elsewhere(Protocol):
+    """Embeds into an index by other processes."""
+
+    def take_over(self, writer: Writer, bad_files: BadFiles) -> None:
+        """Adds what they finished before a stop."""
+
+    def __call__(
+        self,
+        writer: Writer,
+        model: Model,
+        manifest: Manifest,
+        config: EmbedConfig,
+        bad_files: BadFiles,
+        on_progress: Callable[[float], object],
+        find_duplicates: bool,
+        seconds: np.ndarray,
+    ) -> None:
+        """As `embed_into`; `seconds` of sound, float64[n], are in each row."""
+
+
+def embed_into(
+    writer: Writer,
+    model: Model,
+    wanted: Manifest,
+    config: EmbedConfig,
+    bad_files: BadFiles,
+    on_progress: Callable[[float], object],
+    find_duplicates: bool,
+) -> None:
+    """Embeds segments that can be read, and adds them.
+
+    Args:
+      writer: The index.
+      model: Its model.
+      wanted: The segments.
+      config: Granularity and hop of the index; batch and threads.
+      bad_files: Unreadable files are added to it.
+      on_progress: Called with the seconds of sound that are done since the last call.
+      find_duplicates: Whether to note what whole files sound like, for `duplicates.find`.
+    """
     origin, waiting = Origin.of(model, config), []
     listener = Listener() if find_duplicates else None
     whole = _whole_files(wanted)
@@ -79,8 +129,6 @@ def add_files(
     finally:
         if waiting:
             add(waiting)
-    if find_duplicates:
-        duplicates.find(writer)
 
 
 def _whole_files(manifest: Manifest) -> np.ndarray:

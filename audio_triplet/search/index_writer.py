@@ -36,6 +36,7 @@ class Writer:
       info: What the index is of, and its parts at present.
       tables: Its tables.
       silent: Vectors left out because they are silent.
+      silence_energy: Vectors of sound not above it are left out.
       replaced: Segments dropped because their file had changed.
     """
 
@@ -73,7 +74,7 @@ class Writer:
           LockedError: Another process is writing it.
         """
         self.folder, self.silent, self.replaced = folder, 0, 0
-        self._silence, self._commit_vectors = silence_energy, commit_vectors
+        self.silence_energy, self._commit_vectors = silence_energy, commit_vectors
         self._commit_seconds = commit_seconds
         self._waiting: list[part_writer.Selection] = []
         self._waiting_stamps: dict[int, tuple[int, int]] = {}  # by the segments' keys
@@ -102,7 +103,7 @@ class Writer:
             self._lock.callback(self._connection.close)
             self.tables = Tables(folder, self._connection)
             self.info = self.tables.info()
-            self._check(model, model_digest, dim, granularity, hop_seconds)
+            self.check(model, model_digest, dim, granularity, hop_seconds)
             locks.clear_leftovers(folder)
             earlier_format.finish(folder)
             self._clear_unlisted()
@@ -110,9 +111,14 @@ class Writer:
             self._lock.close()
             raise
 
-    def _check(
+    def check(
         self, name: str, model_digest: str, dim: int, granularity: str, hop_seconds: float
     ) -> None:
+        """Checks that vectors fit the index.
+
+        Raises:
+          SearchError: They are of another model, granularity or hop; it begins with their name.
+        """
         if (self.info.model_digest, self.info.dim) != (model_digest, dim):
             raise SearchError(other_model(self.folder, self.info, name, model_digest))
         if (self.info.granularity, self.info.hop_seconds) != (granularity, hop_seconds):
@@ -181,7 +187,7 @@ class Writer:
           ArchiveError: It lacks times, stamps or origin.
         """
         name, (_, _, stamp, origin) = embeddings.manifest.name, embeddings.sources()
-        self._check(
+        self.check(
             name,
             origin.model_digest,
             embeddings.vectors.shape[1],
@@ -204,7 +210,7 @@ class Writer:
                     self._waiting_outlines[key] = outline
         if not new.any():
             return 0
-        audible = new[embeddings.segment_index] & (embeddings.energy > self._silence)
+        audible = new[embeddings.segment_index] & (embeddings.energy > self.silence_energy)
         self.silent += int(new[embeddings.segment_index].sum() - audible.sum())
         self._waiting.append((embeddings, new, audible))
         self._count += int(audible.sum())
@@ -219,8 +225,7 @@ class Writer:
         if not self._waiting:
             return
         segments = part_writer.new_segments(self._waiting)
-        with database.errors_named(database.path_in(self.folder)):
-            ids = Filler(self._connection).ids(segment.key for segment in segments)
+        ids = self.ids([segment.key for segment in segments])
         owners = np.repeat(ids, [segment.count for segment in segments])
         name = ""
         if len(owners):
@@ -234,6 +239,11 @@ class Writer:
         self.replaced += filler.replaced
         self._waiting, self._count = [], 0
         self._waiting_stamps, self._waiting_outlines = {}, {}
+
+    def ids(self, keys: Sequence[int]) -> list[int]:
+        """The ids that segments have, or will have if they are added next, in this order."""
+        with database.errors_named(database.path_in(self.folder)):
+            return Filler(self._connection).ids(keys)
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Filler]:

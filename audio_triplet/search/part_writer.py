@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from audio_triplet.audio import clock
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.search.database import segment_key
 from audio_triplet.search.filling import NewSegment
-from audio_triplet.search.index_format import OWNER, SPAN, IndexInfo, Part
+from audio_triplet.search.index_format import BLOCK, OWNER, SPAN, IndexInfo, Part
 
 # A set, and which of its segments and which of its vectors to write: bool[segments], bool[n].
 Selection = tuple[EmbeddingSet, np.ndarray, np.ndarray]
@@ -106,9 +107,40 @@ def write_merged(folder: str, info: IndexInfo, parts: Sequence[Part]) -> tuple[s
     vectors = (
         part.vectors[first:last]
         for part, keep in zip(parts, counting, strict=True)
-        for first, last in _stretches(keep)
+        for first, last in stretches(keep)
     )
     return _write(folder, info, vectors, spans, owners), owners
+
+
+def write_linked(folder: str, info: IndexInfo, part: Part, owners: np.ndarray, dtype: str) -> str:
+    """Writes a part of another index, with owners of this one.
+
+    A part never changes, so its files are linked where the file system can; else they are copied.
+
+    Args:
+      folder: The index.
+      info: Gives dimensions and dtype.
+      part: The other index's part.
+      owners: int[n], the ids of the segments of its vectors here.
+      dtype: Of its vectors.
+
+    Returns:
+      The part's name; the caller lists it.
+    """
+    if dtype != info.dtype:
+        blocks = (part.vectors[first : first + BLOCK] for first in range(0, len(part), BLOCK))
+        return _write(folder, info, blocks, part.spans, owners)
+    name = f"part-{secrets.token_hex(6)}"
+    with storage.replacing(os.path.join(folder, name), sync=True) as temporary:
+        os.makedirs(temporary)
+        for file in ("vectors.npy", "spans.npy"):
+            source, target = os.path.join(part.path, file), os.path.join(temporary, file)
+            try:
+                os.link(source, target)
+            except OSError:
+                shutil.copyfile(source, target)
+        np.save(os.path.join(temporary, "owners.npy"), owners.astype(OWNER))
+    return name
 
 
 def _write(
@@ -142,7 +174,7 @@ def _in_order(embeddings: EmbeddingSet, audible: np.ndarray) -> np.ndarray:
     return order[np.argsort(embeddings.segment_index[order], kind="stable")]
 
 
-def _stretches(keep: np.ndarray) -> Iterable[tuple[int, int]]:
+def stretches(keep: np.ndarray) -> Iterable[tuple[int, int]]:
     """Beginnings and ends of the stretches where bool[n] is true."""
     edges = np.flatnonzero(np.diff(np.r_[False, keep, False].astype(np.int8)))
     return zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

@@ -17,7 +17,13 @@ from audio_triplet.audio import clock
 from audio_triplet.data.sound_filter import SoundFilter
 from audio_triplet.errors import LockedError, SearchError
 from audio_triplet.search import database, earlier_format
-from audio_triplet.search.index_format import Duplicate, FaissInfo, IndexInfo, PartInfo
+from audio_triplet.search.index_format import (
+    Duplicate,
+    FaissInfo,
+    IndexInfo,
+    PartInfo,
+    StoredSegment,
+)
 from audio_triplet.search.outline import BANDS, Outline
 
 _MINUTE = 60_000_000  # microseconds
@@ -176,6 +182,20 @@ class Tables:
             for row in self._all(f"{_SEGMENT} WHERE s.id IN ({marks})", group):
                 found[row[0]] = _segment_of(*row)
         return found
+
+    def segments_to_copy(self, part: int | None) -> list[StoredSegment]:
+        """All that is known of the segments of a part, by their vectors; None: of silent ones."""
+        place = "s.part = ? ORDER BY s.first" if part else "s.part IS NULL ORDER BY s.id"
+        rows = self._all(
+            "SELECT s.id, s.key, o.path || f.name, s.start_seconds, s.end_seconds, r.name, l.text, "
+            "f.size, f.mtime_ns, f.recorded_at, s.first, s.count, u.segment IS NOT NULL "
+            "FROM segments s JOIN files f ON f.id = s.file JOIN folders o ON o.id = f.folder "
+            "JOIN recordings r ON r.id = s.recording JOIN labels l ON l.id = s.labels "
+            "LEFT JOIN outlines u ON u.segment = s.id "
+            f"WHERE s.count IS NOT NULL AND {place}",
+            [part] if part else [],
+        )
+        return [StoredSegment(*row) for row in rows]
 
     def recordings_of(self, path: str) -> set[int]:
         """Numbers of the recordings that a file belongs to; empty if it is not in the index."""

@@ -1,0 +1,118 @@
+"""Jobs: a manifest in pieces, each written down for whoever does it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from audio_triplet import storage
+from audio_triplet.data.bad_files import BadFiles
+from audio_triplet.data.manifest import Manifest
+
+# In the folder that is filled; its name begins so that no folder of sound takes it.
+WORK_DIR = ".in_progress"
+
+# Seconds of sound in a job [D]: starting one and filling its last batch up costs some percent of
+# the least; the most is what is lost with a worker, and as much as a part of an index should have.
+LEAST_SECONDS, MOST_SECONDS = 600.0, 70 * 3600.0
+_JOBS = 64
+
+_lock = threading.Lock()
+
+
+def lay_out(
+    folder: str, manifest: Manifest, seconds: np.ndarray, more: Mapping[str, Any]
+) -> dict[str, float]:
+    """Writes jobs: each has whole files, so that no two workers write of one.
+
+    Args:
+      folder: Where to; it is emptied.
+      manifest: What is to be done.
+      seconds: float64[n], of sound in each of its rows.
+      more: What else each job is told; of JSON.
+
+    Returns:
+      Name of a job → its seconds of sound. A name is of the content, so another job has another.
+    """
+    clear(folder)
+    storage.make_folder(folder)
+    files = pd.factorize(manifest.frame["path"])[0]
+    of_file = np.bincount(files, seconds)
+    size = float(np.clip(of_file.sum() / _JOBS, LEAST_SECONDS, MOST_SECONDS))
+    # A file belongs to the job that its middle falls into.
+    job_of_file = ((np.cumsum(of_file) - of_file / 2) // size).astype(int)
+    jobs = {}
+    for number in np.unique(job_of_file):
+        rows = np.flatnonzero(job_of_file[files] == number)
+        frame = manifest.frame.iloc[rows]
+        content = {
+            "manifest": {name: frame[name].tolist() for name in frame.columns},
+            "name": manifest.name,
+            **more,
+        }
+        text = json.dumps(content)
+        digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+        name = f"job-{number:05d}-{digest}"
+        storage.write_text(_path(folder, name), text)
+        jobs[name] = float(seconds[rows].sum())
+    return jobs
+
+
+def read(folder: str, name: str) -> tuple[Manifest, dict[str, Any]]:
+    """What a job is: its part of the manifest, and what else it was told."""
+    content = storage.read_json(_path(folder, name))
+    frame = pd.DataFrame(content.pop("manifest"))
+    return Manifest.of_checked(frame, content.pop("name")), content
+
+
+def clear(folder: str) -> None:
+    """Removes a folder of jobs, if it is there."""
+    if storage.is_remote(folder):
+        if storage.exists(folder):
+            storage.remove_folder(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def report(bad_files: BadFiles) -> dict[str, dict[str, str]]:
+    """What a job found out about its files; of JSON."""
+    return {
+        "bad_files": bad_files.entries,
+        "decoders": bad_files.log.decoders,
+        "truncated": bad_files.log.truncated,
+    }
+
+
+def take_over(found: Mapping[str, dict[str, str]], bad_files: BadFiles) -> None:
+    """Adds what a job found out to a list."""
+    for path, reason in found["bad_files"].items():
+        bad_files.add(path, reason)
+    bad_files.log.update(found["decoders"], found["truncated"])
+
+
+def settle_worker() -> None:
+    """Keeps a worker to one thread, as there are as many workers as cores, and its log short."""
+    import tensorflow as tf
+    import threadpoolctl
+
+    for name in ("apache_beam", "__main__"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with _lock:
+        threadpoolctl.threadpool_limits(1)
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        except RuntimeError:  # this process has used it already
+            pass
+
+
+def _path(folder: str, name: str) -> str:
+    return storage.join(folder, f"{name}.json")

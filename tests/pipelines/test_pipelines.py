@@ -1,0 +1,197 @@
+"""Embedding and indexing by pipelines: the same as one process makes, whatever was stopped."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from audio_triplet.commands import inputs
+from audio_triplet.config import EmbedConfig
+from audio_triplet.data.bad_files import BadFiles
+from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import folder as embedding_folder
+from audio_triplet.embeddings.set_files import load_set
+from audio_triplet.errors import UsageError
+from audio_triplet.pipelines import jobs, runners
+from audio_triplet.search import adding, index_writer
+from tests.search.test_merging import assert_same, content
+
+pytest.importorskip("apache_beam", reason="apache-beam is not installed")
+
+IN_PROCESS = ["--runner=DirectRunner", "--direct_num_workers=1", "--direct_running_mode=in_memory"]
+
+
+@pytest.fixture(scope="module")
+def sound(tone_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound")
+    shutil.copytree(tone_folder, folder, dirs_exist_ok=True)
+    (folder / "bad.wav").write_bytes(b"no sound")
+    # Its header is whole, so that a worker finds out.
+    whole = (folder / "low" / "low5.wav").read_bytes()
+    (folder / "low" / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    return str(folder)
+
+
+@pytest.fixture(autouse=True)
+def small_jobs(monkeypatch):
+    monkeypatch.setattr(jobs, "LEAST_SECONDS", 10.0)
+
+
+def embed(small_model, sound, output_dir, elsewhere=None, **options):
+    manifest, names = inputs.load_inputs([sound], "none")
+    bad_files = BadFiles("use")
+    done = embedding_folder.embed_to_folder(
+        small_model,
+        manifest,
+        names,
+        str(output_dir),
+        EmbedConfig(),
+        bad_files=bad_files,
+        elsewhere=elsewhere,
+        **options,
+    )
+    return done, bad_files
+
+
+def files_in(folder):
+    return sorted(
+        os.path.relpath(os.path.join(current, name), folder)
+        for current, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".npz")
+    )
+
+
+def test_jobs_have_whole_files_each_once(tmp_path):
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    names = [f"/s/{name}.wav" for name in rng.integers(0, 40, 200)]
+    frame = pd.DataFrame({"path": names, "start_seconds": np.arange(200) / 3})
+    frame["end_seconds"] = frame["start_seconds"] + 1.1
+    manifest, seconds = Manifest(frame, "m"), rng.uniform(0.1, 2, 200)
+    todo = jobs.lay_out(str(tmp_path / "work"), manifest, seconds, {"told": 1})
+    assert len(todo) > 3 and sum(todo.values()) == pytest.approx(seconds.sum())
+    read = [jobs.read(str(tmp_path / "work"), name) for name in todo]
+    assert all(told == {"told": 1} for _, told in read)
+    paths = [set(part.frame["path"]) for part, _ in read]
+    assert sum(map(len, paths)) == len(set(names)) and set.union(*paths) == set(names)
+    columns = ["path", "start_seconds", "end_seconds"]
+    together = pd.concat([part.frame for part, _ in read])
+    pd.testing.assert_frame_equal(
+        together[columns].sort_values("start_seconds").reset_index(drop=True),
+        manifest.frame[columns],
+        check_dtype=False,
+    )
+
+
+@pytest.mark.slow
+def test_embedding_by_a_pipeline_is_that_of_one_process(small_model, sound, tmp_path):
+    from audio_triplet.embeddings.embed_pipeline import ByPipeline
+
+    one, bad_one = embed(small_model, sound, tmp_path / "one")
+    elsewhere = ByPipeline(runners.parse(IN_PROCESS), str(tmp_path / "many"))
+    seconds = []
+    many, bad_many = embed(
+        small_model, sound, tmp_path / "many", elsewhere, on_progress=seconds.append
+    )
+    assert many.files == one.files == 21 and many.embeddings == one.embeddings
+    assert many.seconds == pytest.approx(one.seconds) and len(seconds) > 2
+    assert bad_many.entries == bad_one.entries and len(bad_one.entries) == 1
+    assert bad_many.log.truncated == bad_one.log.truncated and len(bad_one.log.truncated) == 1
+    assert bad_many.log.counts() == bad_one.log.counts()
+    assert files_in(tmp_path / "many") == files_in(tmp_path / "one")
+    for name in files_in(tmp_path / "one"):
+        first, second = (load_set(str(tmp_path / folder / name)) for folder in ("one", "many"))
+        np.testing.assert_array_equal(first.vectors, second.vectors)
+        np.testing.assert_array_equal(first.start_seconds, second.start_seconds)
+    assert not (tmp_path / "many" / jobs.WORK_DIR).exists()
+    # Finished files are kept, a lost one is made again.
+    lost = tmp_path / "many" / files_in(tmp_path / "many")[3]
+    content, kept = lost.read_bytes(), os.stat(tmp_path / "many" / files_in(tmp_path / "many")[0])
+    lost.unlink()
+    again, _ = embed(small_model, sound, tmp_path / "many", elsewhere)
+    assert (again.files, again.finished) == (1, 20) and lost.read_bytes() == content
+    assert os.stat(tmp_path / "many" / files_in(tmp_path / "many")[0]) == kept
+
+
+@pytest.mark.slow
+def test_an_index_by_a_pipeline_is_that_of_one_process(small_model, sound, tmp_path, monkeypatch):
+    from audio_triplet.search import index_pipeline
+
+    def add(folder, elsewhere=None):
+        manifest, _ = inputs.load_inputs([sound], "none")
+        bad_files, known = BadFiles("use"), []
+        with index_writer.Writer(
+            str(folder),
+            model=small_model.path,
+            model_digest=small_model.digest,
+            dim=small_model.embedding_size,
+        ) as writer:
+            adding.add_files(
+                writer,
+                small_model,
+                manifest,
+                EmbedConfig(),
+                bad_files,
+                lambda finished, seconds: known.append(finished),
+                elsewhere=elsewhere,
+            )
+            pairs = {
+                tuple(segment.path for segment in writer.tables.segments(pair).values())
+                for pair in [(same.first, same.second) for same in writer.tables.duplicates()]
+            }
+            return bad_files, known[0], writer.silent, pairs
+
+    bad_one, _, silent, pairs = add(tmp_path / "one")
+    elsewhere = index_pipeline.ByPipeline(runners.parse(IN_PROCESS))
+    bad_many, _, silent_many, pairs_many = add(tmp_path / "many", elsewhere)
+    assert_same(content(tmp_path / "many"), content(tmp_path / "one"))
+    assert bad_many.entries == bad_one.entries and len(bad_one.entries) == 1
+    assert silent_many == silent > 0
+    assert {frozenset(pair) for pair in pairs_many} == {frozenset(pair) for pair in pairs}
+    assert not (tmp_path / "many" / jobs.WORK_DIR).exists()
+
+    # The driver is stopped when the first jobs are finished: they are taken, and not made again.
+    write, count = index_pipeline.IndexFiles._write, []
+
+    def stops(self, name, target):
+        if len(count) == 2:
+            raise RuntimeError("stopped")
+        count.append(name)
+        write(self, name, target)
+
+    monkeypatch.setattr(index_pipeline.IndexFiles, "_write", stops)
+    with pytest.raises(RuntimeError, match="stopped"):
+        add(tmp_path / "stopped", elsewhere)
+    made = os.listdir(tmp_path / "stopped" / jobs.WORK_DIR)
+    assert sum(name.endswith(".index") for name in made) == 2
+    monkeypatch.setattr(index_pipeline.IndexFiles, "_write", write)
+    _, known, _, _ = add(tmp_path / "stopped", elsewhere)
+    assert known > 4
+    assert_same(content(tmp_path / "stopped"), content(tmp_path / "one"))
+
+
+def test_another_model_on_a_worker_is_one_line(small_model):
+    from audio_triplet.embeddings.embed_pipeline import load_model
+    from audio_triplet.errors import ExportError
+
+    with pytest.raises(ExportError, match="is another model than where the work began; put the"):
+        load_model(small_model.path, "0" * 64, "float32")
+
+
+def test_flags_of_a_runner_reach_it(tmp_path):
+    from absl import flags
+
+    from audio_triplet.commands import config_flags
+    from tests.conftest import flags_given
+
+    with flags_given(config_flags.define_runner_flag, ["--runner=FlinkRunner"]):
+        sounds, parsed = config_flags.runner_from_flags(["a.wav", "--parallelism=3", "b.wav"])
+        assert sounds == ["a.wav", "b.wav"] and flags.FLAGS.runner == "FlinkRunner"
+        assert parsed.options.get_all_options()["parallelism"] == 3
+        with pytest.raises(UsageError, match="--nonsense=1: neither a flag of this command"):
+            config_flags.runner_from_flags(["a.wav", "--nonsense=1"])
+    with flags_given(config_flags.define_runner_flag, []):
+        assert config_flags.runner_from_flags(["a.wav"]) == (["a.wav"], None)
