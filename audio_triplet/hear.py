@@ -5,9 +5,9 @@
     embeddings = hear.get_scene_embeddings(audio, model)
 
 A timestamp embedding is that of a patch (0.975 s of sound) centred on the timestamp; beyond the
-clip's ends there is silence. A scene embedding is the mean over the patches of the clip, side by
-side, scaled to unit norm, as everywhere else in this package. Memory does not grow with the length
-of the clips beyond what the sound and its embeddings take.
+clip's ends there is silence. A scene embedding is for classifiers, as HEAR's tasks are: mean,
+deviation and maximum of the clip's patches, which lie side by side (`embeddings.description`).
+Memory does not grow with the length of the clips beyond what the sound and its embeddings take.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from audio_triplet import features
-from audio_triplet.embeddings import saved_model
+from audio_triplet.embeddings import description, saved_model
 
 # Time between timestamp embeddings.
 HOP_MILLISECONDS = 50
@@ -43,7 +43,7 @@ class HearModel(tf.Module):
         self.export = saved_model.Model(path or saved_model.released_model_path())
         self._weights = self.export.variables  # so that `variables` lists them
         self.sample_rate = int(features.DEFAULT.sample_rate)
-        self.scene_embedding_size = int(self.export.embedding_size)
+        self.scene_embedding_size = description.PARTS * int(self.export.embedding_size)
         self.timestamp_embedding_size = int(self.export.embedding_size)
 
     def __call__(self, audio) -> tf.Tensor:
@@ -112,7 +112,8 @@ def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
       model: The model.
 
     Returns:
-      float32[sounds, dim], unit norm.
+      float32[sounds, 3 · dim]: mean, deviation, maximum. The mean scaled to unit norm is the
+      export's `segment_embedding`.
 
     Raises:
       ValueError: `audio` has no two axes, no samples or whole numbers.
@@ -120,11 +121,18 @@ def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
     audio = _checked(audio)
     config = features.DEFAULT
     count = max(1, config.frames(audio.shape[1]) // config.patch_frames)
-    totals = [
-        tf.add_n([tf.reduce_sum(part, axis=1) for part in parts])
+    scenes = [
+        _described(np.concatenate([part.numpy() for part in parts], axis=1))
         for parts in _blocks(audio, model, count, config.patch_frames)
     ]
-    return tf.math.l2_normalize(tf.concat(totals, axis=0), axis=-1)
+    return tf.constant(np.concatenate(scenes))
+
+
+def _described(patches: np.ndarray) -> np.ndarray:
+    """Descriptions of equally long sounds: [sounds, patches, dim] → [sounds, 3 · dim]."""
+    sounds, count, dim = patches.shape
+    owner = np.repeat(np.arange(sounds), count)
+    return description.describe(patches.reshape(-1, dim), owner, sounds)
 
 
 def _blocks(

@@ -15,7 +15,7 @@ MODULE = re.compile(r"python -m ((?:experiments|data_prep|benchmarks|audio_tripl
 VERB = re.compile(r"audio-triplet ([a-z]+)\b")
 # The changelog names what there was before.
 CURRENT = [page for page in PAGES if page.name.lower() != "changelog.md"]
-VERBS = {"embed", "index", "search", "classify", "deploy", "browse"}
+VERBS = {"embed", "index", "search", "classify", "deploy", "browse", "publish"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -18,8 +18,8 @@ def model(tmp_path_factory):
 def test_attributes(model):
     assert isinstance(model, tf.Module)
     assert model.sample_rate == 16000
-    for size in (model.scene_embedding_size, model.timestamp_embedding_size):
-        assert isinstance(size, int) and size == 12
+    sizes = model.scene_embedding_size, model.timestamp_embedding_size
+    assert sizes == (36, 12) and all(isinstance(size, int) for size in sizes)
     assert {tuple(v.shape) for v in model.variables} >= {(3, 3, 1, 4), (12,)}  # real weights
 
 
@@ -58,11 +58,15 @@ def test_what_is_embedded_at_once_changes_nothing(model, monkeypatch):
         np.testing.assert_allclose(hear.get_scene_embeddings(audio, model), scenes, atol=1e-5)
 
 
-def test_scene_embeddings(model):
+def test_scene_embeddings_are_mean_deviation_and_maximum(model):
     audio = np.stack([tone(2.5, 300), tone(2.5, 900)])
-    scenes = hear.get_scene_embeddings(audio, model)
-    np.testing.assert_allclose(scenes, model.export(audio)["segment_embedding"], atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(scenes, axis=1), 1, atol=1e-5)
+    scenes = hear.get_scene_embeddings(audio, model).numpy()
+    patches = model.export(audio)["patch_embeddings"].numpy()
+    assert patches.shape[1] == 2
+    expected = [patches.mean(axis=1), patches.std(axis=1), patches.max(axis=1)]
+    np.testing.assert_allclose(scenes, np.concatenate(expected, axis=1), atol=1e-5)
+    mean = scenes[:, :12] / np.linalg.norm(scenes[:, :12], axis=1, keepdims=True)
+    np.testing.assert_allclose(mean, model.export(audio)["segment_embedding"], atol=1e-5)
     np.testing.assert_array_equal(model(audio), scenes)
 
 
@@ -77,7 +81,7 @@ def test_wrong_input(model):
         hear.get_timestamp_embeddings(np.zeros((1, 100), "f4"), model, 25)
     with pytest.raises(ExportError):
         hear.load_model("/nowhere")
-    assert hear.load_model().scene_embedding_size == 128  # the released one
+    assert hear.load_model().scene_embedding_size == 384  # the released one
 
 
 def test_the_published_validator_accepts_it(model):

@@ -14,6 +14,7 @@ In reading order:
     learning.py     a label's classifier from the answers, its score and curve
     learner.py      the classifiers of all labels, fitted when they are asked for
     choosing.py     what to listen to next
+    counting.py     how many moments are of a class, by a sample
     sounds.py       files as WAV, block by block
     pictures.py     log mel pictures of any part
     uploads.py      sounds that were sent

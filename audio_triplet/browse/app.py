@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from audio_triplet.browse.fields import Fields
 from audio_triplet.browse.routes import (
+    counting,
     exchanging,
     labelling,
     learning,
@@ -47,6 +48,8 @@ _GET: dict[str, Callable[..., Any]] = {
     "/api/fit": learning.fit,
     "/api/curve": learning.curve,
     "/api/scores": learning.scores,
+    "/api/count": counting.count,
+    "/api/quality": counting.quality,
     "/api/map": mapping.state,
     "/api/map/points": mapping.points,
     "/api/timeline": mapping.timeline,
@@ -57,10 +60,17 @@ _POST: dict[str, Callable[..., Any]] = {
     "/api/labels": labelling.store,
     "/api/undo": labelling.undo,
     "/api/redo": labelling.redo,
+    "/api/count": counting.ask_more,
     "/api/map": mapping.begin,
     "/api/import": exchanging.import_,
 }
-_STATIC = re.compile(r"[a-z0-9_]+\.(css|js)")
+_STATIC = re.compile(r"(browse/)?[a-z0-9_]+\.(css|js)")
+_VIEWS = {
+    "find": "Search and label",
+    "count": "How many, how good",
+    "look": "Map and clock",
+    "take": "Take away",
+}
 _NO_STORE = {"cache-control": "no-store"}
 
 
@@ -83,7 +93,7 @@ def create_app(session: Session, access: Access) -> Guard:
     app = Starlette(
         routes=[
             Route("/", _page(session), methods=["GET"]),
-            Route("/static/{name}", _static, methods=["GET"]),
+            Route("/static/{name:path}", _static, methods=["GET"]),
             *(Route(address, _get(session, handler)) for address, handler in _GET.items()),
             *(
                 Route(address, _post(session, handler), methods=["POST"])
@@ -155,9 +165,9 @@ def _response(found: Any) -> Response:
 def _page(session: Session) -> Callable[..., Any]:
     async def page(request: Request) -> Response:
         content = await run_in_threadpool(
-            templating.environment().get_template("browse.html").render,
+            templating.environment().get_template("browse/window.html").render,
             title="Search, listen, label",
-            sections={"search": "Search", "found": "Found", "take": "Take away"},
+            sections=_VIEWS,
             data={},
             folder=session.folder,
         )

@@ -139,16 +139,15 @@ def load_scoring() -> None:
     from audio_triplet.classify import average_precision  # noqa: F401
 
 
-def held_out(examples: Examples, background: Background) -> HeldOut | None:
+def held_out_scores(
+    examples: Examples, background: Background
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Scores each answer by a classifier that was fitted on other recordings.
 
     Returns:
-      Average precision with its interval, as `classify fit` has it; None unless both yes and no
-      are there in two recordings each.
+      float32[n], logits, NaN where the others have no yes; int[n], the fold of each. None unless
+      both yes and no are there in two recordings each.
     """
-    from audio_triplet.classify.average_precision import draw_recordings, mean_interval
-    from audio_triplet.evaluation import metrics
-
     yes, groups = examples.yes, examples.recordings
     if min(len(set(groups[yes])), len(set(groups[~yes]))) < 2:
         return None
@@ -164,6 +163,24 @@ def held_out(examples: Examples, background: Background) -> HeldOut | None:
             )
             learned = fit(examples.select(~inside), without)
             scores[inside] = learned.logits(examples.vectors[inside])
+    return scores, fold
+
+
+def held_out(examples: Examples, background: Background) -> HeldOut | None:
+    """The score of classifiers on recordings that they were not fitted on.
+
+    Returns:
+      Average precision with its interval, as `classify fit` has it; None as `held_out_scores`, or
+      where nothing is left to rank.
+    """
+    from audio_triplet.classify.average_precision import draw_recordings, mean_interval
+    from audio_triplet.evaluation import metrics
+
+    scored = held_out_scores(examples, background)
+    if scored is None:
+        return None
+    scores, fold = scored
+    yes, groups = examples.yes, examples.recordings
     known = ~np.isnan(scores)
     if not yes[known].any() or yes[known].all():
         return None

@@ -12,6 +12,7 @@ import numpy as np
 
 from audio_triplet.browse.archive import Archive, Archives, Moment
 from audio_triplet.browse.clock_table import ClockTable
+from audio_triplet.browse.counting import Counts
 from audio_triplet.browse.labels import Answer, Labels
 from audio_triplet.browse.learner import Fit, Learner
 from audio_triplet.browse.map_file import MapFile, default_path
@@ -63,6 +64,7 @@ class Session:
       headers: Headers of sound files.
       uploads: Sounds that were sent.
       map: The map of the archive.
+      counts: How many moments are of a label, where that is asked.
       who: Who answers, if a request does not say.
     """
 
@@ -84,6 +86,7 @@ class Session:
         self.labels = Labels(labels or os.path.join(folder, LABELS_FILE))
         self.learner, self.headers, self.uploads = Learner(), Headers(), Uploads()
         self.map = MapFile(default_path(self.labels.path))
+        self.counts = Counts(self.labels.path)
         self._model = model
         self._lock, self._model_lock = threading.Lock(), threading.Lock()
         self._answers = Answers(-1, [])

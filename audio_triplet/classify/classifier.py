@@ -18,6 +18,7 @@ from audio_triplet import storage
 from audio_triplet.classify.calibration import Calibration
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
+from audio_triplet.embeddings import description
 from audio_triplet.errors import ClassifierError
 from audio_triplet.evaluation import probe
 from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfig
@@ -30,7 +31,10 @@ WEIGHT_DECAYS = (0.01, 0.1, 1.0)
 
 # Inverse strengths of the linear probe's penalty, tried likewise [D].
 PENALTY = 0.1
-PENALTIES = (0.01, PENALTY, 1.0)
+PENALTIES = (0.01, 0.03, PENALTY, 0.3)
+
+# On 9,600 rows of ESC-50 the accuracy after 20 iterations is that after 100, to 0.003 [D].
+CHOICE_ITERATIONS = 30
 
 _FILE = "sounds.json"
 
@@ -51,8 +55,9 @@ class Fitted:
 def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitted:
     """Fits a classifier on all examples.
 
-    Without a hidden layer it is the linear probe on segments' means, which has one solution and
-    takes a moment; with one it is the paper's classifier on patches.
+    Without a hidden layer it is the linear probe on segments' descriptions, which has one solution
+    and takes a moment; on their means if no segment has two patches. With one it is the paper's
+    classifier on patches.
 
     Args:
       examples: Segments of at least two classes.
@@ -87,18 +92,34 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
 
 
 def _fit_linear(examples: Examples, settings: ClassifierConfig, choose: bool) -> Fitted:
+    described = len(examples.vectors) > len(examples)
+    if described:
+        inputs, owner = description.to_learn_from(
+            examples.vectors,
+            examples.segment_index,
+            len(examples),
+            examples.embeddings.energy,
+        )
+    else:
+        inputs, owner = examples.embeddings.segment_means, np.arange(len(examples))
     # The matrices are small: a second thread would wait more than it works.
     with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # few labels per class are intended
         found = probe.fit_probe(
-            examples.embeddings.segment_means,
-            examples.labels,
-            examples.groups.tolist(),
-            probe.ProbeConfig(PENALTIES if choose else (PENALTY,), seed=settings.seed),
+            inputs,
+            examples.labels[owner],
+            examples.groups[owner].tolist(),
+            probe.ProbeConfig(
+                PENALTIES if choose else (PENALTY,),
+                choice_iterations=CHOICE_ITERATIONS,
+                seed=settings.seed,
+            ),
+            judged=np.arange(len(owner)) < len(examples),
         )
     # A class without a segment has minus infinity: its score is 0 either way.
     arrays = (found.mean, found.scale, found.weights, np.clip(found.bias, -30, 30))
     mean, scale, weights, bias = (array.astype(np.float32) for array in arrays)
+    settings = dataclasses.replace(settings, described=described)
     fitted = Classifier(settings, mean, scale, (weights, bias), rounds=0)
     return Fitted(fitted, f"L2 penalty of inverse strength {found.penalty:g}")
 

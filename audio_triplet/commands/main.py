@@ -33,6 +33,10 @@ COMMAND = VerbGroup(
             "audio_triplet.commands.browse",
             "an index → a window to search, listen, label and train in",
         ),
+        "publish": Verb(
+            "audio_triplet.commands.publish",
+            "an index → a folder of files that searches itself in any browser",
+        ),
         "classify": VerbGroup(
             package="audio_triplet.commands.classify",
             summary="a few labels → a classifier; its predictions; what to label next; how many",

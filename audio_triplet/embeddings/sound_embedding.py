@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from audio_triplet.config import EmbedConfig
-from audio_triplet.embeddings import embed, sounds
+from audio_triplet.embeddings import description, embed, sounds
 from audio_triplet.embeddings.embedding_set import PATCH_SECONDS
 from audio_triplet.errors import AudioError
 
@@ -25,6 +25,8 @@ class SoundEmbedding:
     Attributes:
       patches: float32[patches, dim], an embedding every hop, of unit norm.
       segment: float32[dim], their mean scaled to unit norm: the sound as a whole.
+      description: float32[3 · dim], mean, deviation and maximum of the patches, for classifiers
+        (`embeddings.description`); for search take `segment` or `patches`.
       timestamps: float32[patches], the seconds at which the patches' centres lie.
       start: float64[patches], the second at which each patch begins.
       end: float64[patches], the second at which it ends; none lies past the end of the sound.
@@ -33,6 +35,7 @@ class SoundEmbedding:
 
     patches: np.ndarray
     segment: np.ndarray
+    description: np.ndarray
     timestamps: np.ndarray
     start: np.ndarray
     end: np.ndarray
@@ -65,6 +68,12 @@ def embed_sound(
     return SoundEmbedding(
         patches=found.vectors,
         segment=embed.unit_mean(found.vectors)[0],
+        description=description.describe(
+            found.vectors,
+            np.zeros(len(found.vectors), np.int32),
+            1,
+            description.window_patches(hop_seconds),
+        )[0],
         timestamps=(found.start_seconds + PATCH_SECONDS / 2).astype(np.float32),
         start=found.start_seconds,
         end=found.end_seconds,

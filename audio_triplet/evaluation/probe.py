@@ -26,6 +26,7 @@ class ProbeConfig:
       folds: Folds of the training side's recordings for the choice.
       patience: The choice stops after this many weaker penalties without a better score.
       max_iterations: Of L-BFGS.
+      choice_iterations: The same while the penalty is chosen; None: as many.
       seed: Of the folds.
     """
 
@@ -33,6 +34,7 @@ class ProbeConfig:
     folds: int = 4
     patience: int = 2
     max_iterations: int = 300
+    choice_iterations: int | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -80,6 +82,7 @@ def fit_probe(
     labels,
     groups: Sequence[Hashable] | None = None,
     config: ProbeConfig | None = None,
+    judged: np.ndarray | None = None,
 ) -> Probe:
     """Fits the probe; the same input gives the same probe.
 
@@ -92,6 +95,7 @@ def fit_probe(
       groups: One hashable per segment (its recording), never parted by the cross-validation; None:
         each segment its own.
       config: None for the defaults.
+      judged: bool[segments], those whose scores choose the penalty; None: all.
 
     Returns:
       A `Probe`, fitted on everything given.
@@ -117,7 +121,7 @@ def fit_probe(
     # for a second thread costs more than it saves (log mel took ten times as long).
     with threadpoolctl.threadpool_limits(1):
         inputs, basis = _rotate((embeddings - mean) / scale)
-        penalty, curve = _choose_penalty(inputs, labels, groups, single, config)
+        penalty, curve = _choose_penalty(inputs, labels, groups, single, config, judged)
         *_, (weights, bias) = _fit_path(inputs, labels, [penalty], single, config)
     return Probe(mean, scale, basis @ weights, bias, single, penalty, tuple(curve))
 
@@ -140,14 +144,19 @@ def _rotate(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (inputs @ basis).astype(np.float32), basis
 
 
-def _choose_penalty(inputs, labels, groups, single, config) -> tuple[float, list[float]]:
+def _choose_penalty(inputs, labels, groups, single, config, judged) -> tuple[float, list[float]]:
     """The penalty with the best cross-validated score, the stronger of equals."""
     folds = grouped_splits.stratified_folds(labels, groups, config.folds, config.seed)
     if not folds or len(config.penalties) == 1:
         return config.penalties[len(config.penalties) // 2], []
+    quick = dataclasses.replace(
+        config, max_iterations=config.choice_iterations or config.max_iterations
+    )
     paths = [
-        _fit_path(inputs[~held], labels[~held], config.penalties, single, config) for held in folds
+        _fit_path(inputs[~held], labels[~held], config.penalties, single, quick) for held in folds
     ]
+    if judged is not None:
+        folds = [held & judged for held in folds]
     curve: list[float] = []
     for solutions in zip(*paths, strict=True):
         correct, total = 0.0, 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from audio_triplet import storage
+from audio_triplet.embeddings import description
 
 _WEIGHTS_FILE = "weights.npz"
 _CONFIG_FILE = "classifier.json"
@@ -38,6 +39,8 @@ class ClassifierConfig:
       weight_decay: decoupled from the gradient, in units of the learning rate; kernels only.
       dropout: rate on the hidden layer while training.
       standardise: subtract the training patches' mean and divide by their deviation, by feature.
+      described: whether it takes descriptions (`embeddings.description`) instead of patches, and
+        scores a segment by its own instead of by the mean of its patches' scores.
       seed: of the initial weights, batches, dropout, and the choice of held-out recordings.
     """
 
@@ -54,6 +57,7 @@ class ClassifierConfig:
     weight_decay: float = 0.1
     dropout: float = 0.5
     standardise: bool = True
+    described: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -79,7 +83,8 @@ class Classifier:
 
     Attributes:
       config: how it was trained.
-      mean: float32[dim], subtracted from every embedding.
+      mean: float32[dim], subtracted from every input: a patch's embedding, or a description, which
+        is three times as long.
       scale: float32[dim], divides it.
       weights: kernels and biases, float32, in order: [dim, hidden], [hidden], [hidden, classes],
         [classes], or only the last two with dim for hidden.
@@ -101,29 +106,23 @@ class Classifier:
         Raises:
           ValueError: for another dim, NaN or infinity.
         """
-        embeddings = checked_embeddings(patch_embeddings)
-        if embeddings.shape[1] != len(self.mean):
-            raise ValueError(
-                f"embeddings have {embeddings.shape[1]} dimensions, "
-                f"the classifier was trained on {len(self.mean)}"
-            )
-        scores = np.empty((len(embeddings), len(self.weights[-1])), np.float32)
-        for start in range(0, len(embeddings), 8192):  # a copy of a part at a time
-            part = slice(start, start + 8192)
-            hidden = (embeddings[part] - self.mean) / self.scale
-            for kernel, bias in zip(self.weights[:-2:2], self.weights[1:-2:2], strict=True):
-                hidden = np.maximum(hidden @ kernel + bias, 0)
-            logits = hidden @ self.weights[-2] + self.weights[-1]
-            scores[part] = _softmax(logits) if self.config.loss == "softmax" else _sigmoid(logits)
-        return scores
+        embeddings = self._checked(patch_embeddings)
+        return self._predict(embeddings, description.describe_patches)
 
-    def predict_segments(self, patch_embeddings, patch_segment, num_segments: int) -> np.ndarray:
-        """Mean of the patch scores of each segment (paper).
+    def predict_segments(
+        self,
+        patch_embeddings,
+        patch_segment,
+        num_segments: int,
+        window_patches: int = description.WINDOW_PATCHES,
+    ) -> np.ndarray:
+        """Scores of segments: the mean of their patches' (paper), or those of their descriptions.
 
         Args:
-          patch_embeddings: float[patches, dim].
+          patch_embeddings: float[patches, dim], those of a segment in the order of time.
           patch_segment: int[patches], which segment each belongs to; any order.
           num_segments: number of segments.
+          window_patches: for descriptions, see `description.describe`.
 
         Returns:
           float32[num_segments, classes].
@@ -131,9 +130,37 @@ class Classifier:
         Raises:
           ValueError: as `predict_patches`, and for a segment without a patch.
         """
-        scores = self.predict_patches(patch_embeddings)
-        segment = checked_segments(patch_segment, len(scores), num_segments)
-        return _segment_means(scores, segment, num_segments)
+        embeddings = self._checked(patch_embeddings)
+        segment = checked_segments(patch_segment, len(embeddings), num_segments)
+        if self.config.described:
+            return self._predict(
+                description.describe(embeddings, segment, num_segments, window_patches)
+            )
+        return _segment_means(self._predict(embeddings), segment, num_segments)
+
+    def _checked(self, patch_embeddings) -> np.ndarray:
+        """float32[patches, dim], validated to be finite and of the right dim."""
+        embeddings = checked_embeddings(patch_embeddings)
+        dim = len(self.mean) // (description.PARTS if self.config.described else 1)
+        if embeddings.shape[1] != dim:
+            raise ValueError(
+                f"embeddings have {embeddings.shape[1]} dimensions, "
+                f"the classifier was trained on {dim}"
+            )
+        return embeddings
+
+    def _predict(self, inputs: np.ndarray, prepare=None) -> np.ndarray:
+        """Scores of inputs; of patches that have to be described, a part at a time."""
+        prepare = prepare if prepare and self.config.described else lambda part: part
+        scores = np.empty((len(inputs), len(self.weights[-1])), np.float32)
+        for start in range(0, len(inputs), 8192):  # a copy of a part at a time
+            part = slice(start, start + 8192)
+            hidden = (prepare(inputs[part]) - self.mean) / self.scale
+            for kernel, bias in zip(self.weights[:-2:2], self.weights[1:-2:2], strict=True):
+                hidden = np.maximum(hidden @ kernel + bias, 0)
+            logits = hidden @ self.weights[-2] + self.weights[-1]
+            scores[part] = _softmax(logits) if self.config.loss == "softmax" else _sigmoid(logits)
+        return scores
 
     def save(self, directory) -> None:
         """Writes `weights.npz` and `classifier.json` into `directory`, made if missing."""

@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import description
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.evaluation import classification, metrics, probe, retrieval
 from audio_triplet.evaluation.shallow_network import ClassifierConfig
@@ -56,6 +57,7 @@ def score(
     classes: tuple[str, ...],
     config: ClassifierConfig,
     silence_energy: float | None = None,
+    described: bool = False,
 ) -> dict:
     """All evaluations of the test side (the paper, evaluations 1 and 2; and a linear probe).
 
@@ -67,6 +69,7 @@ def score(
       config: The classifier.
       silence_energy: Score also segments that are means over patches with more than this mean
         energy per cell, as `audible`.
+      described: Score also the probe on descriptions of segments, as `described`.
 
     Returns:
       What `retrieval_scores` and `probe_scores` return; `cls_map`, `accuracy` (None if segments
@@ -74,7 +77,7 @@ def score(
       the paper's classifier; `absent`, the names of the classes without a test segment, which all
       means leave out; `chance`, see `chance`;
       and if asked `audible`, with the scores of the first two and `silent_share`, the share of
-      test segments that have a silent patch.
+      test segments that have a silent patch; `described`, what `described_scores` returns.
     """
     train, test = sides.train, sides.test
     segments = train.segment_means, test.segment_means
@@ -116,6 +119,8 @@ def score(
         audible = {name: value for name, value in audible.items() if "per_class" not in name}
         silent = np.bincount(test.segment_index, test.energy <= silence_energy, len(test.manifest))
         found["audible"] = audible | {"silent_share": float(np.mean(silent > 0))}
+    if described:
+        found["described"] = described_scores(sides, classes)
     return found
 
 
@@ -166,6 +171,30 @@ def probe_scores(
         train_segment, sides.train.manifest.label_matrix(classes), recordings(sides.train)
     )
     return scores_of_probe(fitted, test_segment, sides, classes)
+
+
+def described_scores(sides: Sides, classes: tuple[str, ...]) -> dict:
+    """The linear probe on descriptions of segments, fitted as `classify fit` fits [D].
+
+    Args:
+      sides: Embeddings.
+      classes: Names of the labels.
+
+    Returns:
+      As `probe_scores`.
+    """
+    train, test = sides.train, sides.test
+    inputs, owner = description.to_learn_from(
+        train.vectors, train.segment_index, len(train.manifest), train.energy
+    )
+    fitted = probe.fit_probe(
+        inputs,
+        train.manifest.label_matrix(classes)[owner],
+        recordings(train)[owner].tolist(),
+        judged=np.arange(len(owner)) < len(train.manifest),
+    )
+    described = description.describe(test.vectors, test.segment_index, len(test.manifest))
+    return scores_of_probe(fitted, described, sides, classes)
 
 
 def scores_of_probe(

@@ -180,6 +180,7 @@ def test_by_the_api(client, moments):
     scores = {side: [h["score"] for h in hits if kind(h) == side] for side in ("low", "high")}
     assert min(scores["low"]) > max(scores["high"])  # their mean vectors differ that much
     assert len(found["hits"]) == len(moments) - len(chosen)
+    assert client.get("/api/curve", params={"label": "never answered"}).json() == {"points": []}
     points = client.get("/api/curve", params={"label": "hum"}).json()["points"]
     assert points[-1]["answers"] == len(chosen)
     # An answer more, by another tab: fitted anew.

@@ -78,7 +78,7 @@ def test_hosts_of_a_network():
 
 
 def test_every_answer_has_the_headers(client):
-    for route in ("/", "/api/index", "/static/browse.js", "/none"):
+    for route in ("/", "/api/index", "/static/browse/main.js", "/none"):
         found = client.get(route)
         for name, value in security.HEADERS.items():
             assert found.headers[name] == value
@@ -89,13 +89,18 @@ def test_every_answer_has_the_headers(client):
 
 def test_static_files_are_of_the_package_alone(client):
     client.headers.pop("X-Token")
-    assert client.get("/static/browse.js").headers["content-type"].startswith("text/javascript")
+    assert (
+        client.get("/static/browse/main.js").headers["content-type"].startswith("text/javascript")
+    )
     for name in (
         "..%2fpages.py",
         "%2e%2e/pages.py",
         "..",
         "",
         "x.js",
+        "browse",
+        "browse/",
+        "browse/../base.css/../../templates/page.html",
         "a%00.js",
         "../templates/page.html",
     ):

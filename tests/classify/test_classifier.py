@@ -13,6 +13,7 @@ from audio_triplet.config import ClassifyConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.errors import ClassifierError, ConfigError
+from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfig
 
 CONFIG = ClassifyConfig(folds=3)
 
@@ -179,19 +180,94 @@ def test_weight_decay_is_chosen_on_held_out_recordings(monkeypatch):
     assert [len(weight) for weight in fitted.classifier.weights] == [8, 4, 4, 2]
 
 
-def test_linear_classifier_is_the_probe_of_segment_means(examples):
+def scikit_learn(inputs, labels, classes):
+    """Logistic regression on standardised inputs: its class probabilities of other inputs."""
     from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    fitted = classifier.fit(examples, CONFIG, choose=False)
-    means = np.stack([examples.vectors[examples.segment_index == row].mean(0) for row in range(27)])
-    inputs = (means - means.mean(axis=0)) / means.std(axis=0)
-    model = LogisticRegression(C=classifier.PENALTY).fit(inputs, examples.labels.argmax(axis=1))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=classifier.PENALTY, max_iter=500))
+    return model.fit(inputs, labels.argmax(axis=1)).predict_proba(classes)
+
+
+def test_linear_classifier_learns_from_descriptions_and_from_patches(examples):
+    fitted = classifier.fit(examples, CONFIG, choose=False).classifier
+    patches = examples.vectors.reshape(27, 3, 8)
+    described = np.concatenate([patches.mean(1), patches.std(1), patches.max(1)], axis=1)
+    alone = np.concatenate([examples.vectors, 0 * examples.vectors, examples.vectors], axis=1)
+    rows = np.concatenate([described, alone])
+    labels = np.concatenate([examples.labels, np.repeat(examples.labels, 3, axis=0)])
+    owner = examples.segment_index
     np.testing.assert_allclose(
-        fitted.classifier.predict_patches(means), model.predict_proba(inputs), atol=1e-3
+        fitted.predict_segments(examples.vectors, owner, 27),
+        scikit_learn(rows, labels, described),
+        atol=2e-3,
+    )
+    np.testing.assert_allclose(
+        fitted.predict_patches(examples.vectors), scikit_learn(rows, labels, alone), atol=2e-3
     )
     several = Examples.of(embedded(["cat", "dog", "cat;dog", "owl"] * 4))
     scores = classifier.fit(several, CONFIG).classifier.predict_patches(several.vectors)
-    assert scores[2::4].max() <= 1 and (scores.sum(axis=1) > 1.2).any()  # a sigmoid a class
+    assert scores[6::12].max() <= 1 and (scores.sum(axis=1) > 1.2).any()  # a sigmoid a class
+
+
+def test_segments_of_one_patch_each_are_learned_from_as_they_are():
+    examples = Examples.of(embedded(["cat", "dog", "owl"] * 9, patches=1))
+    fitted = classifier.fit(examples, CONFIG, choose=False).classifier
+    assert not fitted.config.described and len(fitted.mean) == 8
+    expected = scikit_learn(examples.vectors, examples.labels, examples.vectors)
+    np.testing.assert_allclose(fitted.predict_patches(examples.vectors), expected, atol=2e-3)
+
+
+def test_a_classifier_hears_how_patches_differ():
+    """Two classes of the same mean: one steady, one that goes up and down."""
+    rng = np.random.default_rng(0)
+    found = embedded(["steady", "up and down"] * 20, patches=4, dim=6)
+    swing = np.tile([1.0, -1.0], 80)[:, None] * (found.segment_index % 2)[:, None]
+    vectors = (0.3 * rng.normal(size=(160, 6)) + swing).astype("f4")
+    examples = Examples.of(dataclasses.replace(found, vectors=vectors))
+    assert cross_validation.cross_validate(examples, CONFIG).mean > 0.95
+    alike = dataclasses.replace(found, vectors=examples.embeddings.segment_means.repeat(4, axis=0))
+    assert cross_validation.cross_validate(Examples.of(alike), CONFIG).mean < 0.8
+
+
+def test_a_penalty_is_chosen_by_segments_and_not_by_their_patches(examples, monkeypatch):
+    from audio_triplet.evaluation import probe
+
+    given = {}
+    original = probe.fit_probe
+
+    def fit_probe(inputs, labels, groups, config, judged):
+        given.update(rows=len(inputs), judged=judged)
+        return original(inputs, labels, groups, config, judged)
+
+    monkeypatch.setattr(probe, "fit_probe", fit_probe)
+    classifier.fit(examples, CONFIG)
+    assert given["rows"] == 27 + 81
+    np.testing.assert_array_equal(given["judged"], np.arange(108) < 27)
+
+
+def test_classifiers_of_earlier_versions_score_segments_by_their_patches(examples, tmp_path):
+    """They say nothing of descriptions, and take patches."""
+    rng = np.random.default_rng(3)
+    weights = rng.normal(size=(8, 3)).astype("f4"), rng.normal(size=3).astype("f4")
+    config = ClassifierConfig(hidden_units=0, loss="softmax")
+    old = Classifier(config, np.zeros(8, "f4"), np.ones(8, "f4"), weights, rounds=0)
+    folder = str(tmp_path / "classifier")
+    SoundClassifier(examples.classes, old, "abc").save(folder)
+    path = tmp_path / "classifier" / "classifier.json"
+    content = json.loads(path.read_text())
+    del content["config"]["described"]
+    path.write_text(json.dumps(content))
+    read = SoundClassifier.load(folder).classifier
+    logits = examples.vectors @ weights[0] + weights[1]
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(read.predict_patches(examples.vectors), scores, atol=1e-6)
+    np.testing.assert_allclose(
+        read.predict_segments(examples.vectors, examples.segment_index, 27),
+        scores.reshape(27, 3, 3).mean(axis=1),
+        atol=1e-6,
+    )
 
 
 def test_suggestions_are_the_least_sure_one_a_recording_first():
@@ -212,6 +288,10 @@ def test_saved_and_read_without_pickle(examples, tmp_path):
     assert read.classes == examples.classes and read.metadata == {"model": "runs/mine/export"}
     np.testing.assert_array_equal(
         read.classifier.predict_patches(examples.vectors), fitted.predict_patches(examples.vectors)
+    )
+    np.testing.assert_array_equal(
+        read.classifier.predict_segments(examples.vectors, examples.segment_index, 27),
+        fitted.predict_segments(examples.vectors, examples.segment_index, 27),
     )
     read.check_model(Model)
     Model.digest = "abd"

@@ -16,7 +16,10 @@ from audio_triplet.errors import BrowseError
 
 def fit(session: Session, fields: Fields) -> dict:
     """A label's classifier, and its score on held-out recordings."""
-    return _as_json(session.fit(fields.text("label")))
+    label = fields.text("label")
+    if fields.flag("if_any", False) and not any(one.value for one in session.answers().to(label)):
+        return {"label": label, "yes": 0, "held_out": None}
+    return _as_json(session.fit(label))
 
 
 def following(session: Session, fields: Fields) -> dict:
@@ -39,8 +42,14 @@ def following(session: Session, fields: Fields) -> dict:
 
 
 def curve(session: Session, fields: Fields) -> dict:
-    """The score on held-out recordings as it was after so many answers."""
-    fitted = session.fit(fields.text("label"))
+    """The score on held-out recordings as it was after so many answers; no points without a yes.
+
+    A page asks for it after `fit`; the only yes may have been taken back in between.
+    """
+    label = fields.text("label")
+    if not any(answer.value for answer in session.answers().to(label)):
+        return {"points": []}
+    fitted = session.fit(label)
     points = learning.learning_curve(fitted.examples, fitted.background)
     return {
         "points": [

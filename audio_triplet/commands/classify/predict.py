@@ -122,7 +122,6 @@ def predict(
             source = manifest.frame["path"].iloc[segment.row]
             starts, ends = segment.start_seconds, segment.end_seconds
             if config.granularity == "segment":
-                scores = scores.mean(axis=0, keepdims=True)
                 starts, ends = starts[:1], starts[:1] + segment.seconds
             found = predictions.results(fitted.classes, scores, meaning)
             for start, end, result in zip(starts, ends, found, strict=True):

@@ -54,22 +54,33 @@ def scored(
       fitted: The classifier.
       model: Its model.
       manifest: The segments.
-      config: How they are embedded.
+      config: How they are embedded; its granularity is that of the scores.
       bad_files: Unreadable files are added to it.
 
     Yields:
-      Each segment that can be read, and its scores float32[patches, classes].
+      Each segment that can be read, as patches, and its scores: float32[patches, classes], or of
+      the segment as a whole float32[1, classes].
     """
+    import numpy as np
     from tqdm import tqdm
 
     from audio_triplet.embeddings import embed
+    from audio_triplet.embeddings.description import window_patches
+
+    window = window_patches(config.hop_seconds)
+
+    def score(vectors: np.ndarray) -> np.ndarray:
+        if config.granularity == "patch":
+            return fitted.classifier.predict_patches(vectors)
+        owner = np.zeros(len(vectors), np.int32)
+        return fitted.classifier.predict_segments(vectors, owner, 1, window)
 
     of_patches = dataclasses.replace(config, granularity="patch")
     paths, following = manifest.frame["path"].tolist(), 0
     waiting: dict[int, tuple[Embedded, np.ndarray]] = {}
     found = embed.embed_files(model, manifest, of_patches, bad_files)
     for segment in tqdm(found, total=len(manifest), unit="sound", desc="classifying", disable=None):
-        waiting[segment.row] = segment, fitted.classifier.predict_patches(segment.vectors)
+        waiting[segment.row] = segment, score(segment.vectors)
         while following in waiting or (
             following < len(paths) and paths[following] in bad_files.entries
         ):

@@ -117,9 +117,10 @@ def suggest(
         )
     with listed_in(output_dir) as bad_files:
         windows = _windows(manifest.take(np.flatnonzero(is_new)), window_seconds, bad_files)
+        whole = EmbedConfig(granularity="segment")
         found = [
-            (segment.row, patch_scores.mean(axis=0))
-            for segment, patch_scores in scored(fitted, model, windows, EmbedConfig(), bad_files)
+            (segment.row, scores[0])
+            for segment, scores in scored(fitted, model, windows, whole, bad_files)
         ]
     if not found:
         raise UsageError(f"{manifest.name}: no sound could be read; see bad_files.csv")

@@ -32,3 +32,10 @@ export async function post(path, content) {
   const headers = {"X-Token": token, ...(isForm ? {} : {"Content-Type": "application/json"})};
   return answer(await fetch(path, {method: "POST", headers, body: isForm ? content : JSON.stringify(content)}));
 }
+
+// Numbers as the server has them: an ArrayBuffer.
+export async function bytes(path, fields) {
+  const response = await fetch(address(path, fields), {headers: {"X-Token": token}});
+  if (!response.ok) throw new Error((await response.json()).error);
+  return response.arrayBuffer();
+}

@@ -1,0 +1,111 @@
+"""The description of a segment, for classifiers: mean, deviation and maximum of its patches.
+
+A segment's mean throws away how its patches differ. Its description keeps some of that: of each
+feature the mean, the deviation and the maximum over a window of up to five patches (4.8 s) [D].
+Longer sound is as many windows of about equal length; its description is their mean, each counted
+by its patches. So the first third is always the segment's mean, and a description is comparable
+between five seconds and an hour, which a maximum over all patches is not.
+
+A single patch deviates by nothing, and a classifier that never saw one is lost on it. So what is
+learned from is each segment's description and, beside it, its patches alone (`to_learn_from`).
+
+No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audio_triplet.config import EmbedConfig, TripletConfig
+from audio_triplet.embeddings.embedding_set import mean_by_segment
+
+WINDOW_PATCHES = 5
+
+# Mean, deviation, maximum.
+PARTS = 3
+
+DEFAULT_HOP_SECONDS = EmbedConfig.hop_seconds
+
+
+def describe(
+    vectors: np.ndarray,
+    segment_index: np.ndarray,
+    segments: int,
+    window_patches: int = WINDOW_PATCHES,
+) -> np.ndarray:
+    """Descriptions of segments.
+
+    Args:
+      vectors: float32[n, dim], the patches of a segment in the order of time.
+      segment_index: int[n], the segment of each, in [0, segments).
+      segments: Number of segments, each with at least one patch.
+      window_patches: How many patches a window has at most.
+
+    Returns:
+      float32[segments, 3 · dim]: mean, deviation (of the population), maximum.
+    """
+    order = np.argsort(segment_index, kind="stable")
+    vectors, segment_index = np.asarray(vectors)[order], np.asarray(segment_index)[order]
+    sizes = np.bincount(segment_index, minlength=segments)
+    windows = -(-sizes // window_patches)
+    first = np.cumsum(sizes) - sizes
+    place = np.arange(len(vectors)) - first[segment_index]
+    # n patches in k windows: patch p lies in window ⌊p·k / n⌋, which has ⌊n/k⌋ or ⌈n/k⌉ patches.
+    window = place * windows[segment_index] // sizes[segment_index]
+    window += (np.cumsum(windows) - windows)[segment_index]
+    lengths = np.bincount(window)
+    starts = np.cumsum(lengths) - lengths
+    mean = np.add.reduceat(vectors, starts, axis=0, dtype=np.float64) / lengths[:, None]
+    apart = (vectors - mean[window]) ** 2
+    deviation = np.sqrt(np.add.reduceat(apart, starts, axis=0) / lengths[:, None])
+    described = np.concatenate(
+        [mean, deviation, np.maximum.reduceat(vectors, starts, axis=0)], axis=1
+    )
+    if len(lengths) == segments:
+        return described.astype(np.float32)
+    owner = np.repeat(np.arange(segments), windows)
+    return mean_by_segment(described, owner, segments, lengths.astype(np.float32))
+
+
+def describe_patches(vectors: np.ndarray) -> np.ndarray:
+    """Descriptions of patches, each by itself: float32[n, dim] → float32[n, 3 · dim]."""
+    vectors = np.asarray(vectors, np.float32)
+    return np.concatenate([vectors, np.zeros_like(vectors), vectors], axis=1)
+
+
+def window_patches(hop_seconds: float) -> int:
+    """How many patches a window has at a hop: as much sound as `WINDOW_PATCHES` side by side."""
+    return max(1, round(WINDOW_PATCHES * DEFAULT_HOP_SECONDS / hop_seconds))
+
+
+def to_learn_from(
+    vectors: np.ndarray, segment_index: np.ndarray, segments: int, energy: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a classifier learns from: each segment's description, and some of its patches alone.
+
+    These are at most five of a segment's audible patches, evenly spaced, and none of a segment
+    that is one patch.
+
+    Args:
+      vectors: float32[n, dim], the patches of a segment in the order of time.
+      segment_index: int[n].
+      segments: Number of segments, each with at least one patch.
+      energy: float32[n], mean mel energy per cell, by which silence is known.
+
+    Returns:
+      float32[rows, 3 · dim], and int64[rows], the segment of each: first all segments, in order.
+    """
+    described = describe(vectors, segment_index, segments)
+    sizes = np.bincount(segment_index, minlength=segments)
+    audible = (energy > TripletConfig.silence_energy) & (sizes[segment_index] > 1)
+    chosen = np.flatnonzero(audible)
+    chosen = chosen[np.argsort(segment_index[chosen], kind="stable")]
+    owner = segment_index[chosen]
+    counts = np.bincount(owner, minlength=segments)
+    place = np.arange(len(chosen)) - (np.cumsum(counts) - counts)[owner]
+    # Of n patches, k: where ⌊p·k / n⌋ steps up.
+    kept = np.minimum(counts, WINDOW_PATCHES)[owner]
+    steps = place * kept // counts[owner]
+    first = (place == 0) | (steps != (place - 1) * kept // counts[owner])
+    alone = describe_patches(vectors[chosen[first]])
+    return np.concatenate([described, alone]), np.concatenate([np.arange(segments), owner[first]])

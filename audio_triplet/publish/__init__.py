@@ -1,0 +1,11 @@
+"""An index as a folder of static files that searches itself in a browser.
+
+In: an index, its encoder file, its sound files. Out: a folder, by `site.write`. Files in reading
+order:
+
+    site      the folder: what is written, and in which form
+    archive   vectors in 8 bits, names, times, labels, words
+    sounds    what can be played
+    fixed_batch  the encoder for a runtime that takes one patch at a time
+    runtime   LiteRT for browsers, fetched once and checked
+"""

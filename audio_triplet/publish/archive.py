@@ -1,0 +1,281 @@
+"""What a page searches in: vectors in 8 bits, and the names, times, labels and words that go along.
+
+Vectors are stored as the archive's likeness maps them, each with a scale of its own: a likeness is
+then one product. What is left out is in nothing that is written but the archive's measure (its mean
+and map, of 10^3 numbers), which stays the index's, so that answers stay `search`'s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from audio_triplet.config import TripletConfig
+from audio_triplet.embeddings import model_files
+from audio_triplet.errors import SearchError
+from audio_triplet.search import events, question, words
+from audio_triplet.search.index import Index
+from audio_triplet.search.query import combine
+from audio_triplet.search.tables import Segment
+from audio_triplet.search.word_table import WORDS_FILE, WordTable
+
+_RECALL_QUERIES, _RECALL_TOP = 200, 10
+
+# A step of the 8 bits is divided into so many by the further ones, which lie in blocks of so many
+# vectors: 128 kB for 128 dimensions [D].
+FINE_STEPS, BLOCK = 254, 1024
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class File:
+    """A sound file of the archive.
+
+    Attributes:
+      path: Where it is.
+      name: Its name below the folder that all files have in common; `/` between folders.
+      recorded_at: When it began, ISO 8601; empty: not known.
+    """
+
+    path: str
+    name: str
+    recorded_at: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Archive:
+    """An index, ready to be written.
+
+    Attributes:
+      files: The sound files.
+      ids: Ids of the segments in the index.
+      segments: For each segment the number of its file, that of its recording, and its labels.
+      vectors: int8[n, dim], mapped and of unit norm; times `scales`.
+      scales: float32[n].
+      fine: int8[n, dim], what `vectors` are off, in steps of a scale / `FINE_STEPS`.
+      spans: float64[n, 2], start and end, seconds.
+      owners: uint32[n], numbers of segments.
+      recall: Share of the ten nearest by float32 that are the ten nearest by 8 bits.
+    """
+
+    files: list[File]
+    ids: list[int]
+    segments: list[tuple[int, int, tuple[str, ...]]]
+    vectors: np.ndarray
+    scales: np.ndarray
+    fine: np.ndarray
+    spans: np.ndarray
+    owners: np.ndarray
+    recall: float
+
+    @classmethod
+    def of(cls, index: Index, exclude: Sequence[str] = ()) -> Archive:
+        """What an index holds.
+
+        Args:
+          index: The index, of patches.
+          exclude: Patterns; files whose name or path fits one are left out.
+
+        Raises:
+          SearchError: It is of segments, or nothing is left.
+        """
+        if index.info.granularity != "patch":
+            raise SearchError(
+                f"{index.folder}: has one vector for each {index.info.granularity}; publish needs "
+                "an index of patches"
+            )
+        kept = [_Kept(index, number, keep) for number, keep in enumerate(index.kept())]
+        everything = np.unique(np.concatenate([part.owners for part in kept] or [np.zeros(0, int)]))
+        named = index.tables.segments(everything.tolist())
+        chosen = sorted(_chosen(named.values(), exclude), key=lambda segment: segment.id)
+        if not chosen:
+            raise SearchError(f"{index.folder}: nothing is left to publish; see --exclude")
+        files, file_numbers = _files(chosen)
+        ids = np.array([segment.id for segment in chosen])  # ascending, as they were asked for
+        recordings: dict[int, int] = {}
+        for segment in chosen:
+            recordings.setdefault(segment.recording, len(recordings))
+        vectors, spans, owners = [], [], []
+        for part in kept:
+            here = np.isin(part.owners, ids)
+            vectors.append(part.vectors[here])
+            spans.append(part.spans[here])
+            owners.append(np.searchsorted(ids, part.owners[here]))
+        found = index.likeness[0].mapped(np.concatenate(vectors))
+        codes, scales = eight_bits(found)
+        return cls(
+            files,
+            ids.tolist(),
+            [(file_numbers[s.path], recordings[s.recording], s.labels) for s in chosen],
+            codes,
+            scales,
+            further_bits(found, codes, scales),
+            np.concatenate(spans),
+            np.concatenate(owners).astype(np.uint32),
+            recall_of(found, codes, scales),
+        )
+
+
+class _Kept:
+    """The vectors of a part that count."""
+
+    def __init__(self, index: Index, number: int, keep: np.ndarray | None):
+        part = index.parts[number]
+        rows = slice(None) if keep is None else keep
+        self.vectors = np.asarray(part.vectors[rows], np.float32)
+        spans = part.spans[rows]
+        self.spans = np.stack([spans["start"], spans["end"]], axis=1).astype(np.float64)
+        self.owners = np.asarray(part.owners[rows])
+
+
+def eight_bits(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors in 8 bits: int8[n, dim] and float32[n] that they are to be multiplied by."""
+    scales = np.maximum(np.abs(vectors).max(axis=1), 1e-12) / 127
+    return np.rint(vectors / scales[:, None]).astype(np.int8), scales.astype(np.float32)
+
+
+def further_bits(vectors: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """What 8 bits leave, in 8 more: int8[n, dim], see `Archive.fine`."""
+    off = vectors / scales[:, None] - codes  # half a step at most
+    return np.clip(np.rint(off * FINE_STEPS), -127, 127).astype(np.int8)
+
+
+def recall_of(vectors: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> float:
+    """How many of the nearest by the vectors themselves are so by the 8 bits, too.
+
+    Args:
+      vectors: float32[n, dim], of unit norm.
+      codes: int8[n, dim], and
+      scales: float32[n], see `eight_bits`.
+
+    Returns:
+      The mean share over vectors drawn as queries.
+    """
+    top = min(_RECALL_TOP, len(vectors))
+    count = min(_RECALL_QUERIES, len(vectors))
+    drawn = np.random.default_rng(0).choice(len(vectors), count, replace=False)
+    shares = []
+    for query in vectors[drawn]:
+        exact = np.argpartition(-(vectors @ query), top - 1)[:top]
+        coarse = np.argpartition(-((codes @ query) * scales), top - 1)[:top]
+        shares.append(len(np.intersect1d(exact, coarse)) / top)
+    return float(np.mean(shares))
+
+
+def _chosen(segments: Iterable[Segment], exclude: Sequence[str]) -> list[Segment]:
+    """The segments of files that no pattern fits."""
+    segments = list(segments)
+    root = _root([segment.path for segment in segments])
+    return [
+        segment
+        for segment in segments
+        if not any(
+            fnmatch.fnmatchcase(name, pattern)
+            for pattern in exclude
+            for name in (segment.path, _below(segment.path, root), os.path.basename(segment.path))
+        )
+    ]
+
+
+def _files(segments: Sequence[Segment]) -> tuple[list[File], dict[str, int]]:
+    """The files of segments, and the number of each path."""
+    root = _root([segment.path for segment in segments])
+    files: list[File] = []
+    numbers: dict[str, int] = {}
+    for segment in segments:
+        if segment.path not in numbers:
+            began = segment.recorded_at
+            when = began.isoformat(timespec="milliseconds") if began else ""
+            numbers[segment.path] = len(files)
+            files.append(File(segment.path, _below(segment.path, root), when))
+    return files, numbers
+
+
+def _root(paths: Sequence[str]) -> str:
+    """The folder that all paths have in common; empty: there is none."""
+    folders = {os.path.dirname(path) for path in paths}
+    try:
+        return os.path.commonpath(folders) if folders else ""
+    except ValueError:  # other drives, addresses
+        return ""
+
+
+def _below(path: str, root: str) -> str:
+    """A path below the common folder; without any folder if there is none."""
+    name = os.path.relpath(path, root) if root else os.path.basename(path)
+    return name.replace(os.sep, "/").encode("utf-8", "replace").decode()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Words:
+    """What can be asked for by word.
+
+    Attributes:
+      vectors: float32[n, dim], mapped; of one word after the other.
+      places: Word → first vector, count, and numbers of the recordings to leave out.
+    """
+
+    vectors: np.ndarray
+    places: dict[str, dict]
+
+    @classmethod
+    def of(cls, index: Index, archive: Archive) -> Words:
+        """The labels of what is published, as `search --word` takes them; then the model's."""
+        by_label: dict[str, list[int]] = {}
+        for number, (_, _, labels) in enumerate(archive.segments):
+            for label in labels:
+                by_label.setdefault(label, []).append(number)
+        likeness = index.likeness[0]
+        places: dict[str, dict] = {}
+        found: list[np.ndarray] = []
+        total = 0
+
+        def add(label: str, vectors: np.ndarray, recordings: list[int]) -> None:
+            nonlocal total
+            places[label] = {"first": total, "count": len(vectors), "recordings": recordings}
+            found.append(vectors)
+            total += len(vectors)
+
+        for label, segments in sorted(by_label.items()):
+            each = [
+                index.vectors_of_segments([archive.ids[number]])[0]
+                for number in words.spread(segments)
+            ]
+            means = np.stack([combine(list(vectors)) for vectors in each])
+            own = sorted({archive.segments[number][1] for number in segments})
+            add(label, likeness.mapped(means), own)
+        for label, vectors in _of_model(index).items():
+            if not words.matching(label, places):
+                add(label, likeness.mapped(vectors), [])
+        none = np.zeros((0, index.info.dim), np.float32)
+        return cls(np.concatenate([none, *found]).astype(np.float32), places)
+
+
+def _of_model(index: Index) -> dict[str, np.ndarray]:
+    """The words beside the index's model: label → float32[n, dim]."""
+    for folder in dict.fromkeys([index.info.model, *model_files.released_folders()]):
+        if os.path.exists(os.path.join(folder, WORDS_FILE)):
+            table = WordTable.read(folder)
+            if table.model_digest == index.info.model_digest:
+                return dict(table.vectors)
+    return {}
+
+
+def constants(index: Index) -> dict:
+    """What a search goes by, for the page."""
+    hop = index.info.hop_seconds
+    return {
+        "dim": index.info.dim,
+        "hop_seconds": hop,
+        "query_hop_frames": max(1, round(50 * hop)),  # as `search.query` has it
+        "silence_energy": TripletConfig.silence_energy,
+        "most_patches": question.MOST_PATCHES,
+        "leaning": question.LEANING,
+        "joined_within": events.JOINED_WITHIN,
+        "block": BLOCK,
+        "fine_steps": FINE_STEPS,
+        "per_recording": events.USUAL_PER_RECORDING,
+    }
