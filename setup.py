@@ -77,6 +77,8 @@ EXTRAS = {
     "search": ["faiss-cpu>=1.8"],  # for indices beyond a million vectors
     # Preparing on all cores or on a cluster.
     "beam": ["apache-beam>=2.60"],
+    # Beam's DaskRunner; from the versions that Beam itself asks for.
+    "dask": ["apache-beam>=2.60", "dask>=2024.4.2", "distributed>=2024.4.2"],
     "docs": DOCS,
     "dev": [
         *DOCS,
@@ -84,6 +86,8 @@ EXTRAS = {
         # Pages in a browser, and their accessibility; needs a Chromium too, see `make browser`.
         "axe-playwright-python>=0.1.4",
         "playwright>=1.45",
+        "dask>=2024.4.2",  # preparing, embedding and indexing by Dask workers
+        "distributed>=2024.4.2",
         "crowsetta>=5.1",  # another reader of the Raven and Audacity tables that are written
         "faiss-cpu>=1.8",
         "httpx2>=2",  # starlette's test client

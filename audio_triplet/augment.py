@@ -56,12 +56,24 @@ def augment(mel_energies, other, seed, config: TripletConfig) -> tf.Tensor:
     """
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
     batch = tf.shape(mel_energies)[0]
-    drawn = tf.random.stateless_uniform([2, batch, 1, 1], seeds[0])
-    augmented = triplets.mix(mel_energies, other, config.augment_alpha * drawn[0])
-    augmented = triplets.gaussian_noise(augmented, seeds[1], config.augment_sigma * drawn[1])
-    augmented = equalise(augmented, seeds[2], config.augment_equaliser)
-    augmented = amplify(augmented, seeds[3], config.augment_gain)
+    drawn = _as_written(tf.random.stateless_uniform([2, batch, 1, 1], seeds[0]))
+    alpha, sigma = (
+        _as_written(most * drawn[number])
+        for number, most in enumerate((config.augment_alpha, config.augment_sigma))
+    )
+    augmented = _as_written(triplets.mix(mel_energies, other, alpha))
+    augmented = _as_written(triplets.gaussian_noise(augmented, seeds[1], sigma))
+    augmented = _as_written(equalise(augmented, seeds[2], config.augment_equaliser))
+    augmented = _as_written(amplify(augmented, seeds[3], config.augment_gain))
     return zoom(augmented, seeds[4], config.augment_zoom)
+
+
+def _as_written(value: tf.Tensor) -> tf.Tensor:
+    """The same value, over which TensorFlow does not regroup products.
+
+    It does so in a training step and not in tf.data; with this both give the same bits.
+    """
+    return tf.raw_ops.Snapshot(input=value)
 
 
 def equalise(mel_energies, seed, sigma: float) -> tf.Tensor:

@@ -75,9 +75,13 @@ def machine() -> str:
         flags = " ".join(name for name in telling if name in all_flags)
     except (OSError, StopIteration, IndexError):
         pass
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model} ({flags}), {cores} cores, {memory:.0f} GiB"
+    return f"{model} ({flags}), {cores()} cores, {memory:.0f} GiB"
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Reading headers and writing shards: by threads of this process, or by a subclass elsewhere."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from audio_triplet.data import chunks
+from audio_triplet.provenance import cores
 from data_prep.write_shards import write_shard
 
 
@@ -45,8 +45,3 @@ class Engine:
         for name in todo:
             write_shard(folder, name, resampler, threads=cores(), advance=advance)
             yield name
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -9,6 +9,8 @@ or, by Beam's own flags, anywhere else:
 
     python -m data_prep.prepare --corpus=audioset:DIR --output_dir=gs://BUCKET/prepared \
         --runner=DataflowRunner --project=… --region=… --temp_location=gs://BUCKET/tmp
+
+`--help --runner=DaskRunner` shows the flags of a runner.
 """
 
 import importlib.util
@@ -20,6 +22,7 @@ from audio_triplet.commands import config_flags, supervisor, terminal
 from audio_triplet.config import PrepareConfig
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
+from audio_triplet.pipelines import runners
 
 
 def define_flags() -> None:
@@ -70,9 +73,10 @@ def choose_engine(name: str, beam_flags: list[str]):
     if not installed:
         what = beam_flags[0] if beam_flags else "--engine=beam"
         raise UsageError(
-            f"{what}: unknown, unless it is for Apache Beam, which is not installed; install it by "
-            "pip install apache-beam"
+            f"{what}: unknown, unless it is for Apache Beam, which is not installed; pip install "
+            "'audio_triplet[beam]'"
         )
+    runners.import_beam("--engine=beam")
     from data_prep import beam
 
     return beam.Engine(beam_flags)
@@ -104,9 +108,15 @@ def main(argv):
 
 def run() -> None:
     """Entry point of the command."""
-    if not any(argument.startswith(("--help", "-h")) for argument in sys.argv[1:]):
+    is_help = any(argument.startswith(("--help", "-h")) for argument in sys.argv[1:])
+    if not is_help:
         supervisor.survive_crashes("prepare")
     define_flags()
+    if is_help and (runner := runners.runner_name(sys.argv[1:])):
+        print(flags.FLAGS.main_module_help())
+        with terminal.clear_errors("prepare"):
+            print(f"\n{runners.help_text(runner)}")
+        return
     app.run(main, flags_parser=parse_flags)
 
 

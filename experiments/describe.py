@@ -294,30 +294,22 @@ def _to_learn_from(side: Patches) -> tuple[np.ndarray, np.ndarray]:
     return description.to_learn_from(side.vectors, side.owner, len(side.labels), side.energy)
 
 
-def _fit_means(train: Patches, penalties: tuple[float, ...]):
-    """The probe on means and on patches."""
-    rows, owner = _to_learn_from(train)
-    return _fit(rows[:, : train.vectors.shape[1]], owner, train, penalties)
-
-
 def _mean_and_patches(train: Patches, penalties: tuple[float, ...]) -> Scorer:
-    fitted = _fit_means(train, penalties)
+    rows, owner = _to_learn_from(train)
+    fitted = _fit(rows[:, : train.vectors.shape[1]], owner, train, penalties)
     return lambda side: fitted.predict(_mean(side))
 
 
-def _pooled_logits(train: Patches, penalties: tuple[float, ...]) -> Scorer:
-    """Pools the patches' log-probabilities."""
+def _patches_averaged(train: Patches, penalties: tuple[float, ...]) -> Scorer:
+    """Learns from means and averages the probabilities of patches, as `classify` did in 0.1."""
     import numpy as np
 
     from audio_triplet.embeddings.embedding_set import mean_by_segment
 
-    fitted = _fit_means(train, penalties)
-
-    def scorer(side: Patches) -> np.ndarray:
-        logits = np.log(np.maximum(fitted.predict(side.vectors), 1e-12))
-        return mean_by_segment(logits.astype(np.float32), side.owner, len(side.labels))
-
-    return scorer
+    fitted = _fit(_mean(train), np.arange(len(train.labels)), train, penalties)
+    return lambda side: mean_by_segment(
+        fitted.predict(side.vectors).astype(np.float32), side.owner, len(side.labels)
+    )
 
 
 def _description_and_patches(train: Patches, penalties: tuple[float, ...]) -> Scorer:
@@ -342,8 +334,8 @@ def _prototypes(train: Patches, penalties: tuple[float, ...]) -> Scorer:
 
 WAYS: dict[str, Way] = {
     "mean": _linear(_mean),
+    "patches averaged": _patches_averaged,
     "mean + patches": _mean_and_patches,
-    "mean + patches pooled": _pooled_logits,
     "all at once": _linear(_of_whole),
     "windows": _linear(_described),
     "windows + patches": _description_and_patches,
@@ -353,8 +345,8 @@ WAYS: dict[str, Way] = {
 
 IN_WORDS = {
     "mean": "mean of the patches",
+    "patches averaged": "learned from means, the patches' probabilities averaged",
     "mean + patches": "mean; learned from single patches too",
-    "mean + patches pooled": "the same, the patches' log-probabilities averaged",
     "all at once": "mean, deviation and maximum over all patches",
     "windows": "the same over windows of five patches, averaged",
     "windows + patches": "the same; learned from single patches too (`classify fit`)",

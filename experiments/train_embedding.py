@@ -12,7 +12,7 @@ see experiments/recipes.
 from absl import flags
 
 from audio_triplet.commands import config_flags, terminal
-from audio_triplet.config import CacheConfig
+from audio_triplet.config import FEEDS, CacheConfig
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
 from experiments.lib import runs, script, shared_flags
@@ -39,6 +39,14 @@ def define_flags() -> None:
         "grpc://HOST:PORT of a tf.data service that makes the batches; see "
         "python -m experiments.data_service --help.",
     )
+    flags.DEFINE_enum(
+        "feed",
+        "auto",
+        FEEDS,
+        "What makes the batches: pipeline, on the host; resident, the device itself, with the "
+        "prepared corpus in its memory (48 MB an hour); auto: resident on a GPU or TPU that has "
+        "room for it.",
+    )
     config_flags.define_flags(CacheConfig)
     flags.DEFINE_boolean("resume", True, "Continue the run in --output_dir; else replace it.")
     shared_flags.define_training_flags()
@@ -57,6 +65,7 @@ def main(argv):
             decoder=values.decoder if values.on_the_fly else "",
             cache=config_flags.from_flags(CacheConfig),
             service=values.data_service,
+            feed=values.feed,
             resume=values.resume,
         )
     print(
@@ -72,6 +81,7 @@ def train(
     decoder: str = "",
     cache: CacheConfig | None = None,
     service: str = "",
+    feed: str = "auto",
     resume: bool = True,
 ) -> dict:
     """Trains an encoder and exports it.
@@ -83,6 +93,7 @@ def train(
         are prepared first and read.
       cache: Keeps decoded sound.
       service: A tf.data service that makes the batches.
+      feed: What makes the batches, see `audio_triplet.training.feeds`.
       resume: Whether to continue an existing run.
 
     Returns:
@@ -105,7 +116,9 @@ def train(
     storage.make_folder(settings.output_dir)
     corpus = settings.open_corpus(decoder=decoder, cache=cache)
     config = settings.run_config(settings.triplets.constraints, corpus, seed)
-    metadata = runs.train(config, corpus.train, settings.output_dir, resume, strategy, service)
+    metadata = runs.train(
+        config, corpus.train, settings.output_dir, resume, strategy, service, feed
+    )
     return metadata["training"]
 
 

@@ -22,6 +22,7 @@ In reading order:
 - `shard_source`: chunks, and single patches, from shards.
 - `drawing`: at which frames of a chunk the patches of a triplet begin.
 - `batching`: visits → draws → patches → batches of triplets.
+- `resident`: the same on the device, from a corpus that lies in its memory.
 
 `manifest` to `chunks`, and `prepared`, do not import TensorFlow, so that corpus tools, `--help` and
 the layout of shards start at once.

@@ -48,28 +48,18 @@ def triplet_batches(
         decoded by Python functions, which a service cannot run.
       ConfigError: No service answers.
     """
-    if source.recordings < 2:
-        raise CorpusError(
-            "the corpus has a single recording; add another recording, for the negatives"
-        )
+    check_recordings(source)
     if service:
         _check_service(service, source)
     patches = None if service else source.patches()
-    reader: _SinglePatches | _WholeChunks
+    reader: SinglePatches | _WholeChunks
     if patches is not None:
-        reader = _SinglePatches(patches, triplet_config, config)
+        reader = SinglePatches(patches, triplet_config, config)
     else:
         reader = _WholeChunks(source, triplet_config, config, distributed=bool(service))
 
     def make(step, drawn):
-        order, near = triplets.assign(drawn["has_neighbour"], triplet_config)
-        drawn = {name: tf.gather(tensor, order) for name, tensor in drawn.items()}
-        drawn, neighbour = reader.read(drawn, near)
-        seed = tf.stack([config.seed, step])
-        made = triplets.make_positives(drawn, neighbour, seed, triplet_config)
-        return (
-            augment.augment_pairs(made, seed, triplet_config) if triplet_config.augmented else made
-        )
+        return assemble(reader, step, drawn, triplet_config, config)
 
     steps = tf.data.Dataset.range(first_step, tf.int64.max)
     batches = tf.data.Dataset.zip((steps, reader.draws(first_step))).map(make, tf.data.AUTOTUNE)
@@ -82,7 +72,15 @@ def triplet_batches(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-class _Reader(abc.ABC):
+def check_recordings(source: sources.ChunkSource) -> None:
+    """Raises CorpusError for a corpus without two recordings."""
+    if source.recordings < 2:
+        raise CorpusError(
+            "the corpus has a single recording; add another recording, for the negatives"
+        )
+
+
+class Reader(abc.ABC):
     """Draws and reads the patches of batches. A visit serves `batches_per_visit` steps in turn."""
 
     def __init__(self, triplet_config: TripletConfig, config: PipelineConfig):
@@ -113,7 +111,7 @@ class _Reader(abc.ABC):
         """
 
 
-class _WholeChunks(_Reader):
+class _WholeChunks(Reader):
     """Reads chunk by chunk and cuts all patches of a visit at once."""
 
     def __init__(self, source: sources.ChunkSource, triplet_config, config, distributed: bool):
@@ -153,17 +151,29 @@ class _WholeChunks(_Reader):
         return drawn, tf.gather(neighbour, near)
 
 
-class _SinglePatches(_Reader):
+class SinglePatches(Reader):
     """Draws for whole batches at a time, and reads no more than the patches that are used."""
 
     def __init__(self, source: sources.PatchSource, triplet_config, config):
         super().__init__(triplet_config, config)
         self._source = source
 
-    def draws(self, first_step):
+    def draws(self, first_step: int) -> tf.data.Dataset:
+        """As `Reader.draws`."""
         steps = tf.data.Dataset.range(first_step, tf.int64.max)
-        visited = self._paired(first_step) if self._explicit else steps.map(self._visited)
-        return tf.data.Dataset.zip((steps, visited)).map(self._draw, tf.data.AUTOTUNE)
+        visited = self.visited(first_step)
+        return tf.data.Dataset.zip((steps, visited)).map(self.draw, tf.data.AUTOTUNE)
+
+    def visited(self, first_step: int) -> tf.data.Dataset:
+        """The chunks of each step, from the given one on.
+
+        Returns:
+          Dataset of dicts: int64[batch, 2] `handles` and `epochs`, of anchor and neighbour; with
+          explicit labels int64[batch] `label`.
+        """
+        if self._explicit:
+            return self._paired(first_step)
+        return tf.data.Dataset.range(first_step, tf.int64.max).map(self._visited)
 
     def _visited(self, step) -> dict[str, tf.Tensor]:
         """The chunks of a step: int64[batch, 2] `handles` (twice the same) and their `epochs`."""
@@ -188,8 +198,10 @@ class _SinglePatches(_Reader):
         again = pairs.flat_map(lambda pair: tf.data.Dataset.from_tensors(pair).repeat(draws))
         return again.skip(first_step % draws)
 
-    def _draw(self, step, visited) -> dict[str, tf.Tensor]:
+    def draw(self, step, visited: dict) -> dict[str, tf.Tensor]:
+        """The draws of a step, as `draws` gives them, from what `visited` gives for it."""
         draws = self._config.batches_per_visit
+        visited = dict(visited)
         handles, epochs = visited["handles"], visited.pop("epochs")
         anchors = self._drawable(handles[:, 0], epochs[:, 0])
         partners = self._drawable(handles[:, 1], epochs[:, 1]) if self._explicit else None
@@ -204,12 +216,36 @@ class _SinglePatches(_Reader):
         metadata = self._source.chunk_metadata(handles) | {"epoch": epochs}
         return metadata, lambda starts: self._source.patch_energies(handles, starts)
 
-    def read(self, drawn, near):
+    def read(self, drawn: dict, near) -> tuple[dict, tf.Tensor]:
+        """As `Reader.read`."""
         handles, starts = drawn.pop("handles"), drawn.pop("starts")  # [batch, 2]
         drawn["anchor"] = self._source.cut(handles[:, 0], starts[:, 0])
         return drawn, self._source.cut(
             tf.gather(handles[:, 1], near), tf.gather(starts[:, 1], near)
         )
+
+
+def assemble(
+    reader: Reader, step, drawn: dict, triplet_config: TripletConfig, config: PipelineConfig
+) -> dict[str, tf.Tensor]:
+    """The batch of a step.
+
+    Args:
+      reader: Reads its patches.
+      step: int64, the step's number.
+      drawn: Its draws, as `Reader.draws` gives them.
+      triplet_config: Constraints.
+      config: The seed.
+
+    Returns:
+      As `triplets.make_positives`, augmented where it is wanted.
+    """
+    order, near = triplets.assign(drawn["has_neighbour"], triplet_config)
+    drawn = {name: tf.gather(tensor, order) for name, tensor in drawn.items()}
+    drawn, neighbour = reader.read(drawn, near)
+    seed = tf.stack([config.seed, step])
+    made = triplets.make_positives(drawn, neighbour, seed, triplet_config)
+    return augment.augment_pairs(made, seed, triplet_config) if triplet_config.augmented else made
 
 
 def _check_service(service: str, source: sources.ChunkSource) -> None:

@@ -211,7 +211,12 @@ class ShardChunks(sources.ChunkSource):
 
 
 class ShardPatches(sources.PatchSource):
-    """Single patches of a prepared folder on this machine, found by its shard index."""
+    """Single patches of a prepared folder on this machine, found by its shard index.
+
+    Attributes:
+      index: Where every chunk is.
+      files: Paths of the shards.
+    """
 
     def __init__(self, source: ShardChunks):
         """Reads or makes the shard index.
@@ -222,21 +227,21 @@ class ShardPatches(sources.PatchSource):
         Raises:
           CorpusError: A shard is damaged.
         """
-        self.classes = source.classes
-        self._index = shard_index.open_index(source.folder, source.files)
-        if len(self._index.first) != source.recordings:
+        self.classes, self.files = source.classes, source.files
+        self.index = shard_index.open_index(source.folder, source.files)
+        if len(self.index.first) != source.recordings:
             raise CorpusError(
-                f"{source.folder}: its shards hold {len(self._index.first)} recordings and not "
+                f"{source.folder}: its shards hold {len(self.index.first)} recordings and not "
                 f"{source.recordings} as {prepared.INFO_FILE} says; delete it and prepare "
                 "again"
             )
         self._reader = shard_index.PositionedReader(source.files)
         self.order = sources.VisitOrder(
-            self._index.first, self._index.count, self._index.recording_key
+            self.index.first, self.index.count, self.index.recording_key
         )
         with tf.device("/cpu:0"):
             self._columns = {
-                name: tf.constant(getattr(self._index, name))
+                name: tf.constant(getattr(self.index, name))
                 for name in ("frames", "recording", "piece", "labels", "label_begin")
             }
 
@@ -259,7 +264,7 @@ class ShardPatches(sources.PatchSource):
 
     def patch_energies(self, handles, starts) -> tf.Tensor:
         """As `PatchSource.patch_energies`."""
-        energies = tf.numpy_function(self._index.patch_energies, [handles, starts], tf.float32)
+        energies = tf.numpy_function(self.index.patch_energies, [handles, starts], tf.float32)
         return tf.ensure_shape(energies, starts.shape)
 
     def cut(self, handles, starts) -> tf.Tensor:
@@ -270,10 +275,10 @@ class ShardPatches(sources.PatchSource):
         )
 
     def _label_matrix(self, handles):
-        return self._index.label_matrix(handles, len(self.classes))
+        return self.index.label_matrix(handles, len(self.classes))
 
     def _patches(self, handles, starts):
-        index = self._index
+        index = self.index
         counts = np.clip(index.frames[handles] - starts, 0, _PATCH)
         offsets = index.offset[handles] + starts * np.int64(shard_format.FRAME_BYTES)
         return self._reader.frames(index.file[handles], offsets, counts, _PATCH)

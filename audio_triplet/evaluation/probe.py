@@ -26,6 +26,7 @@ class ProbeConfig:
       folds: Folds of the training side's recordings for the choice.
       patience: The choice stops after this many weaker penalties without a better score.
       max_iterations: Of L-BFGS.
+      choice_iterations: The same while the penalty is chosen; None: as many.
       seed: Of the folds.
     """
 
@@ -33,6 +34,7 @@ class ProbeConfig:
     folds: int = 4
     patience: int = 2
     max_iterations: int = 300
+    choice_iterations: int | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -147,8 +149,11 @@ def _choose_penalty(inputs, labels, groups, single, config, judged) -> tuple[flo
     folds = grouped_splits.stratified_folds(labels, groups, config.folds, config.seed)
     if not folds or len(config.penalties) == 1:
         return config.penalties[len(config.penalties) // 2], []
+    quick = dataclasses.replace(
+        config, max_iterations=config.choice_iterations or config.max_iterations
+    )
     paths = [
-        _fit_path(inputs[~held], labels[~held], config.penalties, single, config) for held in folds
+        _fit_path(inputs[~held], labels[~held], config.penalties, single, quick) for held in folds
     ]
     if judged is not None:
         folds = [held & judged for held in folds]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from absl import logging
 
 from audio_triplet.config import TrainingConfig
@@ -48,6 +49,21 @@ class Cadence:
         save |= done == config.steps or (stop_asked and not self._together)
         return log or save, save
 
+    def steps_to_due(self, done: int, most: int) -> int:
+        """How many steps, 1 to `most`, there are until the next that is logged or saved by number.
+
+        Args:
+          done: Steps done.
+          most: A bound, for what is not known by number: time and signals.
+        """
+        config = self._config
+        if done == self._first_step:
+            return 1
+        left = [most, config.steps - done, config.log_steps - done % config.log_steps]
+        if config.checkpoint_steps:
+            left.append(config.checkpoint_steps - done % config.checkpoint_steps)
+        return max(1, min(left))
+
     def saved(self) -> None:
         """Notes that a checkpoint was written."""
         self._saved = time.monotonic()
@@ -71,7 +87,7 @@ class Stretch:
         return batch
 
     def add(self, step: int, scalars: dict[str, tf.Tensor]) -> None:
-        """Adds a step, whose values the device may still be computing."""
+        """Adds a step, whose values the device may still be computing; or several, from it on."""
         self._pending.append((step, scalars))
 
     def read(self) -> tuple[list[tuple[int, dict[str, float]]], float, float]:
@@ -81,9 +97,9 @@ class Stretch:
           (step, scalars) of each step; patches per second; the share of time that was spent
           waiting for batches.
         """
-        values = [(step, {k: float(v) for k, v in m.items()}) for step, m in self._pending]
+        values = [row for step, scalars in self._pending for row in _rows(step, scalars)]
         elapsed = time.monotonic() - self._began
-        rate = self._patches_per_step * len(self._pending) / elapsed
+        rate = self._patches_per_step * len(values) / elapsed
         wait_share = self._waited / elapsed
         self._pending, self._waited = [], 0.0
         self.restart_clock()
@@ -92,6 +108,13 @@ class Stretch:
     def restart_clock(self) -> None:
         """Counts time from now on: the time since the last step was not spent on training."""
         self._began = time.monotonic()
+
+
+def _rows(step: int, scalars: dict[str, tf.Tensor]) -> list[tuple[int, dict[str, float]]]:
+    """(step, scalars) of each step from scalars of one step, or of several in a row."""
+    columns = {name: np.ravel(value).tolist() for name, value in scalars.items()}
+    count = len(columns["loss"])
+    return [(step + n, {name: column[n] for name, column in columns.items()}) for n in range(count)]
 
 
 class StopSignals:

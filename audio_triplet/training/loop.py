@@ -20,6 +20,7 @@ from audio_triplet.config import CONFIG_FILE, RunConfig
 from audio_triplet.data import batching, sources
 from audio_triplet.data.bad_files import BAD_FILES, listed_in
 from audio_triplet.errors import CorpusError, Interrupted, TrainingError
+from audio_triplet.training import feeds
 from audio_triplet.training.cadence import Cadence, StopSignals, Stretch
 from audio_triplet.training.checkpoints import KEPT_CHECKPOINTS, restore, tidy
 from audio_triplet.training.metrics_log import METRICS_FILE, MetricsLog, read_metrics
@@ -38,6 +39,7 @@ def run(
     resume: bool = True,
     progress: bool = True,
     service: str = "",
+    feed: str = "auto",
     started: float | None = None,
 ) -> list[dict[str, float]]:
     """Trains until `config.training.steps`, from the last checkpoint if there is one.
@@ -52,13 +54,15 @@ def run(
       resume: Whether to continue an existing run; else it is replaced.
       progress: Whether to show a progress bar.
       service: grpc://HOST:PORT of a tf.data service that makes the batches; empty: this process.
+      feed: What makes the batches: `pipeline`, `resident` or `auto`, see `feeds.open_feed`.
       started: `time.monotonic()` at the start of the program, for the log; None: now.
 
     Returns:
       The rows of metrics.csv.
 
     Raises:
-      ConfigError: `output_dir` holds a run of another configuration.
+      ConfigError: `output_dir` holds a run of another configuration, or the corpus cannot be
+        resident.
       TrainingError: The loss is not finite, or another worker is gone.
       CorpusError: A shard is damaged.
       Interrupted: A signal asked the run to stop; it has checkpointed.
@@ -76,7 +80,7 @@ def run(
             _bad_files_listed(trainer, source, output_dir),
             _progress(trainer, name, progress) as bar,
         ):
-            stopped = _train(trainer, source, service, manager, log, bar, started)
+            stopped = _train(trainer, source, service, feed, manager, log, bar, started)
         log.flush()
         if stopped and trainer.steps_done < trainer.config.training.steps:
             raise Interrupted(
@@ -111,6 +115,7 @@ def _train(
     trainer: Trainer,
     source: sources.ChunkSource,
     service: str,
+    feed_name: str,
     manager: tf.train.CheckpointManager,
     log: MetricsLog,
     progress: Progress,
@@ -118,20 +123,22 @@ def _train(
 ) -> bool:
     """Makes the remaining steps; returns whether a signal stopped it before the last."""
     config, first = trainer.config, trainer.steps_done
-    dataset = batching.triplet_batches(source, config.triplets, config.pipeline, first, service)
-    batches = iter(trainer.distribute(dataset))
+    feed = feeds.open_feed(feed_name, trainer, source, first, service)
     cadence = Cadence(config.training, first, distribution.workers(trainer.strategy) > 1)
     stretch = Stretch(_patches_per_step(trainer))
     try:
         with StopSignals() as stop:
-            for step in range(first, config.training.steps):
-                stretch.add(step, trainer.step(stretch.next(batches)))
-                progress.step()
-                log_due, save_due = cadence.due(step + 1, stop.asked)
+            done = first
+            while done < config.training.steps:
+                count = cadence.steps_to_due(done, feed.most)
+                stretch.add(done, feed.make(count, stretch))
+                done += count
+                progress.step(count)
+                log_due, save_due = cadence.due(done, stop.asked)
                 if not log_due:
                     continue  # reading values waits for the device
                 values, rate, wait_share = stretch.read()
-                if step == first:
+                if done == first + 1:
                     logging.info(
                         "first training step done %.1f s after the start of the program",
                         time.monotonic() - started,
@@ -139,8 +146,8 @@ def _train(
                 _check_finite(values, manager)
                 log.add(values, rate, wait_share)
                 stopping = trainer.replicas.any_worker(stop.asked)
-                ends = stopping or step + 1 == config.training.steps
-                progress.report(step + 1, values[-1][1]["loss"], rate, ends)
+                ends = stopping or done == config.training.steps
+                progress.report(done, values[-1][1]["loss"], rate, ends)
                 if save_due or stopping:
                     _save(trainer, manager, log)
                     cadence.saved()
@@ -153,8 +160,7 @@ def _train(
             raise
         raise explained from error
     finally:
-        # Its threads may call Python; if they still ran when Python ends, it would never end.
-        del batches
+        feed.close()
     return False
 
 

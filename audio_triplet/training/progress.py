@@ -40,9 +40,9 @@ class Progress:
     def __exit__(self, *exception) -> None:
         self._bar.close()
 
-    def step(self) -> None:
-        """Moves the bar by a step."""
-        self._bar.update()
+    def step(self, count: int = 1) -> None:
+        """Moves the bar by some steps."""
+        self._bar.update(count)
 
     def report(self, done: int, loss: float, rate: float, last: bool) -> None:
         """Shows loss and rate.

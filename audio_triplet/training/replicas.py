@@ -30,6 +30,13 @@ class Replicas:
         # Mining tiles a static shape.
         return placed(tf.ensure_shape(gathered, [self._batch_size, *values.shape[1:]]))
 
+    def own_part(self, values: tf.Tensor) -> tf.Tensor:
+        """A replica's part of values of the global batch; inside its step."""
+        context = tf.distribute.get_replica_context()
+        count = self._batch_size // context.num_replicas_in_sync
+        begin = context.replica_id_in_sync_group * count
+        return tf.ensure_shape(values[begin : begin + count], [count, *values.shape[1:]])
+
     def sum(self, value: tf.Tensor) -> tf.Tensor:
         """Sum over replicas; inside a replica's step."""
         if self.alone:

@@ -1,11 +1,14 @@
 """An encoder, its optimizer, and the step that trains it, on any number of replicas."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from audio_triplet import constraints, distribution, features, losses, mining, models, triplets
 from audio_triplet.config import EXPLICIT, RunConfig, TrainingConfig
+from audio_triplet.data.resident import ResidentFeed
 from audio_triplet.errors import ConfigError
 from audio_triplet.training.memory import AnchorMemory
 from audio_triplet.training.replicas import Replicas, placed
@@ -74,6 +77,12 @@ class Trainer:
         self._mixed = ids if len(ids) > 1 else ids[:0]
 
     @property
+    def scalars(self) -> tuple[str, ...]:
+        """Names of what `step` returns."""
+        names = (constraints.names()[number] for number in self._mixed)
+        return (*SCALARS, *(f"loss/{name}" for name in names))
+
+    @property
     def steps_done(self) -> int:
         """Steps trained so far."""
         return int(self.optimizer.iterations.numpy())
@@ -95,6 +104,48 @@ class Trainer:
             name: self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
             for name, value in per_replica.items()
         }
+
+    def resident_steps(self, feed: ResidentFeed) -> Callable[[dict], dict[str, tf.Tensor]]:
+        """Steps on batches that the devices make themselves, many in a call.
+
+        Args:
+          feed: The corpus in the devices' memory.
+
+        Returns:
+          A function of `ResidentFeed.visits` of n steps, stacked, that trains them and returns
+          what `step` does, float32[n] each.
+        """
+
+        def one(visit):
+            per_replica = self.strategy.run(self._resident_replica_step, args=(feed, visit))
+            means = (
+                self.strategy.reduce(tf.distribute.ReduceOp.MEAN, per_replica[name], axis=None)
+                for name in self.scalars
+            )
+            return tf.stack(list(means))
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def steps(visits):
+            count = tf.shape(visits["step"])[0]
+            values = tf.TensorArray(tf.float32, count, element_shape=[len(self.scalars)])
+
+            def body(number, values):
+                visit = {name: tensor[number] for name, tensor in visits.items()}
+                return number + 1, values.write(number, one(visit))
+
+            _, values = tf.while_loop(
+                lambda number, values: number < count, body, (0, values), parallel_iterations=1
+            )
+            return dict(zip(self.scalars, tf.unstack(values.stack(), axis=1), strict=True))
+
+        return steps
+
+    def _resident_replica_step(self, feed: ResidentFeed, visit: dict) -> dict[str, tf.Tensor]:
+        """A step whose batch is made here; of several replicas each takes its part of it."""
+        batch = feed.batch(visit)
+        if not self.replicas.alone:
+            batch = {name: self.replicas.own_part(value) for name, value in batch.items()}
+        return self._replica_step(batch)
 
     def _replica_step(self, batch: dict) -> dict[str, tf.Tensor]:
         config, replicas = self.config.training, self.replicas

@@ -190,7 +190,7 @@ def described_scores(sides: Sides, classes: tuple[str, ...]) -> dict:
     fitted = probe.fit_probe(
         inputs,
         train.manifest.label_matrix(classes)[owner],
-        recordings(train)[owner],
+        recordings(train)[owner].tolist(),
         judged=np.arange(len(owner)) < len(train.manifest),
     )
     described = description.describe(test.vectors, test.segment_index, len(test.manifest))

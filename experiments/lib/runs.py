@@ -13,6 +13,7 @@ def train(
     resume: bool = True,
     strategy=None,
     service: str = "",
+    feed: str = "auto",
 ) -> dict:
     """Trains a run to its end and exports it.
 
@@ -23,6 +24,7 @@ def train(
       resume: Whether to continue what is there.
       strategy: Where to train; None: the default device.
       service: A tf.data service that makes the batches.
+      feed: `pipeline`, `resident` or `auto`, see `training.feeds`.
 
     Returns:
       What the export's config.json says; of several workers, only the first one writes it.
@@ -39,6 +41,7 @@ def train(
             output_dir,
             resume=resume,
             service=service,
+            feed=feed,
             started=terminal.STARTED,
         )
         return _export(trainer, source, rows, output_dir)

@@ -142,3 +142,11 @@ def test_the_api(client, moments, session):
     other = Session(session.folder, session.labels.path, None, "bob")
     assert other.counts.of("low").begun == anew["begun"]
     other.close()
+
+
+def test_a_fit_that_may_not_be(client, moments):
+    assert client.get("/api/fit?label=low").status_code == 409
+    nothing = {"label": "low", "yes": 0, "held_out": None}
+    assert client.get("/api/fit?label=low&if_any=true").json() == nothing
+    answer(client, moments[:1], lambda one: True)
+    assert client.get("/api/fit?label=low&if_any=true").json()["yes"] == 1

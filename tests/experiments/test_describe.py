@@ -1,5 +1,6 @@
 """What is compared in `experiments.describe`, on patches made for it."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.errors import UsageError
 from experiments import describe
+from experiments.lib import protocol
 from tests.conftest import flags_given
 
 CLASSES = ("cat", "dog", "owl")
@@ -52,6 +54,18 @@ def test_every_way_tells_apart_what_lies_apart(embeddings, tmp_path):
     text = (tmp_path / "describe.md").read_text()
     assert "| description | 2 | all | patches alone | two patches | four joined |" in text
     assert f"| mean of the patches | {found[0]['scores']['2'][0]:.3f} |" in text
+
+
+def test_evaluate_scores_what_classify_learns_from(embeddings):
+    from audio_triplet.evaluation.probe import ProbeConfig
+
+    sides = protocol.split_sides(embeddings, ("b",))
+    found = protocol.described_scores(sides, CLASSES)
+    options = dataclasses.replace(OPTIONS, labels=(), penalties=ProbeConfig().penalties)
+    way = dataclasses.replace(options, ways=("windows + patches",))
+    (row,) = describe.rows(embeddings, CLASSES, ("b",), way)
+    assert found["probe_accuracy"] == pytest.approx(row["scores"]["all"][0])
+    assert set(found) == {"probe_map", "probe_accuracy", "probe_per_class", "probe_penalty"}
 
 
 def test_labels_of_the_test_side_are_not_learned_from(embeddings):

@@ -14,7 +14,7 @@ from audio_triplet.training import loop
 from audio_triplet.training.trainer import Trainer
 from tests.training.runs import combined, config_of
 
-STEPS, COMBINED_STEPS, MEMORY = 12, 4, 12
+STEPS, COMBINED_STEPS, RESIDENT_STEPS, MEMORY = 12, 4, 3, 12
 
 
 def main(count: int, prepared: str, folder: str) -> None:
@@ -27,9 +27,13 @@ def main(count: int, prepared: str, folder: str) -> None:
     configs = {"joint": config_of(STEPS), "combined": combined(COMBINED_STEPS, memory=MEMORY)}
     if count > 2:  # tracing a step takes seconds per replica
         del configs["combined"]
+    if count == 2:  # each makes its part of the batch itself; 1 replica by the pipeline
+        configs["resident"] = config_of(RESIDENT_STEPS)
     for name, config in configs.items():
         source = shard_source.ShardChunks(prepared, ("train",))
-        rows = loop.run(Trainer(config, strategy), source, f"{folder}/{name}", progress=False)
+        feed = "resident" if name == "resident" else "pipeline"
+        folder_of = f"{folder}/{name}"
+        rows = loop.run(Trainer(config, strategy), source, folder_of, progress=False, feed=feed)
         values = ("loss", "positive_distance", "negative_distance")
         found[name] = [[row[value] for value in values] for row in rows]
     with open(f"{folder}/losses.json", "w", encoding="utf-8") as file:

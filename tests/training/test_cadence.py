@@ -81,3 +81,14 @@ def test_a_second_signal_ends_the_process_and_handlers_come_back():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 128 + signal.SIGTERM and not done.stdout
+
+
+def test_calls_of_many_steps_end_where_something_is_due():
+    config = TrainingConfig(steps=23, log_steps=4, checkpoint_steps=10)
+    made, done, calls = cadence.Cadence(config, 0, False), 0, []
+    while done < config.steps:
+        done += made.steps_to_due(done, 3)
+        calls.append(done)
+    assert calls == [1, 4, 7, 8, 10, 12, 15, 16, 19, 20, 23]
+    logged, _ = due(config)
+    assert set(logged) <= set(calls)

@@ -27,3 +27,5 @@ def test_replicas_mine_over_the_global_batch(commands, prepared, tmp_path):
     assert len(found[1]["combined"]) == replica_losses.COMBINED_STEPS
     for count, name in ((2, "joint"), (2, "combined"), (4, "joint")):
         np.testing.assert_allclose(found[count][name], found[1][name], atol=1e-4)
+    resident, piped = found[2]["resident"], found[1]["joint"][: replica_losses.RESIDENT_STEPS]
+    np.testing.assert_allclose(resident, piped, atol=1e-4)

@@ -16,7 +16,10 @@ from audio_triplet.errors import BrowseError
 
 def fit(session: Session, fields: Fields) -> dict:
     """A label's classifier, and its score on held-out recordings."""
-    return _as_json(session.fit(fields.text("label")))
+    label = fields.text("label")
+    if fields.flag("if_any", False) and not any(one.value for one in session.answers().to(label)):
+        return {"label": label, "yes": 0, "held_out": None}
+    return _as_json(session.fit(label))
 
 
 def following(session: Session, fields: Fields) -> dict:

@@ -45,12 +45,15 @@ function showCount(found) {
     (left ? `${count(left, "moment")} to listen to.` : "All that was drawn has an answer.") +
     (found.is_current ? "" : " The archive has grown since: the count is of what it was.");
   if (found.course.length > 1) {
-    const top = Math.min(1, Math.max(...found.course.map((point) => point.interval[1])));
-    $("count-course").append(course(found.course.map((point) =>
-      ({x: point.answers, y: point.share, low: point.interval[0], high: point.interval[1]})), {
+    // The first answers leave everything open: the picture is of what came after.
+    const later = found.course.slice(Math.floor(found.course.length / 3));
+    const top = Math.min(1, Math.max(0.01, ...later.map((point) => point.interval[1])));
+    const bounded = (share) => (share === null ? null : Math.min(top, share));
+    $("count-course").append(course(found.course.map(({answers, share, interval}) =>
+      ({x: answers, y: bounded(share), low: bounded(interval[0]), high: bounded(interval[1])})), {
       described: `The estimate after each answer, now ${percent(low, 1)} to ${percent(high, 1)} of the moments`,
       xTitle: "answers", limits: [0, top],
-      yTicks: [0, top / 2, top].map((share) => [share, percent(share)]),
+      yTicks: [0, top / 2, top].map((share) => [share, percent(share, top < 0.1 ? 1 : 0)]),
     }));
   }
   $("strata").tBodies[0].replaceChildren(...found.strata.toReversed().map((part) => element("tr", {},
@@ -112,7 +115,7 @@ const load = after(150, guarded(async () => {
   if (asked !== asking) return;
   showCount(found.begun ? found : null);
   showAsked(found.ask ?? []);
-  const isKnown = activeClass()?.yes && (await get("/api/fit", {label})).held_out;
+  const isKnown = activeClass()?.yes && (await get("/api/fit", {label, if_any: true})).held_out;
   const quality = isKnown ? await get("/api/quality", {label, precision: $("quality-precision").value}) : null;
   if (asked !== asking) return;
   $("quality").hidden = !quality;

@@ -65,9 +65,13 @@ const learn = after(120, async () => {
   $("learn").hidden = !own?.yes;
   if (!own?.yes) return;
   try {
-    const fit = await get("/api/fit", {label: own.label});
+    const fit = await get("/api/fit", {label: own.label, if_any: true});
     if (asked !== whole) return;
+    $("learn").hidden = !fit.yes;  // it may have been taken back meanwhile
+    if (!fit.yes) return;
     showScore(fit);
+    $("learn-curve").hidden = !fit.held_out;
+    if (!fit.held_out) return;
     const {points} = await get("/api/curve", {label: own.label});
     if (asked !== whole) return;
     const last = points.at(-1);

@@ -1,0 +1,111 @@
+"""Running jobs by a pipeline, and counting those that are done."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import apache_beam as beam
+
+from audio_triplet import storage
+from audio_triplet.errors import AudioTripletError, UsageError
+from audio_triplet.pipelines.runners import Parsed
+
+_LOOK_SECONDS = 2
+
+# As a runner reports an error of a worker: a traceback as text.
+_OURS = re.compile(r"audio_triplet\.errors\.\w+: (.+?)(?: \[while running .*)?$", re.MULTILINE)
+
+
+def run(parsed: Parsed, step: str, names: Iterable[str], work: beam.DoFn) -> None:
+    """Runs a pipeline of one step to its end.
+
+    Args:
+      parsed: The runner and its options.
+      step: Name of the step.
+      names: The jobs.
+      work: Does a job.
+
+    Raises:
+      UsageError: The runner refuses its flags; or a worker found what a user can mend.
+    """
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    try:
+        pipeline = beam.Pipeline(options=parsed.options)
+    except ValueError as error:  # what the runner asks for is missing
+        reason = " ".join(str(error).split())
+        raise UsageError(f"--runner={parsed.runner.name}: {reason}") from error
+    with _known_errors(parsed.runner.name), pipeline:
+        _ = (
+            pipeline
+            | "names" >> beam.Create(list(names))
+            | "distribute" >> beam.Reshuffle()
+            | step >> beam.ParDo(work)
+        )
+
+
+@contextlib.contextmanager
+def _known_errors(runner: str) -> Iterator[None]:
+    """Makes one line of an error that a user can mend: here, or a worker's."""
+    try:
+        yield
+    except AudioTripletError:
+        raise
+    except Exception as error:
+        if found := _OURS.findall(str(error)):
+            raise UsageError(found[-1]) from error
+        if "job server jar" in str(error):
+            flag = f"--{runner.removesuffix('Runner').lower()}_job_server_jar"
+            raise UsageError(
+                f"--runner={runner}: Beam cannot fetch the Java program that it starts for it; "
+                f"connect to the network once, or name the program by {flag}=FILE.jar"
+            ) from error
+        raise
+
+
+def absolute(folder: str) -> str:
+    """A folder's name for workers that may run in another working directory."""
+    return folder if storage.is_remote(folder) else os.path.abspath(folder)
+
+
+class Watch:
+    """Counts finished jobs while a pipeline runs; most runners report no progress.
+
+    Args:
+      is_done: Whether the job of a name is finished.
+      todo: Job → how much it is.
+      advance: Is called with how much was done since the last call.
+    """
+
+    def __init__(
+        self,
+        is_done: Callable[[str], bool],
+        todo: Mapping[str, float],
+        advance: Callable[[float], object],
+    ):
+        self._is_done, self._todo, self._advance = is_done, dict(todo), advance
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *exception) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        over = False
+        while not over and self._todo:
+            over = self._over.wait(_LOOK_SECONDS)  # and once more at the end
+            for name in list(self._todo):
+                if not self._is_done(name):
+                    # Jobs are finished about in order; looking at each of thousands takes long.
+                    if not over:
+                        break
+                    continue
+                self._advance(self._todo.pop(name))
