@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import shutil
 import urllib.parse
 import urllib.request
 import zipfile
@@ -13,6 +12,7 @@ import pytest
 import soundfile
 
 from benchmarks.browse_killed import Server
+from tests import chromium
 from tests.browse.conftest import ODD
 from tests.conftest import RATE, tone
 
@@ -30,23 +30,10 @@ def server(indexed, small_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        chromium = own if os.path.exists(own) else shutil.which("chromium")
-        if chromium is None:
-            pytest.skip("there is no Chromium: playwright install chromium, or the system's")
-        running = playwright.chromium.launch(
-            executable_path=chromium,
-            args=[
-                "--no-sandbox",  # as root, as in a container, it has none
-                "--autoplay-policy=no-user-gesture-required",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-            ],
-        )
+    with chromium.launched(
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    ) as running:
         yield running
-        running.close()
 
 
 @pytest.fixture

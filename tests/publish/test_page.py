@@ -4,7 +4,6 @@ import functools
 import http.server
 import os
 import pathlib
-import shutil
 import threading
 
 import pytest
@@ -12,6 +11,7 @@ import soundfile
 
 from audio_triplet.publish import runtime, site
 from audio_triplet.search.sound_index import SoundIndex
+from tests import chromium
 from tests.conftest import tone
 from tests.publish.conftest import ODD
 
@@ -40,18 +40,8 @@ def served(indexed, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        chromium = own if os.path.exists(own) else shutil.which("chromium")
-        if chromium is None:
-            pytest.skip("there is no Chromium: playwright install chromium, or the system's")
-        running = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
-        )
+    with chromium.launched() as running:
         yield running
-        running.close()
 
 
 def _hits(page):

@@ -1,13 +1,12 @@
 """The pages in a real browser: nothing is blocked or fails, keys work, and they are accessible."""
 
 import csv
-import os
 import pathlib
-import shutil
 
 import pytest
 
 from audio_triplet.classify.listening import read_answers
+from tests import chromium
 from tests.web.page_checks import check_page
 from tests.web.sample_pages import make_pages
 
@@ -22,19 +21,8 @@ def paths(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        chromium = own if os.path.exists(own) else shutil.which("chromium")
-        if chromium is None:
-            pytest.skip("there is no Chromium: playwright install chromium, or the system's")
-        running = playwright.chromium.launch(
-            executable_path=chromium,
-            # As root, as in a container, Chromium has no sandbox.
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
-        )
+    with chromium.launched() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture
