@@ -71,8 +71,8 @@ class ByPipeline:
         jobs.clear(folder)
 
 
-class EmbedFiles(beam.DoFn):
-    """Name of a job → the same name, when the embeddings of its files are written.
+class WithModel(beam.DoFn):
+    """What a worker does with a model, job by job.
 
     Args:
       folder: Folder of the jobs.
@@ -89,6 +89,10 @@ class EmbedFiles(beam.DoFn):
         """Loads the model, once per process."""
         jobs.settle_worker()
         load_model(self._model, self._digest, self._config["precision"])
+
+
+class EmbedFiles(WithModel):
+    """Name of a job → the same name, when the embeddings of its files are written."""
 
     def process(self, name: str) -> Iterator[str]:
         """Does one job, unless it is done."""

@@ -7,13 +7,11 @@ as they are (`merging`). What was finished before a stop is taken first.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-import apache_beam as beam
 import numpy as np
 from absl import logging
 
@@ -21,7 +19,7 @@ from audio_triplet import storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.embed_pipeline import check, load_model
+from audio_triplet.embeddings.embed_pipeline import WithModel, check, load_model
 from audio_triplet.errors import SearchError
 from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
@@ -93,24 +91,8 @@ class ByPipeline:
         jobs.clear(folder)
 
 
-class IndexFiles(beam.DoFn):
-    """Name of a job → the same name, when the index of its files is written.
-
-    Args:
-      folder: Folder of the jobs.
-      model: Folder of the model.
-      digest: Its digest, where the pipeline began.
-      config: Granularity, hop, batch and threads.
-    """
-
-    def __init__(self, folder: str, model: str, digest: str, config: EmbedConfig):
-        self._folder, self._model, self._digest = folder, model, digest
-        self._config = dataclasses.asdict(config)
-
-    def setup(self) -> None:
-        """Loads the model, once per process."""
-        jobs.settle_worker()
-        load_model(self._model, self._digest, self._config["precision"])
+class IndexFiles(WithModel):
+    """Name of a job → the same name, when the index of its files is written."""
 
     def process(self, name: str) -> Iterator[str]:
         """Does one job, unless it is done."""
