@@ -26,6 +26,8 @@ import numpy as np
 import soundfile
 from absl import app, flags
 
+from benchmarks.ffmpeg_track import encode_track
+
 RATE = 44_100
 SECONDS = 9.6
 TRILL_SECONDS = 2.88  # where it begins, at the border of two patches
@@ -103,17 +105,7 @@ def by_ffmpeg(samples: np.ndarray, rate: int, container: str, codec: str, film: 
                 picture = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), "rgb24")
                 file.mux(video.encode(picture))
             file.mux(video.encode(None))
-        context = track.codec_context
-        resampler = av.AudioResampler(context.format, context.layout, rate=rate)
-        for start in range(0, len(samples), 8192):
-            part = np.ascontiguousarray(samples[start : start + 8192].T.astype(np.float32))
-            frame = av.AudioFrame.from_ndarray(part, "fltp", layout)
-            frame.sample_rate, frame.pts = rate, start
-            for converted in resampler.resample(frame):
-                file.mux(track.encode(converted))
-        for converted in resampler.resample(None):
-            file.mux(track.encode(converted))
-        file.mux(track.encode(None))
+        encode_track(file, track, samples, rate, layout)
     return stream.getvalue()
 
 

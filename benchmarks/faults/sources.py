@@ -8,6 +8,8 @@ import zlib
 import numpy as np
 import soundfile
 
+from benchmarks.ffmpeg_track import encode_track
+
 # By libsndfile: extension, format, subtype, rate, channels.
 _LIBSNDFILE = (
     ("wav", "WAV", "PCM_16", 44_100, 2),
@@ -157,16 +159,7 @@ def encode_by_ffmpeg(sound: np.ndarray, container: str, codec: str, rate: int) -
         context = track.codec_context
         context.bit_rate = 12_200 if "amr" in codec else 64_000 * channels
         context.flags |= int(av.codec.context.Flags.bitexact)
-        resampler = av.AudioResampler(context.format, context.layout, rate=rate)
-        for start in range(0, len(sound), 8192):
-            part = np.ascontiguousarray(sound[start : start + 8192].T.astype(np.float32))
-            frame = av.AudioFrame.from_ndarray(part, "fltp", layout)
-            frame.sample_rate, frame.pts = rate, start
-            for converted in resampler.resample(frame):
-                file.mux(track.encode(converted))
-        for converted in resampler.resample(None):
-            file.mux(track.encode(converted))
-        file.mux(track.encode(None))
+        encode_track(file, track, sound, rate, layout)
     return stream.getvalue()
 
 

@@ -12,6 +12,7 @@ from audio_triplet import audio
 from audio_triplet.audio.files import InputFile
 from audio_triplet.audio.pyav import PyavDecoder
 from audio_triplet.errors import AudioError
+from benchmarks.ffmpeg_track import encode_track
 from tests.audio.sounds import encode, pulsing_noise, saved
 
 # name: (container, codec, rate, channels, is lossless)
@@ -39,18 +40,7 @@ def made(sound, container, codec, rate):
     with av.open(stream, "w", format=container) as file:
         track = file.add_stream(codec, rate=rate, layout=LAYOUTS[sound.shape[1]])
         track.codec_context.bit_rate = 128_000 * sound.shape[1]
-        resampler = av.AudioResampler(
-            track.codec_context.format, track.codec_context.layout, rate=rate
-        )
-        for start in range(0, len(sound), 8192):
-            part = np.ascontiguousarray(sound[start : start + 8192].T.astype(np.float32))
-            frame = av.AudioFrame.from_ndarray(part, "fltp", LAYOUTS[sound.shape[1]])
-            frame.sample_rate, frame.pts = rate, start
-            for converted in resampler.resample(frame):
-                file.mux(track.encode(converted))
-        for converted in resampler.resample(None):
-            file.mux(track.encode(converted))
-        file.mux(track.encode(None))
+        encode_track(file, track, sound, rate, LAYOUTS[sound.shape[1]])
     return stream.getvalue()
 
 
