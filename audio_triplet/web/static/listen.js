@@ -11,23 +11,17 @@
     item.classList.add("answered");
     saved.textContent = `${answered().length} of ${data.rows.length} are answered, not saved yet.`;
   });
-  const quoted = (cell) => `"${String(cell).replaceAll('"', '""')}"`;
   document.getElementById("save")?.addEventListener("click", () => {
-    const lines = [data.columns.join(",")];
-    for (const input of answered()) {
+    const rows = answered().map((input) => {
       const row = data.rows[Number(input.dataset.row)].slice();
       row[column] = input.value;
-      lines.push(row.map(quoted).join(","));
-    }
-    if (lines.length === 1) {
+      return row;
+    });
+    if (!rows.length) {
       saved.textContent = "Nothing is answered yet.";
       return;
     }
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], {type: "text/csv"}));
-    link.download = "answers.csv";
-    link.click();
-    URL.revokeObjectURL(link.href);
-    saved.textContent = `Saved ${lines.length - 1} answers.`;
+    saving.table(data.columns, rows, "answers.csv");
+    saved.textContent = `Saved ${rows.length} answers.`;
   });
 })();
