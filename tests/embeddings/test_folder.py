@@ -18,7 +18,7 @@ from tests.embeddings.conftest import files
 
 @given(st.lists(st.text(st.sampled_from("ab/.A \n<é"), min_size=1), min_size=1, max_size=6))
 def test_no_name_leaves_the_folder_and_none_meet(names):
-    paths = [f"/root/{number}/{name}" for number, name in enumerate(names)]
+    paths = [f"/archive/{number}/{name}" for number, name in enumerate(names)]
     outputs = folder.output_names(paths, names)
     whole = [os.path.normpath(os.path.join("/out", output)) for output in outputs]
     assert all(path.startswith("/out/") and path.endswith(".npz") for path in whole)
