@@ -116,12 +116,14 @@ class SoundIndex:
           ExportError: It is missing or damaged.
           SearchError: It is not the model of the index.
         """
-        from audio_triplet.embeddings.saved_model import Model
-
         model, info = self._model, self.index.info
-        if not isinstance(model, Model):
+        if model is None or isinstance(model, str | os.PathLike | QuickModel):
             given = os.fspath(model) if isinstance(model, str | os.PathLike) else None
             found = model_files.find_model(given, info.model, info.model_digest, self.index.folder)
+            model_files.check_model(found)  # before TensorFlow is imported, which takes seconds
+
+            from audio_triplet.embeddings.saved_model import Model
+
             model = Model(found)
         self.index.check_model(model)
         return model
