@@ -1,7 +1,5 @@
 import collections
 import csv
-import subprocess
-import sys
 
 import numpy as np
 import pytest
