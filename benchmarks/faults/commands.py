@@ -128,6 +128,7 @@ class Commands:
 
 def _serve() -> None:
     import encodings.utf_8_sig  # noqa: F401  Another user may not read Python's own files.
+    import gc
     import runpy
 
     import keras  # noqa: F401
@@ -137,6 +138,9 @@ def _serve() -> None:
     import soxr  # noqa: F401
     import tensorflow  # noqa: F401
 
+    # What is imported stays: otherwise each command takes a second to collect it all when it ends.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
         if "poll" in request:
