@@ -72,6 +72,7 @@ class Trainer:
         self.precision = distribution.choose_precision(training.precision, self.strategy)
         with self.strategy.scope():
             self.encoder = models.build(config.encoder, self.precision, training.seed)
+            models.freeze(self.encoder, training.frozen_layers)
             self.optimizer = keras.optimizers.Adam(learning_rate(training))
             self.optimizer.build(self.encoder.trainable_variables)
             self._memory = AnchorMemory(training.memory, config.encoder.embedding_size)
