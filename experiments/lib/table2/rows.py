@@ -76,7 +76,7 @@ def doubling(
       Its rows with 2 or more times that score, and those with less; both by number of labels.
     """
     compared = sorted(
-        (row for row in rows if row["name"] == name and row[times] is not None),
+        (row for row in rows if row["name"] == name and row.get(times) is not None),
         key=lambda row: row["labels_per_class"],
     )
     return (
