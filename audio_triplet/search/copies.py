@@ -28,7 +28,7 @@ COPY_FROM = 0.6
 # patches, a click in silence, no patch may be cut as one of the index is: more places then.
 PLACES, LOOKED_AT_FROM = 16, 0.6
 PLACES_OF_FEW, LOOKED_AT_FROM_OF_FEW = 48, 0.3
-FEW_PATCHES = 4
+FEW_PATCHES = 3
 
 # Of a longer query only so much is compared.
 MOST_SECONDS = 60.0
