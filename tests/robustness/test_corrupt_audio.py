@@ -33,11 +33,11 @@ def test_ogg_checksums_are_what_libsndfile_expects(made):
 def test_mutants_are_read_or_refused_in_bounds(tmp_path):
     """In children with little memory, as a decoder may crash or ask for gigabytes."""
     bench = Bench(str(tmp_path), [])
-    trials = list(damaged_sound.corrupt_audio(bench, 20_000, 400))
-    assert sum(trial.count for trial in trials) == 400
+    trials = list(damaged_sound.corrupt_audio(bench, 20_000, 200))
+    assert sum(trial.count for trial in trials) == 200
     assert [problem for trial in trials for problem in trial.problems] == []
     outcomes = [trial.outcome for trial in trials]
-    assert outcomes.count("read") > 100 and outcomes.count("refused") > 100
+    assert outcomes.count("read") > 50 and outcomes.count("refused") > 50
 
 
 def test_a_crash_and_a_hang_would_be_seen(tmp_path, monkeypatch):
