@@ -131,6 +131,7 @@ def _serve() -> None:
     import gc
     import runpy
 
+    gc.disable()  # it would look through all of TensorFlow, again and again
     import keras  # noqa: F401
     import pandas  # noqa: F401
     import sklearn.metrics  # noqa: F401
@@ -138,9 +139,9 @@ def _serve() -> None:
     import soxr  # noqa: F401
     import tensorflow  # noqa: F401
 
-    # What is imported stays: otherwise each command takes a second to collect it all when it ends.
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # or each command would take a second to collect it all when it ends
+    gc.enable()
     for line in sys.stdin:
         request = json.loads(line)
         if "poll" in request:
