@@ -74,7 +74,7 @@ def run(
         if trainer.steps_done >= trainer.config.training.steps:
             return log.rows
         if trainer.steps_done == 0 and trainer.config.encoder.input_scaling:
-            _scale_input(trainer, source)
+            scale_input(trainer, source)
         name = os.path.basename(os.path.normpath(output_dir))
         with (
             _bad_files_listed(trainer, source, output_dir),
@@ -208,7 +208,7 @@ def _clear(output_dir: str) -> None:
             tf.io.gfile.remove(path)
 
 
-def _scale_input(trainer: Trainer, source: sources.ChunkSource) -> None:
+def scale_input(trainer: Trainer, source: sources.ChunkSource) -> None:
     """Estimates the encoder's band scaling from the first batches."""
     config = trainer.config
     batches = batching.triplet_batches(source, config.triplets, config.pipeline)
