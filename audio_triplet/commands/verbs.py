@@ -102,7 +102,7 @@ def _run_verb(program: str, verb: Verb, arguments: Sequence[str]) -> None:
 
     from absl import app, flags
 
-    from audio_triplet.commands import help_text, terminal
+    from audio_triplet.commands import garbage, help_text, terminal
 
     module = importlib.import_module(verb.module)
     before = set(flags.FLAGS)
@@ -122,6 +122,7 @@ def _run_verb(program: str, verb: Verb, arguments: Sequence[str]) -> None:
         return
 
     def main(argv: Sequence[str]) -> None:
+        garbage.collect_rarely()
         terminal.set_up_logging()
         with terminal.clear_errors(program):
             module.main(argv)

@@ -240,7 +240,16 @@ class Model:
         Raises:
           ExportError: config.json does not describe the network, as in exports of others.
         """
-        return models.plain(self._built_encoder("float32"))
+        return models.plain(self.network)
+
+    @functools.cached_property
+    def network(self) -> keras.Model:
+        """The same of `audio_triplet.models`' layers, as `models.build` makes it for training.
+
+        Raises:
+          ExportError: As `encoder`.
+        """
+        return self._built_encoder("float32")
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:

@@ -100,7 +100,7 @@ def find_copies(query: np.ndarray, places: Sequence[Place], rate: int, threads: 
     def look(stretch: _Stretch) -> list[Copy]:
         try:
             return [
-                Copy(_place_of(places, stretch, start), max(0.0, start), end, correlation)
+                Copy(_place_of(places, stretch, start), start, end, correlation)
                 for start, end, correlation in looker.look(stretch)
             ]
         except (AudioError, OSError):
@@ -185,7 +185,8 @@ class _Looker:
             if len(self._piece) < len(self._whole):
                 start, correlation = self._confirmed(stretch.path, start)
             if correlation >= COPY_FROM:
-                yield start, max(0.0, start) + self._seconds, correlation
+                begin = max(0, round(start * self._rate)) / self._rate  # a sample's own moment
+                yield begin, begin + self._seconds, correlation
                 around = self._seconds
             width = round(around * self._rate)
             found[max(0, best - width) : best + width + 1] = 0
