@@ -17,13 +17,14 @@ from audio_triplet import storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.folder import Written, write_files
 from audio_triplet.errors import ExportError
 from audio_triplet.pipelines import checks, jobs, running
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 _loading = threading.Lock()
 
@@ -41,7 +42,7 @@ class ByPipeline:
 
     def __call__(
         self,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         outputs: Mapping[str, str],
         config: EmbedConfig,
@@ -61,7 +62,7 @@ class ByPipeline:
         todo = jobs.lay_out(folder, manifest, seconds, more)
         done = functools.partial(_is_done, folder)
         with running.Watch(done, todo, on_progress):
-            work = EmbedFiles(folder, os.path.abspath(model.path), model.digest, config)
+            work = EmbedFiles(folder, model_files.located(model.path), model.digest, config)
             running.run(self._parsed, "embed", todo, work)
         for name in todo:
             found = storage.read_json(_report(folder, name))
@@ -111,18 +112,19 @@ class EmbedFiles(WithModel):
         yield name
 
 
-def check(parsed: Parsed, folder: str, model: Model, manifest: Manifest) -> None:
+def check(parsed: Parsed, folder: str, model: AnyModel, manifest: Manifest) -> None:
     """Checks before a pipeline runs that workers see the folder, the model and the sound.
 
     Raises:
       UsageError: They do not.
     """
     paths = manifest.frame["path"]
-    inputs = [os.path.abspath(model.path), *dict.fromkeys([paths.iloc[0], paths.iloc[-1]])]
+    files = model_files.files_of(model.path)
+    inputs = [*files, *dict.fromkeys([paths.iloc[0], paths.iloc[-1]])]
     checks.check(parsed, folder, inputs)
 
 
-def load_model(path: str, digest: str, precision: str) -> Model:
+def load_model(path: str, digest: str, precision: str) -> AnyModel:
     """A worker's model, loaded once per process.
 
     Raises:
@@ -133,10 +135,10 @@ def load_model(path: str, digest: str, precision: str) -> Model:
 
 
 @functools.lru_cache(1)
-def _load_model(path: str, digest: str, precision: str) -> Model:
-    from audio_triplet.embeddings import saved_model
+def _load_model(path: str, digest: str, precision: str) -> AnyModel:
+    from audio_triplet.embeddings import other_models
 
-    model = saved_model.Model(path, precision)
+    model = other_models.open_model(path, precision)
     if model.digest != digest:
         raise ExportError(
             f"{path}: on {socket.gethostname()} is another model than where the work began; "

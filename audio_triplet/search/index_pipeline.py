@@ -19,6 +19,7 @@ from audio_triplet import storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.embed_pipeline import WithModel, check, load_model
 from audio_triplet.errors import SearchError
 from audio_triplet.pipelines import jobs, running
@@ -28,7 +29,7 @@ from audio_triplet.search.index_writer import Writer
 from audio_triplet.search.merging import merge
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 _ENDING = ".index"
 _REPORT = "report.json"
@@ -65,7 +66,7 @@ class ByPipeline:
     def __call__(
         self,
         writer: Writer,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,
@@ -84,7 +85,7 @@ class ByPipeline:
         }
         todo = jobs.lay_out(folder, manifest, seconds, told)
         with running.Watch(functools.partial(_is_done, folder), todo, on_progress):
-            work = IndexFiles(folder, os.path.abspath(model.path), model.digest, config)
+            work = IndexFiles(folder, model_files.located(model.path), model.digest, config)
             running.run(self._parsed, "index", todo, work)
         for name in todo:
             self._take(writer, _index_of(folder, name), bad_files)

@@ -33,7 +33,7 @@ from audio_triplet.search.words import look_up
 
 if TYPE_CHECKING:
     from audio_triplet.data.sound_filter import SoundFilter
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class SoundIndex:
     def __init__(
         self,
         folder: str | os.PathLike,
-        model: str | os.PathLike | Model | QuickModel | None = None,
+        model: str | os.PathLike | AnyModel | QuickModel | None = None,
     ):
         """Opens an index; its model is loaded at the first search.
 
@@ -109,25 +109,25 @@ class SoundIndex:
         return len(self.index)
 
     @functools.cached_property
-    def model(self) -> Model:
+    def model(self) -> AnyModel:
         """The index's model, loaded by TensorFlow.
 
         Raises:
           ExportError: It is missing or damaged.
           SearchError: It is not the model of the index.
         """
-        from audio_triplet.embeddings.saved_model import Model
+        from audio_triplet.embeddings import other_models
 
         model, info = self._model, self.index.info
-        if not isinstance(model, Model):
+        if model is None or isinstance(model, str | os.PathLike | quick_model.QuickModel):
             given = os.fspath(model) if isinstance(model, str | os.PathLike) else None
             found = model_files.find_model(given, info.model, info.model_digest, self.index.folder)
-            model = Model(found)
+            model = other_models.open_model(found)
         self.index.check_model(model)
         return model
 
     @functools.cached_property
-    def query_model(self) -> Model | QuickModel:
+    def query_model(self) -> AnyModel | QuickModel:
         """What embeds queries: the index's encoder by LiteRT where that is possible, else `model`.
 
         Raises:
@@ -135,6 +135,9 @@ class SoundIndex:
           SearchError: As `model`.
         """
         model, info = self._model, self.index.info
+        named = info.model if model is None else model
+        if isinstance(named, str) and model_files.is_of_others(named):
+            return self.model
         if isinstance(model, str | os.PathLike):
             model = os.fspath(model)
             if not model_files.holds_model(model) or model_files.digest_of(model) != (
