@@ -14,7 +14,7 @@ see experiments/recipes.
 
 from absl import flags
 
-from audio_triplet.commands import config_flags, terminal
+from audio_triplet.commands import config_flags, garbage, terminal
 from audio_triplet.config import FEEDS, CacheConfig
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
@@ -59,6 +59,7 @@ def define_flags() -> None:
 def main(argv):
     """Runs the command."""
     del argv
+    garbage.collect_rarely()
     terminal.set_up_logging()
     with terminal.clear_errors("train_embedding"):
         values = flags.FLAGS

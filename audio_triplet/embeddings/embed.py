@@ -28,7 +28,7 @@ from audio_triplet import front_end
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.embeddings.decoding import Decoder, End, Failure, Listen, Patches
-from audio_triplet.embeddings.embedding_set import Embedded, EmbeddingSet, Origin
+from audio_triplet.embeddings.embedding_set import PATCH_SECONDS, Embedded, EmbeddingSet, Origin
 from audio_triplet.embeddings.patch_cutting import Cutting
 from audio_triplet.embeddings.sounds import RATE
 from audio_triplet.errors import CorpusError
@@ -219,13 +219,36 @@ class _Segment:
         self, row: int, start_seconds: float, config: EmbedConfig, window_seconds: float
     ) -> Embedded:
         vectors, energy = np.concatenate(self._vectors), np.concatenate(self.energies)
-        start = start_seconds + np.arange(len(vectors)) * (config.hop_samples / RATE)
-        end = np.minimum(start + window_seconds, start_seconds + self.seconds)
-        if config.granularity == "segment":
-            vectors = unit_mean(vectors)
-            energy = energy.mean(keepdims=True)
-            start, end = start[:1], start[:1] + self.seconds
-        return Embedded(row, vectors, start, end, energy, self.seconds)
+        return gathered(row, vectors, energy, start_seconds, self.seconds, config, window_seconds)
+
+
+def gathered(
+    row: int,
+    vectors: np.ndarray,
+    energy: np.ndarray,
+    start_seconds: float,
+    seconds: float,
+    config: EmbedConfig,
+    window_seconds: float = PATCH_SECONDS,
+) -> Embedded:
+    """A segment of all of its patches.
+
+    Args:
+      row: Its row in the manifest.
+      vectors: float32[n, dim], of its patches in order.
+      energy: float32[n], of the patches.
+      start_seconds: Where in its file it begins.
+      seconds: Length of its sound.
+      config: Granularity and hop.
+      window_seconds: How long a patch is.
+    """
+    start = start_seconds + np.arange(len(vectors)) * (config.hop_samples / RATE)
+    end = np.minimum(start + window_seconds, start_seconds + seconds)
+    if config.granularity == "segment":
+        vectors = unit_mean(vectors)
+        energy = energy.mean(keepdims=True)
+        start, end = start[:1], start[:1] + seconds
+    return Embedded(row, vectors, start, end, energy, seconds)
 
 
 def _batches(model: Any, batch_size: int) -> tuple[PatchBatches, Cutting]:

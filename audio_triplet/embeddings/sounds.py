@@ -117,7 +117,9 @@ def read_blocks(
     left = np.inf if np.isnan(end_seconds) else round((end_seconds - start_seconds) * rate)
     block_samples = round(_BLOCK_SECONDS * rate)
     if first == 0:
-        for block in audio.stream_audio(path, _BLOCK_SECONDS, rate, truncated=truncated, log=log):
+        for block in audio.stream_audio(
+            path, _BLOCK_SECONDS, sample_rate=rate, truncated=truncated, log=log
+        ):
             yield block[: int(min(left, len(block)))]
             left -= len(block)
             if left <= 0:

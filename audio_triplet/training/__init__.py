@@ -15,6 +15,8 @@ and TensorBoard events, from which a run continues. In reading order:
 | `progress` | the bar, or lines where there is no terminal |
 | `checkpoints` | kept whole, restored from the newest that can be read |
 | `metrics_log` | metrics.csv, TensorBoard, the warning of a collapse |
+| `step_program` | the step as one XLA program |
+| `pjrt_runner` | runs that by jax alone; imports nothing of ours |
 
 The step counter is the optimizer's, and batches are a function of the step's number: continuing a
 run needs nothing but the checkpoint.

@@ -75,7 +75,7 @@ def run(
         if trainer.steps_done >= trainer.config.training.steps:
             return log.rows
         if trainer.steps_done == 0:
-            _begin(trainer, source)
+            begin(trainer, source)
         name = os.path.basename(os.path.normpath(output_dir))
         with (
             _bad_files_listed(trainer, source, output_dir),
@@ -209,7 +209,7 @@ def _clear(output_dir: str) -> None:
             tf.io.gfile.remove(path)
 
 
-def _begin(trainer: Trainer, source: sources.ChunkSource) -> None:
+def begin(trainer: Trainer, source: sources.ChunkSource) -> None:
     """What precedes the first step: the weights of an earlier model, or the band scaling."""
     if trainer.config.init_model:
         initial.apply(trainer)

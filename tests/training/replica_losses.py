@@ -15,7 +15,7 @@ from audio_triplet.data import shard_source
 from audio_triplet.embeddings import saved_model
 from audio_triplet.training import initial, loop
 from audio_triplet.training.trainer import Trainer
-from tests.training.runs import combined, config_of
+from tests.training.runs import combined, config_of, shallow_trainer
 
 STEPS, COMBINED_STEPS, RESIDENT_STEPS, MEMORY = 12, 4, 3, 12
 
@@ -48,7 +48,7 @@ def main(count: int, prepared: str, folder: str) -> None:
     if count == 2:
         check_initial(strategy, folder)
     configs = {"joint": config_of(STEPS), "combined": combined(COMBINED_STEPS, memory=MEMORY)}
-    if count > 2:  # tracing a step takes seconds per replica
+    if count > 2:  # tracing a step takes a second per replica
         del configs["combined"]
     if count == 2:  # each makes its part of the batch itself; 1 replica by the pipeline
         configs["resident"] = config_of(RESIDENT_STEPS)
@@ -56,7 +56,8 @@ def main(count: int, prepared: str, folder: str) -> None:
         source = shard_source.ShardChunks(prepared, ("train",))
         feed = "resident" if name == "resident" else "pipeline"
         folder_of = f"{folder}/{name}"
-        rows = loop.run(Trainer(config, strategy), source, folder_of, progress=False, feed=feed)
+        trainer = shallow_trainer(config, strategy)
+        rows = loop.run(trainer, source, folder_of, progress=False, feed=feed)
         values = ("loss", "positive_distance", "negative_distance")
         found[name] = [[row[value] for value in values] for row in rows]
     with open(f"{folder}/losses.json", "w", encoding="utf-8") as file:
