@@ -149,7 +149,7 @@ class LongRecordings:
             does = (work or EmbedPieces)(
                 self._folder, os.path.abspath(self._model.path), self._model.digest, self._config
             )
-            running.run(self._parsed, "pieces", todo, does)
+            running.run(self._parsed, "pieces", todo, does, done)
         for row, of_row in names.items():
             joined = self._join(row, of_row, bad_files)
             if joined is not None:
