@@ -65,7 +65,8 @@ def _ask_workers(
     """What each worker has and sees, by its address."""
     import distributed
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    for name in ("distributed", "distributed.client"):  # what it logs it raises too
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = distributed.Client(
             **({"address": address} if address else {"scheduler_file": file}),
