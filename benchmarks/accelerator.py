@@ -67,7 +67,7 @@ def largest_difference(runner, folder: str, platform: str) -> tuple[float, int]:
     step = runner.Step(folder, platform)
     first, state = runner.newest_state(folder, "", step.manifest["program"])
     step.put(state)
-    visits = np.load(os.path.join(folder, "visits.npy"))
+    visits = np.load(os.path.join(folder, "visits.npy"), allow_pickle=False)
     with open(os.path.join(folder, "losses.json"), encoding="utf-8") as file:
         expected = np.array(json.load(file))
     place = step.manifest["scalars"].index("loss")
@@ -81,7 +81,7 @@ def measure(runner, folder: str, filling: dict, platform: str, seconds: float) -
     began = time.monotonic()
     step = runner.Step(folder, platform)
     step.put(made_state(filling))
-    visits = np.load(os.path.join(folder, "visits.npy"))
+    visits = np.load(os.path.join(folder, "visits.npy"), allow_pickle=False)
     many = step.manifest["steps_per_call"]
     blocks = [visits[n : n + many] for n in range(0, len(visits) - many + 1, many)]
 

@@ -57,8 +57,8 @@ def export(settings, seed: int, run: str = "", **how) -> dict:
             folder = storage.join(run, "checkpoints")
             manager = tf.train.CheckpointManager(trainer.checkpoint(), folder, max_to_keep=None)
             checkpoints.restore(trainer, manager)
-        if trainer.steps_done == 0 and config.encoder.input_scaling:
-            loop.scale_input(trainer, corpus.train)
+        if trainer.steps_done == 0:
+            loop.begin(trainer, corpus.train)
         folder = storage.join(settings.output_dir, "step")
         return step_export.export_step(trainer, corpus.train, folder, **how)
 

@@ -9,6 +9,7 @@ and TensorBoard events, from which a run continues. In reading order:
 | `memory` | embeddings of earlier anchors as further negatives [D] |
 | `replicas` | what replicas and workers exchange |
 | `feeds` | batches from the pipeline on the host, or made by the device |
+| `initial` | the weights of an earlier export, to fine-tune |
 | `loop` | steps until the end: logs, checkpoints, signals |
 | `cadence` | which steps are logged and saved, and how fast they are |
 | `progress` | the bar, or lines where there is no terminal |

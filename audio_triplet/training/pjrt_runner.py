@@ -90,7 +90,9 @@ class Step:
         self._put, self._join = jax.device_put, jax.make_array_from_single_device_arrays
         self.values: dict[str, Any] = {}
         for name in self.manifest["corpus"]:
-            array = np.load(os.path.join(folder, "corpus", f"{name}.npy"), mmap_mode="r")
+            array = np.load(
+                os.path.join(folder, "corpus", f"{name}.npy"), mmap_mode="r", allow_pickle=False
+            )
             self.put({f"corpus/{name}": array})
 
     def put(self, arrays: dict[str, Any]) -> None:
@@ -149,7 +151,7 @@ def train(folder, output, steps, platform, save_every, log_every) -> None:
     """Makes the remaining steps; see the top."""
     manifest, _ = read_program(folder)
     step, state = newest_state(folder, output, manifest["program"])
-    visits = np.load(os.path.join(folder, "visits.npy"), mmap_mode="r")
+    visits = np.load(os.path.join(folder, "visits.npy"), mmap_mode="r", allow_pickle=False)
     first, scalars, steps = manifest["first_step"], manifest["scalars"], steps or manifest["steps"]
     if steps > first + len(visits):
         raise RunError(f"steps={steps}: the export has {first + len(visits)}; export with more")

@@ -24,6 +24,9 @@ SCALARS = (
     "learning_rate",
 )
 
+# The device of a strategy of one replica on the processor.
+_PROCESSOR = "/job:localhost/replica:0/task:0/device:CPU:0"
+
 
 def learning_rate(
     config: TrainingConfig,
@@ -69,6 +72,7 @@ class Trainer:
         self.precision = distribution.choose_precision(training.precision, self.strategy)
         with self.strategy.scope():
             self.encoder = models.build(config.encoder, self.precision, training.seed)
+            models.freeze(self.encoder, training.frozen_layers)
             self.optimizer = keras.optimizers.Adam(learning_rate(training))
             self.optimizer.build(self.encoder.trainable_variables)
             self._memory = AnchorMemory(training.memory, config.encoder.embedding_size)
@@ -271,7 +275,9 @@ class Trainer:
         chosen = tf.one_hot(index, tf.shape(candidates)[0], dtype=candidates.dtype)
         return tf.linalg.matmul(chosen, candidates)
 
-    def distribute(self, batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
+    def distribute(
+        self, batches: tf.data.Dataset
+    ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
         """Batches distributed to the replicas; each worker makes them all and takes its part."""
         options = tf.data.Options()
         # By files, TensorFlow's choice, would give every worker a corpus of its own.
@@ -280,7 +286,12 @@ class Trainer:
         # Its model of the pipeline runs in a thread that was seen to hold up the end of a run, or
         # a stop, for 5 to 110 s; every core has work without it.
         options.autotune.enabled = False
-        return self.strategy.experimental_distribute_dataset(batches.with_options(options))
+        batches = batches.with_options(options)
+        if self.strategy.extended.worker_devices == (_PROCESSOR,):
+            # They are where they are needed. The iterator for devices would have its end, and that
+            # of the run, wait half a second for a thread of its own.
+            return batches
+        return self.strategy.experimental_distribute_dataset(batches)
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """Everything that a run needs to continue."""

@@ -16,7 +16,7 @@ from tests.training.runs import SMALL, config_of, losses, run
 
 @pytest.mark.slow
 def test_loss_falls_and_the_embedding_separates_the_classes(prepared, tmp_path):
-    trainer, rows = run(config_of(60), prepared, tmp_path)
+    trainer, rows = run(config_of(60), prepared, tmp_path, Trainer)
     assert np.mean(losses(rows)[-10:]) < 0.6 * np.mean(losses(rows)[:10])
     source = shard_source.ShardChunks(prepared)
     embeddings = embed_shards(source, source.manifest, trainer.encoder)

@@ -50,8 +50,7 @@ def called(folder, output, *arguments, limit=None, **environment):
 def exported(config, prepared, folder, **how):
     trainer = Trainer(config, distribution.build_strategy("cpu"))
     source = shard_source.ShardChunks(prepared, ("train",))
-    if config.encoder.input_scaling:
-        loop.scale_input(trainer, source)
+    loop.begin(trainer, source)
     step_export.export_step(trainer, source, str(folder), **how)
     return str(folder)
 
