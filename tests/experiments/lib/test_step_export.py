@@ -18,7 +18,7 @@ from audio_triplet import distribution
 from audio_triplet.config import EXPLICIT, PipelineConfig
 from audio_triplet.data import shard_source
 from audio_triplet.embeddings import saved_model
-from audio_triplet.errors import ConfigError, TrainingError
+from audio_triplet.errors import ConfigError, ExportError, TrainingError
 from audio_triplet.training import checkpoints, loop, pjrt_runner
 from audio_triplet.training.trainer import Trainer
 from experiments.lib import step_export
@@ -203,6 +203,7 @@ def test_the_last_good_state_is_kept(joint, trained, tmp_path):
     assert kept.read_bytes() == content and len(list(output.glob("state-*.npz"))) == 1
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_one_line(joint, tmp_path):
     done = subprocess.run(
         [*command(joint, tmp_path / "no")[:-1], "--platform=tpu"], capture_output=True, text=True
@@ -231,6 +232,12 @@ def test_a_device_without_memory(joint, tmp_path, monkeypatch, capsys):
     assert pjrt_runner.main() == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "allocating 9 bytes.; use a smaller batch or corpus" in line
+
+
+def test_a_program_calls_nothing_that_only_some_devices_have():
+    step_export.check_portable('%9 = stablehlo.custom_call @Sharding(%8) {backend_config = ""}')
+    with pytest.raises(ExportError, match="calls __onednn, topk, which not every device has"):
+        step_export.check_portable("%1 = stablehlo.custom_call @topk(%0)\n custom_call @__onednn()")
 
 
 def test_nothing_is_exported_of_a_run_that_is_done(prepared, tmp_path):
