@@ -21,7 +21,7 @@ Files, in reading order:
 | `pyav` | the second decoder, FFmpeg, for what the first does not read |
 | `steady` | for it: whether time stamps say where packets lie, so that a seek is exact |
 | `apart` | what crashed a decoder once, read by another process |
-| `ogg`, `ogg_pages`, `mp3` | for the decoders: where a seek is safe, whether the length is stated |
+| `ogg`, `ogg_pages`, `mp3` | for the decoders: safe seeks, stated lengths, where frames lie |
 | `flac` | whether a FLAC file was cut out of another, so that its header is wrong |
 | `truncation` | truncated MP4 and CAF, which FFmpeg does not report |
 | `wav` | WAV files whose chunks are flawed and whose sound is not |

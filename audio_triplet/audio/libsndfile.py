@@ -52,6 +52,9 @@ _MANY_FRAMES_PER_BYTE = 64
 # have 24 bytes. Seen: 17 frames.
 _MP3_PREROLL_FRAMES = 32 * 1152
 
+# From where on a frame of an MP3 is looked up: nearer ones are found as quickly.
+_FAR_SECONDS = 60
+
 # A damaged packet is filled up with what is left of the one before, which has 4,096 frames.
 _ALAC_PREROLL_FRAMES = 2 * 4096
 
@@ -131,6 +134,8 @@ class LibsndfileDecoder:
         target = frame
         if self._sound.format == "MP3":
             target = max(0, frame - _MP3_PREROLL_FRAMES)
+            if target > _FAR_SECONDS * self.rate and self._enter_mp3(target):
+                return
         elif self._sound.subtype.startswith("ALAC"):
             target = max(0, frame - _ALAC_PREROLL_FRAMES)
         elif self._ogg is not None:
@@ -155,6 +160,21 @@ class LibsndfileDecoder:
                 self.position = reached
             else:
                 self._reopen()
+
+    def _enter_mp3(self, target: int) -> bool:
+        """Begins at a frame of an MP3 shortly before `target`, of which the place is known."""
+        descriptor = self._file.descriptor()
+        found = None if descriptor is None else mp3.entry(self._file.file, descriptor, target)
+        if found is None or self.frames is None:
+            self._file.file.seek(0)
+            self._reopen()
+            return False
+        self.close()
+        self._part = wav.MendedFile(self._file, found.head, found.offset)
+        with _decoding(self._name, Undecodable):
+            self._sound = _SoundFile(self._part.file, closefd=False)
+        self.position, self._length = found.sample, self.frames
+        return True
 
     def peek(self, frames: int) -> np.ndarray:
         """The next frames of all channels, float32[<= frames, channels]; the position stays."""
