@@ -20,6 +20,8 @@ In reading order:
     thresholds.py          the score from which on a class is found
     proportions.py         intervals of shares
     suggestions.py         the sounds to label next
+    scoring.py             sound, scored segment by segment
+    score_pipeline.py      the same by workers (`--runner`)
     predictions.py         the table that `classify predict` writes, read again
     estimate.py            how many moments are of a class, from a few answers
     listening.py           the table of moments to listen to, and its answers

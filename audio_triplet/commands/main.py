@@ -52,6 +52,7 @@ COMMAND = VerbGroup(
                     "a classifier, sound → a score for each class",
                     "SOUND...",
                     decodes=True,
+                    runs_on_clusters=True,
                 ),
                 "suggest": Verb(
                     "audio_triplet.commands.classify.suggest",

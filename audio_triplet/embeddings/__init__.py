@@ -20,6 +20,8 @@ In reading order:
     native_log.py        what native libraries print on their own
     folder.py            filling a folder with such files; after a stop it continues
     embed_pipeline.py    the same by the workers of a Beam pipeline
+    long_recordings.py   a long recording, cut over them
+    worker_model.py      what a worker does with a model
     representations.py   representations without training: log mel
     conversion.py        an export for TensorFlow Lite and ONNX
     projector.py         an `EmbeddingSet` for TensorBoard's Embedding Projector

@@ -206,13 +206,34 @@ class _Segment:
 
     def embedded(self, row: int, start_seconds: float, config: EmbedConfig) -> Embedded:
         vectors, energy = np.concatenate(self._vectors), np.concatenate(self.energies)
-        start = start_seconds + np.arange(len(vectors)) * (config.hop_samples / RATE)
-        end = np.minimum(start + PATCH_SECONDS, start_seconds + self.seconds)
-        if config.granularity == "segment":
-            vectors = unit_mean(vectors)
-            energy = energy.mean(keepdims=True)
-            start, end = start[:1], start[:1] + self.seconds
-        return Embedded(row, vectors, start, end, energy, self.seconds)
+        return gathered(row, vectors, energy, start_seconds, self.seconds, config)
+
+
+def gathered(
+    row: int,
+    vectors: np.ndarray,
+    energy: np.ndarray,
+    start_seconds: float,
+    seconds: float,
+    config: EmbedConfig,
+) -> Embedded:
+    """A segment of all of its patches.
+
+    Args:
+      row: Its row in the manifest.
+      vectors: float32[n, dim], of its patches in order.
+      energy: float32[n], of the patches.
+      start_seconds: Where in its file it begins.
+      seconds: Length of its sound.
+      config: Granularity and hop.
+    """
+    start = start_seconds + np.arange(len(vectors)) * (config.hop_samples / RATE)
+    end = np.minimum(start + PATCH_SECONDS, start_seconds + seconds)
+    if config.granularity == "segment":
+        vectors = unit_mean(vectors)
+        energy = energy.mean(keepdims=True)
+        start, end = start[:1], start[:1] + seconds
+    return Embedded(row, vectors, start, end, energy, seconds)
 
 
 def _batches(model: Any, batch_size: int) -> tuple[PatchBatches, bool]:

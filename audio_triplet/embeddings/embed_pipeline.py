@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
-import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import apache_beam as beam
 import numpy as np
 
-from audio_triplet import storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.folder import Written, write_files
-from audio_triplet.errors import ExportError
-from audio_triplet.pipelines import checks, jobs, running
+from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
+from audio_triplet.embeddings.folder import Written, write_files, write_set
+from audio_triplet.embeddings.long_recordings import LongRecordings
+from audio_triplet.embeddings.worker_model import WithModel, check, load_model
+from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
     from audio_triplet.embeddings.saved_model import Model
-
-_loading = threading.Lock()
 
 
 class ByPipeline:
@@ -51,44 +46,48 @@ class ByPipeline:
     ) -> Iterator[Written]:
         """See `folder.write_files`."""
         check(self._parsed, self._output_dir, model, manifest)
+        cut = LongRecordings(self._parsed, self._output_dir, model, manifest, seconds, config)
+        for segment, _ in cut.embed(bad_files, on_progress):
+            found = EmbeddingSet.of(manifest, [segment], Origin.of(model, config))
+            yield write_set(found, outputs, segment.seconds)
+        cut.clear()
+        rows = cut.rest()
+        if len(rows):
+            manifest, seconds = manifest.take(rows), seconds[rows]
+            yield from self._embed(
+                model, manifest, outputs, config, bad_files, on_progress, seconds
+            )
+
+    def _embed(
+        self,
+        model: Model,
+        manifest: Manifest,
+        outputs: Mapping[str, str],
+        config: EmbedConfig,
+        bad_files: BadFiles,
+        on_progress: Callable[[float], object],
+        seconds: np.ndarray,
+    ) -> Iterator[Written]:
+        """As `__call__`, each file by one worker."""
         folder = os.path.join(self._output_dir, jobs.WORK_DIR)
-        absolute = {path: os.path.abspath(output) for path, output in outputs.items()}
-        paths = set(manifest.frame["path"])
-        more = {
-            "outputs": {path: absolute[path] for path in paths},
-            "truncated": bad_files.truncated,
-        }
-        todo = jobs.lay_out(folder, manifest, seconds, more)
-        done = functools.partial(_is_done, folder)
+
+        def told(rows: np.ndarray) -> dict:
+            paths = manifest.frame["path"].iloc[rows].unique()
+            return {
+                "outputs": {path: os.path.abspath(outputs[path]) for path in paths},
+                "truncated": bad_files.truncated,
+            }
+
+        todo = jobs.lay_out(folder, manifest, seconds, told)
+        done = functools.partial(jobs.is_done, folder)
         with running.Watch(done, todo, on_progress):
             work = EmbedFiles(folder, os.path.abspath(model.path), model.digest, config)
             running.run(self._parsed, "embed", todo, work)
         for name in todo:
-            found = storage.read_json(_report(folder, name))
-            jobs.take_over(found, bad_files)
+            found = jobs.finished(folder, name, bad_files)
             for count, length in found["written"]:
                 yield Written(count, length)
         jobs.clear(folder)
-
-
-class WithModel(beam.DoFn):
-    """What a worker does with a model, job by job.
-
-    Args:
-      folder: Folder of the jobs.
-      model: Folder of the model.
-      digest: Its digest, where the pipeline began.
-      config: Granularity, hop, batch and threads.
-    """
-
-    def __init__(self, folder: str, model: str, digest: str, config: EmbedConfig):
-        self._folder, self._model, self._digest = folder, model, digest
-        self._config = dataclasses.asdict(config)
-
-    def setup(self) -> None:
-        """Loads the model, once per process."""
-        jobs.settle_worker()
-        load_model(self._model, self._digest, self._config["precision"])
 
 
 class EmbedFiles(WithModel):
@@ -96,7 +95,7 @@ class EmbedFiles(WithModel):
 
     def process(self, name: str) -> Iterator[str]:
         """Does one job, unless it is done."""
-        if not _is_done(self._folder, name):
+        if not jobs.is_done(self._folder, name):
             manifest, told = jobs.read(self._folder, name)
             config = EmbedConfig(**self._config)
             model = load_model(self._model, self._digest, config.precision)
@@ -106,48 +105,5 @@ class EmbedFiles(WithModel):
                     model, manifest, told["outputs"], config, bad_files, lambda _: None, unique=True
                 )
             )
-            found = jobs.report(bad_files) | {"written": [list(one) for one in written]}
-            storage.write_json(_report(self._folder, name), found, indent=None, unique=True)
+            jobs.finish(self._folder, name, bad_files, {"written": written})
         yield name
-
-
-def check(parsed: Parsed, folder: str, model: Model, manifest: Manifest) -> None:
-    """Checks before a pipeline runs that workers see the folder, the model and the sound.
-
-    Raises:
-      UsageError: They do not.
-    """
-    paths = manifest.frame["path"]
-    inputs = [os.path.abspath(model.path), *dict.fromkeys([paths.iloc[0], paths.iloc[-1]])]
-    checks.check(parsed, folder, inputs)
-
-
-def load_model(path: str, digest: str, precision: str) -> Model:
-    """A worker's model, loaded once per process.
-
-    Raises:
-      ExportError: It cannot be read here, or is another one than where the pipeline began.
-    """
-    with _loading:
-        return _load_model(path, digest, precision)
-
-
-@functools.lru_cache(1)
-def _load_model(path: str, digest: str, precision: str) -> Model:
-    from audio_triplet.embeddings import saved_model
-
-    model = saved_model.Model(path, precision)
-    if model.digest != digest:
-        raise ExportError(
-            f"{path}: on {socket.gethostname()} is another model than where the work began; "
-            "put the model into a folder that all machines share"
-        )
-    return model
-
-
-def _report(folder: str, name: str) -> str:
-    return storage.join(folder, f"{name}.done.json")
-
-
-def _is_done(folder: str, name: str) -> bool:
-    return storage.exists(_report(folder, name))

@@ -215,10 +215,18 @@ def write_files(
     embedded = embed_files(model, manifest, config, bad_files, on_progress)
     for segments in _by_file(embedded, manifest):
         found = EmbeddingSet.of(manifest, segments, origin)
-        output = outputs[found.manifest.frame["path"].iloc[0]]
-        os.makedirs(os.path.dirname(output), exist_ok=True)
-        save_set(found, output, unique=unique)
-        yield Written(len(found), float(sum(segment.seconds for segment in segments)))
+        seconds = float(sum(segment.seconds for segment in segments))
+        yield write_set(found, outputs, seconds, unique)
+
+
+def write_set(
+    found: EmbeddingSet, outputs: Mapping[str, str], seconds: float, unique: bool = False
+) -> Written:
+    """Writes the embeddings of one file, which has so many seconds of sound; see `write_files`."""
+    output = outputs[found.manifest.frame["path"].iloc[0]]
+    os.makedirs(os.path.dirname(output), exist_ok=True)
+    save_set(found, output, unique=unique)
+    return Written(len(found), seconds)
 
 
 def readable(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,11 @@ _lock = threading.Lock()
 
 
 def lay_out(
-    folder: str, manifest: Manifest, seconds: np.ndarray, more: Mapping[str, Any]
+    folder: str,
+    manifest: Manifest,
+    seconds: np.ndarray,
+    more: Callable[[np.ndarray], Mapping[str, Any]],
+    keep: bool = False,
 ) -> dict[str, float]:
     """Writes jobs: each has whole files, so that no two workers write of one.
 
@@ -37,33 +42,68 @@ def lay_out(
       folder: Where to; it is emptied.
       manifest: What is to be done.
       seconds: float64[n], of sound in each of its rows.
-      more: What else each job is told; of JSON.
+      more: Rows of a job, int64[n] → what else it is told; of JSON.
+      keep: Keep what was made by jobs that are laid out again.
 
     Returns:
       Name of a job → its seconds of sound. A name is of the content, so another job has another.
     """
-    clear(folder)
-    storage.make_folder(folder)
+    if not keep:
+        clear(folder)
     files = pd.factorize(manifest.frame["path"])[0]
     of_file = np.bincount(files, seconds)
-    size = float(np.clip(of_file.sum() / _JOBS, LEAST_SECONDS, MOST_SECONDS))
     # A file belongs to the job that its middle falls into.
-    job_of_file = ((np.cumsum(of_file) - of_file / 2) // size).astype(int)
+    job_of_file = ((np.cumsum(of_file) - of_file / 2) // size(of_file.sum())).astype(int)
+    job_of_row = job_of_file[files]
+    order = np.argsort(job_of_row, kind="stable")
+    edges = np.flatnonzero(np.diff(job_of_row[order])) + 1
     jobs = {}
-    for number in np.unique(job_of_file):
-        rows = np.flatnonzero(job_of_file[files] == number)
-        frame = manifest.frame.iloc[rows]
-        content = {
-            "manifest": {name: frame[name].tolist() for name in frame.columns},
-            "name": manifest.name,
-            **more,
-        }
-        text = json.dumps(content)
-        digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-        name = f"job-{number:05d}-{digest}"
-        storage.write_text(_path(folder, name), text)
-        jobs[name] = float(seconds[rows].sum())
+    for number, rows in enumerate(np.split(order, edges)):
+        jobs[write(folder, number, manifest.take(rows), more(rows))] = float(seconds[rows].sum())
+    if keep:
+        keep_only(folder, jobs)
     return jobs
+
+
+def size(seconds: float) -> float:
+    """Seconds of sound in a job, of so many in all."""
+    return float(np.clip(seconds / _JOBS, LEAST_SECONDS, MOST_SECONDS))
+
+
+def write(folder: str, number: int, manifest: Manifest, more: Mapping[str, Any]) -> str:
+    """Writes a job down.
+
+    Returns:
+      Its name.
+    """
+    storage.make_folder(folder)
+    frame = manifest.frame
+    content = {
+        "manifest": {name: frame[name].tolist() for name in frame.columns},
+        "name": manifest.name,
+        **more,
+    }
+    text = json.dumps(content)
+    name = f"job-{number:05d}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+    storage.write_text(_path(folder, name), text)
+    return name
+
+
+def stamps(paths: Iterable[str]) -> list[list[int]]:
+    """Size and time of change of files: in a job, they give it another name when one changes."""
+    found = []
+    for path in paths:
+        status = os.stat(path)
+        found.append([status.st_size, status.st_mtime_ns])
+    return found
+
+
+def keep_only(folder: str, jobs: Iterable[str]) -> None:
+    """Removes what is of other jobs than these."""
+    known = set(jobs)
+    for name in os.listdir(folder):
+        if name.partition(".")[0] not in known:
+            os.unlink(os.path.join(folder, name))
 
 
 def read(folder: str, name: str) -> tuple[Manifest, dict[str, Any]]:
@@ -80,6 +120,26 @@ def clear(folder: str) -> None:
             storage.remove_folder(folder)
     else:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def finish(
+    folder: str, name: str, bad_files: BadFiles, more: Mapping[str, Any] | None = None
+) -> None:
+    """Notes that a job is done, and what it found out about its files; `more` is of JSON."""
+    content = report(bad_files) | dict(more or {})
+    storage.write_json(_report(folder, name), content, indent=None, unique=True)
+
+
+def is_done(folder: str, name: str) -> bool:
+    """Whether `finish` was called for a job."""
+    return storage.exists(_report(folder, name))
+
+
+def finished(folder: str, name: str, bad_files: BadFiles) -> dict[str, Any]:
+    """What a job that is done was finished with; what it found out about files is listed."""
+    found = storage.read_json(_report(folder, name))
+    take_over(found, bad_files)
+    return found
 
 
 def report(bad_files: BadFiles) -> dict[str, dict[str, str]]:
@@ -116,3 +176,7 @@ def settle_worker() -> None:
 
 def _path(folder: str, name: str) -> str:
     return storage.join(folder, f"{name}.json")
+
+
+def _report(folder: str, name: str) -> str:
+    return storage.join(folder, f"{name}.done.json")

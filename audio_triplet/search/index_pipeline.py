@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import logging
@@ -19,13 +19,17 @@ from audio_triplet import storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.embed_pipeline import WithModel, check, load_model
+from audio_triplet.embeddings.embed import embed_files
+from audio_triplet.embeddings.embedding_set import Embedded, EmbeddingSet, Origin
+from audio_triplet.embeddings.long_recordings import EmbedPieces, LongRecordings
+from audio_triplet.embeddings.worker_model import WithModel, check, load_model
 from audio_triplet.errors import SearchError
 from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
 from audio_triplet.search.adding import embed_into
 from audio_triplet.search.index_writer import Writer
 from audio_triplet.search.merging import merge
+from audio_triplet.search.outline import HOP, Outliner, outline_of
 
 if TYPE_CHECKING:
     from audio_triplet.embeddings.saved_model import Model
@@ -74,7 +78,33 @@ class ByPipeline:
         seconds: np.ndarray,
     ) -> None:
         """See `adding.embed_into`."""
-        check(self._parsed, os.path.abspath(writer.folder), model, manifest)
+        output_dir = os.path.abspath(writer.folder)
+        check(self._parsed, output_dir, model, manifest)
+        cut = LongRecordings(self._parsed, output_dir, model, manifest, seconds, config)
+        work = IndexPieces if find_duplicates else EmbedPieces
+        for segment, levels in cut.embed(bad_files, on_progress, work):
+            found = EmbeddingSet.of(manifest, [segment], Origin.of(model, config))
+            writer.add(found, [outline_of(levels)])
+        writer.commit()
+        cut.clear()
+        rows = cut.rest()
+        if len(rows):
+            manifest, seconds = manifest.take(rows), seconds[rows]
+            options = config, bad_files, on_progress, find_duplicates
+            self._add(writer, model, manifest, *options, seconds)
+
+    def _add(
+        self,
+        writer: Writer,
+        model: Model,
+        manifest: Manifest,
+        config: EmbedConfig,
+        bad_files: BadFiles,
+        on_progress: Callable[[float], object],
+        find_duplicates: bool,
+        seconds: np.ndarray,
+    ) -> None:
+        """As `__call__`, each file by one worker."""
         folder = _work_folder(writer)
         told = {
             "truncated": bad_files.truncated,
@@ -82,7 +112,7 @@ class ByPipeline:
             "dtype": writer.info.dtype,
             "silence_energy": writer.silence_energy,
         }
-        todo = jobs.lay_out(folder, manifest, seconds, told)
+        todo = jobs.lay_out(folder, manifest, seconds, lambda rows: told)
         with running.Watch(functools.partial(_is_done, folder), todo, on_progress):
             work = IndexFiles(folder, os.path.abspath(model.path), model.digest, config)
             running.run(self._parsed, "index", todo, work)
@@ -135,6 +165,31 @@ class IndexFiles(WithModel):
             writer.commit()
         found = {"files": jobs.report(bad_files), "silent": writer.silent}
         storage.write_json(os.path.join(target, _REPORT), found, indent=None)
+
+
+class IndexPieces(EmbedPieces):
+    """`EmbedPieces` that also measures what copies of a recording are known by."""
+
+    def embed(
+        self,
+        model: Model,
+        manifest: Manifest,
+        config: EmbedConfig,
+        bad_files: BadFiles,
+        told: dict[str, Any],
+    ) -> tuple[list[Embedded], np.ndarray]:
+        """See the base class; the levels of `outline.Outliner`, of whole files only."""
+        outliner = Outliner()
+
+        def listen(row: int, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+            for block in blocks:
+                if told["whole"]:
+                    outliner.push(block)
+                yield block
+
+        found = list(embed_files(model, manifest, config, bad_files, listen=listen))
+        levels = outliner.levels()
+        return found, levels[: told["patches"] * config.hop_samples // HOP or None]
 
 
 def _work_folder(writer: Writer) -> str:

@@ -16,8 +16,8 @@ import numpy as np
 RATE = 16_000  # Hz, of the sound
 FRAME_SECONDS = 0.04
 
-_HOP = round(FRAME_SECONDS * RATE)
-_WINDOW = 2 * _HOP  # so that copies whose frames lie between these still look alike
+HOP = round(FRAME_SECONDS * RATE)
+_WINDOW = 2 * HOP  # so that copies whose frames lie between these still look alike
 _EDGES = (100, 300, 600, 1200, 2000, 3400)  # Hz; telephones and old recorders have them too
 BANDS = len(_EDGES) - 1
 
@@ -85,16 +85,16 @@ class Outliner:
     def push(self, block: np.ndarray) -> None:
         """Takes the next float32[samples]."""
         sound = np.concatenate([self._rest, block])
-        count = (len(sound) - _WINDOW) // _HOP + 1
+        count = (len(sound) - _WINDOW) // HOP + 1
         if count > 0:
             self._levels.append(self._measured(sound, count))
-            sound = sound[count * _HOP :]
+            sound = sound[count * HOP :]
         self._rest = sound
 
     def _measured(self, sound: np.ndarray, count: int) -> np.ndarray:
         import scipy.fft  # late: --help stays quick; in float32, unlike NumPy's
 
-        frames = np.lib.stride_tricks.sliding_window_view(sound, _WINDOW)[::_HOP][:count]
+        frames = np.lib.stride_tricks.sliding_window_view(sound, _WINDOW)[::HOP][:count]
         spectrum = scipy.fft.rfft(frames * self._window, axis=1)[:, : self._bands[-1]]
         power = spectrum.real**2 + spectrum.imag**2
         first = self._bands[0]
@@ -102,17 +102,28 @@ class Outliner:
         level = 10 * np.log10(bands + 1e-6)
         return np.clip(np.round(2 * level) + 127, 0, 255).astype(np.uint8)
 
+    def levels(self) -> np.ndarray:
+        """The levels of all that came, uint8[frames, BANDS]."""
+        return np.concatenate([np.zeros((0, BANDS), np.uint8), *self._levels])
+
     def outline(self) -> Outline | None:
-        """The outline of all that came; None: it is silent or shorter than 80 ms."""
-        if not self._levels:
-            return None
-        levels = np.concatenate(self._levels)
-        top = levels.max(axis=1) / 2
-        if top.max() - 63.5 < _SILENT_DB:
-            return None
-        loud = np.flatnonzero(top > _loudest(top[:, None]) - _AUDIBLE_DB)
-        start, length = int(loud[0]), int(loud[-1] - loud[0] + 1)
-        return Outline(start, length, levels[start : start + min(length, MOST_FRAMES)])
+        """The outline of all that came, see `outline_of`."""
+        return outline_of(self.levels())
+
+
+def outline_of(levels: np.ndarray) -> Outline | None:
+    """The outline of a recording with levels uint8[frames, BANDS].
+
+    None: it is silent or shorter than 80 ms.
+    """
+    if not len(levels):
+        return None
+    top = levels.max(axis=1) / 2
+    if top.max() - 63.5 < _SILENT_DB:
+        return None
+    loud = np.flatnonzero(top > _loudest(top[:, None]) - _AUDIBLE_DB)
+    start, length = int(loud[0]), int(loud[-1] - loud[0] + 1)
+    return Outline(start, length, levels[start : start + min(length, MOST_FRAMES)])
 
 
 class Listener:

@@ -72,12 +72,18 @@ class Trainer:
         self.precision = distribution.choose_precision(training.precision, self.strategy)
         with self.strategy.scope():
             self.encoder = models.build(config.encoder, self.precision, training.seed)
+            models.freeze(self.encoder, training.frozen_layers)
             self.optimizer = keras.optimizers.Adam(learning_rate(training))
             self.optimizer.build(self.encoder.trainable_variables)
             self._memory = AnchorMemory(training.memory, config.encoder.embedding_size)
         # Constraints of a batch, by their ids; one alone needs no loss of its own.
         ids = np.unique(triplets.pattern(config.triplets, batch_size))
         self._mixed = ids if len(ids) > 1 else ids[:0]
+
+    @property
+    def memory_variables(self) -> dict[str, tf.Variable]:
+        """Embeddings of earlier anchors, see `AnchorMemory`; nothing without a memory."""
+        return self._memory.variables
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -101,7 +107,7 @@ class Trainer:
           float32 scalars by name: `SCALARS`, and where a batch has several constraints the loss
           of each, `loss/CONSTRAINT`.
         """
-        per_replica = self.strategy.run(self._replica_step, args=(batch,))
+        per_replica = self.strategy.run(self.replica_step, args=(batch,))
         # Every replica has computed the means over the global batch already.
         return {
             name: self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
@@ -148,9 +154,10 @@ class Trainer:
         batch = feed.batch(visit)
         if not self.replicas.alone:
             batch = {name: self.replicas.own_part(value) for name, value in batch.items()}
-        return self._replica_step(batch)
+        return self.replica_step(batch)
 
-    def _replica_step(self, batch: dict) -> dict[str, tf.Tensor]:
+    def replica_step(self, batch: dict) -> dict[str, tf.Tensor]:
+        """A replica's step on its part of a batch."""
         config, replicas = self.config.training, self.replicas
         variables = self.encoder.trainable_variables
         with tf.GradientTape() as tape:

@@ -33,6 +33,17 @@ def sound(tone_folder, tmp_path_factory):
     return str(folder)
 
 
+@pytest.fixture(scope="module")
+def classifier(small_model, tone_folder, tmp_path_factory):
+    from audio_triplet.commands.classify import fit
+    from audio_triplet.config import ClassifyConfig
+
+    out = str(tmp_path_factory.mktemp("fitted"))
+    manifest, _ = inputs.load_inputs([tone_folder])
+    fit.fit(manifest, small_model.path, out, ClassifyConfig(folds=2))
+    return os.path.join(out, "classifier")
+
+
 @pytest.fixture(autouse=True)
 def small_jobs(monkeypatch):
     monkeypatch.setattr(jobs, "LEAST_SECONDS", 10.0)
@@ -71,7 +82,7 @@ def test_jobs_have_whole_files_each_once(tmp_path):
     frame = pd.DataFrame({"path": names, "start_seconds": np.arange(200) / 3})
     frame["end_seconds"] = frame["start_seconds"] + 1.1
     manifest, seconds = Manifest(frame, "m"), rng.uniform(0.1, 2, 200)
-    todo = jobs.lay_out(str(tmp_path / "work"), manifest, seconds, {"told": 1})
+    todo = jobs.lay_out(str(tmp_path / "work"), manifest, seconds, lambda rows: {"told": 1})
     assert len(todo) > 3 and sum(todo.values()) == pytest.approx(seconds.sum())
     read = [jobs.read(str(tmp_path / "work"), name) for name in todo]
     assert all(told == {"told": 1} for _, told in read)
@@ -173,8 +184,79 @@ def test_an_index_by_a_pipeline_is_that_of_one_process(small_model, sound, tmp_p
     assert_same(content(tmp_path / "stopped"), content(tmp_path / "one"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("granularity", ["patch", "segment"])
+def test_predictions_by_a_pipeline_are_those_of_one_process(
+    small_model, classifier, sound, tmp_path, monkeypatch, granularity
+):
+    from audio_triplet.classify import score_pipeline
+    from audio_triplet.commands.classify.predict import predict
+
+    manifest, _ = inputs.load_inputs([sound], "none")
+    manifest = manifest.take(np.argsort(np.arange(len(manifest)) % 3, kind="stable"))
+    config = EmbedConfig(granularity=granularity)
+
+    def written(name, runner=None):
+        (tmp_path / name).mkdir(exist_ok=True)
+        told = predict(manifest, classifier, str(tmp_path / name), config, runner=runner)
+        return told.replace(name, ""), *(
+            (tmp_path / name / file).read_text()
+            for file in ("predictions.csv", "bad_files.csv", "truncated.csv")
+        )
+
+    one = written("one")
+    assert one[1].count("\n") > (30 if granularity == "patch" else 20)
+    parsed = runners.parse(IN_PROCESS)
+    assert written("many", parsed) == one
+    assert not (tmp_path / "many" / jobs.WORK_DIR).exists()
+
+    # Stopped in the midst: finished jobs are kept. Another sound: only its job is done again.
+    score, count = score_pipeline.score_files, []
+
+    def counts(*arguments):
+        count.append(1)
+        if len(count) == 3:
+            raise RuntimeError("stopped")
+        return score(*arguments)
+
+    monkeypatch.setattr(score_pipeline, "score_files", counts)
+    with pytest.raises(RuntimeError, match="stopped"):
+        written("stopped", parsed)
+    assert not (tmp_path / "stopped" / "predictions.csv").exists()
+    made = os.listdir(tmp_path / "stopped" / jobs.WORK_DIR)
+    laid_out = sum(name.endswith(".json") and ".done" not in name for name in made)
+    assert written("stopped", parsed) == one
+    assert len(count) == 3 + laid_out - 2
+
+
+@pytest.mark.slow
+def test_predictions_by_dask_with_a_cut_recording(small_model, classifier, sound, tmp_path):
+    import pandas as pd
+    import soundfile
+
+    from audio_triplet.commands.classify.predict import predict
+    from tests.pipelines.test_runners import dask_worker
+
+    long = str(tmp_path / "long.wav")
+    noise = np.random.default_rng(0).normal(scale=0.1, size=45 * 16_000)
+    soundfile.write(long, noise.clip(-1, 1), 16_000)
+    manifest, _ = inputs.load_inputs([os.path.join(sound, "low")], "none")
+    paths = manifest.frame["path"].tolist()
+    manifest = Manifest(pd.DataFrame({"path": [*paths[:3], long, *paths[3:]]}), "mixed")
+
+    def written(name, runner=None):
+        (tmp_path / name).mkdir()
+        predict(manifest, classifier, str(tmp_path / name), EmbedConfig(), runner=runner)
+        return (tmp_path / name / "predictions.csv").read_text()
+
+    with dask_worker(tmp_path) as address:
+        parsed = runners.parse(["--runner=DaskRunner", f"--dask_client_address={address}"])
+        many = written("many", parsed)
+    assert many == written("one") and many.count(long) == 46
+
+
 def test_another_model_on_a_worker_is_one_line(small_model):
-    from audio_triplet.embeddings.embed_pipeline import load_model
+    from audio_triplet.embeddings.worker_model import load_model
     from audio_triplet.errors import ExportError
 
     with pytest.raises(ExportError, match="is another model than where the work began; put the"):

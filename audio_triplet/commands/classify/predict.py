@@ -7,14 +7,15 @@ names or files state when they were recorded, and `truncated`, if an end of a fi
 rest is used. A classifier that could be checked adds the classes that reach the precision fit was
 asked for (`found`), and a probability of each class. --after, --before, --hours and --path take a
 part of an archive. Files that cannot be read are listed in bad_files.csv, truncated ones in
-truncated.csv.
+truncated.csv. With --runner workers score: all cores, or a cluster.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
     import datetime
 
     from audio_triplet.classify.calibration import Calibration
+    from audio_triplet.classify.scoring import Scored
+    from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.data.sound_filter import SoundFilter
+    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.pipelines.runners import Parsed
 
 
 def define_flags() -> None:
@@ -42,6 +47,7 @@ def define_flags() -> None:
     flags.DEFINE_string("model", None, "Folder of the classifier's model, if it has moved.")
     config_flags.define_truncated_flag("use")
     config_flags.define_filter_flags()
+    config_flags.define_runner_flag()
     config_flags.define_flags(EmbedConfig)
     table_flags.define_flags()
 
@@ -52,7 +58,8 @@ def main(argv: Sequence[str]) -> None:
 
     values = flags.FLAGS
     only = config_flags.filter_from_flags()
-    manifest, _ = inputs.load_inputs(argv[1:], "none")
+    sounds, runner = config_flags.runner_from_flags(argv[1:])
+    manifest, _ = inputs.load_inputs(sounds, "none")
     with locks.exclusive(values.output_dir):
         locks.clear_leftovers(values.output_dir)
         print(
@@ -65,6 +72,7 @@ def main(argv: Sequence[str]) -> None:
                 only,
                 values.form,
                 values.truncated,
+                runner,
             )
         )
 
@@ -78,6 +86,7 @@ def predict(
     only: SoundFilter | None = None,
     forms: Sequence[str] = (),
     truncated: str = "use",
+    runner: Parsed | None = None,
 ) -> str:
     """Writes predictions.csv: a row for every patch, or every segment, in the inputs' order.
 
@@ -91,6 +100,7 @@ def predict(
       forms: Forms of tables to write too (`table_flags.NAMES`), with the classes that are found
         in each row; with its best class if the classifier cannot tell which are.
       truncated: `use` or `refuse` files of which an end is missing.
+      runner: Whose workers score; None: this process.
 
     Returns:
       A line for the user.
@@ -104,7 +114,7 @@ def predict(
     from audio_triplet.classify import predictions
     from audio_triplet.data.bad_files import BadFiles, listed_in
 
-    fitted, model = load_classifier(classifier_dir, model_path)
+    fitted, model = load_classifier(classifier_dir, model_path, config.precision)
     meaning = fitted.calibration(config.granularity)
     began = {path: clock.recorded_at(path) for path in manifest.frame["path"].unique()}
     if only:
@@ -118,12 +128,14 @@ def predict(
     ):
         writer = csv.writer(file)
         writer.writerow(predictions.header(fitted.classes, meaning is not None, timed))
-        for segment, scores in scored(fitted, model, manifest, config, bad_files):
-            source = manifest.frame["path"].iloc[segment.row]
-            starts, ends = segment.start_seconds, segment.end_seconds
-            if config.granularity == "segment":
-                starts, ends = starts[:1], starts[:1] + segment.seconds
-            found = predictions.results(fitted.classes, scores, meaning)
+        work = model, manifest, config, bad_files
+        for segment in (
+            _by_workers(*work, runner, classifier_dir, output_dir)
+            if runner
+            else scored(fitted, *work)
+        ):
+            source, starts, ends = segment.path, segment.start_seconds, segment.end_seconds
+            found = predictions.results(fitted.classes, segment.scores, meaning)
             for start, end, result in zip(starts, ends, found, strict=True):
                 first = began[source]
                 moment = clock.later(first, float(start)) if first else None
@@ -160,6 +172,25 @@ def predict(
     if summary := bad_files.summary(output_dir):
         text += f"\n{summary}"
     return text
+
+
+def _by_workers(
+    model: Model,
+    manifest: Manifest,
+    config: EmbedConfig,
+    bad_files: BadFiles,
+    runner: Parsed,
+    classifier_dir: str,
+    output_dir: str,
+) -> Iterator[Scored]:
+    """As `scored`, by the workers of a pipeline."""
+    from audio_triplet.classify import score_pipeline
+    from audio_triplet.commands.progress import Progress
+
+    work = score_pipeline.ByPipeline(
+        runner, classifier_dir, output_dir, lambda seconds: contextlib.closing(Progress(seconds))
+    )
+    return work(model, manifest, config, bad_files)
 
 
 def _mark_truncated(path: str, truncated: set[str]) -> None:

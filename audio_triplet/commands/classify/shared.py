@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from audio_triplet.config import EmbedConfig
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from audio_triplet.classify.classifier import SoundClassifier
+    from audio_triplet.classify.scoring import Scored
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
-    from audio_triplet.embeddings.embed import Embedded
     from audio_triplet.embeddings.saved_model import Model
 
 
-def load_classifier(classifier_dir: str, model_path: str | None) -> tuple[SoundClassifier, Model]:
+def load_classifier(
+    classifier_dir: str, model_path: str | None, precision: str = "float32"
+) -> tuple[SoundClassifier, Model]:
     """The classifier and its model.
 
     Args:
       classifier_dir: Folder of a classifier.
       model_path: Folder of the SavedModel; None: where it was when the classifier was fitted.
+      precision: Of the model's arithmetic.
 
     Raises:
       ClassifierError: It is damaged, or was fitted on another model.
@@ -35,7 +35,7 @@ def load_classifier(classifier_dir: str, model_path: str | None) -> tuple[SoundC
     fitted = classifier.SoundClassifier.load(classifier_dir)
     recorded = fitted.metadata.get("model", "")
     model = saved_model.Model(
-        model_files.find_model(model_path, recorded, fitted.model_digest, classifier_dir)
+        model_files.find_model(model_path, recorded, fitted.model_digest, classifier_dir), precision
     )
     fitted.check_model(model)
     return fitted, model
@@ -47,48 +47,14 @@ def scored(
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,
-) -> Iterator[tuple[Embedded, np.ndarray]]:
-    """Embeds and scores segments, in the manifest's order.
-
-    Args:
-      fitted: The classifier.
-      model: Its model.
-      manifest: The segments.
-      config: How they are embedded; its granularity is that of the scores.
-      bad_files: Unreadable files are added to it.
-
-    Yields:
-      Each segment that can be read, as patches, and its scores: float32[patches, classes], or of
-      the segment as a whole float32[1, classes].
-    """
-    import numpy as np
+) -> Iterator[Scored]:
+    """As `scoring.score_files`, with a bar on a terminal."""
     from tqdm import tqdm
 
-    from audio_triplet.embeddings import embed
-    from audio_triplet.embeddings.description import window_patches
+    from audio_triplet.classify import scoring
 
-    window = window_patches(config.hop_seconds)
-
-    def score(vectors: np.ndarray) -> np.ndarray:
-        if config.granularity == "patch":
-            return fitted.classifier.predict_patches(vectors)
-        owner = np.zeros(len(vectors), np.int32)
-        return fitted.classifier.predict_segments(vectors, owner, 1, window)
-
-    of_patches = dataclasses.replace(config, granularity="patch")
-    paths, following = manifest.frame["path"].tolist(), 0
-    waiting: dict[int, tuple[Embedded, np.ndarray]] = {}
-    found = embed.embed_files(model, manifest, of_patches, bad_files)
-    for segment in tqdm(found, total=len(manifest), unit="sound", desc="classifying", disable=None):
-        waiting[segment.row] = segment, score(segment.vectors)
-        while following in waiting or (
-            following < len(paths) and paths[following] in bad_files.entries
-        ):
-            if following in waiting:
-                yield waiting.pop(following)
-            following += 1
-    for row in sorted(waiting):
-        yield waiting[row]
+    with tqdm(total=len(manifest), unit="sound", desc="classifying", disable=None) as bar:
+        yield from scoring.score_files(fitted, model, manifest, config, bad_files, bar.update)
 
 
 def segment_key(row: Any) -> tuple[str, float, float | None]:

@@ -119,8 +119,8 @@ def suggest(
         windows = _windows(manifest.take(np.flatnonzero(is_new)), window_seconds, bad_files)
         whole = EmbedConfig(granularity="segment")
         found = [
-            (segment.row, scores[0])
-            for segment, scores in scored(fitted, model, windows, whole, bad_files)
+            (segment.row, segment.scores[0])
+            for segment in scored(fitted, model, windows, whole, bad_files)
         ]
     if not found:
         raise UsageError(f"{manifest.name}: no sound could be read; see bad_files.csv")

@@ -1,0 +1,103 @@
+"""Scoring sound by a classifier, segment by segment."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audio_triplet.config import EmbedConfig
+from audio_triplet.embeddings.description import window_patches
+
+if TYPE_CHECKING:
+    from audio_triplet.classify.classifier import SoundClassifier
+    from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.data.manifest import Manifest
+    from audio_triplet.embeddings.embedding_set import Embedded
+    from audio_triplet.embeddings.saved_model import Model
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scored:
+    """The scores of one segment.
+
+    Attributes:
+      row: Its row in the manifest.
+      path: Its sound file.
+      start_seconds: float64[n], where in the file each scored moment begins; n is 1 for a segment
+        as a whole.
+      end_seconds: float64[n], where it ends.
+      scores: float32[n, classes].
+    """
+
+    row: int
+    path: str
+    start_seconds: np.ndarray
+    end_seconds: np.ndarray
+    scores: np.ndarray
+
+
+class Scorer:
+    """Embeddings of a segment's patches → its scores.
+
+    Args:
+      fitted: The classifier.
+      config: Granularity of the scores, and hop of the patches.
+    """
+
+    def __init__(self, fitted: SoundClassifier, config: EmbedConfig):
+        self._classifier, self._window = fitted.classifier, window_patches(config.hop_seconds)
+        self._by_patch = config.granularity == "patch"
+
+    def __call__(self, segment: Embedded, path: str) -> Scored:
+        """Scores one segment, of which the patches are given."""
+        starts, ends, vectors = segment.start_seconds, segment.end_seconds, segment.vectors
+        if self._by_patch:
+            scores = self._classifier.predict_patches(vectors)
+        else:
+            owner = np.zeros(len(vectors), np.int32)
+            scores = self._classifier.predict_segments(vectors, owner, 1, self._window)
+            starts, ends = starts[:1], starts[:1] + segment.seconds
+        return Scored(segment.row, path, starts, ends, scores)
+
+
+def score_files(
+    fitted: SoundClassifier,
+    model: Model,
+    manifest: Manifest,
+    config: EmbedConfig,
+    bad_files: BadFiles,
+    on_segment: Callable[[], object] = lambda: None,
+) -> Iterator[Scored]:
+    """Embeds and scores segments, in the manifest's order.
+
+    Args:
+      fitted: The classifier.
+      model: Its model.
+      manifest: The segments.
+      config: How they are embedded; its granularity is that of the scores.
+      bad_files: Unreadable files are added to it.
+      on_segment: Called for each segment that is finished.
+
+    Yields:
+      Each segment that can be read.
+    """
+    from audio_triplet.embeddings import embed
+
+    score = Scorer(fitted, config)
+    of_patches = dataclasses.replace(config, granularity="patch")
+    paths, following = manifest.frame["path"].tolist(), 0
+    waiting: dict[int, Scored] = {}
+    for segment in embed.embed_files(model, manifest, of_patches, bad_files):
+        waiting[segment.row] = score(segment, paths[segment.row])
+        on_segment()
+        while following in waiting or (
+            following < len(paths) and paths[following] in bad_files.entries
+        ):
+            if following in waiting:
+                yield waiting.pop(following)
+            following += 1
+    for row in sorted(waiting):
+        yield waiting[row]
