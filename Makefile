@@ -15,16 +15,20 @@ DEBIAN_SOUNDS ?= data/debian_sounds
 BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo check test test-latest lint types layers docs format browser clean
+.PHONY: demo check test test-latest static lint types layers docs format browser clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.demo --output_dir=demo
 
-check: lint types layers docs
+check: static
 	$(PYTEST) -m "not slow"
 
-test: browser lint types layers docs
+test: browser static
 	$(PYTEST)
+
+# What needs no tests to run, beside each other.
+static: $(VENV)/installed-dev
+	@$(MAKE) --no-print-directory --jobs=$(WORKERS) --output-sync=target lint types layers docs
 
 # The same tests under the newest TensorFlow, which tensorflow-io does not support.
 test-latest: $(LATEST_VENV)/installed-dev
@@ -55,15 +59,22 @@ browser:
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
 	} || echo "no chromium: the tests of pages in a browser will be skipped"
 
-$(VENV)/installed: setup.py
+# Byte code of 16,000 files is half of the work, and pip does it on one core. A few of them are
+# templates that are no Python.
+define install
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e .
+	$(BIN)/python -m pip install --quiet --upgrade pip 'setuptools>=70.1,<82'
+	$(BIN)/python -m pip install --quiet --no-compile --no-build-isolation -e '$(1)'
+	-$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib
+endef
+
+$(VENV)/installed: setup.py
+	$(call install,.)
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
-	touch $@
+$(VENV)/installed-dev: setup.py
+	$(call install,.[dev])
+	touch $(VENV)/installed $@
 
 $(LATEST_VENV)/installed-dev: setup.py tests/latest_requirements.py
 	$(PYTHON) -m venv $(LATEST_VENV)
