@@ -73,6 +73,9 @@ EXTRAS = {
         "librosa>=0.10.2",
         "torch>=2.4",
     ],
+    # Writes a training step as StableHLO. The newest that takes TensorFlow 2.17's ml-dtypes; what
+    # runs the step elsewhere needs no TensorFlow and may be newer.
+    "pjrt": ["jax>=0.5.3,<0.6", "jaxlib>=0.5.3,<0.6"],
     "parquet": ["pyarrow>=15"],
     "search": ["faiss-cpu>=1.8"],  # for indices beyond a million vectors
     # Preparing on all cores or on a cluster.

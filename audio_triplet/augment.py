@@ -10,7 +10,7 @@ with stateless seeds, like `audio_triplet.triplets`.
 import numpy as np
 import tensorflow as tf
 
-from audio_triplet import features, triplets
+from audio_triplet import draws, features, triplets
 from audio_triplet.config import TripletConfig
 
 # Points of the equaliser's curve.
@@ -31,11 +31,7 @@ def augment_pairs(batch: dict, seed, config: TripletConfig) -> dict:
     augmented = {}
     for number, name in enumerate(("anchor", "positive"), start=1):
         # Folded in, because `make_positives` has used the seed itself.
-        pick, amount = tf.unstack(
-            tf.random.experimental.stateless_split(
-                tf.random.experimental.stateless_fold_in(seed, number), 2
-            )
-        )
+        pick, amount = draws.split(draws.fold_in(seed, number), 2)
         partner, found = triplets.mixing_partners(batch["recording"], batch["drawn"], pick)
         other = tf.where(found[:, None, None], tf.gather(batch[name], partner), 0.0)
         augmented[name] = augment(batch[name], other, amount, config)
@@ -54,9 +50,9 @@ def augment(mel_energies, other, seed, config: TripletConfig) -> tf.Tensor:
     Returns:
       The same shape, linear energies.
     """
-    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
+    seeds = draws.split(seed, 5)
     batch = tf.shape(mel_energies)[0]
-    drawn = _as_written(tf.random.stateless_uniform([2, batch, 1, 1], seeds[0]))
+    drawn = _as_written(draws.uniform([2, batch, 1, 1], seeds[0]))
     alpha, sigma = (
         _as_written(most * drawn[number])
         for number, most in enumerate((config.augment_alpha, config.augment_sigma))
@@ -91,14 +87,14 @@ def equalise(mel_energies, seed, sigma: float) -> tf.Tensor:
     mels = mel_energies.shape[-1]
     between = np.linspace(0, _POINTS - 1, mels)
     hats = np.maximum(0.0, 1.0 - np.abs(between[None, :] - np.arange(_POINTS)[:, None]))
-    points = tf.random.stateless_normal([tf.shape(mel_energies)[0], _POINTS], seed, stddev=sigma)
+    points = draws.normal([tf.shape(mel_energies)[0], _POINTS], seed, sigma)
     gains = tf.exp(tf.linalg.matmul(points, tf.constant(hats, tf.float32)))  # [batch, mels]
     return mel_energies * gains[:, None, :]
 
 
 def amplify(mel_energies, seed, sigma: float) -> tf.Tensor:
     """Multiplies each patch by a gain, its logarithm normal with deviation `sigma`."""
-    gain = tf.exp(tf.random.stateless_normal([tf.shape(mel_energies)[0], 1, 1], seed, stddev=sigma))
+    gain = tf.exp(draws.normal([tf.shape(mel_energies)[0], 1, 1], seed, sigma))
     return mel_energies * gain
 
 
@@ -121,9 +117,9 @@ def zoom(mel_energies, seed, most: float) -> tf.Tensor:
     if not most:
         return mel_energies
     batch, frames, mels = tf.unstack(tf.shape(mel_energies))
-    draws = tf.random.stateless_uniform([batch, 4], seed)
-    size = tf.exp(most * (1.5 * draws[:, :2] - 1.0))  # [batch, 2], exp(-most) … exp(most / 2)
-    begin = (1.0 - size) * draws[:, 2:]
+    drawn = draws.uniform([batch, 4], seed)
+    size = tf.exp(most * (1.5 * drawn[:, :2] - 1.0))  # [batch, 2], exp(-most) … exp(most / 2)
+    begin = (1.0 - size) * drawn[:, 2:]
     silence = float(np.log(features.DEFAULT.log_offset))
     loudness = features.log_mel(mel_energies) - silence  # zero is silence
     # Linear interpolation as a product for each axis: no gather, fast on every device.

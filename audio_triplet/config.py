@@ -300,6 +300,8 @@ class TrainingConfig(Checked):
       mining: `semi_hard` (the paper), `hardest`, or `random` for no mining.
       memory: Number of anchors of earlier batches that are negatives too, as embedded then; 0:
         none (the paper). Their labels are not kept, so the topline has no memory [D].
+      frozen_layers: The first convolutions, each with its normalisation, that keep the weights
+        of the model that the run begins with; 0: all are trained.
       precision: `auto`, `float32` or `mixed_bfloat16`.
       seed: Seed of the initial weights.
       checkpoint_minutes: Longest time between checkpoints.
@@ -316,6 +318,7 @@ class TrainingConfig(Checked):
     margin: float = checked(0.1, above=0)
     mining: str = checked("semi_hard", choices=MININGS)
     memory: int = checked(0, least=0)
+    frozen_layers: int = checked(0, least=0)
     precision: str = checked("auto", choices=PRECISIONS)
     seed: int = 0
     checkpoint_minutes: float = checked(5.0, above=0)
@@ -358,6 +361,8 @@ class RunConfig:
       pipeline: Batches and seed.
       encoder: Network.
       training: Optimisation.
+      init_model: Folder of the export whose weights the run begins with; empty: random ones.
+      init_model_digest: That export's digest, so that a run is not continued with another one.
     """
 
     corpus: str = ""
@@ -367,8 +372,15 @@ class RunConfig:
     pipeline: PipelineConfig = PipelineConfig()
     encoder: EncoderConfig = EncoderConfig()
     training: TrainingConfig = TrainingConfig()
+    init_model: str = ""
+    init_model_digest: str = ""
 
     def __post_init__(self):
+        if self.training.frozen_layers and not self.init_model:
+            raise ConfigError(
+                f"frozen_layers={self.training.frozen_layers}: random layers would never be "
+                "trained; begin with a model (--init_model), or freeze none"
+            )
         if self.triplets.constraints == EXPLICIT and self.training.memory:
             raise ConfigError(
                 f"memory={self.training.memory}: labels are not remembered, so explicit triplets "
@@ -436,12 +448,12 @@ def _with_tuples(values: Mapping[str, object]) -> dict:
 
 
 def _flat(config, prefix: str = "") -> dict[str, object]:
-    """Dotted names → values of a tree of dataclasses. The corpus is known by its fingerprint."""
+    """Dotted names → values of a tree of dataclasses, but places: digests tell what lies there."""
     values: dict[str, object] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             values |= _flat(value, f"{prefix}{field.name}.")
-        elif prefix or field.name != "corpus":
+        elif prefix or field.name not in ("corpus", "init_model"):
             values[f"{prefix}{field.name}"] = value
     return values

@@ -82,7 +82,9 @@ class FusedBatchNormalization(keras.Layer):
     """Batch normalisation over [batch, height, width] by TensorFlow's fused kernel.
 
     Keras 3's own layer is a chain of unfused ops, which on a CPU costs more than the convolution
-    before it. Statistics are those of one replica; the moving ones are averaged over replicas.
+    before it. Statistics are those of one replica; the moving ones are averaged over replicas. As
+    with Keras' layer, `trainable = False` freezes the moving statistics too, which then serve in
+    training.
     """
 
     def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs):
@@ -111,7 +113,7 @@ class FusedBatchNormalization(keras.Layer):
     def call(self, inputs, training=False) -> keras.KerasTensor:
         """Same shape and dtype as `inputs`, [batch, height, width, channels]."""
         scale, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        if not training:
+        if not training or not self.trainable:
             outputs, _, _ = tf.compat.v1.nn.fused_batch_norm(
                 inputs,
                 scale,

@@ -7,6 +7,8 @@ however large the batch is.
 
 import tensorflow as tf
 
+from audio_triplet import draws
+
 # Most pairs whose distances are held at the same time: 8 MB, and a few times that in between.
 _TILE = 2**21
 
@@ -103,5 +105,5 @@ def hardest_negatives(anchor, candidates, allowed) -> tf.Tensor:
 
 def random_negatives(allowed, seed) -> tf.Tensor:
     """Any allowed candidate, uniformly: int32[batch]. No mining, for comparison."""
-    scores = tf.random.stateless_uniform(tf.shape(allowed), seed)
+    scores = draws.uniform(tf.shape(allowed), seed)
     return tf.argmax(tf.where(allowed, scores, -1.0), axis=1, output_type=tf.int32)

@@ -19,6 +19,7 @@ import tensorflow as tf
 from keras import layers
 
 from audio_triplet.config import FRONT_END, EncoderConfig
+from audio_triplet.errors import ConfigError
 from audio_triplet.layers import (
     BandScaling,
     FusedBatchNormalization,
@@ -123,6 +124,27 @@ def scale_input(encoder: keras.Model, log_mel) -> None:
     layer.offset.assign(mean)
     # A constant band carries no information: it is not amplified.
     layer.scale.assign(1.0 / tf.maximum(tf.sqrt(variance), 0.1))
+
+
+def freeze(encoder: keras.Model, count: int) -> None:
+    """Makes the first convolutions, each with its normalisation, stay as they are in training.
+
+    Args:
+      encoder: The encoder.
+      count: How many.
+
+    Raises:
+      ConfigError: It has fewer.
+    """
+    names = [layer.name for layer in encoder.layers if isinstance(layer, layers.Conv2D)]
+    if count > len(names):
+        raise ConfigError(
+            f"frozen_layers={count}: {encoder.name} has {len(names)} convolutions; freeze fewer"
+        )
+    frozen = {name for first in names[:count] for name in (first, f"{first}_norm")}
+    for layer in encoder.layers:
+        if layer.name in frozen:
+            layer.trainable = False
 
 
 def plain(encoder: keras.Model) -> keras.Model:

@@ -10,6 +10,7 @@ import soundfile
 
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
+from audio_triplet.embeddings.model_files import digest_of
 from audio_triplet.search.index_writer import Writer
 
 DIM = 128
@@ -18,7 +19,14 @@ _RATE = 16_000
 _BLOCK_FILES = 2_000
 
 
-def write(folder: str, vectors: int, sounds: int = 0, seed: int = 0) -> list[str]:
+def write(
+    folder: str,
+    vectors: int,
+    sounds: int = 0,
+    seed: int = 0,
+    model: str | None = None,
+    linked: bool = False,
+) -> list[str]:
     """Writes an index of files of 20 moments each.
 
     Args:
@@ -26,6 +34,8 @@ def write(folder: str, vectors: int, sounds: int = 0, seed: int = 0) -> list[str
       vectors: How many, at least 20.
       sounds: How many of the files are there to be played; the others are names only.
       seed: Of the vectors: sounds of decaying variance per dimension, with differences.
+      model: Folder of the model that the index is said to be of; None: there is none.
+      linked: Whether the others are these again, as hard links, so that every file can be read.
 
     Returns:
       The sound files that are there.
@@ -42,8 +52,12 @@ def write(folder: str, vectors: int, sounds: int = 0, seed: int = 0) -> list[str
         )
     for name in names[:sounds]:
         soundfile.write(name, 0.1 * rng.normal(size=_EACH * _RATE), _RATE)
+    for number in range(sounds, files if linked else 0):
+        os.link(names[number % sounds], names[number])
+    digest = digest_of(model) if model else "0" * 64
+    model = model or "/none"
     with Writer(
-        folder, model="/none", model_digest="0" * 64, dim=DIM, granularity="patch", hop_seconds=0.96
+        folder, model=model, model_digest=digest, dim=DIM, granularity="patch", hop_seconds=0.96
     ) as writer:
         for first in range(0, files, _BLOCK_FILES):
             here = names[first : first + _BLOCK_FILES]
@@ -62,7 +76,7 @@ def write(folder: str, vectors: int, sounds: int = 0, seed: int = 0) -> list[str
                     start_seconds=start,
                     end_seconds=start + 0.975,
                     stamp=np.zeros((len(here), 2), np.int64),
-                    origin=Origin("/none", "0" * 64, "patch", 0.96),
+                    origin=Origin(model, digest, "patch", 0.96),
                 )
             )
     return names[:sounds]

@@ -18,7 +18,7 @@ import sys
 
 from absl import app, flags
 
-from audio_triplet.commands import config_flags, supervisor, terminal
+from audio_triplet.commands import config_flags, garbage, supervisor, terminal
 from audio_triplet.config import PrepareConfig
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
@@ -84,6 +84,7 @@ def choose_engine(name: str, beam_flags: list[str]):
 
 def main(argv):
     """Runs the command."""
+    garbage.collect_rarely()
     terminal.set_up_logging()
     with terminal.clear_errors("prepare"):
         from data_prep.preparation import prepare

@@ -13,9 +13,10 @@ paper's doubling of the network from scratch was not reproduced. About an hour f
 of it the networks from scratch.
 
 With the flags and the --output_dir of a finished table1, no embedding is trained again. Vary with
---rows, --labels_per_class, --draws, --seeds and every flag of train_embedding. Every score is saved
-immediately: after a stop the same command continues, and logs how long it will take. With --rescore
-the classifiers are fitted again on the saved embeddings; the networks from scratch, which have no
+--rows (scratch_plain is from scratch as the paper's, without augmentation), --labels_per_class,
+--draws, --seeds, --classify_by and every flag of train_embedding. Every score is saved immediately:
+after a stop the same command continues, and logs how long it will take. With --rescore the
+classifiers are fitted again on the saved embeddings; the networks from scratch, which have no
 embedding, are kept.
 
 Written to --output_dir: table2.json, table2.md, table2.png; few_labels/ROW/ (one score per file),
@@ -25,6 +26,7 @@ and the files of table1 for the rows (runs/, embeddings/).
 from absl import flags
 
 from experiments.lib import script, shared_flags
+from experiments.lib.table2.classify_by import CLASSIFY_BY
 from experiments.lib.table2.scratch_config import ScratchConfig
 from experiments.lib.table2.table import ROWS, Table2Options, known_rows, make_table
 from experiments.lib.table2.text import markdown
@@ -39,6 +41,14 @@ def define_flags() -> None:
     flags.DEFINE_integer("draws", 5, "Draws of the labelled clips.", lower_bound=1)
     script.define_rescore_flag()
     script.define_seeds_flag("Seeds of the trained embeddings; every draw is scored with each.")
+    flags.DEFINE_enum(
+        "classify_by",
+        Table2Options.classify_by,
+        list(CLASSIFY_BY),
+        "What the classifier on an embedding is, for each row alike: "
+        + "; ".join(f"{key}: {words}" for key, words in CLASSIFY_BY.items())
+        + ".",
+    )
     recipe = ScratchConfig()
     flags.DEFINE_integer(
         "scratch_steps",
@@ -75,6 +85,7 @@ def options_from_flags() -> Table2Options:
             batch_size=values.scratch_batch_size,
             learning_rate=values.scratch_learning_rate,
         ),
+        classify_by=values.classify_by,
         rescore=values.rescore,
     )
 

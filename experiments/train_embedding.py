@@ -4,6 +4,9 @@ One row of the paper's Table 1 is one value of --triplets. On your own folder of
 
     python -m experiments.train_embedding --corpus=folders:DIR --output_dir=runs/mine
 
+With --init_model=released (or the export of another run) it goes on from that model, which on your
+own sound costs less than a model from nothing; see docs/train.md for where it pays.
+
 Run the same command again to continue a stopped run. The export is in OUTPUT_DIR/export;
 `tf.saved_model.load` loads it without this package. Values come from --recipe and from given flags,
 see experiments/recipes.
@@ -11,7 +14,7 @@ see experiments/recipes.
 
 from absl import flags
 
-from audio_triplet.commands import config_flags, terminal
+from audio_triplet.commands import config_flags, garbage, terminal
 from audio_triplet.config import FEEDS, CacheConfig
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
@@ -49,12 +52,14 @@ def define_flags() -> None:
     )
     config_flags.define_flags(CacheConfig)
     flags.DEFINE_boolean("resume", True, "Continue the run in --output_dir; else replace it.")
+    shared_flags.define_initial_flags()
     shared_flags.define_training_flags()
 
 
 def main(argv):
     """Runs the command."""
     del argv
+    garbage.collect_rarely()
     terminal.set_up_logging()
     with terminal.clear_errors("train_embedding"):
         values = flags.FLAGS

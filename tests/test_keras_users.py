@@ -3,8 +3,6 @@
 import glob
 import os
 import runpy
-import subprocess
-import sys
 import types
 
 import keras
@@ -25,11 +23,14 @@ VARIANTS = {
     "resnet50": {"architecture": "resnet50"},
 }
 
-# In a process that imports Keras alone, then the models of this package.
+# In a process that has Keras alone, then the models of this package.
 ELSEWHERE = """
-import sys
+import os, sys
 import keras
 import numpy as np
+os.chdir(sys.argv.pop(1))
+assert "audio_triplet" not in sys.modules
+sys.path = [path for path in sys.path if path.endswith("-packages")]
 x = np.load("x.npy")
 outputs = {name: keras.models.load_model(f"{name}.keras")(x) for name in sys.argv[1:]}
 assert "audio_triplet" not in sys.modules
@@ -54,7 +55,7 @@ def encoder_of(variant):
 
 
 @pytest.mark.slow
-def test_plain_is_the_same_encoder_and_needs_keras_alone(tmp_path):
+def test_plain_is_the_same_encoder_and_needs_keras_alone(commands, tmp_path):
     x, plain = log_mel(), {}
     for variant in VARIANTS:
         encoder = encoder_of(variant)
@@ -67,7 +68,9 @@ def test_plain_is_the_same_encoder_and_needs_keras_alone(tmp_path):
     best.save(tmp_path / "encoder.keras")
     np.save(tmp_path / "x.npy", x)
     code = ELSEWHERE.replace("ROOT", os.getcwd())
-    subprocess.run([sys.executable, "-c", code, *VARIANTS], check=True, cwd=tmp_path)
+    arguments = [code, str(tmp_path), *VARIANTS]
+    process = commands.start("tests.snippet", arguments, str(tmp_path / "log"))
+    assert process.wait(120) == 0, process.text
     found = np.load(tmp_path / "y.npz")
     np.testing.assert_array_equal(found["encoder"], best(x))
     for variant in VARIANTS:
@@ -86,7 +89,7 @@ def test_the_head_of_the_documentation_learns_tones(tone_folder):
     train_head = runpy.run_path("docs/snippets/keras_head.py")["train_head"]
     model = types.SimpleNamespace(encoder=models.plain(encoder_of("best")))
     before = [np.array(weight) for weight in model.encoder.trainable_weights]
-    classifier = train_head(model, paths, labels, epochs=30)
+    classifier = train_head(model, paths, labels, epochs=12)
     patches = [features.patches(features.mel_energies(load_audio(path))) for path in paths]
     guessed = [classifier(features.log_mel(p)).numpy().mean(axis=0).argmax() for p in patches]
     assert np.mean(np.array(guessed) == labels) > 0.8

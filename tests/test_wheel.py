@@ -27,11 +27,13 @@ SOURCE = ("audio_triplet", "models", "setup.py", "pyproject.toml", "MANIFEST.in"
 
 # Every verb is a fork of one process, so that TensorFlow is imported once.
 RUN_VERBS = """
-import json, os, sys
+import gc, json, os, sys
 import keras, pandas, sklearn.metrics, tensorflow
 from audio_triplet.commands.main import run
 
 assert audio_triplet_at_home(run), run.__code__.co_filename
+gc.collect()
+gc.freeze()  # or each fork would collect all of TensorFlow when it ends
 for arguments in json.loads(sys.argv[1]):
     print("$", *arguments, flush=True)
     process = os.fork()

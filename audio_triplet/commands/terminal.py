@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from absl import flags, logging
 
-from audio_triplet import provenance
 from audio_triplet.commands import signals
 from audio_triplet.errors import AudioTripletError
 
@@ -63,6 +62,8 @@ def clear_errors(program: str) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt as stop:
+            from audio_triplet import provenance  # late, so that a command starts at once
+
             text = str(stop) or signals.STOPPED
             print(f"{program}: {text}: {provenance.command()}", file=sys.stderr, flush=True)
             stop_signals.end_soon()

@@ -102,12 +102,15 @@ def _run_verb(program: str, verb: Verb, arguments: Sequence[str]) -> None:
 
     from absl import app, flags
 
-    from audio_triplet.commands import help_text, terminal
-    from audio_triplet.pipelines import runners
+    from audio_triplet.commands import garbage, help_text, terminal
 
     module = importlib.import_module(verb.module)
     before = set(flags.FLAGS)
-    runner = runners.runner_name(arguments) if verb.runs_on_clusters else ""
+    runner = ""
+    if verb.runs_on_clusters:
+        from audio_triplet.pipelines import runners
+
+        runner = runners.runner_name(arguments)
     module.define_flags()
     if is_help:
         own = [flags.FLAGS[name] for name in flags.FLAGS if name not in before]
@@ -119,6 +122,7 @@ def _run_verb(program: str, verb: Verb, arguments: Sequence[str]) -> None:
         return
 
     def main(argv: Sequence[str]) -> None:
+        garbage.collect_rarely()
         terminal.set_up_logging()
         with terminal.clear_errors(program):
             module.main(argv)

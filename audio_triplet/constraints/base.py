@@ -96,10 +96,9 @@ class Constraint(abc.ABC):
 
     def seed(self, batch_seed: tf.Tensor) -> tf.Tensor:
         """Its own stateless seed in a batch, so that constraints draw independently."""
-        import tensorflow as tf
+        from audio_triplet import draws
 
-        number = zlib.crc32(self.name.encode()) & 0x7FFFFFFF
-        return tf.random.experimental.stateless_fold_in(batch_seed, number)
+        return draws.fold_in(batch_seed, zlib.crc32(self.name.encode()) & 0x7FFFFFFF)
 
 
 def mined(anchors: Anchors, positive: tf.Tensor) -> Made:
@@ -117,9 +116,9 @@ def neighbours(anchors: Anchors) -> Made:
 
 def third_of_seed(batch_seed: tf.Tensor, number: int) -> tf.Tensor:
     """One of the three seeds that the paper's constraints share; kept so that runs continue."""
-    import tensorflow as tf
+    from audio_triplet import draws
 
-    return tf.unstack(tf.random.experimental.stateless_split(batch_seed, 3))[number]
+    return draws.split(batch_seed, 3)[number]
 
 
 def register(constraint: type[Constraint]) -> type[Constraint]:

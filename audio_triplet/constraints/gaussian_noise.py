@@ -62,7 +62,9 @@ def half_normal(count, seed) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    draws = tf.random.stateless_uniform([2, (count + 1) // 2], seed)
-    radius = tf.sqrt(-2.0 * tf.math.log(1.0 - draws[0]))  # 1 - u is never 0
-    angle = (math.pi / 2) * draws[1]
+    from audio_triplet import draws
+
+    drawn = draws.uniform([2, (count + 1) // 2], seed)
+    radius = tf.sqrt(-2.0 * tf.math.log(1.0 - drawn[0]))  # 1 - u is never 0
+    angle = (math.pi / 2) * drawn[1]
     return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=0)[:count]

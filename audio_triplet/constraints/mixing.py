@@ -77,11 +77,13 @@ def mixing_partners(recording, drawn, seed, positions=None) -> tuple[tf.Tensor, 
     """
     import tensorflow as tf
 
+    from audio_triplet import draws
+
     own, there = recording, drawn
     if positions is not None:
         own, there = tf.gather(recording, positions), tf.gather(drawn, positions)
     allowed = (own[:, None] != recording[None, :]) & drawn[None, :]  # [n, batch]
-    scores = tf.random.stateless_uniform(tf.shape(allowed), seed)
+    scores = draws.uniform(tf.shape(allowed), seed)
     scores = tf.where(allowed, scores, -1.0)
     partner = tf.argmax(scores, axis=1, output_type=tf.int32)
     return partner, tf.reduce_any(allowed, axis=1) & there

@@ -47,16 +47,16 @@ def translate(mel_energies, seed, max_mel_shift: int = 10) -> tf.Tensor:
     """
     import tensorflow as tf
 
+    from audio_triplet import draws
+
     mel_energies = tf.convert_to_tensor(mel_energies, tf.float32)
     batch, frames, mels = tf.unstack(tf.shape(mel_energies))
-    time_seed, mel_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-    shift = tf.random.stateless_uniform([batch, 1], time_seed, 0, frames, tf.int32)
+    time_seed, mel_seed = draws.split(seed, 2)
+    shift = draws.integers([batch, 1], time_seed, 0, frames)
     source = (tf.range(frames)[None, :] - shift) % frames  # [batch, frames]
     shifted = tf.gather(mel_energies, source, batch_dims=1)  # [batch, frames, mels]
 
-    mel_shift = tf.random.stateless_uniform(
-        [batch, 1], mel_seed, -max_mel_shift, max_mel_shift + 1, tf.int32
-    )
+    mel_shift = draws.integers([batch, 1], mel_seed, -max_mel_shift, max_mel_shift + 1)
     source = tf.range(mels)[None, :] - mel_shift  # [batch, mels]
     inside = (source >= 0) & (source < mels)
     # Bands are gathered as rows of the transposed patch: whole rows copy fast.

@@ -207,7 +207,9 @@ class SinglePatches(Reader):
         partners = self._drawable(handles[:, 1], epochs[:, 1]) if self._explicit else None
         drawn = drawing.draw_starts(anchors, draws, self._triplets, self._config.seed, partners)
         this_draw = tf.cast(step % draws, tf.int32)
-        drawn = visited | {name: tensor[:, this_draw] for name, tensor in drawn.items()}
+        # A gather, not a slice: XLA would make a slice's place, and so the step, a constant.
+        drawn = {name: tf.gather(tensor, this_draw, axis=1) for name, tensor in drawn.items()}
+        drawn = visited | drawn
         metadata, _ = anchors
         drawn |= {name: metadata[name] for name in ("recording", "labels")}
         return drawn | {"seconds": drawing.seconds_of(drawn["starts"])}

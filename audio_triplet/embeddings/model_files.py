@@ -19,6 +19,16 @@ def holds_model(path: str) -> bool:
     return os.path.exists(os.path.join(path, _GRAPH_FILE))
 
 
+def check_model(path: str) -> None:
+    """Checks that a folder is that of a SavedModel.
+
+    Raises:
+      ExportError: It is not.
+    """
+    if not holds_model(path):
+        raise ExportError(f"{path}: holds no saved_model.pb; give the folder of a SavedModel")
+
+
 def released_model_path() -> str:
     """The folder of the released model: inside an installed package, or in the clone.
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from audio_triplet import distribution, features, models, storage
 from audio_triplet.config import EncoderConfig, current_names
-from audio_triplet.embeddings.model_files import digest_of, holds_model, released_model_path
+from audio_triplet.embeddings.model_files import check_model, digest_of, released_model_path
 from audio_triplet.embeddings.sound_embedding import SoundEmbedding, embed_sound
 from audio_triplet.errors import ConfigError, ExportError
 
@@ -154,8 +154,7 @@ class Model:
           ExportError: It is not there, damaged, has another signature, or its config.json does
             not describe the network, which bfloat16 needs.
         """
-        if not holds_model(path):
-            raise ExportError(f"{path}: holds no saved_model.pb; give the folder of a SavedModel")
+        check_model(path)
         self.path = path
         self.config = {}
         config_path = os.path.join(path, CONFIG_FILE)
@@ -241,7 +240,16 @@ class Model:
         Raises:
           ExportError: config.json does not describe the network, as in exports of others.
         """
-        return models.plain(self._built_encoder("float32"))
+        return models.plain(self.network)
+
+    @functools.cached_property
+    def network(self) -> keras.Model:
+        """The same of `audio_triplet.models`' layers, as `models.build` makes it for training.
+
+        Raises:
+          ExportError: As `encoder`.
+        """
+        return self._built_encoder("float32")
 
     @property
     def variables(self) -> tuple[tf.Variable, ...]:

@@ -17,6 +17,8 @@ RANDOM = "random"
 JOINT = "joint"
 SHUFFLED = "shuffled"
 SCRATCH = "scratch"
+PLAIN_SCRATCH = "scratch_plain"
+SCRATCH_ROWS = (SCRATCH, PLAIN_SCRATCH)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +166,14 @@ _KNOWN = {
             "#ad3f26",
             "#f09a84",
         ),
+        TableRow(
+            PLAIN_SCRATCH,
+            "Network from scratch, no augmentation",
+            "from scratch, plain",
+            "the same, as the paper's: on the clips as they are",
+            "#d98a2b",
+            "#f2c184",
+        ),
     )
 }
 
@@ -192,8 +202,8 @@ def of(key: str) -> TableRow:
     """The representation of a key.
 
     Args:
-      key: One of `ROWS`, of `extra_rows()`, or `SCRATCH`; a constraint that another version had, or
-        a module that is not imported, is named by its key.
+      key: One of `ROWS`, of `extra_rows()`, or of `SCRATCH_ROWS`; a constraint that another version
+        had, or a module that is not imported, is named by its key.
     """
     if key in _KNOWN:
         return _KNOWN[key]

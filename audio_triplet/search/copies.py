@@ -10,7 +10,7 @@ No TensorFlow here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent import futures
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from audio_triplet import audio
 from audio_triplet.errors import AudioError
-from audio_triplet.search.alignment import Alignment, align
+from audio_triplet.search.alignment import Pattern
 
 # [D] Correlation of the waveforms from which a sound is a copy. Sounds that are only alike stay
 # below 0.3, copies through lossy codecs above 0.9; see `experiments.hidden_clips`.
@@ -28,7 +28,7 @@ COPY_FROM = 0.6
 # patches, a click in silence, no patch may be cut as one of the index is: more places then.
 PLACES, LOOKED_AT_FROM = 16, 0.6
 PLACES_OF_FEW, LOOKED_AT_FROM_OF_FEW = 48, 0.3
-FEW_PATCHES = 4
+FEW_PATCHES = 3
 
 # Of a longer query only so much is compared.
 MOST_SECONDS = 60.0
@@ -94,18 +94,128 @@ def find_copies(query: np.ndarray, places: Sequence[Place], rate: int, threads: 
     query = query[: round(MOST_SECONDS * rate)]
     if len(query) < 2 or not places:
         return []
-    loudest = _loudest(query, rate)
+    looker = _Looker(query, rate)
+    stretches = _stretches(places, len(query) / rate)
 
-    def look(number: int) -> Copy | None:
+    def look(stretch: _Stretch) -> list[Copy]:
         try:
-            return _look(query, loudest, places[number], number, rate)
+            return [
+                Copy(_place_of(places, stretch, start), start, end, correlation)
+                for start, end, correlation in looker.look(stretch)
+            ]
         except (AudioError, OSError):
-            return None
+            return []
 
-    with futures.ThreadPoolExecutor(max(1, min(threads, len(places)))) as pool:
-        found = [copy for copy in pool.map(look, range(len(places))) if copy is not None]
+    with futures.ThreadPoolExecutor(max(1, min(threads, len(stretches)))) as pool:
+        found = [copy for copies in pool.map(look, stretches) for copy in copies]
     found.sort(key=lambda copy: (-copy.correlation, copy.place))
     return _apart(found, places)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stretch:
+    """Where in a file the query may begin, by all places that are near to each other.
+
+    Attributes:
+      path: The file.
+      low: The first moment, seconds; may be negative.
+      high: The last one.
+      numbers: Of the places.
+    """
+
+    path: str
+    low: float
+    high: float
+    numbers: tuple[int, ...]
+
+
+def _stretches(places: Sequence[Place], seconds: float) -> list[_Stretch]:
+    """What has to be read for a query of some seconds: no part of a file twice."""
+    found: list[_Stretch] = []
+    for number in sorted(range(len(places)), key=lambda number: places[number]):
+        path, start, query = places[number]
+        # So that the query overlaps the patch, and if that leaves too much open, so that the
+        # patches that are alike are at the same moment.
+        low = max(start - seconds, start - query - _WIDE_SECONDS)
+        high = min(start + _PATCH_SECONDS, start - query + _WIDE_SECONDS)
+        last = found[-1] if found else None
+        if last and last.path == path and low <= last.high + _PIECE_SECONDS:
+            numbers = (*last.numbers, number)
+            found[-1] = _Stretch(path, min(low, last.low), max(high, last.high), numbers)
+        else:
+            found.append(_Stretch(path, low, high, (number,)))
+    return sorted(found, key=lambda stretch: min(stretch.numbers))
+
+
+def _place_of(places: Sequence[Place], stretch: _Stretch, start: float) -> int:
+    """The place of a stretch that says best where a copy begins."""
+    return min(
+        stretch.numbers,
+        key=lambda number: abs(places[number].start_seconds - places[number].query_seconds - start),
+    )
+
+
+class _Looker:
+    """Looks for a query in files: first for a piece of it, which is quick, then for all of it."""
+
+    def __init__(self, query: np.ndarray, rate: int):
+        self._rate = rate
+        self._seconds = len(query) / rate
+        self._overhang = round(_CODEC_SECONDS * rate)
+        self._whole = Pattern(query)
+        loudest, count = _loudest(query, rate), round(_PIECE_SECONDS * rate)
+        self._loudest = loudest / rate
+        self._piece = Pattern(query[loudest : loudest + count])
+
+    def look(self, stretch: _Stretch) -> Iterator[tuple[float, float, float]]:
+        """Start, end and correlation of the copies that begin in a stretch.
+
+        Raises:
+          AudioError: The file cannot be read.
+        """
+        low = stretch.low + self._loudest - _SLACK_SECONDS
+        high = stretch.high + self._loudest + _SLACK_SECONDS
+        first, found = self._correlations(self._piece, stretch.path, low, high)
+        for _ in stretch.numbers:
+            best = int(found.argmax()) if len(found) else 0
+            if not len(found) or found[best] < COPY_FROM:
+                return
+            start = first + best / self._rate - self._loudest
+            correlation, around = float(found[best]), _SLACK_SECONDS
+            if len(self._piece) < len(self._whole):
+                start, correlation = self._confirmed(stretch.path, start)
+            if correlation >= COPY_FROM:
+                begin = max(0, round(start * self._rate)) / self._rate  # a sample's own moment
+                yield begin, begin + self._seconds, correlation
+                around = self._seconds
+            width = round(around * self._rate)
+            found[max(0, best - width) : best + width + 1] = 0
+
+    def _confirmed(self, path: str, start: float) -> tuple[float, float]:
+        """Where the whole query begins near a moment, and how well it fits there."""
+        low, high = start - _SLACK_SECONDS, start + _SLACK_SECONDS
+        first, found = self._correlations(self._whole, path, low, high)
+        if not len(found):
+            return start, 0.0
+        best = int(found.argmax())
+        return first + best / self._rate, float(found[best])
+
+    def _correlations(
+        self, sound: Pattern, path: str, low: float, high: float
+    ) -> tuple[float, np.ndarray]:
+        """How well a sound fits where it begins between two moments of a file.
+
+        Returns:
+          The first moment, seconds, and the correlation there and at each sample behind it.
+        """
+        rate = self._rate
+        begin = max(0, round(low * rate))
+        samples = round(high * rate) + len(sound) - begin
+        if samples <= 0:
+            return 0.0, np.zeros(0)
+        read = audio.read_piece(path, begin / rate, samples / rate, rate)
+        found = sound.correlations(read, self._overhang) if len(read) else np.zeros(0)
+        return (begin - self._overhang) / rate, found
 
 
 def _loudest(query: np.ndarray, rate: int) -> int:
@@ -115,45 +225,6 @@ def _loudest(query: np.ndarray, rate: int) -> int:
         return 0
     squares = np.concatenate([[0.0], np.cumsum(np.diff(query, prepend=query[:1]) ** 2.0)])
     return int(np.argmax(squares[count:] - squares[:-count]))
-
-
-def _look(query: np.ndarray, loudest: int, place: Place, number: int, rate: int) -> Copy | None:
-    """First a piece of the query is compared, which is quick, then all of it."""
-    piece = query[loudest : loudest + round(_PIECE_SECONDS * rate)]
-    seconds = len(query) / rate
-    # Where the query would begin: so that it overlaps the patch, and if that leaves too much open,
-    # so that the patches that are alike are at the same moment.
-    low, high = place.start_seconds - seconds, place.start_seconds + _PATCH_SECONDS
-    likely = place.start_seconds - place.query_seconds
-    low, high = max(low, likely - _WIDE_SECONDS), min(high, likely + _WIDE_SECONDS)
-    slack = (high - low) / 2 + _SLACK_SECONDS
-    found = _within(piece, place.path, (low + high) / 2 + loudest / rate, slack, rate)
-    if found is None or found[1].correlation < COPY_FROM:
-        return None
-    moment = found[0] - loudest / rate
-    if len(piece) < len(query):
-        found = _within(query, place.path, moment, _SLACK_SECONDS, rate)
-        if found is None or found[1].correlation < COPY_FROM:
-            return None
-        moment = found[0]
-    start = max(0.0, moment)
-    return Copy(number, start, max(start, moment + seconds), found[1].correlation)
-
-
-def _within(
-    sound: np.ndarray, path: str, moment: float, slack: float, rate: int
-) -> tuple[float, Alignment] | None:
-    """The moment at which a sound fits best near a moment of a file, seconds."""
-    first = max(0.0, moment - slack)
-    seconds = moment + len(sound) / rate + slack - first
-    if seconds <= 0:
-        return None
-    first = round(first * rate) / rate
-    read = audio.read_piece(path, first, seconds, rate)
-    if not len(read):
-        return None
-    aligned = align(sound, read, round(_CODEC_SECONDS * rate))
-    return first + aligned.offset / rate, aligned
 
 
 def _apart(copies: Iterable[Copy], places: Sequence[Place]) -> list[Copy]:

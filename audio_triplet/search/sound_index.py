@@ -29,11 +29,11 @@ from audio_triplet.search.index import Hit, Index
 from audio_triplet.search.index_format import IndexInfo
 from audio_triplet.search.query import QuerySound, embed_query, embed_sound
 from audio_triplet.search.question import Patches
-from audio_triplet.search.words import look_up
 
 if TYPE_CHECKING:
     from audio_triplet.data.sound_filter import SoundFilter
     from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.search.words import Word
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,12 +116,14 @@ class SoundIndex:
           ExportError: It is missing or damaged.
           SearchError: It is not the model of the index.
         """
-        from audio_triplet.embeddings.saved_model import Model
-
         model, info = self._model, self.index.info
-        if not isinstance(model, Model):
+        if model is None or isinstance(model, str | os.PathLike | QuickModel):
             given = os.fspath(model) if isinstance(model, str | os.PathLike) else None
             found = model_files.find_model(given, info.model, info.model_digest, self.index.folder)
+            model_files.check_model(found)  # before TensorFlow is imported, which takes seconds
+
+            from audio_triplet.embeddings.saved_model import Model
+
             model = Model(found)
         self.index.check_model(model)
         return model
@@ -238,7 +240,7 @@ class SoundIndex:
         """
         if not queries and not words:
             raise SearchError("nothing is asked for; give a sound or a word")
-        known = [look_up(word, self.index, self._embed_part, words_from) for word in words]
+        known = self._known(words, words_from) if words else []
         wanted = [self._embed(query) for query in queries]
         unwanted = [self._embed(query) for query in unlike]
         of_words = [Patches.of_vectors(vector) for one in known for vector in one.vectors]
@@ -272,6 +274,11 @@ class SoundIndex:
             seconds,
             [one.name for one in known],
         )
+
+    def _known(self, words: Sequence[str], words_from: str) -> list[Word]:
+        from audio_triplet.search.words import look_up  # late: most searches ask for no word
+
+        return [look_up(word, self.index, self._embed_part, words_from) for word in words]
 
     def _embed(self, query: Query) -> QuerySound:
         return embed_sound(

@@ -20,7 +20,7 @@ from audio_triplet.config import CONFIG_FILE, RunConfig
 from audio_triplet.data import batching, sources
 from audio_triplet.data.bad_files import BAD_FILES, listed_in
 from audio_triplet.errors import CorpusError, Interrupted, TrainingError
-from audio_triplet.training import feeds
+from audio_triplet.training import feeds, initial
 from audio_triplet.training.cadence import Cadence, StopSignals, Stretch
 from audio_triplet.training.checkpoints import KEPT_CHECKPOINTS, restore, tidy
 from audio_triplet.training.metrics_log import METRICS_FILE, MetricsLog, read_metrics
@@ -63,6 +63,7 @@ def run(
     Raises:
       ConfigError: `output_dir` holds a run of another configuration, or the corpus cannot be
         resident.
+      ExportError: The model to begin with cannot be used.
       TrainingError: The loss is not finite, or another worker is gone.
       CorpusError: A shard is damaged.
       Interrupted: A signal asked the run to stop; it has checkpointed.
@@ -73,8 +74,8 @@ def run(
         manager, log = _open(trainer, output_dir, resume)
         if trainer.steps_done >= trainer.config.training.steps:
             return log.rows
-        if trainer.steps_done == 0 and trainer.config.encoder.input_scaling:
-            _scale_input(trainer, source)
+        if trainer.steps_done == 0:
+            begin(trainer, source)
         name = os.path.basename(os.path.normpath(output_dir))
         with (
             _bad_files_listed(trainer, source, output_dir),
@@ -206,6 +207,14 @@ def _clear(output_dir: str) -> None:
         path = storage.join(output_dir, name)
         if storage.exists(path):
             tf.io.gfile.remove(path)
+
+
+def begin(trainer: Trainer, source: sources.ChunkSource) -> None:
+    """What precedes the first step: the weights of an earlier model, or the band scaling."""
+    if trainer.config.init_model:
+        initial.apply(trainer)
+    elif trainer.config.encoder.input_scaling:
+        _scale_input(trainer, source)
 
 
 def _scale_input(trainer: Trainer, source: sources.ChunkSource) -> None:

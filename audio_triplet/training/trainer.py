@@ -24,6 +24,9 @@ SCALARS = (
     "learning_rate",
 )
 
+# The device of a strategy of one replica on the processor.
+_PROCESSOR = "/job:localhost/replica:0/task:0/device:CPU:0"
+
 
 def learning_rate(
     config: TrainingConfig,
@@ -69,12 +72,18 @@ class Trainer:
         self.precision = distribution.choose_precision(training.precision, self.strategy)
         with self.strategy.scope():
             self.encoder = models.build(config.encoder, self.precision, training.seed)
+            models.freeze(self.encoder, training.frozen_layers)
             self.optimizer = keras.optimizers.Adam(learning_rate(training))
             self.optimizer.build(self.encoder.trainable_variables)
             self._memory = AnchorMemory(training.memory, config.encoder.embedding_size)
         # Constraints of a batch, by their ids; one alone needs no loss of its own.
         ids = np.unique(triplets.pattern(config.triplets, batch_size))
         self._mixed = ids if len(ids) > 1 else ids[:0]
+
+    @property
+    def memory_variables(self) -> dict[str, tf.Variable]:
+        """Embeddings of earlier anchors, see `AnchorMemory`; nothing without a memory."""
+        return self._memory.variables
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -98,7 +107,7 @@ class Trainer:
           float32 scalars by name: `SCALARS`, and where a batch has several constraints the loss
           of each, `loss/CONSTRAINT`.
         """
-        per_replica = self.strategy.run(self._replica_step, args=(batch,))
+        per_replica = self.strategy.run(self.replica_step, args=(batch,))
         # Every replica has computed the means over the global batch already.
         return {
             name: self.strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
@@ -145,9 +154,10 @@ class Trainer:
         batch = feed.batch(visit)
         if not self.replicas.alone:
             batch = {name: self.replicas.own_part(value) for name, value in batch.items()}
-        return self._replica_step(batch)
+        return self.replica_step(batch)
 
-    def _replica_step(self, batch: dict) -> dict[str, tf.Tensor]:
+    def replica_step(self, batch: dict) -> dict[str, tf.Tensor]:
+        """A replica's step on its part of a batch."""
         config, replicas = self.config.training, self.replicas
         variables = self.encoder.trainable_variables
         with tf.GradientTape() as tape:
@@ -265,7 +275,9 @@ class Trainer:
         chosen = tf.one_hot(index, tf.shape(candidates)[0], dtype=candidates.dtype)
         return tf.linalg.matmul(chosen, candidates)
 
-    def distribute(self, batches: tf.data.Dataset) -> tf.distribute.DistributedDataset:
+    def distribute(
+        self, batches: tf.data.Dataset
+    ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
         """Batches distributed to the replicas; each worker makes them all and takes its part."""
         options = tf.data.Options()
         # By files, TensorFlow's choice, would give every worker a corpus of its own.
@@ -274,7 +286,12 @@ class Trainer:
         # Its model of the pipeline runs in a thread that was seen to hold up the end of a run, or
         # a stop, for 5 to 110 s; every core has work without it.
         options.autotune.enabled = False
-        return self.strategy.experimental_distribute_dataset(batches.with_options(options))
+        batches = batches.with_options(options)
+        if self.strategy.extended.worker_devices == (_PROCESSOR,):
+            # They are where they are needed. The iterator for devices would have its end, and that
+            # of the run, wait half a second for a thread of its own.
+            return batches
+        return self.strategy.experimental_distribute_dataset(batches)
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """Everything that a run needs to continue."""

@@ -128,8 +128,10 @@ class Commands:
 
 def _serve() -> None:
     import encodings.utf_8_sig  # noqa: F401  Another user may not read Python's own files.
+    import gc
     import runpy
 
+    gc.disable()  # it would look through all of TensorFlow, again and again
     import keras  # noqa: F401
     import pandas  # noqa: F401
     import sklearn.metrics  # noqa: F401
@@ -137,6 +139,9 @@ def _serve() -> None:
     import soxr  # noqa: F401
     import tensorflow  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # or each command would take a second to collect it all when it ends
+    gc.enable()
     for line in sys.stdin:
         request = json.loads(line)
         if "poll" in request:

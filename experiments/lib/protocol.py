@@ -183,6 +183,22 @@ def described_scores(sides: Sides, classes: tuple[str, ...]) -> dict:
     Returns:
       As `probe_scores`.
     """
+    return scores_of_probe(*fit_described(sides, classes), sides, classes)
+
+
+def fit_described(
+    sides: Sides, classes: tuple[str, ...], config: probe.ProbeConfig | None = None
+) -> tuple[probe.Probe, np.ndarray]:
+    """Fits the linear probe on descriptions of the training side's segments.
+
+    Args:
+      sides: Embeddings.
+      classes: Names of the labels.
+      config: Of the probe; None for its defaults.
+
+    Returns:
+      The probe, and the descriptions of the test side's segments, which it can score.
+    """
     train, test = sides.train, sides.test
     given = description.to_learn_from(
         train.vectors, train.segment_index, len(train.manifest), train.energy
@@ -191,11 +207,11 @@ def described_scores(sides: Sides, classes: tuple[str, ...]) -> dict:
         given.rows,
         train.manifest.label_matrix(classes)[given.owner],
         recordings(train)[given.owner].tolist(),
-        judged=given.judged,
-        weights=given.weights,
+        config,
+        given.judged,
+        given.weights,
     )
-    described = description.describe(test.vectors, test.segment_index, len(test.manifest))
-    return scores_of_probe(fitted, described, sides, classes)
+    return fitted, description.describe(test.vectors, test.segment_index, len(test.manifest))
 
 
 def scores_of_probe(

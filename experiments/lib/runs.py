@@ -53,7 +53,7 @@ def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> d
     from audio_triplet.embeddings import encoder_file, saved_model
     from audio_triplet.errors import ExportError
     from audio_triplet.provenance import provenance
-    from audio_triplet.training import checkpoints
+    from audio_triplet.training import checkpoints, initial
 
     config = trainer.config
     last = rows[-50:]
@@ -78,6 +78,8 @@ def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> d
         "training": trained,
         **provenance(),
     }
+    if config.init_model:
+        metadata["initial_model"] = initial.provenance(config.init_model, config.init_model_digest)
     with storage.replacing(storage.join(output_dir, "export")) as path:
         saved_model.export(encoder, path, metadata)
         live = saved_model.check(lambda waveform: saved_model.embed_waveforms(encoder, waveform))

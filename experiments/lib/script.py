@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 
 from audio_triplet import locks
-from audio_triplet.commands import terminal
+from audio_triplet.commands import garbage, terminal
 from audio_triplet.errors import UsageError
 
 # absl attributes flags that this module defines to the script, so that its --help lists them.
@@ -40,6 +40,7 @@ def make_table(
       make: Trains and scores what is missing, writes the table and returns its content.
       markdown: That content as Markdown.
     """
+    garbage.collect_rarely()
     terminal.set_up_logging()
     with terminal.clear_errors(program), locks.exclusive(output_dir):
         table = make()

@@ -32,6 +32,7 @@ from audio_triplet.errors import UsageError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from audio_triplet.training.initial import InitialModel
     from experiments.lib.corpus import Corpus
     from experiments.recipes import Recipe
 
@@ -55,6 +56,7 @@ class ExperimentSettings:
       encoder: Network.
       training: Optimisation.
       topline_learning_rate: The explicit-label topline's, if it differs.
+      initial: The export whose weights the runs begin with; its network is `encoder`.
     """
 
     corpus: str
@@ -71,6 +73,7 @@ class ExperimentSettings:
     encoder: EncoderConfig = EncoderConfig()
     training: TrainingConfig = TrainingConfig()
     topline_learning_rate: float | None = None
+    initial: InitialModel | None = None
 
     @classmethod
     def of_recipe(
@@ -137,6 +140,8 @@ class ExperimentSettings:
             pipeline=dataclasses.replace(self.pipeline, seed=seed),
             encoder=self.encoder,
             training=training,
+            init_model=self.initial.path if self.initial else "",
+            init_model_digest=self.initial.digest if self.initial else "",
         )
 
     def build_strategy(self) -> tf.distribute.Strategy:

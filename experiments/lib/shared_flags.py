@@ -5,8 +5,9 @@ the order of precedence see `experiments.recipes`.
 """
 
 import dataclasses
+from collections.abc import Callable
 
-from absl import flags
+from absl import flags, logging
 
 from audio_triplet import constraints
 from audio_triplet.commands import config_flags
@@ -20,10 +21,12 @@ from audio_triplet.config import (
 )
 from audio_triplet.corpora import registry
 from audio_triplet.errors import UsageError
+from audio_triplet.training import initial
 from experiments import recipes
 from experiments.lib.settings import ExperimentSettings
 
 DEFAULT_RECIPE = "short"
+FINE_TUNING = "fine_tune"
 
 
 def define_triplets_flag(recipe: str = DEFAULT_RECIPE) -> None:
@@ -116,11 +119,25 @@ def define_training_flags(seed: bool = True, recipe: str = DEFAULT_RECIPE) -> No
         (TripletConfig, values.triplets, ("constraints",)),
         (PipelineConfig, values.pipeline, () if seed else ("seed",)),
         (EncoderConfig, values.encoder, ()),
-        (TrainingConfig, values.training, ("seed",)),
+        (TrainingConfig, values.training, ("seed", "frozen_layers")),
     ):
         config_flags.define_flags(kind, skip, **dataclasses.asdict(part))
     for kind in _further_constraints():
         config_flags.define_flags(kind, **values.triplets.constraint_parameters)
+
+
+def define_initial_flags() -> None:
+    """Defines the flags of a script that can begin with an earlier model."""
+    flags.DEFINE_string(
+        "init_model",
+        "",
+        "Begin with the weights, the band scaling and the network of this export "
+        f"(OUTPUT_DIR/export of a run; {initial.RELEASED}: the released model), to fine-tune it on "
+        f"--corpus. Without --recipe the recipe is then {FINE_TUNING}, and without "
+        "--learning_rate the rate is that recipe's.",
+    )
+    others = {field.name for field in dataclasses.fields(TrainingConfig)} - {"frozen_layers"}
+    config_flags.define_flags(TrainingConfig, skip=tuple(others))
 
 
 def settings_from_flags(on_the_fly: bool = False) -> ExperimentSettings:
@@ -132,13 +149,18 @@ def settings_from_flags(on_the_fly: bool = False) -> ExperimentSettings:
     Raises:
       UsageError: --max_share is not of the form kind=share.
       ConfigError: A dataclass does not allow a value.
+      ExportError: --init_model is not an export of ours.
     """
     values = flags.FLAGS
-    recipe = recipes.load(values.recipe)
 
     def given(name: str) -> bool:
         return name in values and bool(values[name].present)
 
+    start = None
+    recipe = recipes.load(values.recipe)
+    if "init_model" in values and values.init_model:
+        start = initial.describe(values.init_model)
+        recipe = _fine_tuning(start, recipe if given("recipe") else None, given)
     pipeline = recipe.pipeline
     if on_the_fly and pipeline.batches_per_visit == 1:
         pipeline = dataclasses.replace(pipeline, batches_per_visit=recipes.FILES_BATCHES_PER_VISIT)
@@ -173,6 +195,43 @@ def settings_from_flags(on_the_fly: bool = False) -> ExperimentSettings:
             if given("topline_learning_rate")
             else recipe.topline_learning_rate
         ),
+        initial=start,
+    )
+
+
+def _fine_tuning(
+    start: initial.InitialModel, recipe: recipes.Recipe | None, given: Callable[[str], bool]
+) -> recipes.Recipe:
+    """The recipe with a model's network and the lower learning rate; says so in a line.
+
+    Args:
+      start: The model.
+      recipe: The recipe that was asked for, if any.
+      given: Whether a flag was given.
+
+    Raises:
+      UsageError: A flag asks for another network.
+    """
+    own = recipes.load(FINE_TUNING)
+    asked = config_flags.from_flags(EncoderConfig)
+    network = dataclasses.asdict(start.network)
+    for name, held in network.items():
+        if given(name) and (value := getattr(asked, name)) != held:
+            raise UsageError(
+                f"--{name}={value}: the model of --init_model has {held}; leave the flag out"
+            )
+    rate = own.training.learning_rate
+    logging.info(
+        "begins with %s: its network (%s), weights and band scaling%s%s",
+        start.path,
+        ", ".join(f"{name}={value}" for name, value in network.items()),
+        "" if recipe else f"; recipe {FINE_TUNING}",
+        "" if given("learning_rate") else f"; learning rate {rate:g}, lower than from nothing",
+    )
+    recipe = recipe or own
+    training = dataclasses.replace(recipe.training, learning_rate=rate)
+    return dataclasses.replace(
+        recipe, encoder=start.network, training=training, topline_learning_rate=None
     )
 
 

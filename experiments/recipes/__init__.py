@@ -4,11 +4,13 @@ A value is decided in one place. From first to last:
 
 1. A flag that is given on the command line.
 2. The recipe: `--recipe=NAME` (`--preset` is another name of the flag), or the script's own:
-   `short`, but `demo` for `experiments.demo` and `debian_sounds` for `experiments.release`.
+   `short`, but `demo` for `experiments.demo`, `debian_sounds` for `experiments.release`, and
+   `fine_tune` with `--init_model`.
    `--help` shows the values of the script's own recipe as the flags' defaults.
 3. The dataclasses of `audio_triplet.config`, whose defaults are the paper's.
 
-Two values depend on what is trained: the explicit-label topline's learning rate is
+With `--init_model` the network is that model's, and the learning rate is `fine_tune`'s whatever the
+recipe. Two values depend on what is trained: the explicit-label topline's learning rate is
 `topline_learning_rate` where that is set, and it has no memory; and sound files that are decoded
 while training give `FILES_BATCHES_PER_VISIT` batches per visit.
 
@@ -18,6 +20,7 @@ while training give `FILES_BATCHES_PER_VISIT` batches per visit.
 | `short` | the paper's values, but a learning rate that fits a thousand steps |
 | `best` | what was found to work best without labels |
 | `debian_sounds` | the released model |
+| `fine_tune` | going on from a model, with sound of your own |
 | `demo` | `make demo` |
 
 A new recipe is a new file: a docstring, and `RECIPE`.

@@ -58,8 +58,8 @@ def test_it_runs(commands, tmp_path):
     """Seconds of both, as a person would start them."""
     arguments = [
         f"--output_dir={tmp_path}",
-        "--training_minutes=0.05",
-        "--embedding_minutes=0.05",
+        "--training_minutes=0.02",
+        "--embedding_minutes=0.02",
         "--sample_seconds=0.1",
     ]
     process = commands.start("benchmarks.faults.soak", arguments, str(tmp_path / "log"))

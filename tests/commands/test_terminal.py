@@ -183,3 +183,15 @@ with terminal.clear_errors("prog"):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and done.stderr.startswith("prog: ") and "broken" in done.stderr
+
+
+def test_a_command_collects_no_garbage_at_its_end():
+    """Once more through all of TensorFlow took it a second."""
+    code = """
+import atexit, gc
+from audio_triplet.commands import garbage
+atexit.register(lambda: print(gc.get_threshold()[0], gc.get_freeze_count() > 1000))
+garbage.collect_rarely()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "50000 True\n"

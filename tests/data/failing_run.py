@@ -15,15 +15,14 @@ from audio_triplet.data import chunks, file_source
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.errors import TrainingError
 from audio_triplet.training import loop
-from audio_triplet.training.trainer import Trainer
-from tests.training.runs import config_of
+from tests.training.runs import config_of, shallow_trainer
 
 
 def main(folder: str, output_dir: str) -> None:
     bad = BadFiles()
     source = file_source.FileChunks(chunks.scan(load_corpus(f"folders:{folder}"), bad), bad)
     config = dataclasses.replace(config_of(50, log_steps=1), splits=())
-    trainer = Trainer(config, distribution.build_strategy("cpu"))
+    trainer = shallow_trainer(config, distribution.build_strategy("cpu"))
     step = trainer.step
     trainer.step = lambda batch: step(batch) | {"loss": tf.constant(math.nan)}
     try:

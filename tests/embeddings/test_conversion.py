@@ -53,9 +53,9 @@ def test_tflite_encoder_says_what_the_export_says(model, sounds, log_mel, precis
     assert bytes_each * weights < len(content) < bytes_each * weights + 24_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", conversion.PRECISIONS)
-def test_tflite_encoder_hears_alike_at_any_level(tmp_path, sounds, precision):
+@pytest.fixture(scope="module")
+def levels(sounds, tmp_path_factory):
+    """A model that hears all levels alike, and the same sounds at three: log mel patches."""
     encoder = models.build_encoder(
         width=0.125,
         embedding_size=32,
@@ -68,9 +68,15 @@ def test_tflite_encoder_hears_alike_at_any_level(tmp_path, sounds, precision):
     log_mel = np.concatenate([features.log_mel(energies * level) for level in (1, 0.03, 10)])
     models.scale_input(encoder, log_mel)
     config = EncoderConfig(width=0.125, embedding_size=32, normalize_loudness=True)
-    path = str(tmp_path / "export")
+    path = str(tmp_path_factory.mktemp("levels") / "export")
     saved_model.export(encoder, path, {"model": dataclasses.asdict(config)})
-    model = saved_model.Model(path)
+    return saved_model.Model(path), log_mel
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", conversion.PRECISIONS)
+def test_tflite_encoder_hears_alike_at_any_level(levels, precision):
+    model, log_mel = levels
     lite = conversion.TfLite(conversion.encoder_tflite(model, precision, log_mel[::2]))
     found = lite(log_mel)["embedding"]
     expected = model.encode(log_mel).numpy()

@@ -72,6 +72,28 @@ def test_rows_share_their_clips(finished):
         assert set(fewer) < set(more)
 
 
+def test_description_and_a_plain_network_from_scratch(finished):
+    """Each embedding is described alike, log mel too; scores of both ways are kept beside."""
+    out, settings, options = finished
+    kept = changes(out, "runs", "few_labels/joint-seed0", "few_labels/scratch", "embeddings")
+    more = dataclasses.replace(
+        options, rows=("joint", "log_mel", "scratch_plain"), classify_by="description"
+    )
+    table = make_table(settings, more)
+    assert all(os.stat(path).st_mtime_ns == time for path, time in kept.items())
+    names = ("joint", "log_mel", "scratch_plain")
+    assert [row["name"] for row in table["rows"]] == [name for name in names for _ in (1, 2)]
+    assert table["config"]["classify_by"] == "description"
+    assert table["config"]["classifier"]["window_patches"] == 5
+    # Log mel tells tones of three classes apart, by one or two of each.
+    assert min(row["cls_map"] for row in table["rows"][2:4]) > 0.7
+    for name in ("joint-seed0-description", "log_mel-description", "scratch_plain"):
+        assert len(os.listdir(os.path.join(out, "few_labels", name))) == 4
+    with open(os.path.join(out, "few_labels", "scratch_plain", "labels1-draw0.json")) as file:
+        recipe = json.load(file)["settings"]["scratch"]
+    assert recipe["mixup"] == recipe["noise_sigma"] == recipe["max_mel_shift"] == 0
+
+
 def changes(out, *parts):
     """Path → time of change, of all files in parts of a folder."""
     return {

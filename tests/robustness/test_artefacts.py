@@ -22,8 +22,7 @@ from audio_triplet.embeddings.set_files import load_for_corpus, save_for_corpus
 from audio_triplet.errors import ConfigError, CorpusError, ExportError
 from audio_triplet.provenance import provenance
 from audio_triplet.training.checkpoints import restore
-from audio_triplet.training.trainer import Trainer
-from tests.training.runs import config_of, losses, run
+from tests.training.runs import config_of, losses, run, shallow_trainer
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
@@ -89,7 +88,7 @@ def test_flipped_bits_in_a_checkpoint_are_noticed(finished, tmp_path):
     """Then the one before is taken: never weights that nobody trained."""
     folder, trainer, _ = finished
     good = {v.path: v.numpy() for v in trainer.encoder.variables}
-    other = Trainer(config_of(6), distribution.build_strategy("cpu"))
+    other = shallow_trainer(config_of(6), distribution.build_strategy("cpu"))
     random = np.random.default_rng(0)
     for _ in range(12):
         shutil.copytree(folder / "checkpoints", tmp_path / "checkpoints", dirs_exist_ok=True)

@@ -33,11 +33,11 @@ def test_ogg_checksums_are_what_libsndfile_expects(made):
 def test_mutants_are_read_or_refused_in_bounds(tmp_path):
     """In children with little memory, as a decoder may crash or ask for gigabytes."""
     bench = Bench(str(tmp_path), [])
-    trials = list(damaged_sound.corrupt_audio(bench, 20_000, 400))
-    assert sum(trial.count for trial in trials) == 400
+    trials = list(damaged_sound.corrupt_audio(bench, 20_000, 200))
+    assert sum(trial.count for trial in trials) == 200
     assert [problem for trial in trials for problem in trial.problems] == []
     outcomes = [trial.outcome for trial in trials]
-    assert outcomes.count("read") > 100 and outcomes.count("refused") > 100
+    assert outcomes.count("read") > 50 and outcomes.count("refused") > 50
 
 
 def test_a_crash_and_a_hang_would_be_seen(tmp_path, monkeypatch):
@@ -84,8 +84,7 @@ def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
     from audio_triplet.data.file_source import FileChunks
     from audio_triplet.embeddings import saved_model
     from audio_triplet.training import loop
-    from audio_triplet.training.trainer import Trainer
-    from tests.training.runs import config_of
+    from tests.training.runs import config_of, shallow_trainer
 
     for number in range(6):
         soundfile.write(tmp_path / f"whole{number}.wav", tone(2, 300 + 100 * number), RATE)
@@ -97,7 +96,7 @@ def test_training_and_export_go_on_over_damaged_files(made, tmp_path):
     table = chunks.scan(manifest, bad_files)
     assert len(table.segment) < 1000  # no header's lie was believed
     source = FileChunks(table, bad_files)
-    trainer = Trainer(config_of(4), distribution.build_strategy("cpu"))
+    trainer = shallow_trainer(config_of(4), distribution.build_strategy("cpu"))
     rows = loop.run(trainer, source, str(tmp_path / "run"), progress=False)
     assert len(rows) == 4 and np.isfinite([row["loss"] for row in rows]).all()
     assert len(bad_files.entries) > 10

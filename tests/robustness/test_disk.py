@@ -30,7 +30,7 @@ def disk(tmp_path):
 def message(folder, prepared, config):
     """How a command would tell that this run fails."""
     with pytest.raises(SystemExit) as stop, terminal.clear_errors("prog"):
-        run(config, prepared, folder)
+        run(config, prepared, folder, Trainer)
     text = str(stop.value)
     assert text.startswith("prog: ") and "\n" not in text
     return text
@@ -39,7 +39,7 @@ def message(folder, prepared, config):
 @pytest.mark.slow
 def test_full_and_read_only_disks_are_told_and_lose_nothing(prepared, disk, tmp_path):
     out = disk / "out"
-    run(config_of(4, checkpoint_steps=2), prepared, out)
+    run(config_of(4, checkpoint_steps=2), prepared, out, Trainer)
     before = metrics_log.read_metrics(str(out))
     with open(disk / "ballast", "wb", buffering=0) as ballast:
         try:
@@ -53,9 +53,9 @@ def test_full_and_read_only_disks_are_told_and_lose_nothing(prepared, disk, tmp_
     assert "Read-only file system" in message(out, prepared, config_of(8))
     assert checkpoints.load_encoder(str(out)) is not None
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    _, rows = run(config_of(8), prepared, out)
+    _, rows = run(config_of(8), prepared, out, Trainer)
     assert rows[:4] == before
-    _, undisturbed = run(config_of(8), prepared, tmp_path / "undisturbed")
+    _, undisturbed = run(config_of(8), prepared, tmp_path / "undisturbed", Trainer)
     np.testing.assert_array_equal(np.float32(losses(rows)), np.float32(losses(undisturbed)))
 
 

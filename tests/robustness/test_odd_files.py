@@ -19,6 +19,13 @@ BY_LIBSNDFILE = {
 }
 
 
+def index(commands, log, *arguments):
+    """What `index` says."""
+    process = commands.start("audio_triplet", ["index", *map(str, arguments)], str(log))
+    assert process.wait(120) == 0, process.text
+    return process.text
+
+
 def run(*arguments):
     command = [sys.executable, "-m", "audio_triplet", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -27,20 +34,21 @@ def run(*arguments):
 
 
 @pytest.mark.slow
-def test_every_sound_is_found_at_its_moment(tmp_path):
+def test_every_sound_is_found_at_its_moment(commands, tmp_path):
     files = odd_files.write(str(tmp_path / "sounds"))
     (tmp_path / "sounds" / "broken.ogg").write_bytes(b"OggS but not really")
-    index = tmp_path / "index"
-    said = run("index", tmp_path / "sounds", f"--index={index}").stderr
+    folder = tmp_path / "index"
+    asked = tmp_path / "sounds", f"--index={folder}"
+    said = index(commands, tmp_path / "log", *asked)
     assert said.count("passed over: 2 .txt, 1 .mid") == 1
-    assert f"1 files could not be used, see {index}/bad_files.csv" in said
+    assert f"1 files could not be used, see {folder}/bad_files.csv" in said
     cut = {name for name in files if name.startswith("cut.")}
-    assert f"{len(cut)} truncated files were used as far as they go, see {index}/trun" in said
-    with open(index / "truncated.csv", newline="") as file:
+    assert f"{len(cut)} truncated files were used as far as they go, see {folder}/trun" in said
+    with open(folder / "truncated.csv", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["path", "reason"] and all("is truncated" in row[1] for row in rows[1:])
     assert {row[0].rsplit("/", 1)[1] for row in rows[1:]} == cut
-    summary = json.loads((index / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
     n_ffmpeg = len(files) - len(BY_LIBSNDFILE)
     assert summary == {
         "decoded": {"libsndfile": len(BY_LIBSNDFILE), "ffmpeg": n_ffmpeg},
@@ -53,7 +61,7 @@ def test_every_sound_is_found_at_its_moment(tmp_path):
     query, tables = tmp_path / "trill.wav", tmp_path / "tables"
     soundfile.write(query, odd_files.trill(), odd_files.RATE)
     found = run(
-        *("search", query, f"--index={index}", "--top=5000", "--json"),
+        *("search", query, f"--index={folder}", "--top=5000", "--json"),
         *("--form=raven", f"--output_dir={tables}"),
     )
     verdicts = odd_files.judge(files, json.loads(found.stdout)["hits"])
@@ -69,6 +77,6 @@ def test_every_sound_is_found_at_its_moment(tmp_path):
     assert [verdict for verdict in odd_files.judge(files, hits) if verdict[2] != "right"] == []
 
     # Added again, nothing is read, and what is known of the truncated ones stays.
-    run("index", tmp_path / "sounds", f"--index={index}")
-    with open(index / "truncated.csv", newline="") as file:
+    index(commands, tmp_path / "log2", *asked)
+    with open(folder / "truncated.csv", newline="") as file:
         assert len(list(csv.reader(file))) == 1 + len(cut)

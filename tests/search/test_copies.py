@@ -4,6 +4,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audio_triplet import audio
+from audio_triplet.search import copies
 from audio_triplet.search.alignment import align
 from audio_triplet.search.copies import Place, find_copies
 from tests.conftest import RATE
@@ -80,3 +82,22 @@ def test_several_copies_and_one_at_the_edge(noise, tmp_path):
     found = find_copies(query, places, RATE, threads=1)
     assert sorted(round(copy.start_seconds, 2) for copy in found) == [0.0, 6.95]
     assert len(found) == 2
+
+
+def test_places_of_one_sound_are_read_once(noise, tmp_path, monkeypatch):
+    path = str(tmp_path / "long.wav")
+    soundfile.write(path, noise, RATE)
+    query = noise[5 * RATE : 7 * RATE]
+    read = []
+
+    def counted(path, start, seconds, rate):
+        read.append((start, seconds))
+        return original(path, start, seconds, rate)
+
+    original = audio.read_piece
+    monkeypatch.setattr(copies.audio, "read_piece", counted)
+    places = [Place(path, start, 0.0) for start in (20.0, 4.8, 5.76, 6.72)]
+    [copy] = find_copies(query, places, RATE, threads=1)
+    assert copy.place == 1 and copy.start_seconds == pytest.approx(5, abs=1e-3)
+    # Two stretches for a piece of the query, one for all of it.
+    assert len(read) == 3 and sum(seconds for _, seconds in read) < 13

@@ -12,6 +12,7 @@ import soundfile
 import audio_triplet
 from audio_triplet.embeddings.quick_model import ENCODER_FILE, QuickModel
 from audio_triplet.embeddings.saved_model import Model
+from audio_triplet.errors import ExportError
 from audio_triplet.search.sound_index import SoundIndex
 from audio_triplet.search.word_table import WordTable
 from tests.conftest import RATE, tone
@@ -98,6 +99,13 @@ def test_the_encoder_of_the_index_serves_when_its_model_is_gone(
     opened = SoundIndex(moved)
     assert isinstance(opened.query_model, QuickModel) and opened.query_model.path == str(moved)
     assert opened.find(folder / "0.wav") == SoundIndex(index).find(folder / "0.wav")
+
+
+def test_that_a_model_is_missing_is_known_without_tensorflow(index, tmp_path, monkeypatch):
+    # Importing it takes seconds, in which a window's other answers wait.
+    monkeypatch.setitem(sys.modules, "audio_triplet.embeddings.saved_model", None)
+    with pytest.raises(ExportError, match="holds no saved_model"):
+        SoundIndex(index, tmp_path).query_model  # noqa: B018
 
 
 def test_a_given_model_must_be_that_of_the_index(index, folder, small_model):

@@ -2,7 +2,10 @@
 
 import dataclasses
 
-from audio_triplet import distribution
+import pytest
+from keras import layers
+
+from audio_triplet import distribution, models
 from audio_triplet.config import (
     EncoderConfig,
     PipelineConfig,
@@ -38,9 +41,36 @@ def combined(steps, **training_fields):
     )
 
 
-def run(config, prepared, folder, **arguments):
+def _one_convolution(x, block):
+    return block.convolution(x, 256, 3, 8, pool=layers.MaxPooling2D(2), name="conv")
+
+
+def shallow_trainer(config, strategy):
+    """A trainer of a network with one convolution in place of VGGish's six.
+
+    Tracing those takes most of a short run, for every replica. For tests of what goes on around
+    the network; its checkpoints are none of `models.build`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "_vggish", _one_convolution)
+        return Trainer(config, strategy)
+
+
+def run(config, prepared, folder, make=shallow_trainer, **arguments):
+    """Runs a training.
+
+    Args:
+      config: The run.
+      prepared: The corpus.
+      folder: Of the run.
+      make: `Trainer`, where the network matters.
+      **arguments: Of `loop.run`.
+
+    Returns:
+      The trainer and the rows of metrics.csv.
+    """
     source = shard_source.ShardChunks(prepared, ("train",))
-    trainer = Trainer(config, distribution.build_strategy("cpu"))
+    trainer = make(config, distribution.build_strategy("cpu"))
     rows = loop.run(trainer, source, str(folder), progress=False, **arguments)
     return trainer, rows
 

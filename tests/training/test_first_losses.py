@@ -60,7 +60,7 @@ def test_first_loss_by_hand(prepared, tmp_path):
     batches = batching.triplet_batches(source, config.triplets, config.pipeline)
     batch = next(batches.as_numpy_iterator())
     expected = losses_by_hand("triplet", *embedded(trainer.encoder, batch), batch)
-    _, rows = run(config, prepared, tmp_path)
+    _, rows = run(config, prepared, tmp_path, Trainer)
     assert rows[0]["loss"] == pytest.approx(np.mean(expected), abs=1e-5)
     assert rows[0]["valid"] == pytest.approx(len(expected) / 8)
 
@@ -69,7 +69,7 @@ def test_first_loss_by_hand(prepared, tmp_path):
 def test_first_contrastive_loss_by_hand(prepared, tmp_path):
     """Each anchor and positive against all others of other recordings, by a plain loop."""
     config = combined(1)
-    _, rows = run(config, prepared, tmp_path)
+    _, rows = run(config, prepared, tmp_path, Trainer)
     fresh = Trainer(config, distribution.build_strategy("cpu"))
     source = shard_source.ShardChunks(prepared, ("train",))
     batches = batching.triplet_batches(source, config.triplets, config.pipeline)
@@ -91,7 +91,7 @@ def test_first_contrastive_loss_by_hand(prepared, tmp_path):
 def test_remembered_anchors_are_negatives_too(prepared, tmp_path, objective):
     """Three steps' losses by a plain loop over the batch and the 11 anchors before it."""
     config = config_of(3, objective=objective, memory=11, learning_rate=1e-30)  # weights stay
-    trainer, rows = run(config, prepared, tmp_path)
+    trainer, rows = run(config, prepared, tmp_path, Trainer)
     source = shard_source.ShardChunks(prepared, ("train",))
     batches = batching.triplet_batches(source, config.triplets, config.pipeline)
     memory, used = [], 0

@@ -16,7 +16,7 @@ from tests.training.runs import SMALL, config_of, losses, run
 
 @pytest.mark.slow
 def test_loss_falls_and_the_embedding_separates_the_classes(prepared, tmp_path):
-    trainer, rows = run(config_of(60), prepared, tmp_path)
+    trainer, rows = run(config_of(60), prepared, tmp_path, Trainer)
     assert np.mean(losses(rows)[-10:]) < 0.6 * np.mean(losses(rows)[:10])
     source = shard_source.ShardChunks(prepared)
     embeddings = embed_shards(source, source.manifest, trainer.encoder)
@@ -98,7 +98,7 @@ def test_whole_step_compiles_with_xla_on_static_shapes(prepared, precision, memo
         assert value.shape.is_fully_defined() and value.dtype != tf.string
     plain = Trainer(config, distribution.build_strategy("cpu"))
     other = Trainer(config, distribution.build_strategy("cpu"))
-    compiled = tf.function(other._replica_step, jit_compile=True)
+    compiled = tf.function(other.replica_step, jit_compile=True)
     graph = compiled.get_concrete_function(batches[0]).graph
     assert not ops_of(graph) & HOST_OPS
     hlo = compiled.experimental_get_compiler_ir(batches[0])(stage="hlo")

@@ -11,8 +11,7 @@ from audio_triplet import distribution
 from audio_triplet.commands import terminal
 from audio_triplet.data import shard_source
 from audio_triplet.training import loop
-from audio_triplet.training.trainer import Trainer
-from tests.training.runs import config_of
+from tests.training.runs import config_of, shallow_trainer
 
 STEPS = 12
 
@@ -20,7 +19,7 @@ STEPS = 12
 def main(prepared: str, folder: str, die_at: int) -> None:
     strategy = distribution.build_strategy("multi_worker")
     assert distribution.workers(strategy) == strategy.num_replicas_in_sync == 2
-    trainer = Trainer(config_of(STEPS, checkpoint_steps=3), strategy)
+    trainer = shallow_trainer(config_of(STEPS, checkpoint_steps=3), strategy)
     step = trainer.step
 
     def dying(batch):

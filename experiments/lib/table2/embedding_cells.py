@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from experiments.lib.table2.cells import (
     evaluate,
     fill,
 )
+from experiments.lib.table2.classify_by import PATCHES
 
 if TYPE_CHECKING:
     from experiments.lib.corpus import Corpus
@@ -29,6 +29,7 @@ def score(
     seed: int,
     labels_per_class: Sequence[int],
     draws: int,
+    classify_by: str = PATCHES,
     rescore: bool = False,
 ) -> list[dict]:
     """Scores of one embedding.
@@ -40,14 +41,14 @@ def score(
       seed: Seed of its encoder.
       labels_per_class: Numbers of labelled clips.
       draws: Draws of each.
+      classify_by: What the classifier learns from, of `CLASSIFY_BY`.
       rescore: Whether all are computed again, on an embedding that must exist.
 
     Returns:
       As `cells.fill`.
     """
-    from audio_triplet.evaluation import classification
-    from audio_triplet.evaluation.shallow_network import ClassifierConfig
     from experiments.lib import protocol
+    from experiments.lib.table2 import classifiers
 
     classes = corpus.manifest.classes
 
@@ -58,29 +59,17 @@ def score(
 
         def score_cell(cell: Cell) -> dict:
             drawn, summary = draw_labelled(sides.train.manifest, classes, cell)
-            train, test = sides.train.select(drawn), sides.test
-            classifier = classification.fit_classifier(
-                train.vectors,
-                train.segment_index,
-                train.manifest.label_matrix(classes),
-                segment_groups=protocol.recordings(train),
-                config=ClassifierConfig(seed=cell.draw),
-            )
-            scores = classifier.predict_segments(
-                test.vectors, test.segment_index, len(test.manifest)
-            )
-            return (
-                summary
-                | evaluate(scores, test.manifest, classes)
-                | {"rounds": classifier.rounds, "held_back": bool(classifier.validation_map)}
-            )
+            labelled = protocol.Sides(sides.train.select(drawn), sides.test)
+            scores, fitted = classifiers.score(classify_by, labelled, classes, cell.draw)
+            return summary | evaluate(scores, sides.test.manifest, classes) | fitted
 
         return score_cell
 
     run = embeddings.run_name(row, seed)
+    kept = run if classify_by == PATCHES else f"{run}-{classify_by}"
     origin = embeddings.origin(settings, corpus, row, seed) | {
-        "classifier": dataclasses.asdict(ClassifierConfig()) | {"seed": "draw"}
+        "classifier": classifiers.settings(classify_by) | {"seed": "draw"}
     }
-    cells = cells_of(settings.output_dir, run, corpus, labels_per_class, draws, origin)
+    cells = cells_of(settings.output_dir, kept, corpus, labels_per_class, draws, origin)
     seed_of_row = seed if table_rows.of(row).seeded else None
-    return fill(cells, row, run, seed_of_row, scorer, again=rescore)
+    return fill(cells, row, kept, seed_of_row, scorer, again=rescore)

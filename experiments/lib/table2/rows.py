@@ -1,9 +1,12 @@
 """Scores of all draws as the rows of Table 2."""
 
-from audio_triplet.evaluation.table_rows import SCRATCH
+from audio_triplet.evaluation.table_rows import PLAIN_SCRATCH, SCRATCH
 from experiments.lib.statistics import deviation, mean
 
 SCORES = ("cls_map", "accuracy")
+
+# How many times the mAP of which network from scratch.
+TIMES = {"times_scratch": SCRATCH, "times_plain_scratch": PLAIN_SCRATCH}
 
 
 def rows_of(cells: list[dict]) -> list[dict]:
@@ -15,7 +18,8 @@ def rows_of(cells: list[dict]) -> list[dict]:
     Returns:
       The `rows` of table2.json, by name and number of labels. Scores are means over draws (and
       seeds of the encoder); `spread` is their standard deviation, None for a single one;
-      `times_scratch` is the mean mAP over that of the network from scratch, None without it.
+      `times_scratch` is the mean mAP over that of the network from scratch, `times_plain_scratch`
+      over that of the one without augmentation; None without it.
     """
     grouped: dict[tuple[str, int], list[dict]] = {}
     order = list(dict.fromkeys(cell["name"] for cell in cells))
@@ -49,29 +53,33 @@ def rows_of(cells: list[dict]) -> list[dict]:
             "seconds": round(sum(cell["seconds"] for cell in group), 1),
         }
         rows.append(row)
-    scratch = {row["labels_per_class"]: row for row in rows if row["name"] == SCRATCH}
-    for row in rows:
-        below = scratch.get(row["labels_per_class"])
-        known = below is not None and below["cls_map"] and row["cls_map"] is not None
-        row["times_scratch"] = row["cls_map"] / below["cls_map"] if known else None
+    for key, name in TIMES.items():
+        scratch = {row["labels_per_class"]: row for row in rows if row["name"] == name}
+        for row in rows:
+            below = scratch.get(row["labels_per_class"])
+            known = below is not None and below["cls_map"] and row["cls_map"] is not None
+            row[key] = row["cls_map"] / below["cls_map"] if known else None
     return rows
 
 
-def doubling(rows: list[dict], name: str = "joint") -> tuple[list[dict], list[dict]]:
-    """Splits a row's results: at least twice the score of the network from scratch, or less.
+def doubling(
+    rows: list[dict], name: str = "joint", times: str = "times_scratch"
+) -> tuple[list[dict], list[dict]]:
+    """Splits a row's results: at least twice the score of a network from scratch, or less.
 
     Args:
       rows: Rows of the table.
       name: The row.
+      times: Which network from scratch, of `TIMES`.
 
     Returns:
-      Its rows with `times_scratch` of 2 or more, and those with less; both by number of labels.
+      Its rows with 2 or more times that score, and those with less; both by number of labels.
     """
     compared = sorted(
-        (row for row in rows if row["name"] == name and row["times_scratch"] is not None),
+        (row for row in rows if row["name"] == name and row.get(times) is not None),
         key=lambda row: row["labels_per_class"],
     )
     return (
-        [row for row in compared if row["times_scratch"] >= 2],
-        [row for row in compared if row["times_scratch"] < 2],
+        [row for row in compared if row[times] >= 2],
+        [row for row in compared if row[times] < 2],
     )

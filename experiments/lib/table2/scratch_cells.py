@@ -30,6 +30,7 @@ def score(
     draws: int,
     recipe: ScratchConfig,
     rescore: bool = False,
+    row: str = SCRATCH,
 ) -> list[dict]:
     """Scores of the network from scratch.
 
@@ -41,6 +42,7 @@ def score(
       recipe: How it is trained.
       rescore: Whether the log mel baseline's patches, which are scored, must exist. The
         networks' own scores are kept in any case, because they have no embedding.
+      row: One of `SCRATCH_ROWS`.
 
     Returns:
       As `cells.fill`.
@@ -85,5 +87,5 @@ def score(
         "encoder": dataclasses.asdict(settings.encoder),
         "scratch": dataclasses.asdict(recipe),
     }
-    cells = cells_of(settings.output_dir, SCRATCH, corpus, labels_per_class, draws, origin)
-    return fill(cells, SCRATCH, SCRATCH, None, scorer)
+    cells = cells_of(settings.output_dir, row, corpus, labels_per_class, draws, origin)
+    return fill(cells, row, row, None, scorer)

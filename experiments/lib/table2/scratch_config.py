@@ -41,6 +41,10 @@ class ScratchConfig:
     patience: int = 3
     validation_fraction: float = 0.2
 
+    def plain(self) -> "ScratchConfig":
+        """The same without augmentation, as the paper's: on the clips as they are."""
+        return dataclasses.replace(self, noise_sigma=0.0, max_mel_shift=0, mixup=0.0)
+
     def __post_init__(self):
         for name in ("steps", "fixed_steps", "batch_size", "evaluate_steps", "patience"):
             if getattr(self, name) < 1:

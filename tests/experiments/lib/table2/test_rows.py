@@ -55,3 +55,17 @@ def test_rows_without_scratch_and_with_one_draw():
     assert row["times_scratch"] is None and row["accuracy"] is None
     assert row["spread"] == {"cls_map": None, "accuracy": None}
     assert table2_rows.doubling([row]) == ([], [])
+
+
+def test_times_both_networks_from_scratch():
+    """0.3 is twice 0.15, and 1.5 times 0.2."""
+    given = [
+        cell("joint", 1, 0, 0.3, seed=0),
+        cell("scratch", 1, 0, 0.2),
+        cell("scratch_plain", 1, 0, 0.15),
+    ]
+    rows = table2_rows.rows_of(given)
+    assert rows[0]["times_scratch"] == pytest.approx(1.5)
+    assert rows[0]["times_plain_scratch"] == pytest.approx(2)
+    twice, less = table2_rows.doubling(rows, times="times_plain_scratch")
+    assert [row["name"] for row in twice] == ["joint"] and not less

@@ -84,8 +84,8 @@ def network():
     from audio_triplet.config import EncoderConfig
 
     recipe = ScratchConfig(
-        steps=140,
-        fixed_steps=100,
+        steps=120,
+        fixed_steps=80,
         batch_size=12,
         learning_rate=3e-3,
         evaluate_steps=10,
@@ -109,7 +109,7 @@ def test_network_learns_and_depends_on_the_seed_alone(network):
     np.testing.assert_allclose(first.sum(axis=1), 1, atol=1e-5)
     assert (first.argmax(axis=1) == clips.labels.argmax(axis=1)).mean() > 0.8  # chance: a third
     assert network.validation_map and steps % 10 == 0
-    assert steps == 100 + 10 * int(np.argmax(network.validation_map))  # the first look is at 100
+    assert steps == 80 + 10 * int(np.argmax(network.validation_map))  # the first look is at 80
     network.fit(clips, seed=2)
     other = predicted(network, clips)
     network.fit(clips, seed=1)
@@ -123,7 +123,7 @@ def test_too_few_recordings_to_hold_back(network):
     clips = textures()
     clips.recordings[:] = [place // 3 for place in range(18)]
     network.fit(clips, seed=0)
-    assert network.steps == 100 and network.validation_map == ()
+    assert network.steps == 80 and network.validation_map == ()
 
 
 def test_recipes_that_make_no_sense_are_refused():

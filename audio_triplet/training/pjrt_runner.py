@@ -1,0 +1,234 @@
+"""Trains an exported step by jax alone, on whatever devices it finds: CPU, GPU or TPU.
+
+    python run.py [--output_dir=FOLDER] [--steps=N] [--platform=cpu|gpu|tpu]
+
+This file needs jax and NumPy, and nothing else of the package that made it: it lies beside
+`step.stablehlo`, `state.npz`, `visits.npy`, `corpus/` and `manifest.json` as `run.py`. It writes
+`metrics.csv` and `state-N.npz`, each whole or not at all; the same command continues a run.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import signal
+import sys
+import time
+from typing import Any
+
+os.environ.setdefault("JAX_ENABLE_X64", "1")  # the step's number and keys have 64 bits
+
+import numpy as np
+
+FORMAT = 1
+KEPT_STATES = 2
+
+
+class RunError(Exception):
+    """What a user can fix, in one line: `WHAT: reason; fix`."""
+
+
+def read_program(folder: str) -> tuple[dict, bytes]:
+    """The manifest of an exported step, and its program."""
+    path, program_path = (os.path.join(folder, n) for n in ("manifest.json", "step.stablehlo"))
+    try:
+        with open(path, encoding="utf-8") as file, open(program_path, "rb") as program_file:
+            manifest, program = json.load(file), program_file.read()
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); export the step again") from error
+    if manifest.get("format") != FORMAT:
+        raise RunError(f"{path}: is of format {manifest.get('format')}; this runs {FORMAT}")
+    if hashlib.sha256(program).hexdigest() != manifest["program"]:
+        raise RunError(f"{folder}: step.stablehlo is not the manifest's; export the step again")
+    return manifest, program
+
+
+class Step:
+    """A compiled program, and on its devices all that it reads and writes: `values` by name."""
+
+    def __init__(self, folder: str, platform: str = ""):
+        """Compiles, and loads the corpus. Args: an exported step; a platform, else the fastest."""
+        import jax
+
+        try:
+            from jaxlib import _jax as native  # type: ignore[attr-defined]
+        except ImportError:  # before jax 0.7
+            from jaxlib import xla_extension as native
+        self.manifest, program = read_program(folder)
+        count = self.manifest["devices"]
+        try:
+            devices = jax.devices(platform or None)
+        except RuntimeError as error:
+            reason = f"no such device ({first_line(error)}); give another --platform"
+            raise RunError(f"platform={platform}: {reason}") from error
+        if len(devices) < count:
+            raise RunError(
+                f"{folder}: is for {count} devices, {len(devices)} found; export it anew"
+            )
+        self.device, devices = devices[0], devices[:count]
+        options = native.CompileOptions()
+        build = options.executable_build_options
+        options.num_partitions = build.num_partitions = count
+        build.use_spmd_partitioning = count > 1
+        ids = np.array([[device.id for device in devices]])
+        build.device_assignment = native.DeviceAssignment.create(ids)
+        module, client = native.mlir.deserialize_portable_artifact(program), self.device.client
+        if hasattr(client, "compile_and_load"):
+            listed = native.DeviceList(tuple(devices))
+            self.program = client.compile_and_load(module, listed, options)
+        else:
+            self.program = client.compile(module, options)
+        mesh, spec = jax.sharding.Mesh(np.array(devices), "all"), jax.sharding.PartitionSpec()
+        self._place: Any = jax.sharding.NamedSharding(mesh, spec) if count > 1 else self.device
+        self._put, self._join = jax.device_put, jax.make_array_from_single_device_arrays
+        self.values: dict[str, Any] = {}
+        for name in self.manifest["corpus"]:
+            array = np.load(
+                os.path.join(folder, "corpus", f"{name}.npy"), mmap_mode="r", allow_pickle=False
+            )
+            self.put({f"corpus/{name}": array})
+
+    def put(self, arrays: dict[str, Any]) -> None:
+        """Brings arrays to the devices."""
+        self.values |= {name: self._put(array, self._place) for name, array in arrays.items()}
+
+    def call(self, step: int, visits: np.ndarray) -> Any:
+        """Makes the steps of some visits; their scalars, [most steps, scalars], not waited for."""
+        padding = [(0, self.manifest["steps_per_call"] - len(visits)), (0, 0), (0, 0)]
+        self.put({"step": np.int64(step), "count": np.int32(len(visits))})
+        self.put({"visit": np.pad(visits, padding)})
+        given = [self.values[name] for name in self.manifest["parameters"]]
+        parts = self.program.execute_sharded(given).disassemble_into_single_device_arrays()
+        several = self.manifest["devices"] > 1
+        results = [self._join(p[0].shape, self._place, p) if several else p[0] for p in parts]
+        self.values |= dict(zip(self.manifest["results"], results, strict=True))
+        return results[0]
+
+
+def states_in(output: str) -> list[str]:
+    """Paths of the states of a run, oldest first."""
+    names = sorted(os.listdir(output)) if os.path.isdir(output) else []
+    return [os.path.join(output, name) for name in names if re.fullmatch(r"state-\d+\.npz", name)]
+
+
+def newest_state(folder: str, output: str, program: str) -> tuple[int, dict[str, np.ndarray]]:
+    """The state to go on from: the newest of a run that can be read, else the exported one."""
+    for path in [*reversed(states_in(output)), os.path.join(folder, "state.npz")]:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                state = dict(file)
+            step, made_by = int(state.pop("step")), str(state.pop("program"))
+        except Exception as error:  # a damaged file raises many types
+            print(f"{path}: cannot be read ({first_line(error)})", file=sys.stderr)
+            continue
+        if made_by != program:
+            raise RunError(f"{path}: is of another program; choose another --output_dir")
+        return step, state
+    raise RunError(f"{folder}: no state can be read; export the step again")
+
+
+def write(path: str, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    try:
+        with open(f"{path}.tmp", "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(f"{path}.tmp", path)
+    except OSError as error:
+        reason = f"cannot be written ({error.strerror}); make room, the same command goes on"
+        raise RunError(f"{path}: {reason}") from error
+
+
+def train(folder, output, steps, platform, save_every, log_every) -> None:
+    """Makes the remaining steps; see the top."""
+    manifest, _ = read_program(folder)
+    step, state = newest_state(folder, output, manifest["program"])
+    visits = np.load(os.path.join(folder, "visits.npy"), mmap_mode="r", allow_pickle=False)
+    first, scalars, steps = manifest["first_step"], manifest["scalars"], steps or manifest["steps"]
+    if steps > first + len(visits):
+        raise RunError(f"steps={steps}: the export has {first + len(visits)}; export with more")
+    metrics, rows = os.path.join(output, "metrics.csv"), []
+    if os.path.exists(metrics):
+        with open(metrics, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row[0].isdigit() and int(row[0]) < step]
+    os.makedirs(output, exist_ok=True)
+    program, stop = Step(folder, platform), []
+    program.put(state)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda n, frame: os._exit(128 + n) if stop else stop.append(n))
+
+    def save():
+        text = "\n".join(",".join(row) for row in [["step", *scalars], *rows]) + "\n"
+        write(metrics, text.encode())
+        arrays, file = {name: np.asarray(program.values[name]) for name in state}, io.BytesIO()
+        np.savez(file, **arrays, step=np.array(step), program=np.array(manifest["program"]))
+        write(os.path.join(output, f"state-{step:09d}.npz"), file.getvalue())
+        for path in states_in(output)[:-KEPT_STATES]:
+            os.remove(path)
+
+    pending, began = [], time.monotonic()
+    while step < steps:
+        ends = min(steps, *(step - step % every + every for every in (save_every, log_every)))
+        count = min(ends - step, manifest["steps_per_call"])
+        pending.append((step, program.call(step, visits[step - first :][:count])))
+        step += count
+        if step < ends and not stop:
+            continue
+        read = [list(enumerate(np.asarray(found).tolist(), begin)) for begin, found in pending]
+        new = [(n, row) for part in read for n, row in part if n < step]
+        losses = {n: row[scalars.index("loss")] for n, row in new}
+        bad = [n for n, loss in losses.items() if not math.isfinite(loss)]
+        if bad:
+            kept = "the last good state is kept; lower the learning rate"
+            raise RunError(f"{output}: the loss is not finite from step {bad[0]}; {kept}")
+        rows += [[str(n), *(f"{value:.9g}" for value in row)] for n, row in new]
+        rate = len(new) * manifest["patches_per_step"] / (time.monotonic() - began)
+        said = f"step {step}: loss {losses[step - 1]:.5f}, {rate:.0f} patches/s"
+        print(f"{said}, {program.device.device_kind}", flush=True)
+        pending, began = [], time.monotonic()
+        if stop or step == steps or step % save_every == 0:
+            save()
+        if stop and step < steps:
+            raise KeyboardInterrupt(f"stopped at step {step} of {steps}; the same command goes on")
+
+
+def first_line(error) -> str:
+    """The first line of an error's message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def main() -> int:
+    """The command; returns its exit code."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", default=here, help="exported step; this file's folder")
+    parser.add_argument("--output_dir", dest="output", default="", help="FOLDER/run by default")
+    parser.add_argument("--steps", type=int, default=0, help="in all; the export's by default")
+    parser.add_argument("--platform", default="", help="cpu, gpu or tpu; the fastest by default")
+    parser.add_argument("--save_every", type=int, default=1000, help="steps between states")
+    parser.add_argument("--log_every", type=int, default=20, help="steps between reads of values")
+    given = parser.parse_args()
+    given.output = given.output or os.path.join(given.folder, "run")
+    try:
+        train(**vars(given))
+    except KeyboardInterrupt as stopped:
+        print(f"run: {stopped}", file=sys.stderr)
+        return 130
+    except (RunError, OSError) as error:
+        print(f"run: {first_line(error)}", file=sys.stderr)
+        return 1
+    except (RuntimeError, ValueError, MemoryError) as error:
+        full = "RESOURCE_EXHAUSTED" in str(error) or isinstance(error, MemoryError)
+        fix = "a smaller batch or corpus" if full else "jax of about the manifest's version"
+        print(f"run: the device: {first_line(error)}; use {fix}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

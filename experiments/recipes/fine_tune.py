@@ -1,0 +1,22 @@
+"""Going on from a model with sound of your own: the recipe of `--init_model`.
+
+The released model's pairs and objective at a tenth of its learning rate.
+
+Claim: none yet; `experiments.own_archive` measures where it pays.
+
+    python -m experiments.train_embedding --corpus=folders:DIR --output_dir=runs/mine \
+        --init_model=released
+
+Vary: --steps, --learning_rate, --frozen_layers.
+"""
+
+import dataclasses
+
+from experiments.recipes import Recipe, debian_sounds
+
+RECIPE = Recipe(
+    triplets=debian_sounds.RECIPE.triplets,
+    pipeline=debian_sounds.RECIPE.pipeline,
+    encoder=debian_sounds.RECIPE.encoder,
+    training=dataclasses.replace(debian_sounds.RECIPE.training, steps=500, learning_rate=1e-4),
+)
