@@ -248,11 +248,16 @@ def _check_finite(values, manager: tf.train.CheckpointManager) -> None:
     """Raises TrainingError if a loss is not finite."""
     bad = [step for step, scalars in values if not math.isfinite(scalars["loss"])]
     if bad:
-        kept = manager.latest_checkpoint or "none was written yet"
+        kept = _last_checkpoint(manager)
         raise TrainingError(
             f"the loss is not finite from step {bad[0]} to {values[-1][0]}; the last good "
             f"checkpoint is kept: {kept}; try a lower --learning_rate or --precision=float32"
         )
+
+
+def _last_checkpoint(manager: tf.train.CheckpointManager) -> str:
+    """Its name: looked up in the folder, because it may be another worker that writes them."""
+    return tf.train.latest_checkpoint(manager.directory) or "none was written yet"
 
 
 def _explained(error, trainer: Trainer, source, manager: tf.train.CheckpointManager) -> Exception:
@@ -261,7 +266,7 @@ def _explained(error, trainer: Trainer, source, manager: tf.train.CheckpointMana
         return CorpusError(cause)
     first = str(error.message).strip().splitlines()[0][:300]
     if distribution.workers(trainer.strategy) > 1:
-        kept = manager.latest_checkpoint or "none was written yet"
+        kept = _last_checkpoint(manager)
         return TrainingError(
             f"another worker is gone ({type(error).__name__}: {first}), so this one stops too; "
             f"start all workers again to go on from the last checkpoint ({kept})"

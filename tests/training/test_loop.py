@@ -77,6 +77,16 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(prepared, tmp_path
 
 
 @pytest.mark.slow
+def test_the_last_checkpoint_may_be_another_workers(tmp_path):
+    managers = [
+        tf.train.CheckpointManager(tf.train.Checkpoint(step=tf.Variable(3)), str(tmp_path), 2)
+        for _ in range(2)
+    ]
+    assert loop._last_checkpoint(managers[0]) == "none was written yet"
+    saved = managers[1].save(3)
+    assert loop._last_checkpoint(managers[0]) == saved == str(tmp_path / "ckpt-3")
+
+
 def test_run_elsewhere(prepared, tmp_path):
     """Shards, checkpoints, metrics and configuration on what only tf.io.gfile reaches."""
     away = "ram://training"
