@@ -2,7 +2,7 @@
 import {get, post} from "./api.js";
 import {cards, choose} from "./cards.js";
 import {course, square} from "./charts.js";
-import {$, after, count, element, guarded, percent, say} from "./dom.js";
+import {$, after, count, element, guarded, percent, say} from "../shared/dom.js";
 import {byExample, openHit} from "./search.js";
 import {activate, activeClass, answersTo, on, state} from "./state.js";
 
