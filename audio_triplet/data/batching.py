@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from audio_triplet import augment, triplets
 from audio_triplet.config import EXPLICIT, PipelineConfig, TripletConfig
-from audio_triplet.data import drawing, sources
+from audio_triplet.data import drawing, pairing, sources
 from audio_triplet.errors import ConfigError, CorpusError
 
 
@@ -185,16 +185,9 @@ class SinglePatches(Reader):
     def _paired(self, first_step: int) -> tf.data.Dataset:
         """The same for explicit labels, from a step on: two chunks and the `label` they share."""
         config, draws = self._config, self._config.batches_per_visit
-        handles = self._source.order.from_visit(config.seed, 0)
-        pairs = sources.paired_by_label(handles, self._source.label_ids, config.seed)
-        pairs = pairs.skip(first_step // draws * config.batch_size)
-        pairs = pairs.batch(config.batch_size, drop_remainder=True).map(
-            lambda handles, epochs, labels: {
-                "handles": handles,
-                "epochs": epochs,
-                "label": labels[:, 0],
-            }
-        )
+        pairs = pairing.pairs_of_visits(
+            self._source.order, *self._source.all_labels(), config.seed, config.batch_size
+        ).skip(first_step // draws)
         again = pairs.flat_map(lambda pair: tf.data.Dataset.from_tensors(pair).repeat(draws))
         return again.skip(first_step % draws)
 

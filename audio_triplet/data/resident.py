@@ -60,9 +60,9 @@ class ResidentPatches(sources.PatchSource):
             name: tf.Variable(value, trainable=False, name=name) for name, value in arrays.items()
         }
 
-    def label_ids(self, handle) -> tf.Tensor:
-        """As `PatchSource.label_ids`; on the host."""
-        return self._shards.label_ids(handle)
+    def all_labels(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `PatchSource.all_labels`; on the host."""
+        return self._shards.all_labels()
 
     def chunk_metadata(self, handles) -> dict[str, tf.Tensor]:
         """As `PatchSource.chunk_metadata`."""

@@ -249,10 +249,9 @@ class ShardPatches(sources.PatchSource):
         """Columns of the shard index at some chunks."""
         return {name: tf.gather(self._columns[name], handles) for name in names}
 
-    def label_ids(self, handle) -> tf.Tensor:
-        """As `PatchSource.label_ids`."""
-        begin, end = tf.unstack(self._gather(["label_begin"], [handle, handle + 1])["label_begin"])
-        return self._columns["labels"][begin:end]
+    def all_labels(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `PatchSource.all_labels`."""
+        return self._columns["labels"], self._columns["label_begin"]
 
     def chunk_metadata(self, handles) -> dict[str, tf.Tensor]:
         """As `PatchSource.chunk_metadata`."""

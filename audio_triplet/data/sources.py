@@ -143,8 +143,12 @@ class PatchSource(abc.ABC):
     order: "VisitOrder"
 
     @abc.abstractmethod
-    def label_ids(self, handle) -> tf.Tensor:
-        """int64[labels] of a chunk."""
+    def all_labels(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Labels of all chunks, one after the other.
+
+        Returns:
+          int64[…] labels, and int64[chunks + 1], where those of a chunk begin.
+        """
 
     @abc.abstractmethod
     def chunk_metadata(self, handles) -> dict[str, tf.Tensor]:
