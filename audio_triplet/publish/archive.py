@@ -23,11 +23,18 @@ from audio_triplet.search.query import combine
 from audio_triplet.search.tables import Segment
 from audio_triplet.search.word_table import WORDS_FILE, WordTable
 
-_RECALL_QUERIES, _RECALL_TOP, _RECALL_BLOCK = 200, 10, 1 << 15
+_RECALL_QUERIES, _RECALL_TOP = 200, 10
+_ROWS = 1 << 15  # that are multiplied at once
 
 # A step of the 8 bits is divided into so many by the further ones, which lie in blocks of so many
 # vectors: 128 kB for 128 dimensions [D].
 FINE_STEPS, BLOCK = 254, 1024
+
+# [D] So many vectors are loaded whole, at 132 bytes; of more, 16 bytes each, and parts of 66 kB
+# where something is found: small enough that no host has to give ranges of files. There segments
+# that sound alike lie together, about so many around a landmark.
+WHOLE_UP_TO, PART = 110_000, 256
+_AROUND, _MOST_LANDMARKS = 32, 2048
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,6 +113,10 @@ class Archive:
             spans.append(part.spans[here])
             owners.append(np.searchsorted(ids, part.owners[here]))
         found = index.likeness[0].mapped(np.concatenate(vectors))
+        span, owner = np.concatenate(spans), np.concatenate(owners).astype(np.uint32)
+        if len(found) > WHOLE_UP_TO:
+            order = alike(found, owner)
+            found, span, owner = found[order], span[order], owner[order]
         codes, scales = eight_bits(found)
         return cls(
             files,
@@ -114,10 +125,44 @@ class Archive:
             codes,
             scales,
             further_bits(found, codes, scales),
-            np.concatenate(spans),
-            np.concatenate(owners).astype(np.uint32),
+            span,
+            owner,
             recall_of(found, codes, scales),
         )
+
+
+def alike(vectors: np.ndarray, owners: np.ndarray, seed: int = 0) -> np.ndarray:
+    """An order in which segments that sound alike lie together.
+
+    Args:
+      vectors: float32[n, dim], of unit norm.
+      owners: uint32[n], the segment of each; a segment's stand side by side.
+      seed: Of the landmarks.
+
+    Returns:
+      int64[n], numbers of the vectors; those of a segment stay as they are.
+    """
+    first = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
+    counts = np.diff(np.r_[first, len(owners)])
+    means = np.add.reduceat(vectors, first, axis=0) / counts[:, None]
+    count = int(np.clip(len(first) // _AROUND, 1, _MOST_LANDMARKS))
+    landmarks = means[np.random.default_rng(seed).permutation(len(first))[:count]]
+    landmarks = landmarks / np.maximum(np.linalg.norm(landmarks, axis=1, keepdims=True), 1e-12)
+    # Landmarks along their longest axis: neighbours in the order are not far from each other.
+    centred = landmarks - landmarks.mean(axis=0)
+    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
+    landmarks = landmarks[np.argsort(centred @ axis, kind="stable")]
+    nearest = np.concatenate(
+        [
+            (means[begin : begin + _ROWS] @ landmarks.T).argmax(axis=1)
+            for begin in range(0, len(means), _ROWS)
+        ]
+    )
+    order = np.argsort(nearest, kind="stable")
+    steps = np.arange(len(owners)) - np.repeat(
+        np.cumsum(counts[order]) - counts[order], counts[order]
+    )
+    return np.repeat(first[order], counts[order]) + steps
 
 
 class _Kept:
@@ -160,8 +205,8 @@ def recall_of(vectors: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> flo
     drawn = np.random.default_rng(0).choice(len(vectors), count, replace=False)
     queries = vectors[drawn].T  # [dim, queries]
     blocks = []
-    for first in range(0, len(vectors), _RECALL_BLOCK):
-        these = slice(first, first + _RECALL_BLOCK)
+    for first in range(0, len(vectors), _ROWS):
+        these = slice(first, first + _ROWS)
         rounded = codes[these].astype(np.float32) * scales[these, None]
         scores = np.stack([vectors[these] @ queries, rounded @ queries])  # [2, block, queries]
         best = min(top, scores.shape[1])

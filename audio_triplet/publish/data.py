@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from audio_triplet.browse import mapping
+from audio_triplet.publish import archive as stored
 from audio_triplet.publish import packing
 from audio_triplet.publish.answers import Answers
-from audio_triplet.publish.archive import BLOCK, Archive, Words, constants
+from audio_triplet.publish.archive import BLOCK, PART, Archive, Words, constants
 from audio_triplet.publish.coarse import CELLS, Coarse
 from audio_triplet.publish.credits import Credits
 from audio_triplet.search.index import Index
@@ -19,9 +20,6 @@ from audio_triplet.web import pictures
 
 VERSION = 2
 
-# [D] So many vectors are loaded whole, at 132 bytes; of more, 16 bytes each, and parts of 66 kB
-# where something is found: small enough that no host has to give ranges of files.
-WHOLE_UP_TO, PART = 100_000, 256
 COARSE_BLOCK = 1 << 16  # vectors in a file of 1 MB
 _SHELF = 1000  # parts in a folder
 
@@ -41,7 +39,7 @@ def write_vectors(folder: str, index: Index, archive: Archive, words: Words) -> 
         write_bytes(folder, name, array.astype("<f4").tobytes())
     write_bytes(folder, "spans.f64.gz", packing.planes(archive.spans))
     write_bytes(folder, "segments.u32.gz", packing.planes(archive.owners))
-    if len(archive.owners) <= WHOLE_UP_TO:
+    if len(archive.owners) <= stored.WHOLE_UP_TO:
         return _write_whole(folder, archive)
     return _write_parts(folder, archive)
 
@@ -113,7 +111,9 @@ def write_names(
         {"name": file.name, "recorded_at": file.recorded_at, "sound": of_file}
         for file, of_file in zip(archive.files, pieces, strict=True)
     ]
-    for file, credit in zip(files, credits.of_files, strict=True):
+    for file, of_file, credit in zip(files, pieces, credits.of_files, strict=True):
+        if of_file:
+            file["bytes"] = os.path.getsize(os.path.join(folder, of_file[0]))
         if credit is not None:
             file["credit"] = credit
     content = {

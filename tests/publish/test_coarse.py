@@ -1,7 +1,8 @@
-"""Vectors in 16 bytes each."""
+"""Vectors of a large archive: in 16 bytes each, and in which order."""
 
 import numpy as np
 
+from audio_triplet.publish.archive import alike
 from audio_triplet.publish.coarse import CELLS, PIECES, Coarse
 
 
@@ -46,3 +47,20 @@ def test_the_same_vectors_give_the_same_codes():
     vectors = _unit(np.random.default_rng(4), 500, 32)
     first, second = Coarse.of(vectors), Coarse.of(vectors)
     np.testing.assert_array_equal(first.codes, second.codes)
+
+
+def test_segments_that_are_alike_lie_together():
+    """Three kinds of sound in turns: afterwards each lies in few stretches, segments whole."""
+    random = np.random.default_rng(5)
+    kinds = _unit(random, 3, 16)
+    lengths = random.integers(1, 5, 300)
+    owners = np.repeat(np.arange(300, dtype=np.uint32), lengths)
+    vectors = kinds[owners % 3] + 0.02 * random.normal(size=(len(owners), 16)).astype("f4")
+    order = alike(vectors, owners)
+    assert sorted(order.tolist()) == list(range(len(owners)))
+    ordered = owners[order]
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    assert len(changes) == 299  # no segment is torn apart
+    assert all((np.diff(part) == 1).all() for part in np.split(order, changes))
+    # A few changes of kind for each of the nine landmarks, not one at each segment.
+    assert (np.diff((ordered % 3).astype(int)) != 0).sum() < 30

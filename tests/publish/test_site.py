@@ -145,7 +145,7 @@ def test_each_file_has_its_credit(publish, sounds, tmp_path):
 
 
 def test_a_large_archive_is_in_parts(publish, monkeypatch):
-    monkeypatch.setattr("audio_triplet.publish.data.WHOLE_UP_TO", 5)
+    monkeypatch.setattr("audio_triplet.publish.archive.WHOLE_UP_TO", 5)
     monkeypatch.setattr("audio_triplet.publish.data.PART", 4)
     monkeypatch.setattr("audio_triplet.publish.data.COARSE_BLOCK", 16)
     folder = publish(audio="none")

@@ -81,7 +81,8 @@ export class Archive {
     runs.sort((a, b) => b.bound - a.bound || a.first - b.first);
     // How far down the hits go by coarse scores, then by finer ones of what comes near that.
     let least = NEVER, near = [], hits = [];
-    const {margin, most} = this.store;
+    const {most} = this.store;
+    let {margin} = this.store;
     if (most === Infinity) {
       hits = this.best(question, runs, top);
       if (hits.length === top) least = hits.at(-1).score;
@@ -92,7 +93,9 @@ export class Archive {
       const these = runs.slice(at, Math.min(at + batch, most));
       await Promise.all(these.map(async (run) => {
         run.fine = await this.fine(run.first, run.last);
+        const coarse = run.bound;
         run.bound = question.windows(run.first, run.last, run.fine).scores.reduce((a, b) => Math.max(a, b), NEVER);
+        margin = Math.max(margin, run.bound - coarse);  // what is fetched is better than it looked
       }));
       near = [...near, ...these].sort((a, b) => b.bound - a.bound || a.first - b.first);
       hits = this.best(question, near, top);

@@ -1,10 +1,11 @@
 // What the page knows of the archive, what it asks the worker for, and what that costs.
+import {count} from "../shared/dom.js";
 
 const worker = new Worker(new URL("./worker.js", import.meta.url));
 const waiting = new Map();
 let last = 0;
 
-export const library = {info: null, filter: () => ({})};
+export const library = {info: null};
 
 worker.onmessage = ({data: {id, answer, error, seconds, cost}}) => {
   const {resolve, reject} = waiting.get(id);
@@ -25,3 +26,5 @@ export function ask(action, given = {}, transferred = []) {
 }
 
 export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e6 ? 2 : 1)} MB`;
+
+export const costOf = ({requests, bytes}) => (requests ? `; ${megabytes(bytes)} fetched in ${count(requests, "file")}` : "");

@@ -48,7 +48,8 @@ const colourings = {
     });
     for (const label of first) if (label !== undefined) counts.set(label, (counts.get(label) ?? 0) + 1);
     const named = [...counts].sort((a, b) => b[1] - a[1]).map(([label]) => label);
-    const colours = new Map(named.map((label, n) => [label, n < NAMED ? palette.hue(n * 360 / Math.min(NAMED, named.length)) : palette.styled("--ink")]));
+    const hues = 360 / Math.min(NAMED, named.length);
+    const colours = new Map(named.map((label, n) => [label, n < NAMED ? palette.hue(n * hues) : palette.styled("--ink")]));
     const grey = palette.styled("--plain");
     legend(...named.slice(0, NAMED).map((label) => [colours.get(label), label]),
       ...(named.length > NAMED ? [[palette.styled("--ink"), `${named.length - NAMED} others`]] : []), [grey, "no label"]);

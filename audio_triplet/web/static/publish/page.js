@@ -3,9 +3,9 @@ import {$, after, count, element, guarded, say} from "../shared/dom.js";
 import * as record from "../shared/record.js";
 import {matching} from "./choosing.js";
 import {decoded} from "./decoding.js";
-import {ask, failed, library, megabytes} from "./library.js";
+import {ask, costOf, failed, library, megabytes} from "./library.js";
 import * as map from "./map.js";
-import {cost, nameOf, tile} from "./tiles.js";
+import {nameOf, tile} from "./tiles.js";
 
 const TOP = 10;
 let again = null;  // the last search, for another choice of files and hours
@@ -15,10 +15,10 @@ const filter = () => ({path: $("only-path").value.trim(), hours: $("hours").valu
 async function search(text, action, given) {
   say("Searching …");
   again = () => search(text, action, given);
-  const {answer, seconds, cost: paid} = await ask(action, {...given, top: TOP, filter: filter()});
+  const {answer, seconds, cost} = await ask(action, {...given, top: TOP, filter: filter()});
   $("hits").replaceChildren(...answer.map((hit) => tile(hit, more)));
   say(`${count(answer.length, "nearest moment")}: ${text}, of ${library.info.vectors.toLocaleString("en")}, ` +
-    `in ${seconds.toFixed(2)} s${cost(paid, megabytes)}.`);
+    `in ${seconds.toFixed(2)} s${costOf(cost)}.`);
 }
 
 const more = guarded(async (hit) => {

@@ -72,7 +72,7 @@ export class Parts {
   // a promise of the ArrayBuffer of `info.part` vectors: 8 bits, further 8 bits, scales.
   constructor(info, codes, centres, part) {
     Object.assign(this, {info, codes, centres, part});
-    this.margin = 0.1;  // [D] what coarse scores were seen to be off by at most
+    this.margin = 0.05;  // how much coarse scores may be too low, until more is seen
     this.most = 200;  // [D] stretches that are fetched for one answer
   }
 

@@ -113,5 +113,3 @@ export function tile(hit, more) {
     element("p", {class: "file", title: hit.path}, element("bdi", {}, shortName(hit.path))),
     credit === undefined ? null : element("p", {class: "file credit"}, library.info.credits[credit]));
 }
-
-export const cost = ({requests, bytes}, said) => (requests ? `; ${said(bytes)} fetched in ${count(requests, "file")}` : "");

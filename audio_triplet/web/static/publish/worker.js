@@ -7,6 +7,8 @@ const FINE_AT_ONCE = 4e6;  // bytes: of a small archive all is loaded, and it an
 const NAMES = ["loading", "asking", "stores", "choosing", "front_end", "picture", "resampling", "encoder"];
 let parts = null;
 
+const moduleOf = (name) => import(new URL(`static/publish/${name}.js`, base).href);
+
 // number → a promise of a file, which is fetched once.
 function fetched(nameOf, {bytesOf}) {
   const known = new Map();
@@ -39,8 +41,7 @@ async function inParts(info, loading, {Parts}) {
 }
 
 async function open() {
-  const [loading, asking, stores, choosing, frontEnd, picture, resampling, {encoder}] = await Promise.all(
-    NAMES.map((name) => import(new URL(`static/publish/${name}.js`, base).href)));
+  const [loading, asking, stores, choosing, frontEnd, picture, resampling, {encoder}] = await Promise.all(NAMES.map(moduleOf));
   const {bytesOf, packedOf, woven} = loading;
   const json = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
   const encoding = encoder(base), head = json(await bytesOf("archive.json", base));
@@ -136,10 +137,9 @@ const actions = {
 self.onmessage = async ({data: {id, action, given}}) => {
   const begin = performance.now();
   try {
-    const {loading: {told}} = action === "open" ? {loading: {told: {}}} : await opened(), before = {...told};
+    const {told} = await moduleOf("loading"), before = {...told};
     const answer = await actions[action](given);
-    const now = action === "open" ? (await opened()).loading.told : told;
-    const cost = {bytes: now.bytes - (before.bytes ?? 0), requests: now.requests - (before.requests ?? 0)};
+    const cost = {bytes: told.bytes - before.bytes, requests: told.requests - before.requests};
     self.postMessage({id, answer, cost, seconds: (performance.now() - begin) / 1000});
   } catch (error) {
     self.postMessage({id, error: error.message});
