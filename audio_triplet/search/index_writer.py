@@ -14,6 +14,7 @@ import numpy as np
 
 from audio_triplet import locks
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, stamp_of
 from audio_triplet.errors import SearchError
 from audio_triplet.search import database, earlier_format, faiss_search, measuring, part_writer
@@ -86,7 +87,7 @@ class Writer:
         self._lock.enter_context(locks.exclusive(folder))
         try:
             new = IndexInfo(
-                os.path.abspath(model),
+                model_files.located(model),
                 model_digest,
                 int(dim),
                 granularity,
@@ -296,6 +297,7 @@ class Writer:
         Args:
           kind: `ivf`: lists of similar vectors, some of which are searched; little more memory
             than the vectors. `hnsw`: a graph of neighbours; quicker to search, slower to build.
+            `ivfpq`: lists of codes of half a byte a dimension, for more vectors than fit in memory.
           recall: Share of the exact ten nearest it must find; sets how much it looks at.
 
         Returns:
