@@ -10,7 +10,7 @@ bytes are the same, so it does not matter which is renamed last.
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import apache_beam as beam
 
@@ -82,9 +82,16 @@ class Engine(engine.Engine):
         if self._parsed.rest:
             raise UsageError(f"{self._parsed.rest[0]}: unknown argument")
 
-    def _run(self, folder: str, step: str, names: Iterable[str], work: beam.DoFn) -> None:
+    def _run(
+        self,
+        folder: str,
+        step: str,
+        names: Iterable[str],
+        work: beam.DoFn,
+        is_done: Callable[[str], bool],
+    ) -> None:
         checks.check(self._parsed, folder)
-        running.run(self._parsed, step, names, work)
+        running.run(self._parsed, step, names, work, is_done)
 
     def read_lengths(self, folder, fingerprint, paths, truncated="refuse"):
         """Reads headers by the workers, if there are enough files to be worth starting them."""
@@ -99,16 +106,20 @@ class Engine(engine.Engine):
         for number, name in enumerate(names):
             part = paths[number * _FILES_PER_LIST : (number + 1) * _FILES_PER_LIST]
             storage.write_json(storage.join(folder, f"{name}.json"), list(part), indent=None)
-        self._run(folder, "read headers", names, ReadHeaders(folder, truncated))
-        return itertools.chain.from_iterable(
-            storage.read_json(storage.join(folder, f"{name}.done.json")) for name in names
-        )
+
+        def done(name: str) -> str:
+            return storage.join(folder, f"{name}.done.json")
+
+        work = ReadHeaders(folder, truncated)
+        self._run(folder, "read headers", names, work, lambda name: storage.exists(done(name)))
+        return itertools.chain.from_iterable(storage.read_json(done(name)) for name in names)
 
     def write_shards(self, folder, todo, resampler, advance):
         """Writes shards by the workers."""
         if not todo:
             return
         folder = running.absolute(folder)
-        with running.Watch(functools.partial(is_finished, folder), todo, advance):
-            self._run(folder, "write", todo, WriteShard(folder, resampler))
+        done = functools.partial(is_finished, folder)
+        with running.Watch(done, todo, advance):
+            self._run(folder, "write", todo, WriteShard(folder, resampler), done)
         yield from todo

@@ -112,9 +112,10 @@ class ByPipeline:
             return settings | {"rows": rows[chosen].tolist(), "stamps": stamps}
 
         todo = jobs.lay_out(self._folder, part, seconds[rows], told, keep=True)
-        with running.Watch(functools.partial(jobs.is_done, self._folder), todo, advance):
+        done = functools.partial(jobs.is_done, self._folder)
+        with running.Watch(done, todo, advance):
             work = ScoreFiles(self._folder, model, config, self._classifier_dir)
-            running.run(self._parsed, "score", todo, work)
+            running.run(self._parsed, "score", todo, work, done)
         return list(todo)
 
     def _in_order(

@@ -21,7 +21,7 @@ from absl import flags, logging
 from audio_triplet.commands import config_flags
 from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.errors import SearchError
-from audio_triplet.search.index_options import DTYPES, FAISS_FROM, KINDS
+from audio_triplet.search.index_options import CODED_FROM, DTYPES, FAISS_FROM, KINDS
 
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
@@ -51,7 +51,8 @@ def define_flags() -> None:
         "auto",
         ("auto", "none", *KINDS),
         "Also build a FAISS index of this kind; "
-        f"auto: ivf from {FAISS_FROM:,} vectors on. Exact search is quick below that.",
+        f"auto: ivf from {FAISS_FROM:,} vectors on, ivfpq, which needs a fifth of the memory, from "
+        f"{CODED_FROM:,}. Exact search is quick below that.",
     )
     flags.DEFINE_boolean(
         "find_duplicates",
@@ -278,11 +279,19 @@ def _add_sound(
 def _accelerate(writer: Writer, kind: str, recall: float) -> None:
     """Builds the FAISS index that is asked for, or that the number of vectors asks for."""
     total = sum(part.vectors for part in writer.info.parts)
+    is_asked_for = kind != "auto"
     if kind == "auto":
         is_due = total >= FAISS_FROM and writer.uncovered > total / 10
-        kind = "ivf" if is_due else "none"
-    if kind != "none":
+        kind = ("ivfpq" if total >= CODED_FROM else "ivf") if is_due else "none"
+    if kind == "none":
+        return
+    try:
         built = writer.accelerate(kind, recall)
+    except SearchError as error:
+        if is_asked_for or kind != "ivfpq":
+            raise
+        logging.warning("%s; search stays exact", error)  # among many copies codes tell too little
+    else:
         logging.info("%s built in %.0f s", built.kind, built.build_seconds)
 
 

@@ -83,7 +83,7 @@ class ByPipeline:
         done = functools.partial(jobs.is_done, folder)
         with running.Watch(done, todo, on_progress):
             work = EmbedFiles(folder, model_files.located(model.path), model.digest, config)
-            running.run(self._parsed, "embed", todo, work)
+            running.run(self._parsed, "embed", todo, work, done)
         for name in todo:
             found = jobs.finished(folder, name, bad_files)
             for count, length in found["written"]:

@@ -158,7 +158,7 @@ class LongRecordings:
                 self._model.digest,
                 self._config,
             )
-            running.run(self._parsed, "pieces", todo, does)
+            running.run(self._parsed, "pieces", todo, does, done)
         for row, of_row in names.items():
             joined = self._join(row, of_row, bad_files)
             if joined is not None:

@@ -65,7 +65,8 @@ def _ask_workers(
     """What each worker has and sees, by its address."""
     import distributed
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    for name in ("distributed", "distributed.client"):  # what it logs it raises too
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = distributed.Client(
             **({"address": address} if address else {"scheduler_file": file}),
@@ -101,7 +102,7 @@ def _questions(paths: Sequence[str]):
         return {
             "version": version,
             "host": socket.gethostname(),
-            "missing": [path for path in local if not os.path.exists(path)],
+            "missing": [path for path in local if not os.access(path, os.R_OK)],
         }
 
     # By value, not by the name of this module, which a worker without the program could not import.
@@ -126,8 +127,8 @@ def _check_answer(worker: str, answer: dict | BaseException, folder: str) -> Non
         path = answer["missing"][0]
         shown = folder if os.path.dirname(path) == folder else path
         raise UsageError(
-            f"{shown}: worker {worker} on {answer['host']} does not see it as "
-            f"{socket.gethostname()} does; use a folder that all machines share under one name, "
+            f"{shown}: worker {worker} on {answer['host']} cannot read it as "
+            f"{socket.gethostname()} can; use a folder that all machines share under one name, "
             "or gs://…"
         )
 

@@ -205,6 +205,11 @@ def parse(arguments: Sequence[str]) -> Parsed:
             direct.direct_num_workers = provenance.cores()
         if not any(flag.startswith("--direct_running_mode") for flag in flags):
             direct.direct_running_mode = "multi_processing"
+    if runner.name == "DaskRunner":
+        dask = options.view_as(_class(runner.options[0]))
+        if not dask.npartitions and not dask.partition_size:
+            # Beam would give 128 jobs to a worker at a time, which is all of them to one.
+            dask.partition_size = 1
     return Parsed(runner, options, tuple(rest))
 
 

@@ -20,8 +20,24 @@ _LOOK_SECONDS = 2
 # As a runner reports an error of a worker: a traceback as text.
 _OURS = re.compile(r"audio_triplet\.errors\.\w+: (.+?)(?: \[while running .*)?$", re.MULTILINE)
 
+# What Dask's client raises when its scheduler or a task's workers are gone.
+_DASK_LOST = (
+    "CommClosedError",
+    "FutureCancelledError",
+    "FuturesCancelledError",
+    "CancelledError",
+    "KilledWorker",
+    "TimeoutError",
+)
 
-def run(parsed: Parsed, step: str, names: Iterable[str], work: beam.DoFn) -> None:
+
+def run(
+    parsed: Parsed,
+    step: str,
+    names: Iterable[str],
+    work: beam.DoFn,
+    is_done: Callable[[str], bool],
+) -> None:
     """Runs a pipeline of one step to its end.
 
     Args:
@@ -29,10 +45,13 @@ def run(parsed: Parsed, step: str, names: Iterable[str], work: beam.DoFn) -> Non
       step: Name of the step.
       names: The jobs.
       work: Does a job.
+      is_done: Whether the job of a name is finished.
 
     Raises:
-      UsageError: The runner refuses its flags; or a worker found what a user can mend.
+      UsageError: The runner refuses its flags; a worker found what a user can mend; or the runner
+        was lost before all was done.
     """
+    names = list(names)
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     try:
         pipeline = beam.Pipeline(options=parsed.options)
@@ -40,15 +59,16 @@ def run(parsed: Parsed, step: str, names: Iterable[str], work: beam.DoFn) -> Non
         reason = " ".join(str(error).split())
         raise UsageError(f"--runner={parsed.runner.name}: {reason}") from error
     with _known_errors(parsed.runner.name), pipeline:
-        _ = (
-            pipeline
-            | "names" >> beam.Create(list(names))
-            | "distribute" >> beam.Reshuffle()
-            | step >> beam.ParDo(work)
-        )
+        given = pipeline | "names" >> beam.Create(names)
+        if parsed.runner.name != "DaskRunner":  # of which each worker takes one name after another
+            given |= "distribute" >> beam.Reshuffle()
+        _ = given | step >> beam.ParDo(work)
     client = getattr(pipeline.result, "client", None)  # Dask's, which nobody else closes
     if client is not None:
         client.close()
+    left = sum(not is_done(name) for name in names)
+    if left:  # a runner may take what was cancelled for done
+        raise UsageError(_lost(parsed.runner.name, f"{left} of {len(names)} jobs are not done"))
 
 
 @contextlib.contextmanager
@@ -61,6 +81,9 @@ def _known_errors(runner: str) -> Iterator[None]:
     except Exception as error:
         if found := _OURS.findall(str(error)):
             raise UsageError(found[-1]) from error
+        if runner == "DaskRunner" and type(error).__name__ in _DASK_LOST:
+            reason = str(error) or type(error).__name__
+            raise UsageError(_lost(runner, " ".join(reason.split())[:200])) from error
         if "job server jar" in str(error):
             flag = f"--{runner.removesuffix('Runner').lower()}_job_server_jar"
             raise UsageError(
@@ -68,6 +91,13 @@ def _known_errors(runner: str) -> Iterator[None]:
                 f"connect to the network once, or name the program by {flag}=FILE.jar"
             ) from error
         raise
+
+
+def _lost(runner: str, reason: str) -> str:
+    return (
+        f"--runner={runner}: scheduler or workers were lost ({reason}); start them again, and the "
+        "same command goes on"
+    )
 
 
 def absolute(folder: str) -> str:

@@ -2,6 +2,9 @@
 
 FAISS finds vectors that are near; their scores are computed from the stored vectors, so they equal
 those of exact search. The share of the exact answer that it finds is measured when it is built.
+
+Of very many vectors FAISS keeps codes of a product quantiser, by which it tells only roughly what
+is near: then the best of many more than are wanted are chosen by the stored vectors.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ _MAX_WANTED = 8192
 # [D] Searches by patches look at so many times as much: their answers are less near than the ten
 # nearest of a vector of the index, by which the effort is measured.
 HARDER = 4
+
+# [D] How many of those that are near by their codes are scored by their vectors.
+_RESCORED = 400
 
 _RECALL_QUERIES = 200
 _RECALL_TOP = 10
@@ -76,7 +82,7 @@ class FaissSearcher:
         except RuntimeError as error:
             raise SearchError(f"{path}: cannot be read; build the index again") from error
         _set_effort(self._searcher, info.effort)
-        self._parts = parts
+        self._parts, self._is_coded = parts, ",PQ" in info.kind
         numbers = {part.info.id: number for number, part in enumerate(parts)}
         self._covered = [numbers[part] for part in info.parts]
         # Numbers of the parts that it does not cover.
@@ -96,7 +102,7 @@ class FaissSearcher:
           Ever longer lists, up to a length from which exact search is better.
         """
         first = np.cumsum([0, *(len(self._parts[number]) for number in self._covered)])
-        wanted = 2 * top
+        wanted = max(2 * top, _RESCORED if self._is_coded else 0)
         while wanted <= min(_MAX_WANTED, int(first[-1])):
             _, ids = self._searcher.search(query[None], wanted)
             ids = np.sort(ids[0][ids[0] >= 0])
@@ -119,10 +125,14 @@ class FaissSearcher:
         Yields:
           The number of a covered part, and int64[n], vectors of it, ascending.
         """
-        first = np.cumsum([0, *(len(self._parts[number]) for number in self._covered)])
+        covered = [self._parts[number] for number in self._covered]
+        first = np.cumsum([0, *map(len, covered)])
         wanted = min(wanted, int(first[-1]))
         queries = np.ascontiguousarray(queries, np.float32)
-        _, ids = self._searcher.search(queries, wanted, params=self._harder(wanted))
+        looked = min(4 * wanted, int(first[-1])) if self._is_coded else wanted
+        _, ids = self._searcher.search(queries, looked, params=self._harder(looked))
+        if self._is_coded:
+            ids = rescored(covered, queries, ids, wanted)
         found = np.unique(ids[ids >= 0])
         which = np.searchsorted(first, found, side="right") - 1
         for position, number in enumerate(self._covered):
@@ -150,6 +160,35 @@ class FaissSearcher:
         ]
 
 
+def rescored(parts: Sequence[Part], queries: np.ndarray, ids: np.ndarray, top: int) -> np.ndarray:
+    """The best of some vectors, by their products with queries.
+
+    Args:
+      parts: The parts; vectors are numbered over all of them.
+      queries: float32[q, dim].
+      ids: int64[q, n], vectors for each query; -1: none.
+      top: How many are wanted.
+
+    Returns:
+      int64[q, top], best first; -1: there are no more.
+    """
+    known = np.unique(ids[ids >= 0])
+    first = np.cumsum([0, *map(len, parts)])
+    vectors = np.concatenate(
+        [
+            np.asarray(part.vectors[known[(known >= low) & (known < high)] - low], np.float32)
+            for part, low, high in zip(parts, first[:-1], first[1:], strict=True)
+        ]
+    )
+    best = np.full((len(queries), top), -1, np.int64)
+    for number, (query, row) in enumerate(zip(queries, ids, strict=True)):
+        row = row[row >= 0]
+        scores = vectors[np.searchsorted(known, row)] @ query
+        row = row[np.argsort(-scores, kind="stable")[:top]]
+        best[number, : len(row)] = row
+    return best
+
+
 def build(
     folder: str, info: IndexInfo, parts: Sequence[Part], kind: str, recall: float
 ) -> FaissInfo:
@@ -159,7 +198,7 @@ def build(
       folder: The index.
       info: Its content.
       parts: All its parts.
-      kind: `ivf` or `hnsw`, see `index_writer.Writer.accelerate`.
+      kind: `ivf`, `hnsw` or `ivfpq`, see `index_writer.Writer.accelerate`.
       recall: Share of the exact ten nearest it must find; sets how much it looks at.
 
     Returns:
@@ -173,16 +212,19 @@ def build(
     total = sum(part.vectors for part in info.parts)
     if total < 2 * _RECALL_TOP:
         raise SearchError(f"{folder}: too few vectors ({total}) for FAISS")
-    lists = max(1, min(1 << round(np.log2(4 * np.sqrt(total))), total // 39))
+    # Of codes many are looked at, so there are fewer lists, which are quicker to make.
+    most = np.sqrt(total) if kind == "ivfpq" else 4 * np.sqrt(total)
+    lists = max(1, min(1 << round(np.log2(most)), total // 39))
     code = "Flat" if info.dtype == "float32" else "SQfp16"
     name = {
         "ivf": f"IVF{lists},{code}",
         "hnsw": "HNSW32" if code == "Flat" else "HNSW32_SQfp16",
+        "ivfpq": f"IVF{lists},PQ{info.dim // 2}",
     }[kind]
     built = faiss.index_factory(info.dim, name, faiss.METRIC_INNER_PRODUCT)
     if not built.is_trained:
         logging.info("training %s", name)
-        built.train(sample_vectors(parts, 64 * lists)[1])
+        built.train(sample_vectors(parts, max(64 * lists, 16_384))[1])
     logging.info("filling %s with %d vectors", name, total)
     for block in vector_blocks(parts):
         built.add(block)
@@ -204,9 +246,12 @@ def _tune(built, parts: Sequence[Part], wanted: float) -> tuple[int, float]:
     exact = nearest_of_many(parts, queries, top)
     truth = [set(row[row != own][:_RECALL_TOP]) for row, own in zip(exact, numbers, strict=True)]
     effort, most = 1, getattr(built, "nlist", 4096)
+    is_coded = hasattr(built, "pq")
     while True:
         _set_effort(built, effort)
-        _, ids = built.search(queries, top)
+        _, ids = built.search(queries, min(_RESCORED, built.ntotal) if is_coded else top)
+        if is_coded:
+            ids = rescored(parts, queries, ids, top)
         found = [set(row[row != own][:_RECALL_TOP]) for row, own in zip(ids, numbers, strict=True)]
         recall = float(np.mean([len(a & b) / len(a) for a, b in zip(truth, found, strict=True)]))
         if recall >= wanted:

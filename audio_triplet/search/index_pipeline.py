@@ -114,9 +114,10 @@ class ByPipeline:
             "silence_energy": writer.silence_energy,
         }
         todo = jobs.lay_out(folder, manifest, seconds, lambda rows: told)
-        with running.Watch(functools.partial(_is_done, folder), todo, on_progress):
+        done = functools.partial(_is_done, folder)
+        with running.Watch(done, todo, on_progress):
             work = IndexFiles(folder, model_files.located(model.path), model.digest, config)
-            running.run(self._parsed, "index", todo, work)
+            running.run(self._parsed, "index", todo, work, done)
         for name in todo:
             self._take(writer, _index_of(folder, name), bad_files)
         jobs.clear(folder)

@@ -297,6 +297,7 @@ class Writer:
         Args:
           kind: `ivf`: lists of similar vectors, some of which are searched; little more memory
             than the vectors. `hnsw`: a graph of neighbours; quicker to search, slower to build.
+            `ivfpq`: lists of codes of half a byte a dimension, for more vectors than fit in memory.
           recall: Share of the exact ten nearest it must find; sets how much it looks at.
 
         Returns:

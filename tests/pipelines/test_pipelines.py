@@ -82,10 +82,12 @@ def test_jobs_have_whole_files_each_once(tmp_path):
     frame = pd.DataFrame({"path": names, "start_seconds": np.arange(200) / 3})
     frame["end_seconds"] = frame["start_seconds"] + 1.1
     manifest, seconds = Manifest(frame, "m"), rng.uniform(0.1, 2, 200)
-    todo = jobs.lay_out(str(tmp_path / "work"), manifest, seconds, lambda rows: {"told": 1})
+    work = str(tmp_path / "work")
+    todo = jobs.lay_out(work, manifest, seconds, lambda rows: {"told": rows.tolist()})
     assert len(todo) > 3 and sum(todo.values()) == pytest.approx(seconds.sum())
-    read = [jobs.read(str(tmp_path / "work"), name) for name in todo]
-    assert all(told == {"told": 1} for _, told in read)
+    read = [jobs.read(work, name) for name in todo]
+    for part, told in read:  # of all rows, each job is told its own only
+        assert [names[row] for row in told["told"]] == part.frame["path"].tolist()
     paths = [set(part.frame["path"]) for part, _ in read]
     assert sum(map(len, paths)) == len(set(names)) and set.union(*paths) == set(names)
     columns = ["path", "start_seconds", "end_seconds"]
@@ -228,6 +230,19 @@ def test_predictions_by_a_pipeline_are_those_of_one_process(
     assert written("stopped", parsed) == one
     assert len(count) == 3 + laid_out - 2
 
+    # A manifest that changed between two starts: nothing of the first one is in the table.
+    count.clear()
+    with pytest.raises(RuntimeError, match="stopped"):
+        written("changed", parsed)
+    manifest = manifest.take(np.arange(7, len(manifest))[::-1])
+    (tmp_path / "anew").mkdir()
+    for name, runner in (("changed", parsed), ("anew", None)):
+        predict(manifest, classifier, str(tmp_path / name), config, runner=runner)
+    changed, anew = (
+        (tmp_path / name / "predictions.csv").read_text() for name in ("changed", "anew")
+    )
+    assert changed == anew and changed.count("\n") < one[1].count("\n")
+
 
 @pytest.mark.slow
 def test_predictions_by_dask_with_a_cut_recording(small_model, classifier, sound, tmp_path):
@@ -255,12 +270,37 @@ def test_predictions_by_dask_with_a_cut_recording(small_model, classifier, sound
     assert many == written("one") and many.count(long) == 46
 
 
-def test_another_model_on_a_worker_is_one_line(small_model):
+def test_a_model_that_a_worker_cannot_use_is_one_line(small_model, tmp_path):
     from audio_triplet.embeddings.worker_model import load_model
     from audio_triplet.errors import ExportError
 
     with pytest.raises(ExportError, match="is another model than where the work began; put the"):
         load_model(small_model.path, "0" * 64, "float32")
+    damaged = tmp_path / "damaged"
+    shutil.copytree(small_model.path, damaged)
+    graph = damaged / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[:1000])
+    for path in (damaged, tmp_path / "none"):
+        with pytest.raises(ExportError) as raised:
+            load_model(str(path), small_model.digest, "float32")
+        assert str(raised.value).startswith(str(path)) and "\n" not in str(raised.value)
+
+
+def test_two_drivers_of_one_output_are_one_line(sound, tmp_path):
+    import fcntl
+
+    from audio_triplet import locks
+    from audio_triplet.commands import embed as embed_command
+    from audio_triplet.errors import LockedError
+    from tests.conftest import flags_given
+
+    arguments = [f"--output_dir={tmp_path}", "--runner=DirectRunner"]
+    with open(tmp_path / locks.LOCK_FILE, "w", encoding="utf-8") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as another process's driver
+        with flags_given(embed_command.define_flags, arguments):
+            with pytest.raises(LockedError) as raised:
+                embed_command.main(["embed", sound, "--direct_num_workers=1"])
+    assert "\n" not in str(raised.value) and str(tmp_path) in str(raised.value)
 
 
 def test_flags_of_a_runner_reach_it(tmp_path):

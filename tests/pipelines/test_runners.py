@@ -33,6 +33,9 @@ def test_dask_by_its_short_name():
     arguments = ["--runner=DaskRunner", "--dask_client_address=tcp://h:8786"]
     values = runners.parse(arguments).options.get_all_options()
     assert values["runner"] == "apache_beam.runners.dask.dask_runner.DaskRunner"
+    assert values["partition_size"] == 1 and values["npartitions"] is None
+    chosen = runners.parse([*arguments, "--dask_npartitions=3"]).options.get_all_options()
+    assert chosen["npartitions"] == 3 and chosen["partition_size"] is None
     assert values["address"] == "tcp://h:8786"
     # Its flags are no one else's.
     with pytest.raises(UsageError, match="--dask_client_address=tcp://h:8786: neither a flag"):
@@ -132,7 +135,7 @@ def test_answers_of_workers_are_judged():
         checks._check_answer("tcp://b:1", answer, "/out")
     answer |= {"version": audio_triplet.__version__}
     checks._check_answer("tcp://b:1", answer, "/out")
-    with pytest.raises(UsageError, match="^/out: worker tcp://b:1 on b does not see it as"):
+    with pytest.raises(UsageError, match="^/out: worker tcp://b:1 on b cannot read it as"):
         checks._check_answer("tcp://b:1", answer | {"missing": ["/out/.token.tmp"]}, "/out")
 
 
@@ -142,6 +145,22 @@ def test_no_scheduler_is_one_line(monkeypatch, tmp_path):
     parsed = runners.parse(["--runner=DaskRunner", "--dask_client_address=tcp://127.0.0.1:9"])
     with pytest.raises(UsageError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers"):
         checks.check(parsed, str(tmp_path))
+
+
+def test_a_runner_that_was_lost_is_one_line():
+    from audio_triplet.pipelines import running
+
+    # Dask's client calls a pipeline done of which the scheduler was killed.
+    parsed = runners.parse(["--runner=DirectRunner", "--direct_running_mode=in_memory"])
+    work = running.beam.DoFn()
+    work.process = lambda name: [name]
+    lost = "1 of 2 jobs are not done.*start them again, and the same command goes on$"
+    with pytest.raises(UsageError, match=lost):
+        running.run(parsed, "nothing", ["a", "b"], work, lambda name: name == "a")
+    client = pytest.importorskip("distributed.client", reason="dask is not installed")
+    with pytest.raises(UsageError, match=r"were lost \(x cancelled for reason: scheduler-"):
+        with running._known_errors("DaskRunner"):
+            raise client.FutureCancelledError("x", "scheduler-connection-lost")
 
 
 def test_errors_of_workers_and_of_runners_are_one_line():

@@ -428,7 +428,7 @@ def test_examples_and_counter_examples():
 # --- FAISS ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+@pytest.mark.parametrize("kind", ["ivf", "hnsw", "ivfpq"])
 def test_faiss_finds_what_exact_search_finds(tmp_path, kind, monkeypatch):
     pytest.importorskip("faiss")
     sets = [embeddings(n, 100, 20, f"s{n}") for n in range(2)]
@@ -436,7 +436,8 @@ def test_faiss_finds_what_exact_search_finds(tmp_path, kind, monkeypatch):
     with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         built = writer.accelerate(kind, 0.95)
         assert writer.uncovered == 0
-    assert 0.95 <= built.recall <= 1 and built.bytes > 4000 * 8 * 4
+    # Codes are half a byte a dimension, numbers 8 bytes.
+    assert 0.95 <= built.recall <= 1 and built.bytes > 4000 * (12 if kind == "ivfpq" else 32)
     found = index.Index(str(tmp_path))
     rng = np.random.default_rng(1)
     shares = []
@@ -467,13 +468,28 @@ def test_faiss_finds_what_exact_search_finds(tmp_path, kind, monkeypatch):
     assert len(found.search(sets[0].vectors[0], 3900)) == 3900
 
 
+def test_rescored_is_the_best_by_products(tmp_path):
+    from audio_triplet.search import faiss_search
+
+    found = build(tmp_path, embeddings(0, 3, 7), embeddings(1, 2, 9, "b"))
+    vectors = np.concatenate([np.array(part.vectors) for part in found.parts])
+    rng = np.random.default_rng(0)
+    queries = rng.normal(size=(4, 8)).astype(np.float32)
+    ids = np.stack([rng.choice(len(vectors), 20, replace=False) for _ in queries])
+    ids[2, 5:] = -1
+    best = faiss_search.rescored(found.parts, queries, ids, 6)
+    for query, row, answer in zip(queries, ids, best, strict=True):
+        right = sorted(row[row >= 0].tolist(), key=lambda number: -float(vectors[number] @ query))
+        assert answer.tolist() == (right[:6] + [-1] * 6)[:6]
+
+
 def test_recall_that_cannot_be_reached_is_told(tmp_path):
     pytest.importorskip("faiss")
     build(tmp_path, embeddings(0, 1, 5))
     with index_writer.Writer(str(tmp_path), **MODEL) as writer:
         with pytest.raises(SearchError, match="too few vectors"):
             writer.accelerate()
-        with pytest.raises(SearchError, match="none of ivf, hnsw"):
+        with pytest.raises(SearchError, match="none of ivf, hnsw, ivfpq"):
             writer.accelerate("magic")
 
 
