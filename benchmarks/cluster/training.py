@@ -177,9 +177,9 @@ def _check_running(workers: list[subprocess.Popen], folder: str) -> None:
 
 
 def _steps(output: str) -> int:
-    """The last step that a run has logged."""
+    """How many steps a run has logged."""
     try:
         with open(os.path.join(output, "metrics.csv"), encoding="utf-8") as file:
-            return int(file.read().strip().splitlines()[-1].split(",")[0])
+            return 1 + int(file.read().strip().splitlines()[-1].split(",")[0])  # steps from 0 on
     except (OSError, ValueError, IndexError):
         return 0
