@@ -59,10 +59,10 @@ def test_an_encoder_begins_as_the_export_is(earlier):
 def test_what_is_frozen_stays_and_a_stopped_run_goes_on(earlier, prepared, tmp_path):
     """Band scaling, frozen layers and their statistics are the export's to the bit."""
     config = beginning_with(earlier, combined(4), frozen_layers=3)
-    _, whole = run(config, prepared, tmp_path / "whole", feed="resident")
+    _, whole = run(config, prepared, tmp_path / "whole", Trainer, feed="resident")
     shorter = dataclasses.replace(config, training=dataclasses.replace(config.training, steps=2))
-    run(shorter, prepared, tmp_path / "parts")
-    trainer, parts = run(config, prepared, tmp_path / "parts")
+    run(shorter, prepared, tmp_path / "parts", Trainer)
+    trainer, parts = run(config, prepared, tmp_path / "parts", Trainer)
     np.testing.assert_allclose(losses(parts), losses(whole), rtol=1e-5)
     kept = {variable.path: variable for variable in saved_model.Model(earlier).network.variables}
     fixed = ("scaling/", "conv1_1", "conv2_1", "conv3_1")
@@ -75,7 +75,7 @@ def test_what_is_frozen_stays_and_a_stopped_run_goes_on(earlier, prepared, tmp_p
         np.testing.assert_array_equal(mine, theirs)
     other = dataclasses.replace(config, init_model="elsewhere", init_model_digest="another")
     with pytest.raises(ConfigError, match=r"init_model_digest \(there '[0-9a-f]+', now 'another'"):
-        run(other, prepared, tmp_path / "parts")
+        run(other, prepared, tmp_path / "parts", Trainer)
 
 
 def test_provenance_tells_of_the_model_before(earlier, tmp_path):
