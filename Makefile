@@ -9,6 +9,9 @@ LATEST_VENV ?= .venv-latest
 # Test processes; each imports TensorFlow once, needs up to 2 GB, and takes whole files of tests.
 WORKERS ?= $(shell n=$$(nproc); echo $$(( n < 4 ? n : 4 )))
 
+# The corpus of the documentation's demo; without it the front page says how it is built.
+DEBIAN_SOUNDS ?= data/debian_sounds
+
 BIN = $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -42,6 +45,7 @@ layers: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 docs: $(VENV)/installed-dev
+	if [ -e "$(DEBIAN_SOUNDS)/manifest.csv" ] && [ ! -e build/demo/index.html ]; then $(BIN)/python docs/demo.py --corpus="debian-sounds:$(DEBIAN_SOUNDS)" --output_dir=build/demo; fi
 	if [ -e mkdocs.yml ]; then NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/site; fi
 
 # What pip has not: a browser, in which the pages are tested. Without it those tests are skipped.

@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
     from audio_triplet.search.sound_index import SoundIndex
 
 
-def load(path: str | os.PathLike | None = None, precision: str = "float32") -> Model:
+def load(path: str | os.PathLike | None = None, precision: str = "float32") -> AnyModel:
     """Loads a model.
 
     Args:
-      path: Folder of an exported SavedModel; None: the released model.
+      path: Folder of an exported SavedModel; None: the released model. Or one of others, which has
+        no `.encoder`: `hear:MODULE[?weights=FILE]`, `tflite:FILE`, `onnx:FILE`.
       precision: `float32`, the same on every machine; `mixed_bfloat16`, where hardware has it
         several times as fast and different in the third decimal; `auto`: that where it is faster.
 
@@ -38,14 +39,13 @@ def load(path: str | os.PathLike | None = None, precision: str = "float32") -> M
     Raises:
       ExportError: There is none, or it is damaged.
     """
-    from audio_triplet.embeddings.model_files import released_model_path
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import open_model
 
-    return Model(released_model_path() if path is None else os.fspath(path), precision)
+    return open_model(None if path is None else os.fspath(path), precision)
 
 
 def open_index(
-    folder: str | os.PathLike, model: str | os.PathLike | Model | None = None
+    folder: str | os.PathLike, model: str | os.PathLike | AnyModel | None = None
 ) -> SoundIndex:
     """Opens an index of sound for searching.
 
@@ -68,7 +68,7 @@ def open_index(
 def build_index(
     folder: str | os.PathLike,
     sounds: str | os.PathLike | Iterable[str | os.PathLike],
-    model: str | os.PathLike | Model | None = None,
+    model: str | os.PathLike | AnyModel | None = None,
     labels: Literal["none", "folders"] = "none",
 ) -> SoundIndex:
     """Makes an index of sound files, or adds new and changed files to one.
@@ -94,7 +94,7 @@ def build_index(
     from audio_triplet.config import EmbedConfig
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.embeddings.encoder_file import provide
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import with_own_hop
     from audio_triplet.search.adding import add_files
     from audio_triplet.search.index_writer import Writer
     from audio_triplet.search.sound_index import SoundIndex
@@ -107,8 +107,10 @@ def build_index(
         info, model = opened.index.info, opened.model
         config = EmbedConfig(info.granularity, info.hop_seconds)
         dtype = info.dtype
-    elif not isinstance(model, Model):
-        model = load(model)
+    else:
+        if model is None or isinstance(model, str | os.PathLike):
+            model = load(model)
+        config = with_own_hop(config, model)
     with Writer(
         folder,
         model=model.path,

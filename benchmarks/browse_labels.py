@@ -52,7 +52,9 @@ def of_class(
     free = archive.file_of >= 0
     for step in range(answers + 1):
         free &= archive.file_of != archive.file_of[chosen[-1]]
-        examples = Examples(archive.vectors(chosen), is_class[chosen], archive.recording_of[chosen])
+        examples = Examples.of_moments(
+            archive.vectors(chosen), is_class[chosen], archive.recording_of[chosen]
+        )
         logits = learning.fit(examples, background).logits(archive.vectors(range(len(archive))))
         if step < answers:
             order = ("surest", "unsure")[step % 2]

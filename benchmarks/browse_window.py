@@ -36,7 +36,7 @@ _MAP_POINTS = 100_000
 
 # Draws a cloud of points that is moved and zoomed: [ms of drawing, ms between frames] of each.
 _FRAMES = """async (count) => {
-  const {Scatter} = await import("/static/browse/scatter.js");
+  const {Scatter} = await import("/static/shared/scatter.js");
   const scatter = new Scatter(document.getElementById("map"));
   const cloud = () => Float32Array.from({length: count}, () => (Math.random() + Math.random() - 1));
   scatter.setPoints(cloud(), cloud());

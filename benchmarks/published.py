@@ -13,6 +13,7 @@ site and the time until it is ready.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import functools
 import http.server
@@ -22,6 +23,8 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -32,7 +35,7 @@ _RATES = (44_100, 48_000)
 _CHROMIUM = ["--no-sandbox"]
 
 # In the page: the file's sound, embedded and asked by, as the page itself does.
-_ASK = """async (address) => {
+ASK = """async (address) => {
   const {decoded} = await import(new URL("static/publish/decoding.js", document.baseURI).href);
   globalThis.worker ??= new Worker(new URL("static/publish/worker.js", document.baseURI));
   const asked = (action, given) => new Promise((resolve, reject) => {
@@ -50,9 +53,61 @@ _ASK = """async (address) => {
 }"""
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format, *arguments):
-        pass
+ISOLATED = {  # by these a browser lends threads
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
+
+
+class Server:
+    """A plain file server.
+
+    Attributes:
+      address: Of its folder.
+      sent: How many bytes of files it has sent.
+    """
+
+    def __init__(self, address: str):
+        self.address = address
+        self.sent = 0
+
+
+@contextlib.contextmanager
+def served(folder: str, headers: Mapping[str, str]) -> Iterator[Server]:
+    """Serves a folder with headers of its own."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format, *arguments):
+            pass
+
+        def end_headers(self):
+            for name, value in headers.items():
+                self.send_header(name, value)
+            super().end_headers()
+
+        def copyfile(self, source, target):
+            running.sent += os.fstat(source.fileno()).st_size
+            super().copyfile(source, target)
+
+    handler = functools.partial(Handler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        running = Server(f"http://127.0.0.1:{server.server_port}/")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield running
+        server.shutdown()
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Any]:
+    """A headless Chromium, Playwright's own or the system's."""
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        chromium = own if os.path.exists(own) else shutil.which("chromium")
+        running = playwright.chromium.launch(executable_path=chromium, args=_CHROMIUM)
+        yield running
+        running.close()
 
 
 def measure(index: str, queries: str, without: str, clips: int, runtime: str = "") -> dict:
@@ -65,8 +120,6 @@ def measure(index: str, queries: str, without: str, clips: int, runtime: str = "
       clips: How many queries of each format, evenly spaced.
       runtime: As for `publish`.
     """
-    from playwright import sync_api
-
     from audio_triplet.corpora import registry
     from audio_triplet.publish import site
     from audio_triplet.search.sound_index import SoundIndex
@@ -79,34 +132,31 @@ def measure(index: str, queries: str, without: str, clips: int, runtime: str = "
     ]
     left_out = set().union(*(searched.index.recordings_of(path) for path in paths))
     paths = [paths[n] for n in np.unique(np.linspace(0, len(paths) - 1, clips).astype(int))]
-    with tempfile.TemporaryDirectory() as root, sync_api.sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as root, browser() as running:
         config = site.SiteConfig(
-            index, os.path.join(root, "site"), audio="none", exclude=(without,), runtime=runtime
+            index,
+            os.path.join(root, "site"),
+            audio="none",
+            exclude=(without,),
+            map=False,
+            runtime=runtime,
         )
         written = site.write(config)
-        handler = functools.partial(_Quiet, directory=root)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        own = playwright.chromium.executable_path
-        chromium = own if os.path.exists(own) else shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=chromium, args=_CHROMIUM)
-        page = browser.new_page()
-        begin = time.perf_counter()
-        page.goto(f"http://127.0.0.1:{server.server_port}/site/")
-        page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
-        ready = time.perf_counter() - begin
-        rows = []
-        for ending in FORMATS:
-            each = []
-            for number, path in enumerate(paths):
-                name = os.path.join(root, f"query.{ending}")
-                write_as(path, name, _RATES[number % len(_RATES)])
-                answer = page.evaluate(_ASK, f"../query.{ending}?{number}")
-                each.append(_compared(searched, name, left_out, answer))
-            rows.append({"format": ending, "queries": len(each)} | _summed(each))
-        browser.close()
-        server.shutdown()
-        server.server_close()
+        with served(root, {}) as server:
+            page = running.new_page()
+            begin = time.perf_counter()
+            page.goto(f"{server.address}site/")
+            page.wait_for_selector("html[data-ready]", state="attached", timeout=600_000)
+            ready = time.perf_counter() - begin
+            rows = []
+            for ending in FORMATS:
+                each = []
+                for number, path in enumerate(paths):
+                    name = os.path.join(root, f"query.{ending}")
+                    write_as(path, name, _RATES[number % len(_RATES)])
+                    answer = page.evaluate(ASK, f"../query.{ending}?{number}")
+                    each.append(compared(searched, name, left_out, answer))
+                rows.append({"format": ending, "queries": len(each)} | _summed(each))
     return {
         "moments": written.vectors,
         "megabytes": written.bytes / 1e6,
@@ -137,8 +187,15 @@ def write_as(source: str, path: str, rate: int) -> None:
             container.mux(packet)
 
 
-def _compared(searched, path: str, left_out: set[int], answer: dict) -> dict:
-    """What the page found beside what the index finds."""
+def compared(searched, path: str, left_out: set[int], answer: dict) -> dict:
+    """What the page found beside what the index finds.
+
+    Args:
+      searched: The index, to be searched by sound.
+      path: The query.
+      left_out: Recordings of the index that are not published.
+      answer: Of `ASK`.
+    """
     from audio_triplet.search.asking import ask
     from audio_triplet.search.query import embed_sound
 
@@ -147,13 +204,18 @@ def _compared(searched, path: str, left_out: set[int], answer: dict) -> dict:
     found = np.asarray(answer["vectors"], np.float32)
     count = min(len(mapped), len(found))
     hits = ask(searched.index, [patches], top=10, without=left_out)
-    theirs = {(os.path.basename(hit.path), round(hit.start_seconds, 3)) for hit in hits}
-    ours = {(os.path.basename(name), round(start, 3)) for name, start, _ in answer["hits"]}
+    theirs = [(hit.path, round(hit.start_seconds, 3)) for hit in hits]
+    ours = {(name, round(start, 3)) for name, start, _ in answer["hits"]}
+    # The page does not know where the archive is.
+    shared = sum(
+        any(path.endswith(f"/{name}") and at == start for name, at in ours)
+        for path, start in theirs
+    )
     return {
         "cosine": float((mapped[:count] * found[:count]).sum(axis=1).min()),
         "patches_more": len(found) - len(mapped),
-        "same": ours == theirs,
-        "shared": len(ours & theirs) / max(len(theirs), 1),
+        "same": shared == len(theirs) == len(ours),
+        "shared": shared / max(len(theirs), 1),
         "seconds": answer["seconds"],
     }
 

@@ -7,7 +7,8 @@
 | `table2` | Table 2: few labels, and the network from scratch | table2.* |
 | `sweep` | the values that the paper names, one at a time | sweep.* |
 | `evaluate` | evaluations 1 and 2 of any SavedModel | metrics.json |
-| `loudness` | none: how far a model depends on loudness | loudness.* |
+| `robustness` | none: what loudness, codecs, noise and rooms do to a model | robustness.* |
+| `own_archive` | none: released, from nothing, fine-tuned on an archive | own_archive.* |
 | `calibration` | none: whether a classifier's probabilities come true | calibration.* |
 | `release` | none: the released model, its card and its table of words | models/NAME/ |
 | `words` | none: searches by word beside searches by one clip | words.json |
@@ -15,6 +16,6 @@
 | `demo` | Table 1 on a small corpus, as `make demo` does it | demo/report.html |
 | `data_service` | none: batches made on other machines | nothing |
 
-`levels` is the earlier name of `loudness`. No script imports another, and `audio_triplet` imports
-nothing from here.
+`levels` and `loudness` are earlier names of `robustness`. No script imports another, and
+`audio_triplet` imports nothing from here.
 """

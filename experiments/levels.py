@@ -1,6 +1,6 @@
-"""The earlier name of `experiments.loudness`, which made results/levels*.md."""
+"""An earlier name of `experiments.robustness`, which made results/levels*.md."""
 
 import runpy
 
 if __name__ == "__main__":
-    runpy.run_module("experiments.loudness", run_name="__main__", alter_sys=True)
+    runpy.run_module("experiments.robustness", run_name="__main__", alter_sys=True)

@@ -19,6 +19,7 @@ Files, in reading order:
 | `formats` | which files are sound, by their extensions |
 | `libsndfile` | the first decoder, with work-arounds for faults of libsndfile |
 | `pyav` | the second decoder, FFmpeg, for what the first does not read |
+| `steady` | for it: whether time stamps say where packets lie, so that a seek is exact |
 | `apart` | what crashed a decoder once, read by another process |
 | `ogg`, `ogg_pages`, `mp3` | for the decoders: where a seek is safe, whether the length is stated |
 | `flac` | whether a FLAC file was cut out of another, so that its header is wrong |

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from audio_triplet.audio import flac, truncation
+from audio_triplet.audio import flac, steady, truncation
 from audio_triplet.audio.decoder import (
     BLOCK_VALUES,
     Truncated,
@@ -38,7 +38,6 @@ from audio_triplet.errors import AudioError
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.container import InputContainer
-    from av.packet import Packet
 
 # FFmpeg's names, one for each of its readers.
 _FORMATS = (
@@ -170,25 +169,17 @@ class PyavDecoder:
             return False
         length = head[3].samples  # of every frame but the first ones and the last
         unit = float(track.time_base * self.rate) / length  # packets per unit of time stamps
-        container.seek(0, stream=track)
-        stamps: list[int] = []
-        for packet in container.demux(track):
-            if packet.size:
-                if packet.pts is None:
-                    return False
-                if track.codec_context.name == "opus" and _opus_frames(packet, self.rate) != length:
-                    return False  # by damage: its time stamps do not know
-                stamps.append(packet.pts)
-                if round((packet.pts - stamps[0]) * unit) != len(stamps) - 1:
-                    return False
+        packets = steady.packets_of(self._file, container, track, length, unit, self.rate)
+        if packets is None:
+            return False
 
         def number(part: AudioFrame) -> int:
             """Of the packet that a frame comes from; -1 if it does not say."""
-            return -1 if part.pts is None else round((part.pts - stamps[0]) * unit)
+            return -1 if part.pts is None else round((part.pts - packets.first) * unit)
 
         skipped = number(head[3]) * length - sum(part.samples for part in head[:3])  # at the start
-        wanted = min(max((frame + skipped) // length, 0), len(stamps) - 1)
-        container.seek(stamps[wanted], stream=track)
+        wanted = min(max((frame + skipped) // length, 0), packets.number - 1)
+        container.seek(packets.first + math.floor(wanted / unit), stream=track)
         decoded = self._codec_frames()
         # Of the first frames after a seek a part may be left out.
         head = list(itertools.islice(decoded, 4))
@@ -378,20 +369,6 @@ class _Reader:
 
     def tell(self) -> int:
         return self._file.tell()
-
-
-def _opus_frames(packet: Packet, rate: int) -> int:
-    """How many frames an Opus packet decodes to, by its first bytes (RFC 6716, section 3.1)."""
-    head = memoryview(packet)[:2]
-    mode, code = head[0] >> 3, head[0] & 3
-    if mode < 12:
-        length = (480, 960, 1920, 2880)[mode & 3]
-    elif mode < 16:
-        length = (480, 960)[mode & 1]
-    else:
-        length = 120 << (mode & 3)
-    count = (1, 2, 2, head[-1] & 63)[code]
-    return length * count * rate // 48_000
 
 
 def _silence(like: AudioFrame, samples: int) -> Iterator[AudioFrame]:

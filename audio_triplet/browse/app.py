@@ -64,7 +64,7 @@ _POST: dict[str, Callable[..., Any]] = {
     "/api/map": mapping.begin,
     "/api/import": exchanging.import_,
 }
-_STATIC = re.compile(r"(browse/)?[a-z0-9_]+\.(css|js)")
+_STATIC = re.compile(r"((browse|shared)/)?[a-z0-9_]+\.(css|js)")
 _VIEWS = {
     "find": "Search and label",
     "count": "How many, how good",

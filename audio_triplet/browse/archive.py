@@ -48,6 +48,26 @@ class Moment:
         return self.path, round(1000 * self.start_seconds), round(1000 * self.end_seconds)
 
 
+def covered(start: np.ndarray, end: np.ndarray, moment: Moment) -> np.ndarray:
+    """Which vectors of a file stand for a marked span.
+
+    Args:
+      start: float64[n], where each begins, seconds.
+      end: float64[n], where each ends.
+      moment: The span.
+
+    Returns:
+      int64[m], the places of those that it covers, at least of the one that it covers most; none
+      where it covers nothing.
+    """
+    shared = np.minimum(end, moment.end_seconds) - np.maximum(start, moment.start_seconds)
+    share = shared / np.maximum(end - start, 1e-9)
+    inside = np.flatnonzero(share >= _COVERED)
+    if len(inside) or not len(share) or share.max() <= 0:
+        return inside
+    return np.array([share.argmax()])
+
+
 class Archive:
     """The index as it was when it was opened.
 
@@ -166,18 +186,13 @@ class Archive:
           BrowseError: It is no file of the index, or the index holds nothing there.
         """
         found = self.moments_of(moment.path)
-        start, end = self.start[found], self.end[found]
-        shared = np.minimum(end, moment.end_seconds) - np.maximum(start, moment.start_seconds)
-        covered = shared / np.maximum(end - start, 1e-9)
-        inside = covered >= _COVERED
-        if inside.any():
-            return found[inside]
-        if not len(found) or covered.max() <= 0:
+        places = covered(self.start[found], self.end[found], moment)
+        if not len(places):
             raise BrowseError(
                 f"{moment.path}: the index holds no sound from {moment.start_seconds:g} s to "
                 f"{moment.end_seconds:g} s (silence is left out); mark another part"
             )
-        return found[[covered.argmax()]]
+        return found[places]
 
     def vectors(self, numbers: np.ndarray | Sequence[int]) -> np.ndarray:
         """float32[n, dim], the vectors of moments int[n]."""

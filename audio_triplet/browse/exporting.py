@@ -10,6 +10,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +22,13 @@ from audio_triplet.browse import logistic
 from audio_triplet.browse.archive import Archive, Moment
 from audio_triplet.browse.labels import Answer
 from audio_triplet.browse.learner import Fit
+from audio_triplet.browse.learning import side_by_side
+from audio_triplet.classify import predictions
+from audio_triplet.config import ClassifyConfig
 from audio_triplet.errors import BrowseError
+
+if TYPE_CHECKING:
+    from audio_triplet.classify.calibration import Calibration
 
 # What a moment is of which every answer is no.
 OTHER = "other"
@@ -94,46 +101,52 @@ def tables_zip(form: str, answers: Sequence[Answer]) -> bytes:
 
 
 def predictions_csv(archive: Archive, fits: Sequence[Fit]) -> Iterator[bytes]:
-    """A row for every moment with its probabilities, as `classify predict` writes them.
+    """A row for every moment with its scores, as `classify predict` writes them.
 
-    The class `OTHER` has what the likeliest class leaves.
+    The class `OTHER` has what the likeliest class leaves, and no threshold.
 
     Yields:
       UTF-8, some thousand rows at a time.
     """
-    classes = [guarded(fit.label) for fit in fits] + [guarded(OTHER)]
-    clock = archive.has_clock
-    yield _csv(
-        [
-            (
-                "path",
-                "start_seconds",
-                "end_seconds",
-                "top_class",
-                *classes,
-                *(["clock_time"] if clock else []),
-            )
-        ]
-    )
+    classes = [fit.label for fit in fits] + [OTHER]
+    clock, meaning = archive.has_clock, _meaning(fits)
+    yield _csv([predictions.header(classes, meaning is not None, clock)])
     valid = np.flatnonzero(archive.file_of >= 0)
     for first in range(0, len(valid), _ROWS_AT_ONCE):
         numbers = valid[first : first + _ROWS_AT_ONCE]
         scores = np.stack([logistic.probability(fit.logits[numbers]) for fit in fits], axis=1)
         scores = np.column_stack([scores, 1 - scores.max(axis=1)])  # [n, classes + 1]
         rows = []
-        for number, values in zip(numbers.tolist(), scores, strict=True):
+        told = predictions.results(classes, scores, meaning)
+        for number, result in zip(numbers.tolist(), told, strict=True):
             moment = archive.moment(number)
             rows.append(
                 (
                     guarded(moment.path),
                     f"{moment.start_seconds:.3f}",
                     f"{moment.end_seconds:.3f}",
-                    classes[int(values.argmax())],
-                    *(f"{value:.4f}" for value in values),
+                    *result.cells,
                     *([archive.clock_time(number)] if clock else []),
                 )
             )
         yield _csv(rows)
+
+
+def _meaning(fits: Sequence[Fit]) -> Calibration | None:
+    """What the scores of all classes mean; None where that is known of none."""
+    from audio_triplet.classify.calibration import Calibration
+    from audio_triplet.classify.thresholds import Threshold
+    from audio_triplet.evaluation.metrics import Interval
+
+    unknown = Threshold(None, 0, 0, None, Interval(0.0, 1.0), None, Interval(0.0, 1.0))
+    known = [fit.meaning for fit in fits]
+    if not any(known):
+        return None
+    return Calibration(
+        (*(of.calibrators[0] if of else None for of in known), None),
+        (*(of.thresholds[0] if of else unknown for of in known), unknown),
+        ClassifyConfig.precision,
+    )
 
 
 def classifier_zip(archive: Archive, answers: Sequence[Answer]) -> bytes:
@@ -150,7 +163,7 @@ def classifier_zip(archive: Archive, answers: Sequence[Answer]) -> bytes:
             numbers = archive.moments_in(moment)
         except BrowseError:  # the index no longer holds the file
             continue
-        vectors.append(archive.vector_of(moment))
+        vectors.append(archive.vectors(side_by_side(archive, numbers)))
         labels.append(names)
         recordings += archive.recording_names([int(numbers[0])])
         spans.append([moment.path, moment.start_seconds, moment.end_seconds])
@@ -164,7 +177,8 @@ def classifier_zip(archive: Archive, answers: Sequence[Answer]) -> bytes:
         given = os.path.join(folder, "given.npz")
         written = os.path.join(folder, "written")
         os.mkdir(written)
-        storage.save_arrays(given, {"vectors": np.stack(vectors)})
+        owner = np.repeat(np.arange(len(vectors), dtype=np.int32), [len(of) for of in vectors])
+        storage.save_arrays(given, {"vectors": np.concatenate(vectors), "owner": owner})
         storage.write_json(
             os.path.join(folder, "given.json"),
             {

@@ -2,8 +2,8 @@
 
     python -m audio_triplet.browse.fitting GIVEN WRITTEN
 
-GIVEN holds given.npz (vectors) and given.json (labels, recordings, spans, model); WRITTEN gets the
-folder `classifier` and scores.json, as by `audio-triplet classify fit`.
+GIVEN holds given.npz (vectors, and the moment of each) and given.json (labels, recordings, spans,
+model); WRITTEN gets the folder `classifier` and scores.json, as by `audio-triplet classify fit`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def write(given: str, written: str) -> None:
 
     content = storage.read_json(os.path.join(given, "given.json"))
     with np.load(os.path.join(given, "given.npz"), allow_pickle=False) as arrays:
-        vectors = arrays["vectors"]
+        vectors, owner = arrays["vectors"], arrays["owner"]
     paths, starts, ends = zip(*content["spans"], strict=True)
     frame = pd.DataFrame(
         {
@@ -47,7 +47,7 @@ def write(given: str, written: str) -> None:
     embeddings = EmbeddingSet(
         Manifest(frame, "the answers"),
         vectors,
-        np.arange(len(vectors), dtype=np.int32),
+        owner,
         np.ones(len(vectors), np.float32),
     )
     config = ClassifyConfig()

@@ -20,6 +20,9 @@ from audio_triplet.errors import BrowseError
 
 _APPLICATION = 0x41546C62  # "ATlb": the file is ours, and no index
 _VERSION = 1
+# Answered moments of a label, or of a word, that are searched by: the latest.
+MOST_OF_A_LABEL = 20
+
 _WAIT_SECONDS = 30.0  # for another process that is writing
 
 # `turn`: answers of one request, which are taken back together. `undone`: 1: taken back, 2: and

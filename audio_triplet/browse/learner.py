@@ -10,14 +10,27 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audio_triplet.browse import logistic
 from audio_triplet.browse.archive import Archive
 from audio_triplet.browse.labels import Answer
-from audio_triplet.browse.learning import Background, Examples, HeldOut, fit, held_out
+from audio_triplet.browse.learning import (
+    Background,
+    Examples,
+    HeldOut,
+    Scored,
+    fit,
+    held_out,
+    held_out_scores,
+    meaning,
+)
 from audio_triplet.errors import BrowseError
+
+if TYPE_CHECKING:
+    from audio_triplet.classify.calibration import Calibration
 
 _KEPT_FITS = 8
 
@@ -49,9 +62,19 @@ class Fit:
     background: Background
 
     @functools.cached_property
+    def scored(self) -> Scored | None:
+        """The answers' scores by classifiers of other recordings, computed when asked for."""
+        return held_out_scores(self.examples, self.background)
+
+    @functools.cached_property
     def held_out(self) -> HeldOut | None:
-        """Its score on recordings that it did not learn from, computed when it is asked for."""
-        return held_out(self.examples, self.background)
+        """Its score on recordings that it did not learn from, likewise."""
+        return held_out(self.examples, self.scored)
+
+    @functools.cached_property
+    def meaning(self) -> Calibration | None:
+        """What its probabilities mean; None where that cannot be known yet."""
+        return meaning(self.examples, self.scored)
 
 
 class Learner:

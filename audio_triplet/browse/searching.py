@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from audio_triplet.browse.archive import Archive, Moment
+from audio_triplet.browse.labels import MOST_OF_A_LABEL
 from audio_triplet.browse.session import Session, as_json
 from audio_triplet.browse.uploads import PREFIX
 from audio_triplet.data.sound_filter import SoundFilter
@@ -23,9 +24,6 @@ MAX_SECONDS = 600.0
 
 # A mark that begins this near to the grid of the stored vectors is cut as they were.
 _NEAR_SECONDS = 0.02
-
-# Answered moments of a label, or of a word, that are searched by: the latest.
-_MOST_OF_A_LABEL = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +75,7 @@ def search(session: Session, asked: Asked) -> dict:
     if asked.label:
         for answer in reversed(session.answers().to(asked.label)):
             examples = like if answer.value else unlike
-            is_enough = len(examples) >= _MOST_OF_A_LABEL
+            is_enough = len(examples) >= MOST_OF_A_LABEL
             if answer.value is not None and not is_enough and _is_held(archive, answer.moment):
                 examples.append(answer.moment)
         if not like:
@@ -92,7 +90,7 @@ def search(session: Session, asked: Asked) -> dict:
             if answer.value and answer.label in words.matching(asked.word, [answer.label])
             if _is_held(archive, answer.moment)
         ]
-        like += answered[-_MOST_OF_A_LABEL:]
+        like += answered[-MOST_OF_A_LABEL:]
         if not answered:
             word = words.look_up(asked.word, archive.index, session.vector)
     wanted = [_sound(session, archive, moment).patches for moment in like]

@@ -24,7 +24,7 @@ from audio_triplet.evaluation import probe
 from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfig
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 # Weight decays of the hidden layer, tried on the held-out recordings [D].
 WEIGHT_DECAYS = (0.01, 0.1, 1.0)
@@ -172,7 +172,7 @@ class SoundClassifier:
             ) from error
         return found
 
-    def check_model(self, model: Model) -> None:
+    def check_model(self, model: AnyModel) -> None:
         """Refuses the embeddings of another model.
 
         Raises:

@@ -18,6 +18,7 @@ from audio_triplet.classify.scoring import Scored, Scorer, score_files
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.folder import readable
 from audio_triplet.embeddings.long_recordings import LongRecordings
 from audio_triplet.embeddings.worker_model import WithModel, check, load_model
@@ -25,7 +26,7 @@ from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 Progress = Callable[[float], contextlib.AbstractContextManager[Callable[[float], object]]]
 
@@ -55,7 +56,7 @@ class ByPipeline:
         self._progress = progress
 
     def __call__(
-        self, model: Model, manifest: Manifest, config: EmbedConfig, bad_files: BadFiles
+        self, model: AnyModel, manifest: Manifest, config: EmbedConfig, bad_files: BadFiles
     ) -> Iterator[Scored]:
         """See `scoring.score_files`."""
         wanted, seconds = readable(manifest, np.arange(len(manifest)), bad_files)
@@ -86,7 +87,7 @@ class ByPipeline:
 
     def _score(
         self,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         seconds: np.ndarray,
         rows: np.ndarray,
@@ -143,8 +144,8 @@ class ScoreFiles(WithModel):
       classifier_dir: Folder of the classifier.
     """
 
-    def __init__(self, folder: str, model: Model, config: EmbedConfig, classifier_dir: str):
-        super().__init__(folder, os.path.abspath(model.path), model.digest, config)
+    def __init__(self, folder: str, model: AnyModel, config: EmbedConfig, classifier_dir: str):
+        super().__init__(folder, model_files.located(model.path), model.digest, config)
         self._classifier_dir = classifier_dir
 
     def process(self, name: str) -> Iterator[str]:

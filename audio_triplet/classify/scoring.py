@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import Embedded
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Scorer:
 
 def score_files(
     fitted: SoundClassifier,
-    model: Model,
+    model: AnyModel,
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,

@@ -38,6 +38,20 @@ def define_labels_flag(default: str) -> None:
     )
 
 
+def define_model_flag(default: str = "the released model") -> None:
+    """Defines --model: a folder of ours, or a model of others.
+
+    Args:
+      default: What is taken without it.
+    """
+    flags.DEFINE_string(
+        "model",
+        None,
+        f"Folder of a SavedModel; by default {default}. Models of others: "
+        "hear:MODULE[?weights=FILE], tflite:FILE, onnx:FILE, see docs/other_models.md.",
+    )
+
+
 def define_truncated_flag(default: str) -> None:
     """Defines --truncated, what is done with files of which an end is missing.
 

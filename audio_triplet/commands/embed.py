@@ -25,7 +25,7 @@ from audio_triplet.errors import UsageError
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.folder import Summary
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
     from audio_triplet.pipelines.runners import Parsed
 
 FORMS = ("files", "npz", "parquet")
@@ -35,7 +35,7 @@ def define_flags() -> None:
     """Defines the verb's flags."""
     config_flags.define_labels_flag("none")
     flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
-    flags.DEFINE_string("model", None, "Folder of a SavedModel; by default the released model.")
+    config_flags.define_model_flag()
     flags.DEFINE_enum(
         "form",
         "files",
@@ -66,10 +66,11 @@ def main(argv: Sequence[str]) -> None:
                 f"{values.output_dir}: holds embeddings; choose another --output_dir, --resume or "
                 "--overwrite"
             )
-        from audio_triplet.embeddings import model_files, saved_model
+        from audio_triplet.embeddings import other_models
 
-        path = values.model or model_files.released_model_path()
-        model = saved_model.Model(path, config.precision)
+        model = other_models.open_model(values.model, config.precision)
+        if not values["hop_seconds"].present:
+            config = other_models.with_own_hop(config, model)
         print(
             embed(
                 model,
@@ -86,7 +87,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def embed(
-    model: Model,
+    model: AnyModel,
     manifest: Manifest,
     names: list[str],
     output_dir: str,

@@ -26,7 +26,7 @@ from audio_triplet.search.index_options import CODED_FROM, DTYPES, FAISS_FROM, K
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
     from audio_triplet.pipelines.runners import Parsed
     from audio_triplet.search.index_format import IndexInfo
     from audio_triplet.search.index_writer import Writer
@@ -36,12 +36,7 @@ def define_flags() -> None:
     """Defines the verb's flags."""
     config_flags.define_labels_flag("none")
     flags.DEFINE_string("index", None, "Folder of the index.", required=True)
-    flags.DEFINE_string(
-        "model",
-        None,
-        "Folder of a SavedModel; by default the index's own model, or, for a new index, the "
-        "released model.",
-    )
+    config_flags.define_model_flag("the index's own, or, for a new index, the released one")
     flags.DEFINE_list(
         "embeddings", [], "Also add these: files or folders that `audio-triplet embed` wrote."
     )
@@ -99,6 +94,7 @@ def main(argv: Sequence[str]) -> None:
             find_duplicates=values.find_duplicates,
             merged=values.merge,
             runner=runner,
+            own_hop=info is None and not values["hop_seconds"].present,
         )
     print(describe(values.index))
 
@@ -120,6 +116,7 @@ def add(
     find_duplicates: bool = True,
     merged: Sequence[str] = (),
     runner: Parsed | None = None,
+    own_hop: bool = False,
 ) -> None:
     """Adds sound files and sets of embeddings, and builds a FAISS index if that is due.
 
@@ -139,6 +136,7 @@ def add(
       find_duplicates: Whether to find recordings that are there twice.
       merged: Further indices, whose content is added.
       runner: Whose workers embed; None: this process.
+      own_hop: Whether a model of others has its own hop, rather than that of `config`.
     """
     from audio_triplet.search import duplicates, index_writer, merging, tables
 
@@ -148,11 +146,14 @@ def add(
 
         manifest = inputs.load_inputs(sounds, labels)[0]
     if sounds or embeddings:
-        from audio_triplet.embeddings import saved_model, set_files
+        from audio_triplet.embeddings import other_models, set_files
 
         sets = [set_files.load_set(path) for path in embeddings]
         if sounds or model_path:
-            model = saved_model.Model(_model_path(info, folder, model_path), config.precision)
+            path = _model_path(info, folder, model_path)
+            model = other_models.open_model(path, config.precision)
+            if own_hop:
+                config = other_models.with_own_hop(config, model)
     origin = sets[0].origin if sets else None
     if model is None and info is None and origin:  # a new index of vectors that are there already
         config = dataclasses.replace(
@@ -194,7 +195,7 @@ def add(
             _provide_encoder(writer, model)
 
 
-def _provide_encoder(writer: Writer, model: Model | None) -> None:
+def _provide_encoder(writer: Writer, model: AnyModel | None) -> None:
     """Puts what embeds queries at once into the index."""
     from audio_triplet.embeddings import encoder_file, model_files
 
@@ -204,7 +205,7 @@ def _provide_encoder(writer: Writer, model: Model | None) -> None:
 
 
 def _owner(
-    model: Model | None, info: IndexInfo | None, vectors: EmbeddingSet | None, folder: str
+    model: AnyModel | None, info: IndexInfo | None, vectors: EmbeddingSet | None, folder: str
 ) -> dict:
     """The model that an index belongs to: the one given, the index's own, or the vectors'."""
     if model is not None:
@@ -227,7 +228,7 @@ def _model_path(info: IndexInfo | None, folder: str, given: str | None) -> str:
 
 def _add_sound(
     writer: Writer,
-    model: Model,
+    model: AnyModel,
     manifest: Manifest,
     config: EmbedConfig,
     folder: str,

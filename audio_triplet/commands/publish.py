@@ -7,6 +7,8 @@ Any file host serves the folder, below any address; nothing runs behind it. A vi
 asks by a word of the labels, or by a moment that was found; the sound stays in the visitor's
 browser. Answers are those of `audio-triplet search`, but that copies are not aligned to the sample.
 
+--labels publishes the answers of browse, too: words to ask by, and what stands beside a hit.
+
 --audio=opus publishes pieces of the recordings to listen to, as small as speech; copy publishes the
 files themselves, none no sound. What --exclude fits is nowhere in the folder. A folder that was
 published before is replaced when the new one is whole.
@@ -34,9 +36,14 @@ def define_flags() -> None:
         "audio_seconds", 60.0, "Of each file so much from its beginning, as Opus; 0: all.", 0.0
     )
     flags.DEFINE_string("licence", "", "Licence of the recordings, for README.txt and the page.")
+    flags.DEFINE_string(
+        "credits", "", "CSV table (path, credit): what is said of each file, as licence and source."
+    )
     flags.DEFINE_multi_string(
         "exclude", [], "Pattern of names or paths to leave out, as in private/*; may be repeated."
     )
+    flags.DEFINE_string("labels", "", "Answers to publish, the file that browse --labels wrote.")
+    flags.DEFINE_boolean("map", True, "Whether the page has a map; laying it out takes a minute.")
     flags.DEFINE_string("runtime", "", "Folder with the runtime's npm packages (.tgz).")
 
 
@@ -49,14 +56,17 @@ def main(argv: Sequence[str]) -> None:
 
     written = site.write(
         site.SiteConfig(
-            values.index,
-            values.output_dir,
-            values.title,
-            values.audio,
-            values.audio_seconds,
-            values.licence,
-            tuple(values.exclude),
-            values.runtime,
+            index=values.index,
+            output_dir=values.output_dir,
+            title=values.title,
+            audio=values.audio,
+            audio_seconds=values.audio_seconds,
+            licence=values.licence,
+            credits=values.credits,
+            exclude=tuple(values.exclude),
+            labels=values.labels,
+            map=values.map,
+            runtime=values.runtime,
         )
     )
     print(

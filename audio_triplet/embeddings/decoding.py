@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audio_triplet.config import EmbedConfig
-from audio_triplet.embeddings.patch_cutting import cut_patches
+from audio_triplet.embeddings.patch_cutting import Cutting
 from audio_triplet.embeddings.sounds import RATE, read_blocks
 from audio_triplet.errors import AudioError
 
@@ -75,7 +75,7 @@ class Decoder:
         self,
         manifest: Manifest,
         config: EmbedConfig,
-        by_mel: bool,
+        cutting: Cutting,
         bad_files: BadFiles,
         listen: Listen | None = None,
     ):
@@ -84,12 +84,12 @@ class Decoder:
         Args:
           manifest: The segments.
           config: Hop and number of threads.
-          by_mel: Whether patches are given as mel energies, else as waveforms.
+          cutting: How patches are cut.
           bad_files: Says whether truncated files are used; notes what was read.
           listen: Hears the sound of each row, and passes it on.
         """
         self._listen = listen
-        self._frame, self._hop, self._by_mel = manifest.frame, config.hop_samples, by_mel
+        self._frame, self._hop, self._cutting = manifest.frame, config.hop_samples / RATE, cutting
         self._bad_files = bad_files
         self._rows = iter(range(len(manifest)))
         self._lock = threading.Lock()
@@ -140,22 +140,29 @@ class Decoder:
         else:
             self._put(None)
 
+    def _read(self, path: str, start: float, end: float, rate: int) -> Iterator[np.ndarray]:
+        bad_files = self._bad_files
+        return read_blocks(path, start, end, bad_files.truncated, bad_files.log, rate)
+
     def _decode(self, row: int) -> None:
         segment = self._frame.iloc[row]
         start, end = float(segment["start_seconds"]), float(segment["end_seconds"])
         seconds = 0.0
         try:
-            blocks = read_blocks(
-                segment["path"], start, end, self._bad_files.truncated, self._bad_files.log
-            )
-            if self._listen is not None:
+            rate = self._cutting.rate
+            blocks = self._read(segment["path"], start, end, rate)
+            if self._listen is not None and rate == RATE:
                 blocks = self._listen(row, blocks)
-            for patches, energies, decoded in cut_patches(blocks, self._hop, self._by_mel):
+            elif self._listen is not None:  # it hears 16 kHz
+                for _ in self._listen(row, self._read(segment["path"], start, end, RATE)):
+                    if self._stopped.is_set():
+                        return
+            for patches, energies, decoded in self._cutting.cut(blocks, self._hop):
                 if self._stopped.is_set():
                     return
                 if len(patches):
                     self._put(Patches(row, patches, energies))
-                seconds = decoded / RATE
+                seconds = decoded / rate
             if not seconds:
                 raise AudioError(segment["path"], f"no sound at {start:g} s")
         except AudioError as error:

@@ -29,7 +29,7 @@ from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.embeddings.decoding import Decoder, End, Failure, Listen, Patches
 from audio_triplet.embeddings.embedding_set import PATCH_SECONDS, Embedded, EmbeddingSet, Origin
-from audio_triplet.embeddings.patch_cutting import cut_patches
+from audio_triplet.embeddings.patch_cutting import Cutting
 from audio_triplet.embeddings.sounds import RATE
 from audio_triplet.errors import CorpusError
 
@@ -42,7 +42,7 @@ _WAITING_BATCHES = 4
 
 
 def embed_files(
-    model: Callable,
+    model: Any,
     manifest: Manifest,
     config: EmbedConfig | None = None,
     bad_files: BadFiles | None = None,
@@ -52,7 +52,8 @@ def embed_files(
     """Embeds every segment of a manifest.
 
     Args:
-      model: A `saved_model.Model`: float32[batch, samples] → dict with `patch_embeddings`.
+      model: A `saved_model.Model`, or anything that makes float32[batch, samples] a dict with
+        `patch_embeddings`; a `window_model.WindowModel`.
       manifest: The segments.
       config: Granularity, hop, batch and threads.
       bad_files: Unreadable files are added to it; their segments are left out. Says whether
@@ -65,13 +66,13 @@ def embed_files(
     """
     config = config or EmbedConfig()
     bad_files = BadFiles() if bad_files is None else bad_files
-    batches, by_mel = _batches(model, config.batch_size)
-    decoder = Decoder(manifest, config, by_mel, bad_files, listen)
+    batches, cutting = _batches(model, config.batch_size)
+    decoder = Decoder(manifest, config, cutting, bad_files, listen)
     in_progress: dict[int, _Segment] = collections.defaultdict(_Segment)
     starts = manifest.frame["start_seconds"].to_numpy(np.float64)
     ends = manifest.frame["end_seconds"].to_numpy(np.float64)
     cut: list[int] = []  # rows that end past the end of their file
-    hop_seconds = config.hop_samples / RATE
+    hop_seconds, window = config.hop_samples / RATE, cutting.window_seconds
     try:
         for item in decoder:
             segment = in_progress[item.row]
@@ -94,14 +95,14 @@ def embed_files(
             for row in [row for row in in_progress if in_progress[row].finished]:
                 segment = in_progress.pop(row)
                 if not segment.failed:
-                    yield segment.embedded(row, starts[row], config)
+                    yield segment.embedded(row, starts[row], config, window)
     finally:
         decoder.stop()
     for row, vectors in batches.rest():
         in_progress[row].take(vectors)
     for row in sorted(in_progress):
         if not in_progress[row].failed:
-            yield in_progress[row].embedded(row, starts[row], config)
+            yield in_progress[row].embedded(row, starts[row], config, window)
     if cut:
         logging.warning(
             "%s: %d segments end past the end of their file (%s, …); they are cut there",
@@ -112,7 +113,7 @@ def embed_files(
 
 
 def embed_manifest(
-    model: Callable,
+    model: Any,
     manifest: Manifest,
     config: EmbedConfig | None = None,
     bad_files: BadFiles | None = None,
@@ -155,7 +156,7 @@ def embed_stream(
 
     Args:
       model: As for `embed_files`, or a `quick_model.QuickModel`.
-      blocks: float32[samples] each, mono, 16 kHz.
+      blocks: float32[samples] each, mono, at `rate_of(model)`.
       config: Granularity, hop and batch.
       start_seconds: Where in its file the sound begins.
 
@@ -163,12 +164,12 @@ def embed_stream(
       The embeddings, row 0; None if there is no sound.
     """
     config = config or EmbedConfig()
-    batches, by_mel = _batches(model, config.batch_size)
+    batches, cutting = _batches(model, config.batch_size)
     segment = _Segment()
-    for patches, energies, decoded in cut_patches(
-        blocks, config.hop_samples, by_mel, front_end.mel_energies_at_once
+    for patches, energies, decoded in cutting.cut(
+        blocks, config.hop_samples / RATE, front_end.mel_energies_at_once
     ):
-        segment.seconds = decoded / RATE
+        segment.seconds = decoded / cutting.rate
         if len(patches):
             segment.energies.append(energies)
             for _, vectors in batches.add(0, patches):
@@ -177,7 +178,17 @@ def embed_stream(
         segment.take(vectors)
     if not segment.seconds:
         return None
-    return segment.embedded(0, start_seconds, config)
+    return segment.embedded(0, start_seconds, config, cutting.window_seconds)
+
+
+def rate_of(model: Any) -> int:
+    """Samples per second of the sound that a model takes: 16 kHz, but for models of others."""
+    return _cutting(model).rate
+
+
+def window_seconds_of(model: Any) -> float:
+    """How much a model hears at once: a patch, but for models of others."""
+    return _cutting(model).window_seconds
 
 
 def unit_mean(vectors: np.ndarray) -> np.ndarray:
@@ -204,9 +215,11 @@ class _Segment:
     def finished(self) -> bool:
         return self.expected == self._count
 
-    def embedded(self, row: int, start_seconds: float, config: EmbedConfig) -> Embedded:
+    def embedded(
+        self, row: int, start_seconds: float, config: EmbedConfig, window_seconds: float
+    ) -> Embedded:
         vectors, energy = np.concatenate(self._vectors), np.concatenate(self.energies)
-        return gathered(row, vectors, energy, start_seconds, self.seconds, config)
+        return gathered(row, vectors, energy, start_seconds, self.seconds, config, window_seconds)
 
 
 def gathered(
@@ -216,6 +229,7 @@ def gathered(
     start_seconds: float,
     seconds: float,
     config: EmbedConfig,
+    window_seconds: float = PATCH_SECONDS,
 ) -> Embedded:
     """A segment of all of its patches.
 
@@ -226,9 +240,10 @@ def gathered(
       start_seconds: Where in its file it begins.
       seconds: Length of its sound.
       config: Granularity and hop.
+      window_seconds: How long a patch is.
     """
     start = start_seconds + np.arange(len(vectors)) * (config.hop_samples / RATE)
-    end = np.minimum(start + PATCH_SECONDS, start_seconds + seconds)
+    end = np.minimum(start + window_seconds, start_seconds + seconds)
     if config.granularity == "segment":
         vectors = unit_mean(vectors)
         energy = energy.mean(keepdims=True)
@@ -236,12 +251,22 @@ def gathered(
     return Embedded(row, vectors, start, end, energy, seconds)
 
 
-def _batches(model: Any, batch_size: int) -> tuple[PatchBatches, bool]:
-    """Batches for a model, and whether their patches are mel energies, else waveforms."""
-    if getattr(model, "has_encoder", False):
+def _batches(model: Any, batch_size: int) -> tuple[PatchBatches, Cutting]:
+    """Batches for a model, and how sound is cut for them."""
+    cutting = _cutting(model)
+    if cutting.window_samples:
+        return PatchBatches(model.embed_windows, batch_size, padded=False), cutting
+    if cutting.by_mel:
         padded = not getattr(model, "patch_by_patch", False)
-        return PatchBatches(_forward_mel(model), batch_size, padded), True
-    return PatchBatches(_forward_waveform(model), batch_size, padded=False), False
+        return PatchBatches(_forward_mel(model), batch_size, padded), cutting
+    return PatchBatches(_forward_waveform(model), batch_size, padded=False), cutting
+
+
+def _cutting(model: Any) -> Cutting:
+    window = getattr(model, "window", None)
+    if window is not None:  # a `window_model.WindowModel`
+        return Cutting(False, window.rate, window.samples)
+    return Cutting(by_mel=getattr(model, "has_encoder", False))
 
 
 def _forward_mel(model) -> Callable[[np.ndarray], np.ndarray]:

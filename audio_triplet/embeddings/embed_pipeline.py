@@ -12,6 +12,7 @@ import numpy as np
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
 from audio_triplet.embeddings.folder import Written, write_files, write_set
 from audio_triplet.embeddings.long_recordings import LongRecordings
@@ -20,7 +21,7 @@ from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 
 class ByPipeline:
@@ -36,7 +37,7 @@ class ByPipeline:
 
     def __call__(
         self,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         outputs: Mapping[str, str],
         config: EmbedConfig,
@@ -60,7 +61,7 @@ class ByPipeline:
 
     def _embed(
         self,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         outputs: Mapping[str, str],
         config: EmbedConfig,
@@ -81,7 +82,7 @@ class ByPipeline:
         todo = jobs.lay_out(folder, manifest, seconds, told)
         done = functools.partial(jobs.is_done, folder)
         with running.Watch(done, todo, on_progress):
-            work = EmbedFiles(folder, os.path.abspath(model.path), model.digest, config)
+            work = EmbedFiles(folder, model_files.located(model.path), model.digest, config)
             running.run(self._parsed, "embed", todo, work, done)
         for name in todo:
             found = jobs.finished(folder, name, bad_files)

@@ -6,7 +6,6 @@ No TensorFlow here: an index of sound is written and read without it.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from audio_triplet import audio
 from audio_triplet.config import EmbedConfig, FrontEndConfig
+from audio_triplet.embeddings.model_files import is_of_others, located
 from audio_triplet.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -72,9 +72,7 @@ class Origin:
     @classmethod
     def of(cls, model: NamedModel, config: EmbedConfig) -> Origin:
         """A model and how it was used."""
-        return cls(
-            os.path.abspath(model.path), model.digest, config.granularity, config.hop_seconds
-        )
+        return cls(located(model.path), model.digest, config.granularity, config.hop_seconds)
 
 
 class Sources(NamedTuple):
@@ -177,7 +175,9 @@ class EmbeddingSet:
         A patch's centre may lie past the end of a file that is shorter than half a patch.
         """
         start, end, _, origin = self.sources()
-        return start + PATCH_SECONDS / 2 if origin.granularity == "patch" else (start + end) / 2
+        if origin.granularity == "patch" and not is_of_others(origin.model):
+            return start + PATCH_SECONDS / 2
+        return (start + end) / 2
 
     @property
     def segment_means(self) -> np.ndarray:

@@ -15,9 +15,11 @@ from audio_triplet.config import FRONT_END
 from audio_triplet.embeddings import quick_model
 from audio_triplet.embeddings.native_log import without_chatter
 from audio_triplet.embeddings.quick_model import ENCODER_FILE, EncoderOrigin
+from audio_triplet.embeddings.window_model import WindowModel
 from audio_triplet.errors import AudioTripletError, DeploymentError, ExportError
 
 if TYPE_CHECKING:
+    from audio_triplet.embeddings.other_models import AnyModel
     from audio_triplet.embeddings.saved_model import Model
 
 
@@ -53,7 +55,7 @@ def write(model: Model, folder: str) -> None:
 
 
 def provide(
-    folder: str, digest: str, model: Model | None = None, beside: Iterable[str] = ()
+    folder: str, digest: str, model: AnyModel | None = None, beside: Iterable[str] = ()
 ) -> bool:
     """Sees to it that a folder holds a model's encoder file.
 
@@ -79,7 +81,7 @@ def provide(
             with storage.replacing(os.path.join(folder, ENCODER_FILE), unique=True) as temporary:
                 shutil.copyfile(path, temporary)
         return True
-    if model is None or not model.has_encoder:
+    if model is None or isinstance(model, WindowModel) or not model.has_encoder:
         return False
     try:
         write(model, folder)

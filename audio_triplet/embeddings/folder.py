@@ -16,6 +16,7 @@ from audio_triplet.config import EmbedConfig
 from audio_triplet.data import chunks
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.embed import Embedded, embed_files
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin, stamp_of
 from audio_triplet.embeddings.set_files import (
@@ -29,7 +30,7 @@ from audio_triplet.embeddings.set_files import (
 from audio_triplet.errors import ArchiveError, CorpusError
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 CONFIG_FILE = "embeddings.json"
 _PARTS = "parts"
@@ -82,7 +83,7 @@ def output_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def embed_to_folder(
-    model: "Model",
+    model: "AnyModel",
     manifest: Manifest,
     names: Sequence[str],
     output_dir: str,
@@ -177,7 +178,7 @@ class Elsewhere(Protocol):
 
     def __call__(
         self,
-        model: "Model",
+        model: "AnyModel",
         manifest: Manifest,
         outputs: Mapping[str, str],
         config: EmbedConfig,
@@ -189,7 +190,7 @@ class Elsewhere(Protocol):
 
 
 def write_files(
-    model: "Model",
+    model: "AnyModel",
     manifest: Manifest,
     outputs: Mapping[str, str],
     config: EmbedConfig,
@@ -259,12 +260,12 @@ def readable(
 
 
 def _check_folder(
-    output_dir: str, model: "Model", config: EmbedConfig, form: str, overwrite: bool
+    output_dir: str, model: "AnyModel", config: EmbedConfig, form: str, overwrite: bool
 ) -> None:
     """Notes model and settings; refuses a folder that others have filled."""
     path = os.path.join(output_dir, CONFIG_FILE)
     settings = {
-        "model": os.path.abspath(model.path),
+        "model": model_files.located(model.path),
         "model_digest": model.digest,
         "embedding_size": model.embedding_size,
         "level": config.granularity,  # as in older versions

@@ -19,6 +19,7 @@ from audio_triplet import storage
 from audio_triplet.config import FRONT_END, EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.embed import embed_files, gathered
 from audio_triplet.embeddings.embedding_set import Embedded
 from audio_triplet.embeddings.sounds import RATE
@@ -27,7 +28,7 @@ from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 _WORK_DIR = f"{jobs.WORK_DIR}.pieces"
 
@@ -106,7 +107,7 @@ class LongRecordings:
         self,
         parsed: Parsed,
         output_dir: str,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         seconds: np.ndarray,
         config: EmbedConfig,
@@ -118,7 +119,12 @@ class LongRecordings:
         self._done: list[int] = []
 
     def rows(self) -> list[int]:
-        """The rows that are cut: each at least two jobs long, and alone of its file."""
+        """The rows that are cut: each at least two jobs long, and alone of its file.
+
+        Of models of others none: the pieces are whole patches of ours.
+        """
+        if model_files.is_of_others(self._model.path):
+            return []
         paths = self._manifest.frame["path"]
         can = paths.str.lower().str.endswith(_SEEKABLE) & ~paths.duplicated(keep=False)
         return np.flatnonzero(can.to_numpy() & (self._seconds >= 2 * self._job_seconds)).tolist()
@@ -147,7 +153,10 @@ class LongRecordings:
         done = functools.partial(jobs.is_done, self._folder)
         with running.Watch(done, todo, on_progress):
             does = (work or EmbedPieces)(
-                self._folder, os.path.abspath(self._model.path), self._model.digest, self._config
+                self._folder,
+                model_files.located(self._model.path),
+                self._model.digest,
+                self._config,
             )
             running.run(self._parsed, "pieces", todo, does, done)
         for row, of_row in names.items():
@@ -244,7 +253,7 @@ class EmbedPieces(WithModel):
 
     def embed(
         self,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,

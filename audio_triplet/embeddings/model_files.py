@@ -5,13 +5,38 @@ No TensorFlow here: commands ask before they import it.
 
 import hashlib
 import os
+import urllib.parse
 
 from audio_triplet.errors import ExportError
 
 RELEASED = "debian-sounds"
 
+# Models of others, see `other_models`: kind → what follows the colon.
+OTHERS = {"hear": "MODULE[?weights=FILE]", "tflite": "FILE", "onnx": "FILE"}
+
 _GRAPH_FILE = "saved_model.pb"
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def is_of_others(model: str) -> bool:
+    """Whether a model is named as one of others, `KIND:…`, rather than by its folder."""
+    kind, colon, _ = model.partition(":")
+    return bool(colon) and kind in OTHERS
+
+
+def located(model: str) -> str:
+    """A model's name that holds in any working directory."""
+    return model if is_of_others(model) else os.path.abspath(model)
+
+
+def files_of(model: str) -> list[str]:
+    """Whole paths of what has to be there for a model to be loaded, as far as its name says."""
+    if not is_of_others(model):
+        return [os.path.abspath(model)]
+    kind, _, rest = model.partition(":")
+    if kind == "hear":
+        return urllib.parse.parse_qs(rest.partition("?")[2]).get("weights", [])
+    return [rest, os.path.splitext(rest)[0] + ".json"]
 
 
 def holds_model(path: str) -> bool:
@@ -57,21 +82,26 @@ def find_model(given: str | None, recorded: str, digest: str, owner: str) -> str
     """Finds the model that something was made with.
 
     Args:
-      given: Folder that the user names; trusted, because whoever loads it compares digests. None:
+      given: What the user names; trusted, because whoever loads it compares digests. None:
         look for it.
-      recorded: Its folder at that time.
+      recorded: Its folder at that time, or how it was named as one of others.
       digest: Its digest. The released model is recognised by it wherever it is installed.
       owner: What was made with it, for the message.
 
     Returns:
-      The model's folder.
+      The model's folder, or name.
 
     Raises:
-      ExportError: It is not found.
+      ExportError: It is not found, or is a module, which has to be given.
     """
     if given:
         return given
-    if os.path.isdir(recorded):
+    if recorded.startswith("hear:"):  # an index of a stranger's must not choose what is imported
+        raise ExportError(
+            f"{owner}: its model is {recorded}, a module that would be run; if you trust it, name "
+            f"it: --model={recorded}"
+        )
+    if os.path.isdir(recorded) or is_of_others(recorded):
         return recorded
     try:
         released = released_model_path()

@@ -12,7 +12,6 @@ import numpy as np
 
 from audio_triplet.config import EmbedConfig
 from audio_triplet.embeddings import description, embed, sounds
-from audio_triplet.embeddings.embedding_set import PATCH_SECONDS
 from audio_triplet.errors import AudioError
 
 _BATCH = 16  # patches; the last batch is filled up, and most sounds are short
@@ -48,7 +47,7 @@ def embed_sound(
     """Embeds one sound.
 
     Args:
-      model: A `saved_model.Model` or a `quick_model.QuickModel`.
+      model: A `saved_model.Model`, a `quick_model.QuickModel`, or a `window_model.WindowModel`.
       sound: A path or an open binary file; or float[samples] or float[channels, samples],
         nominally within ±1. Channels are averaged.
       sample_rate: Samples per second of an array, which is resampled to 16 kHz.
@@ -62,7 +61,8 @@ def embed_sound(
       ConfigError: The hop is no multiple of 0.01.
     """
     config = EmbedConfig(hop_seconds=hop_seconds, batch_size=_BATCH)
-    found = embed.embed_stream(model, sounds.open_sound(sound, sample_rate), config)
+    blocks = sounds.open_sound(sound, sample_rate, rate=embed.rate_of(model))
+    found = embed.embed_stream(model, blocks, config)
     if found is None:
         raise AudioError(sounds.name_of(sound), "holds no sound")
     return SoundEmbedding(
@@ -74,7 +74,7 @@ def embed_sound(
             1,
             description.window_patches(hop_seconds),
         )[0],
-        timestamps=(found.start_seconds + PATCH_SECONDS / 2).astype(np.float32),
+        timestamps=(found.start_seconds + embed.window_seconds_of(model) / 2).astype(np.float32),
         start=found.start_seconds,
         end=found.end_seconds,
         energy=found.energy,

@@ -46,8 +46,9 @@ def open_sound(
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
     truncated: str = "refuse",
+    rate: int = RATE,
 ) -> Iterator[np.ndarray]:
-    """A sound block by block, mono and at 16 kHz.
+    """A sound block by block, mono, at 16 kHz or another rate.
 
     Args:
       sound: A path or an open binary file; or float[samples] or float[channels, samples], nominally
@@ -56,6 +57,7 @@ def open_sound(
       start_seconds: Where to begin.
       end_seconds: Where to end; None: with the sound.
       truncated: Whether a truncated file is read, as for `audio.load_audio`.
+      rate: Samples per second of what is yielded.
 
     Yields:
       float32[samples], the mean of the channels that carry sound.
@@ -76,15 +78,15 @@ def open_sound(
                 name_of(sound), "a file states its own sample rate", "leave sample_rate out"
             )
         path = os.fspath(sound) if isinstance(sound, os.PathLike) else sound
-        return read_blocks(path, start_seconds, end, truncated)
-    rate = _checked_rate(sample_rate)
+        return read_blocks(path, start_seconds, end, truncated, rate=rate)
+    own = _checked_rate(sample_rate)
     samples = _checked_samples(sound)
     carrying = channels.count_in_array(samples)  # of the whole, as for a file
-    last = None if math.isnan(end) else round(end * rate)
-    samples = samples[:, round(start_seconds * rate) : last]
+    last = None if math.isnan(end) else round(end * own)
+    samples = samples[:, round(start_seconds * own) : last]
     if not samples.shape[1]:
         raise AudioError(ARRAY_NAME, f"no sound at {start_seconds:g} s", "begin within its length")
-    return resampling.resampled(_mono_blocks(samples, carrying, rate), rate, RATE, "soxr")
+    return resampling.resampled(_mono_blocks(samples, carrying, own), own, rate, "soxr")
 
 
 def read_blocks(
@@ -93,8 +95,9 @@ def read_blocks(
     end_seconds: float,
     truncated: str = "refuse",
     log: audio.ReadLog | None = None,
+    rate: int = RATE,
 ) -> Iterator[np.ndarray]:
-    """The sound of a part of a file, block by block, at 16 kHz.
+    """The sound of a part of a file, block by block, at 16 kHz or another rate.
 
     Args:
       path: The file.
@@ -102,6 +105,7 @@ def read_blocks(
       end_seconds: Where it ends; NaN: with the file.
       truncated: Whether a truncated file is read, as for `audio.load_audio`.
       log: Where decoder and truncation are noted.
+      rate: Samples per second.
 
     Yields:
       float32[samples], 10 s at most.
@@ -109,18 +113,22 @@ def read_blocks(
     Raises:
       AudioError: The file cannot be read.
     """
-    first = round(start_seconds * RATE)
-    left = np.inf if np.isnan(end_seconds) else round((end_seconds - start_seconds) * RATE)
-    block_samples = round(_BLOCK_SECONDS * RATE)
+    first = round(start_seconds * rate)
+    left = np.inf if np.isnan(end_seconds) else round((end_seconds - start_seconds) * rate)
+    block_samples = round(_BLOCK_SECONDS * rate)
     if first == 0:
-        for block in audio.stream_audio(path, _BLOCK_SECONDS, truncated=truncated, log=log):
+        for block in audio.stream_audio(
+            path, _BLOCK_SECONDS, sample_rate=rate, truncated=truncated, log=log
+        ):
             yield block[: int(min(left, len(block)))]
             left -= len(block)
             if left <= 0:
                 return
     while first and left > 0:
         wanted = int(min(left, block_samples))
-        block = audio.read_piece(path, first / RATE, wanted / RATE, truncated=truncated, log=log)
+        block = audio.read_piece(
+            path, first / rate, wanted / rate, rate, truncated=truncated, log=log
+        )
         yield block
         if len(block) < wanted:
             return

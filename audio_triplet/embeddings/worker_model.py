@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import socket
 import threading
 from collections.abc import Sequence
@@ -14,12 +13,13 @@ import apache_beam as beam
 
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.errors import ExportError
 from audio_triplet.pipelines import checks, jobs
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 _loading = threading.Lock()
 
@@ -45,7 +45,7 @@ class WithModel(beam.DoFn):
 
 
 def check(
-    parsed: Parsed, folder: str, model: Model, manifest: Manifest, more: Sequence[str] = ()
+    parsed: Parsed, folder: str, model: AnyModel, manifest: Manifest, more: Sequence[str] = ()
 ) -> None:
     """Checks before a pipeline runs that workers see the folder, the model, the sound, and more.
 
@@ -53,11 +53,12 @@ def check(
       UsageError: They do not.
     """
     paths = manifest.frame["path"]
-    inputs = [os.path.abspath(model.path), *more, *{paths.iloc[0], paths.iloc[-1]}]
+    files = model_files.files_of(model.path)
+    inputs = [*files, *more, *{paths.iloc[0], paths.iloc[-1]}]
     checks.check(parsed, folder, inputs)
 
 
-def load_model(path: str, digest: str, precision: str) -> Model:
+def load_model(path: str, digest: str, precision: str) -> AnyModel:
     """A worker's model, loaded once per process.
 
     Raises:
@@ -68,10 +69,10 @@ def load_model(path: str, digest: str, precision: str) -> Model:
 
 
 @functools.lru_cache(1)
-def _load_model(path: str, digest: str, precision: str) -> Model:
-    from audio_triplet.embeddings import saved_model
+def _load_model(path: str, digest: str, precision: str) -> AnyModel:
+    from audio_triplet.embeddings import other_models
 
-    model = saved_model.Model(path, precision)
+    model = other_models.open_model(path, precision)
     if model.digest != digest:
         raise ExportError(
             f"{path}: on {socket.gethostname()} is another model than where the work began; "

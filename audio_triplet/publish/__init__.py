@@ -5,6 +5,12 @@ order:
 
     site      the folder: what is written, and in which form
     archive   vectors in 8 bits, names, times, labels, words
+    answers   what people said in `browse`
+    credits   licence and source of each file
+    coarse    vectors of a large archive in 16 bytes
+    data      the files that a page searches in
+    packing   files that are packed
+    readme    README.txt
     sounds    what can be played
     fixed_batch  the encoder for a runtime that takes one patch at a time
     runtime   LiteRT for browsers, fetched once and checked

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from audio_triplet.search.query import combine
 from audio_triplet.search.tables import Segment
 from audio_triplet.search.word_table import WORDS_FILE, WordTable
 
-_RECALL_QUERIES, _RECALL_TOP = 200, 10
+_RECALL_QUERIES, _RECALL_TOP, _RECALL_BLOCK = 200, 10, 1 << 15
 
 # A step of the 8 bits is divided into so many by the further ones, which lie in blocks of so many
 # vectors: 128 kB for 128 dimensions [D].
@@ -158,11 +158,19 @@ def recall_of(vectors: np.ndarray, codes: np.ndarray, scales: np.ndarray) -> flo
     top = min(_RECALL_TOP, len(vectors))
     count = min(_RECALL_QUERIES, len(vectors))
     drawn = np.random.default_rng(0).choice(len(vectors), count, replace=False)
-    shares = []
-    for query in vectors[drawn]:
-        exact = np.argpartition(-(vectors @ query), top - 1)[:top]
-        coarse = np.argpartition(-((codes @ query) * scales), top - 1)[:top]
-        shares.append(len(np.intersect1d(exact, coarse)) / top)
+    queries = vectors[drawn].T  # [dim, queries]
+    blocks = []
+    for first in range(0, len(vectors), _RECALL_BLOCK):
+        these = slice(first, first + _RECALL_BLOCK)
+        rounded = codes[these].astype(np.float32) * scales[these, None]
+        scores = np.stack([vectors[these] @ queries, rounded @ queries])  # [2, block, queries]
+        best = min(top, scores.shape[1])
+        chosen = np.argpartition(-scores, best - 1, axis=1)[:, :best]
+        blocks.append((first + chosen, np.take_along_axis(scores, chosen, axis=1)))
+    numbers, scores = (np.concatenate(arrays, axis=1) for arrays in zip(*blocks, strict=True))
+    order = np.argpartition(-scores, top - 1, axis=1)[:, :top]
+    exact, coarse = np.take_along_axis(numbers, order, axis=1)
+    shares = [len(np.intersect1d(exact[:, n], coarse[:, n])) / top for n in range(count)]
     return float(np.mean(shares))
 
 
@@ -222,21 +230,35 @@ class Words:
 
     Attributes:
       vectors: float32[n, dim], mapped; of one word after the other.
-      places: Word → first vector, count, and numbers of the recordings to leave out.
+      places: Word → `first` vector, `count`, and numbers of the `recordings` to leave out; of an
+        answered label → `moments`, the numbers of the published vectors of each.
     """
 
     vectors: np.ndarray
     places: dict[str, dict]
 
     @classmethod
-    def of(cls, index: Index, archive: Archive) -> Words:
-        """The labels of what is published, as `search --word` takes them; then the model's."""
+    def of(
+        cls,
+        index: Index,
+        archive: Archive,
+        answered: Mapping[str, list[list[int]]] | None = None,
+    ) -> Words:
+        """What `browse` asks by: answered labels, then those of the index, then the model's words.
+
+        Args:
+          index: The index.
+          archive: What of it is published.
+          answered: See `answers.Answers`.
+        """
         by_label: dict[str, list[int]] = {}
         for number, (_, _, labels) in enumerate(archive.segments):
             for label in labels:
                 by_label.setdefault(label, []).append(number)
         likeness = index.likeness[0]
-        places: dict[str, dict] = {}
+        places: dict[str, dict] = {
+            label: {"moments": moments} for label, moments in (answered or {}).items()
+        }
         found: list[np.ndarray] = []
         total = 0
 
@@ -247,6 +269,8 @@ class Words:
             total += len(vectors)
 
         for label, segments in sorted(by_label.items()):
+            if words.matching(label, answered or ()):
+                continue
             each = [
                 index.vectors_of_segments([archive.ids[number]])[0]
                 for number in words.spread(segments)
@@ -282,7 +306,6 @@ def constants(index: Index) -> dict:
         "most_patches": question.MOST_PATCHES,
         "leaning": question.LEANING,
         "joined_within": events.JOINED_WITHIN,
-        "block": BLOCK,
         "fine_steps": FINE_STEPS,
         "per_recording": events.USUAL_PER_RECORDING,
     }

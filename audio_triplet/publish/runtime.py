@@ -18,6 +18,7 @@ from absl import logging
 
 from audio_triplet import storage
 from audio_triplet.errors import DeploymentError
+from audio_triplet.publish import packing
 
 _REGISTRY = "https://registry.npmjs.org"
 _TIMEOUT_SECONDS = 60
@@ -45,7 +46,8 @@ class Package:
         return f"{_REGISTRY}/{self.name}/-/{self.file}"
 
 
-_WASM = ("litert_wasm_internal", "litert_wasm_compat_internal")  # with and without relaxed SIMD
+# With threads, with one, and for browsers without relaxed SIMD.
+_WASM = ("litert_wasm_threaded_internal", "litert_wasm_internal", "litert_wasm_compat_internal")
 
 PACKAGES = (
     Package(
@@ -54,9 +56,9 @@ PACKAGES = (
         "PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
         {"package/dist/index.js": "litert.js"}
         | {
-            f"package/wasm/{name}.{end}": f"{name}.{end}"
+            f"package/wasm/{name}.{end}": f"{name}.{written}"
             for name in _WASM
-            for end in ("js", "wasm")
+            for end, written in (("js", "js"), ("wasm", "wasm.gz"))
         },
     ),
     Package(
@@ -98,7 +100,11 @@ def write(folder: str, packages: str | None = None) -> None:
             for member, name in package.members.items():
                 file = archive.extractfile(member)
                 assert file is not None  # the checksum says so
-                content = file.read().replace(*_IMPORT) if name == "litert.js" else file.read()
+                content = file.read()
+                if name == "litert.js":
+                    content = content.replace(*_IMPORT)
+                elif name.endswith(".gz"):  # 9.4 MB each, of which 2.9 are left
+                    content = packing.packed(content)
                 with open(os.path.join(folder, name), "wb") as target:
                     target.write(content)
 

@@ -7,37 +7,47 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
-import json
 import os
 from collections.abc import Sequence
-
-import numpy as np
 
 from audio_triplet import storage
 from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.quick_model import ENCODER_FILE, EncoderOrigin
 from audio_triplet.errors import DeploymentError, UsageError
-from audio_triplet.publish import runtime, sounds
-from audio_triplet.publish.archive import BLOCK, Archive, Words, constants
+from audio_triplet.publish import data, readme, runtime, sounds
+from audio_triplet.publish.answers import Answers
+from audio_triplet.publish.archive import Archive, Words
+from audio_triplet.publish.credits import Credits
 from audio_triplet.publish.fixed_batch import fixed_batch
 from audio_triplet.search.index import Index
-from audio_triplet.web import formatting, templating
+from audio_triplet.web import templating
 
 _ARCHIVE = "archive.json"
-_VERSION = 1
 
-_STATIC = (
-    "base.css",
-    "player.css",
-    "player.js",
-    "publish/publish.css",
-    "publish/page.js",
-    "publish/worker.js",
-    "publish/asking.js",
-    "publish/front_end.js",
-    "publish/resampling.js",
-    "publish/decoding.js",
-    "publish/encoder.js",
+# Scripts and styles, shared with the other pages and the site's own.
+_STYLES = ("base", "player", "shared/map", "publish/publish")
+_SCRIPTS = (
+    "player",
+    "shared/dom",
+    "shared/wav",
+    "shared/record",
+    "shared/palette",
+    "shared/scatter",
+    "shared/map_canvas",
+    "publish/page",
+    "publish/library",
+    "publish/tiles",
+    "publish/map",
+    "publish/worker",
+    "publish/loading",
+    "publish/asking",
+    "publish/stores",
+    "publish/choosing",
+    "publish/front_end",
+    "publish/picture",
+    "publish/resampling",
+    "publish/decoding",
+    "publish/encoder",
 )
 
 POLICY = (
@@ -58,7 +68,10 @@ class SiteConfig:
       audio: `opus`, `copy` or `none`, see `sounds`.
       audio_seconds: As Opus so much of each file, from its beginning; 0: all.
       licence: Of what is published: plain text.
+      credits: Table of what is said of each file, see `credits`; empty: none.
       exclude: Patterns of files that are left out.
+      labels: File of answers, of `browse --labels`; empty: none.
+      map: Whether the page has a map.
       runtime: Folder of the runtime's packages; empty: see `runtime`.
     """
 
@@ -68,7 +81,10 @@ class SiteConfig:
     audio: str = "opus"
     audio_seconds: float = 60.0
     licence: str = ""
+    credits: str = ""
     exclude: Sequence[str] = ()
+    labels: str = ""
+    map: bool = True
     runtime: str = ""
 
 
@@ -101,20 +117,32 @@ def write(config: SiteConfig) -> Written:
     Raises:
       SearchError: The index cannot be published.
       DeploymentError: Its encoder or the runtime is missing.
-      UsageError: The output folder holds something else, or a pattern of `exclude` fits nothing.
+      UsageError: The output folder holds something else, there are no such labels, or a pattern of
+        `exclude` fits nothing.
     """
     _check_output(config.output_dir)
     index = Index(config.index)
     archive = Archive.of(index, config.exclude)
+    credits = Credits.read(config.credits, archive) if config.credits else Credits.none(archive)
     encoder = fixed_batch(_encoder(index))
     with storage.replacing(config.output_dir) as folder:
         os.makedirs(folder)
         _write_static(folder)
         runtime.write(os.path.join(folder, "runtime"), config.runtime or None)
-        _write_bytes(folder, "encoder.tflite", encoder)
-        _write_archive(folder, config, index, archive)
+        data.write_bytes(folder, "encoder.tflite", encoder)
+        form = _write_archive(folder, config, index, archive, credits)
         _write_page(folder, config, archive)
-        _write_readme(folder, config, archive)
+        told = readme.text(
+            _title(config),
+            config.licence,
+            archive,
+            form=form,
+            kind=config.audio,
+            seconds=config.audio_seconds,
+            has_map=config.map,
+            credits=credits.lines(),
+        )
+        data.write_bytes(folder, "README.txt", told.encode())
         size = sum(
             os.path.getsize(os.path.join(current, name))
             for current, _, names in os.walk(folder)
@@ -149,47 +177,34 @@ def _encoder(index: Index) -> bytes:
 
 def _write_static(folder: str) -> None:
     source = importlib.resources.files("audio_triplet.web") / "static"
-    for name in _STATIC:
+    for name in [*(f"{name}.css" for name in _STYLES), *(f"{name}.js" for name in _SCRIPTS)]:
         target = os.path.join("static", *name.split("/"))
         os.makedirs(os.path.dirname(os.path.join(folder, target)), exist_ok=True)
-        _write_bytes(folder, target, source.joinpath(name).read_bytes())
+        data.write_bytes(folder, target, source.joinpath(name).read_bytes())
 
 
-def _write_archive(folder: str, config: SiteConfig, index: Index, archive: Archive) -> None:
-    words = Words.of(index, archive)
-    likeness = index.likeness[0]
-    numbers = np.concatenate([likeness.mean, likeness.map.ravel()])
-    for name, array in (
-        ("vectors.i8", archive.vectors),
-        ("scales.f32", archive.scales.astype("<f4")),
-        ("spans.f64", archive.spans.astype("<f8")),
-        ("segments.u32", archive.owners.astype("<u4")),
-        ("constants.f32", numbers.astype("<f4")),
-        ("words.f32", words.vectors.astype("<f4")),
-    ):
-        _write_bytes(folder, name, array.tobytes())
-    os.makedirs(os.path.join(folder, "fine"))
-    for number, first in enumerate(range(0, len(archive.fine), BLOCK)):
-        block = archive.fine[first : first + BLOCK]
-        _write_bytes(folder, f"fine/{number}.i8", block.tobytes())
+def _write_archive(
+    folder: str, config: SiteConfig, index: Index, archive: Archive, credits: Credits
+) -> str:
+    """Writes what a page searches in; gives the vectors' form."""
+    answers = Answers.read(config.labels, archive) if config.labels else Answers.none()
+    words = Words.of(index, archive, answers.examples)
+    form = data.write_vectors(folder, index, archive, words)
     pieces = sounds.write(folder, archive.files, config.audio, config.audio_seconds)
-    content = {
-        "version": _VERSION,
-        **constants(index),
-        "sounds": {
+    data.write_names(folder, archive, words, answers, credits, pieces)
+    data.write_head(
+        folder,
+        index,
+        archive,
+        **form,
+        sounds={
             "kind": config.audio,
             "piece_seconds": sounds.PIECE_SECONDS,
             "most_seconds": sounds.MOST_SECONDS,
         },
-        "files": [
-            {"name": file.name, "recorded_at": file.recorded_at, "sound": of_file}
-            for file, of_file in zip(archive.files, pieces, strict=True)
-        ],
-        "segments": archive.segments,
-        "words": words.places,
-    }
-    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
-    _write_bytes(folder, _ARCHIVE, text.encode())
+        map=data.write_map(folder, archive) if config.map else 0,
+    )
+    return form["form"]
 
 
 def _write_page(folder: str, config: SiteConfig, archive: Archive) -> None:
@@ -198,52 +213,18 @@ def _write_page(folder: str, config: SiteConfig, archive: Archive) -> None:
         .get_template("publish.html")
         .render(
             title=_title(config),
-            sections={"search": "Search", "found": "Found"},
+            sections={"search": "Search", "found": "Found"}
+            | ({"map": "Map"} if config.map else {}),
             data={},
             policy=POLICY,
+            styles=_STYLES,
             vectors=len(archive.owners),
             files=len(archive.files),
             licence=config.licence,
         )
     )
-    _write_bytes(folder, "index.html", content.encode())
-
-
-def _write_readme(folder: str, config: SiteConfig, archive: Archive) -> None:
-    told = {
-        "opus": "sounds/         pieces of the recordings, Opus, mono, 24 kHz: "
-        + (f"the first {config.audio_seconds:g} s" if config.audio_seconds else "all")
-        + " of each\n",
-        "copy": "sounds/         the recordings\n",
-        "none": "",
-    }[config.audio]
-    text = f"""{formatting.clean(_title(config))}
-
-An archive of {len(archive.files):,} recordings that searches itself in a browser. Put this folder
-on any web server, below any address; on one machine: python -m http.server
-
-index.html      the page
-static/         its styles and scripts
-runtime/        LiteRT for browsers (Apache License 2.0), versions
-                {", ".join(package.file for package in runtime.PACKAGES)}
-encoder.tflite  the network that sounds are compared by
-archive.json    names, times and labels
-vectors.i8, scales.f32, spans.f64, segments.u32
-                {len(archive.owners):,} vectors in 8 bits, and the moments they are of;
-                {archive.recall:.3f} of the ten nearest by 32 bits are the ten nearest by these
-fine/           8 bits more of them, looked at where something was found
-constants.f32, words.f32
-                mean and map by which likeness is measured; vectors of the words
-{told}
-Licence of the recordings: {formatting.clean(config.licence) or "not stated"}
-"""
-    _write_bytes(folder, "README.txt", text.encode())
+    data.write_bytes(folder, "index.html", content.encode())
 
 
 def _title(config: SiteConfig) -> str:
     return config.title or os.path.basename(os.path.abspath(config.index))
-
-
-def _write_bytes(folder: str, name: str, content: bytes) -> None:
-    with open(os.path.join(folder, name), "wb") as file:
-        file.write(content)

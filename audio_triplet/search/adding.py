@@ -18,14 +18,14 @@ from audio_triplet.search.index_writer import Writer
 from audio_triplet.search.outline import Listener
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 _SEGMENTS_AT_ONCE = 64
 
 
 def add_files(
     writer: Writer,
-    model: Model,
+    model: AnyModel,
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,
@@ -77,7 +77,7 @@ class Elsewhere(Protocol):
     def __call__(
         self,
         writer: Writer,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,
@@ -90,7 +90,7 @@ class Elsewhere(Protocol):
 
 def embed_into(
     writer: Writer,
-    model: Model,
+    model: AnyModel,
     wanted: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,

@@ -19,6 +19,7 @@ from audio_triplet import storage
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.embed import embed_files
 from audio_triplet.embeddings.embedding_set import Embedded, EmbeddingSet, Origin
 from audio_triplet.embeddings.long_recordings import EmbedPieces, LongRecordings
@@ -32,7 +33,7 @@ from audio_triplet.search.merging import merge
 from audio_triplet.search.outline import HOP, Outliner, outline_of
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 _ENDING = ".index"
 _REPORT = "report.json"
@@ -69,7 +70,7 @@ class ByPipeline:
     def __call__(
         self,
         writer: Writer,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,
@@ -96,7 +97,7 @@ class ByPipeline:
     def _add(
         self,
         writer: Writer,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,
@@ -115,7 +116,7 @@ class ByPipeline:
         todo = jobs.lay_out(folder, manifest, seconds, lambda rows: told)
         done = functools.partial(_is_done, folder)
         with running.Watch(done, todo, on_progress):
-            work = IndexFiles(folder, os.path.abspath(model.path), model.digest, config)
+            work = IndexFiles(folder, model_files.located(model.path), model.digest, config)
             running.run(self._parsed, "index", todo, work, done)
         for name in todo:
             self._take(writer, _index_of(folder, name), bad_files)
@@ -173,7 +174,7 @@ class IndexPieces(EmbedPieces):
 
     def embed(
         self,
-        model: Model,
+        model: AnyModel,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,

@@ -14,6 +14,7 @@ import numpy as np
 
 from audio_triplet import locks
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, stamp_of
 from audio_triplet.errors import SearchError
 from audio_triplet.search import database, earlier_format, faiss_search, measuring, part_writer
@@ -86,7 +87,7 @@ class Writer:
         self._lock.enter_context(locks.exclusive(folder))
         try:
             new = IndexInfo(
-                os.path.abspath(model),
+                model_files.located(model),
                 model_digest,
                 int(dim),
                 granularity,

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
+from audio_triplet.audio import resampling
 from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.embeddings import sounds
-from audio_triplet.embeddings.embedding_set import PATCH_SECONDS
 from audio_triplet.errors import AudioError, SearchError
 from audio_triplet.search.copies import MOST_SECONDS
 from audio_triplet.search.question import Patches
 
 if TYPE_CHECKING:
+    from audio_triplet.embeddings.other_models import AnyModel
     from audio_triplet.embeddings.quick_model import QuickModel
-    from audio_triplet.embeddings.saved_model import Model
     from audio_triplet.search.index_format import IndexInfo
 
 _BATCH = 8  # a query is short
@@ -38,7 +38,7 @@ class QuerySound:
 
 
 def embed_sound(
-    model: Model | QuickModel,
+    model: AnyModel | QuickModel,
     info: IndexInfo,
     sound: Any,
     start_seconds: float = 0.0,
@@ -75,8 +75,9 @@ def embed_sound(
             hop_seconds = max(1, round(50 * hop_seconds)) / 100  # a multiple of 10 ms
     config = EmbedConfig(info.granularity, hop_seconds, batch_size=_BATCH)
     kept: list[np.ndarray] = []
-    blocks = sounds.open_sound(sound, sample_rate, start_seconds, end_seconds, "use")
-    blocks = _keeping(blocks, kept)
+    rate, window = embed.rate_of(model), embed.window_seconds_of(model)
+    blocks = sounds.open_sound(sound, sample_rate, start_seconds, end_seconds, "use", rate)
+    blocks = _keeping(blocks, kept, rate)
     query = embed.embed_stream(model, blocks, config, start_seconds)
     another = "choose another part of it, or another file"
     if query is None:
@@ -84,20 +85,23 @@ def embed_sound(
     audible = query.energy > TripletConfig.silence_energy
     if not audible.any():
         raise AudioError(name, "is silent", another)
-    if query.seconds < PATCH_SECONDS:
+    if query.seconds < window:
         logging.warning(
             "%s: %.2f s are less than the %.2f s that the model takes at once; silence was added",
             name,
             query.seconds,
-            PATCH_SECONDS,
+            window,
         )
     patches = Patches(query.vectors[audible], query.start_seconds[audible], start_seconds)
-    return QuerySound(patches, np.concatenate(kept))
+    heard = resampling.resampled(iter(kept), rate, sounds.RATE, "soxr")
+    return QuerySound(patches, np.concatenate(list(heard)))
 
 
-def _keeping(blocks: Iterable[np.ndarray], kept: list[np.ndarray]) -> Iterator[np.ndarray]:
+def _keeping(
+    blocks: Iterable[np.ndarray], kept: list[np.ndarray], rate: int
+) -> Iterator[np.ndarray]:
     """The blocks; those of the first minute are kept in a list too."""
-    left = round(MOST_SECONDS * sounds.RATE)
+    left = round(MOST_SECONDS * rate)
     for block in blocks:
         kept.append(block[:left].copy())
         left -= len(kept[-1])
@@ -105,7 +109,7 @@ def _keeping(blocks: Iterable[np.ndarray], kept: list[np.ndarray]) -> Iterator[n
 
 
 def embed_query(
-    model: Model | QuickModel,
+    model: AnyModel | QuickModel,
     info: IndexInfo,
     sound: Any,
     start_seconds: float = 0.0,

@@ -32,7 +32,7 @@ from audio_triplet.search.question import Patches
 
 if TYPE_CHECKING:
     from audio_triplet.data.sound_filter import SoundFilter
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
     from audio_triplet.search.words import Word
 
 
@@ -90,7 +90,7 @@ class SoundIndex:
     def __init__(
         self,
         folder: str | os.PathLike,
-        model: str | os.PathLike | Model | QuickModel | None = None,
+        model: str | os.PathLike | AnyModel | QuickModel | None = None,
     ):
         """Opens an index; its model is loaded at the first search.
 
@@ -109,7 +109,7 @@ class SoundIndex:
         return len(self.index)
 
     @functools.cached_property
-    def model(self) -> Model:
+    def model(self) -> AnyModel:
         """The index's model, loaded by TensorFlow.
 
         Raises:
@@ -120,16 +120,17 @@ class SoundIndex:
         if model is None or isinstance(model, str | os.PathLike | QuickModel):
             given = os.fspath(model) if isinstance(model, str | os.PathLike) else None
             found = model_files.find_model(given, info.model, info.model_digest, self.index.folder)
-            model_files.check_model(found)  # before TensorFlow is imported, which takes seconds
+            if not model_files.is_of_others(found):
+                model_files.check_model(found)  # before TensorFlow is imported: it takes seconds
 
-            from audio_triplet.embeddings.saved_model import Model
+            from audio_triplet.embeddings.other_models import open_model
 
-            model = Model(found)
+            model = open_model(found)
         self.index.check_model(model)
         return model
 
     @functools.cached_property
-    def query_model(self) -> Model | QuickModel:
+    def query_model(self) -> AnyModel | QuickModel:
         """What embeds queries: the index's encoder by LiteRT where that is possible, else `model`.
 
         Raises:
@@ -137,6 +138,9 @@ class SoundIndex:
           SearchError: As `model`.
         """
         model, info = self._model, self.index.info
+        named = info.model if model is None else model
+        if isinstance(named, str) and model_files.is_of_others(named):
+            return self.model
         if isinstance(model, str | os.PathLike):
             model = os.fspath(model)
             if not model_files.holds_model(model) or model_files.digest_of(model) != (

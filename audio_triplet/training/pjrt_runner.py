@@ -53,6 +53,7 @@ class Step:
     def __init__(self, folder: str, platform: str = ""):
         """Compiles, and loads the corpus. Args: an exported step; a platform, else the fastest."""
         import jax
+        from jax.interpreters import mlir
 
         try:
             from jaxlib import _jax as native  # type: ignore[attr-defined]
@@ -76,12 +77,14 @@ class Step:
         build.use_spmd_partitioning = count > 1
         ids = np.array([[device.id for device in devices]])
         build.device_assignment = native.DeviceAssignment.create(ids)
-        module, client = native.mlir.deserialize_portable_artifact(program), self.device.client
-        if hasattr(client, "compile_and_load"):
-            listed = native.DeviceList(tuple(devices))
-            self.program = client.compile_and_load(module, listed, options)
-        else:
-            self.program = client.compile(module, options)
+        client = self.device.client
+        with mlir.make_ir_context():
+            module = native.mlir.deserialize_portable_artifact(program)
+            if hasattr(client, "compile_and_load"):
+                listed = native.DeviceList(tuple(devices))
+                self.program = client.compile_and_load(module, listed, options)
+            else:
+                self.program = client.compile(module, options)
         mesh, spec = jax.sharding.Mesh(np.array(devices), "all"), jax.sharding.PartitionSpec()
         self._place: Any = jax.sharding.NamedSharding(mesh, spec) if count > 1 else self.device
         self._put, self._join = jax.device_put, jax.make_array_from_single_device_arrays

@@ -62,7 +62,7 @@ def picture_png(log_mel: np.ndarray, span_seconds: float) -> bytes:
     width = max(len(levels), math.ceil(span_seconds / (FRONT_END.hop_seconds * _FRAMES_PER_PIXEL)))
     levels = np.pad(levels, ((0, width - len(levels)), (0, 0)))  # [width, mels]
     image = Image.fromarray(np.ascontiguousarray(levels.T[::-1]), mode="P")
-    image.putpalette(_palette())
+    image.putpalette(palette())
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
@@ -83,7 +83,8 @@ def _hertz(value: float) -> str:
 
 
 @functools.cache
-def _palette() -> bytes:
+def palette() -> bytes:
+    """Red, green and blue of each of the 32 colours, dark to bright."""
     import matplotlib
 
     colours = matplotlib.colormaps["magma"](np.linspace(0, 1, _LEVELS))[:, :3]

@@ -10,7 +10,7 @@ SCORES = ("probe_accuracy", "probe_map", "query_map", "qbe_map")
 
 _LOUDNESS_MATTERS = (
     "Loudness matters: a classifier fitted at one loudness loses much where sound is 20 dB "
-    "quieter, and queries find less (`experiments.loudness`). "
+    "quieter, and queries find less (`experiments.robustness`). "
 )
 
 

@@ -47,7 +47,12 @@ def define_flags(written: str) -> None:
     Args:
       written: What the script writes to --output_dir.
     """
-    flags.DEFINE_string("model", None, "Folder of a SavedModel.", required=True)
+    flags.DEFINE_string(
+        "model",
+        None,
+        "Folder of a SavedModel, or one of others: hear:MODULE, tflite:FILE, onnx:FILE.",
+        required=True,
+    )
     flags.DEFINE_string("corpus", None, f"The sound: {registry.accepted_forms()}.", required=True)
     flags.DEFINE_string("output_dir", None, f"Folder for {written}.", required=True)
     flags.DEFINE_list(
@@ -107,11 +112,11 @@ def embed_corpus(settings: ScoringSettings) -> ScoredCorpus:
     """
     from audio_triplet.data.bad_files import BadFiles, listed_in
     from audio_triplet.data.splits import train_test
-    from audio_triplet.embeddings import saved_model
+    from audio_triplet.embeddings import other_models
     from experiments.lib import protocol
 
     manifest = labelled_manifest(settings.corpus)
-    model = saved_model.Model(settings.model)
+    model = other_models.open_model(settings.model)
     _, test = train_test(manifest, settings.test_splits)
     with listed_in(settings.output_dir, BadFiles(settings.truncated)) as bad_files:
         embeddings = embed_files(model, manifest, bad_files)

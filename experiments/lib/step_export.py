@@ -6,12 +6,13 @@ import csv
 import dataclasses
 import hashlib
 import os
+import re
 
 import numpy as np
 
 from audio_triplet import storage
 from audio_triplet.config import EXPLICIT, RunConfig
-from audio_triplet.errors import ConfigError, TrainingError, UsageError
+from audio_triplet.errors import ConfigError, ExportError, TrainingError, UsageError
 from audio_triplet.provenance import provenance
 
 FORMAT = 1
@@ -88,6 +89,7 @@ def to_stablehlo(program) -> bytes:
     """A `step_program.StepProgram` as portable StableHLO; state that it replaces is donated.
 
     Raises:
+      ExportError: It is not portable.
       UsageError: There is no jax.
     """
     try:
@@ -118,7 +120,18 @@ def to_stablehlo(program) -> bytes:
         ]
         main.arg_attrs = ir.ArrayAttr.get([ir.DictAttr.get(each) for each in attributes])
         text = parsed.operation.get_asm(enable_debug_info=False)
+    check_portable(text)
     return native.mlir.serialize_portable_artifact(text, _STABLEHLO)
+
+
+def check_portable(stablehlo: str) -> None:
+    """Raises ExportError for a program that calls what only some kind of device has."""
+    foreign = sorted(set(re.findall(r"custom_call\s+@(\w+)", stablehlo)) - {"Sharding"})
+    if foreign:
+        raise ExportError(
+            f"the step's program calls {', '.join(foreign)}, which not every device has; report it "
+            "with the run's config.json"
+        )
 
 
 def import_state(path: str, manifest: dict, output_dir: str) -> int:

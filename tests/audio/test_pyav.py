@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import itertools
 import struct
 
 import av
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from audio_triplet import audio
+from audio_triplet.audio import steady
 from audio_triplet.audio.files import InputFile
 from audio_triplet.audio.pyav import PyavDecoder
 from audio_triplet.errors import AudioError
@@ -361,6 +363,30 @@ def test_pieces_where_times_have_gaps(tmp_path, kind):
         piece = audio.read_piece(path, start, 0.5)
         first = round(start * 16_000)
         np.testing.assert_allclose(piece, whole[first : first + 8000], atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["memo.m4a", "alac.m4a"])
+def test_the_table_of_an_mp4_says_what_its_packets_say(tmp_path, kind):
+    container, codec, rate, channels, _ = KINDS[kind]
+    path = saved(tmp_path, made(pulsing_noise(40.0, rate, channels), container, codec, rate), kind)
+    with InputFile(path) as file, contextlib.closing(PyavDecoder(file)) as decoder:
+        opened = decoder._container, decoder._track
+        length = list(itertools.islice(opened[0].decode(opened[1]), 4))[3].samples
+        unit = float(decoder._track.time_base * rate) / length
+        found = steady._of_table(*opened, unit)
+        assert found is not None and found.number > 100
+        assert found == steady._by_reading(*opened, length, unit, rate)
+
+
+def test_a_table_of_packets_that_are_not_steady_proves_nothing(tmp_path):
+    container, codec, rate, channels, _ = KINDS["film.mp4"]
+    source = made(pulsing_noise(30.0, rate, channels), container, codec, rate)
+    path = saved(tmp_path, with_times(source, container, lambda n: n // 100 * 0.05), "film.mp4")
+    with InputFile(path) as file, contextlib.closing(PyavDecoder(file)) as decoder:
+        length = list(itertools.islice(decoder._container.decode(decoder._track), 4))[3].samples
+        unit = float(decoder._track.time_base * rate) / length
+        assert steady._of_table(decoder._container, decoder._track, unit) is None
+        assert not decoder._leap(20 * rate)
 
 
 @pytest.mark.slow

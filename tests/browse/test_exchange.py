@@ -11,6 +11,7 @@ from audio_triplet.annotations import reading
 from audio_triplet.browse import exporting, importing, logistic
 from audio_triplet.browse.archive import Moment
 from audio_triplet.browse.labels import Answer
+from audio_triplet.classify import predictions
 
 
 @pytest.fixture
@@ -90,25 +91,38 @@ def test_the_manifest_teaches_classify_fit(client, labelled, tmp_path):
     assert (manifest.frame["labels"] == "other").sum() == 2
 
 
-def test_predictions_are_the_fits(client, session, labelled):
+def test_predictions_are_the_fits(client, session, labelled, tmp_path):
     content = export(client, "predictions").decode()
     rows = list(csv.reader(io.StringIO(content)))
     assert rows[0][:3] == ["path", "start_seconds", "end_seconds"]
-    assert rows[0][3:] == ["top_class", "'=1+1", "hum", "near <b>", "other", "clock_time"]
+    names = ["=1+1", "hum", "near <b>", "other"]
+    assert rows[0][3:5] == ["top_class", "found"] and rows[0][5:9] == ["'=1+1", *names[1:]]
+    assert rows[0][9:] == [*(f"probability {name}" for name in names), "clock_time"]
     fitted = session.fit("hum")
     expected = logistic.probability(fitted.logits)
     assert len(rows) - 1 == len(fitted.logits)
-    np.testing.assert_allclose([float(row[5]) for row in rows[1:]], expected, atol=1e-4)
+    np.testing.assert_allclose([float(row[6]) for row in rows[1:]], expected, atol=1e-4)
     for row in rows[1:]:
-        values = [float(value) for value in row[4:8]]
-        assert row[3] == rows[0][4 + int(np.argmax(values))] or values.count(max(values)) > 1
-        assert row[8].startswith("2024-06-12T0") == ("20240612" in row[0])
+        values = [float(value) for value in row[5:9]]
+        assert row[3] == rows[0][5 + int(np.argmax(values))] or values.count(max(values)) > 1
+        assert row[13].startswith("2024-06-12T0") == ("20240612" in row[0])
+    # As `classify check` and `estimate` read them: only "hum" has answers to learn a meaning from.
+    path = tmp_path / "predictions.csv"
+    path.write_text(content)
+    found = predictions.read(path)
+    assert found.classes == tuple(names) and found.found is not None
+    known = ~np.isnan(found.probabilities)
+    assert known[:, 1].all() and not known[:, [0, 2, 3]].any()
+    meaning = fitted.meaning.probabilities(expected[:, None])[:, 0]
+    np.testing.assert_allclose(found.probabilities[:, 1], meaning, atol=1e-4)
 
 
 @pytest.mark.slow
 def test_the_classifier_is_one_of_classify_fit(client, session, labelled, tmp_path, small_model):
     from audio_triplet.classify.classifier import SoundClassifier
 
+    whole = {"path": labelled[0][0]["path"], "start_seconds": 0.0, "end_seconds": 2.4}
+    client.post("/api/labels", json=whole | {"label": "hum", "value": True})
     with zipfile.ZipFile(io.BytesIO(export(client, "classifier"))) as files:
         assert "scores.json" in files.namelist()
         files.extractall(tmp_path)
@@ -120,8 +134,12 @@ def test_the_classifier_is_one_of_classify_fit(client, session, labelled, tmp_pa
     vectors = np.stack([archive.vector_of(moment) for moment in moments])
     scores = fitted.classifier.predict_patches(vectors)[:, 1]
     assert scores[:3].min() > scores[3:].max()
+    # An answer to several moments: then it is of descriptions, as `classify fit` makes it.
+    assert fitted.classifier.config.described and len(fitted.classifier.mean) == 3 * len(vectors.T)
+    assert len(fitted.metadata["calibration"]["patch"]["thresholds"]) == len(fitted.classes)
     assert {tuple(span) for span in fitted.metadata["fitted_on"]} == {
-        (moment.path, moment.start_seconds, moment.end_seconds) for moment in moments
+        *((moment.path, moment.start_seconds, moment.end_seconds) for moment in moments),
+        tuple(whole.values()),
     }
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from audio_triplet.errors import UsageError
-from experiments import compare_runs, demo, evaluate, loudness, release, sweep, table1, table2
+from experiments import compare_runs, demo, evaluate, release, robustness, sweep, table1, table2
 from experiments.lib import script, shared_flags
 from experiments.lib.scored_corpus import ScoringSettings, settings_from_flags
 from experiments.lib.sweep.table import SweepOptions
@@ -25,7 +25,7 @@ def test_flags_that_are_not_given_are_the_options_defaults():
         assert table2.options_from_flags() == Table2Options()
     with flags_given(sweep.define_flags, GIVEN):
         assert sweep.options_from_flags() == SweepOptions()
-    for scored in (evaluate, loudness):
+    for scored in (evaluate, robustness):
         with flags_given(scored.define_flags, [*GIVEN, "--model=m"]):
             assert settings_from_flags() == ScoringSettings("m", "x", "y")
 

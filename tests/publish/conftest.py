@@ -3,12 +3,15 @@
 import base64
 import hashlib
 import io
+import os
 import tarfile
 
 import pytest
 import soundfile
 
 import audio_triplet
+from audio_triplet.browse.archive import Moment
+from audio_triplet.browse.labels import Answer, Labels
 from audio_triplet.publish import runtime, site
 from tests.conftest import RATE, tone
 
@@ -40,6 +43,26 @@ def indexed(sounds, small_model):
     return folder
 
 
+@pytest.fixture(scope="session")
+def answers(sounds, indexed):
+    """A file of answers, as browse writes it."""
+    path = str(sounds.parent / "labels.sqlite")
+    labels = Labels(path)
+    for name, start, end, label, value in (
+        (f"{PRIVATE}/secret.wav", 0.0, 1.0, "hidden call", True),
+        ("high/fast.flac", 0.9, 2.95, "whistle", True),
+        ("high/fast.flac", 1.2, 1.5, "whistle", True),
+        ("low/20240612_053000.wav", 0.0, 1.0, "rain", False),
+        ("high/20240612_053000.wav", 0.0, 1.0, "rain", None),
+        ("none.wav", 0.0, 1.0, "whistle", True),
+        ("low/20240612_053000.wav", 0.0, 1.0, "low", True),
+    ):
+        moment = Moment(os.path.join(sounds, name), start, end)
+        labels.add([Answer(moment, label, value)], "anna")
+    labels.close()
+    return path
+
+
 @pytest.fixture
 def packages(tmp_path, monkeypatch):
     """A folder with stand-ins for the runtime's packages."""
@@ -66,8 +89,8 @@ def publish(indexed, packages, tmp_path):
 
     def publish(**values):
         target = tmp_path / "site"
-        values = {"index": indexed, "output_dir": str(target), "runtime": packages} | values
-        site.write(site.SiteConfig(**values))
+        usual = {"index": indexed, "output_dir": str(target), "runtime": packages, "map": False}
+        site.write(site.SiteConfig(**(usual | values)))
         return target
 
     return publish

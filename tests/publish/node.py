@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-STATIC = pathlib.Path(str(importlib.resources.files("audio_triplet.web"))) / "static" / "publish"
+STATIC = pathlib.Path(str(importlib.resources.files("audio_triplet.web"))) / "static"
 
 
 def run(folder, module: str, code: str, given=None, **arrays):
@@ -32,9 +32,11 @@ def run(folder, module: str, code: str, given=None, **arrays):
             f"const {name} = new Float32Array("
             f"new Uint8Array(fs.readFileSync('{name}.f32')).buffer);"
         )
-    shutil.copyfile(STATIC / module, folder / "it.mjs")
+    for name in ("publish", "shared"):  # modules import one another
+        shutil.copytree(STATIC / name, folder / name, dirs_exist_ok=True)
+    (folder / "package.json").write_text('{"type": "module"}')
     script = f"""import fs from "node:fs";
-import * as it from "./it.mjs";
+import * as it from "./publish/{module}";
 const given = {json.dumps(given)};
 {" ".join(names)}
 const found = await (async () => {{ {code} }})();

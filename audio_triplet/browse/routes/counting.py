@@ -42,32 +42,35 @@ def ask_more(session: Session, fields: Fields) -> dict:
 
 def quality(session: Session, fields: Fields) -> dict:
     """What the classifier's scores are worth, by the answers, and by the count's sample."""
-    from audio_triplet.classify import calibration, thresholds
+    from audio_triplet.classify import calibration
 
     precision = fields.number("precision", 0.9, 0.5, 1.0)
     fitted = session.fit(fields.text("label"))
-    scored = learning.held_out_scores(fitted.examples, fitted.background)
-    if scored is None:
+    examples, scored = fitted.examples, fitted.scored
+    found_meaning = learning.meaning(examples, scored, precision)
+    if scored is None or found_meaning is None:
         raise BrowseError(
             f"{fitted.label}: has no yes and no in two recordings each; answer more", 409
         )
-    logits, fold = scored
-    probability = logistic.probability(logits)
-    yes, groups = fitted.examples.yes, fitted.examples.recordings
-    chosen = thresholds.choose(probability, yes, groups, fold, precision)
-    learned = calibration.held_out(probability[:, None], yes[:, None], fold)[:, 0]
+    probability = logistic.probability(scored.moments)
+    yes, fold = examples.yes[examples.owner], scored.fold[examples.owner]
+    chosen, calibrator = found_meaning.thresholds[0], found_meaning.calibrators[0]
+    calibrated = None
+    if chosen.score is not None and calibrator is not None:
+        calibrated = float(calibrator(np.array(chosen.score)))
+    after = calibration.held_out(probability[:, None], yes[:, None], fold)[:, 0]
     bins = calibration.reliability(probability, yes, bins=10)
+    bins_after = calibration.reliability(after, yes, bins=10)
     free = logistic.probability(fitted.logits)[fitted.archive.file_of >= 0]
     answer = {
         "label": fitted.label,
         "precision": precision,
-        "threshold": dataclasses.asdict(chosen),
+        "threshold": dataclasses.asdict(chosen) | {"probability": calibrated},
         "moments_above": None if chosen.score is None else int((free >= chosen.score).sum()),
         "reliability": [dataclasses.asdict(one) for one in bins],
+        "reliability_learned": [dataclasses.asdict(one) for one in bins_after],
         "calibration_error": _number(calibration.calibration_error(bins)),
-        "calibration_error_learned": _number(
-            calibration.calibration_error(calibration.reliability(learned, yes, bins=10))
-        ),
+        "calibration_error_learned": _number(calibration.calibration_error(bins_after)),
         "curve": precision_recall(probability, yes, np.ones(len(yes))),
         "sample": None,
     }

@@ -31,7 +31,7 @@ def define_flags() -> None:
     """Defines the verb's flags."""
     config_flags.define_labels_flag("folders")
     flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
-    flags.DEFINE_string("model", None, "Folder of a SavedModel; by default the released model.")
+    config_flags.define_model_flag()
     config_flags.define_flags(ClassifyConfig)
     flags.DEFINE_integer(
         "labels_per_class",
@@ -118,9 +118,9 @@ def fit(
         )
     from audio_triplet.classify import classifier, cross_validation, report
     from audio_triplet.classify.examples import Examples
-    from audio_triplet.embeddings import model_files, representations, saved_model
+    from audio_triplet.embeddings import model_files, other_models, representations, saved_model
 
-    model = saved_model.Model(model_path or model_files.released_model_path())
+    model = other_models.open_model(model_path)
     embeddings = _embedded(model, manifest, output_dir, max_bad_share, truncated)
     examples = Examples.of(embeddings)
     fitted = classifier.fit(examples, config)
@@ -141,7 +141,7 @@ def fit(
         if page:
             curves["log_mel"] = cross_validation.learning_curve(log_mel_examples, config)
     made = report.report_of(
-        os.path.abspath(model.path), examples, fitted, checked, config, checked_log_mel, curves
+        model_files.located(model.path), examples, fitted, checked, config, checked_log_mel, curves
     )
     storage.write_json(os.path.join(output_dir, "scores.json"), made)
     fitted_on = [list(segment_key(row)) for row in embeddings.manifest.frame.itertuples()]

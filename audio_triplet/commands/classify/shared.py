@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from audio_triplet.classify.scoring import Scored
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
-    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.embeddings.other_models import AnyModel
 
 
 def load_classifier(
     classifier_dir: str, model_path: str | None, precision: str = "float32"
-) -> tuple[SoundClassifier, Model]:
+) -> tuple[SoundClassifier, AnyModel]:
     """The classifier and its model.
 
     Args:
@@ -30,11 +30,11 @@ def load_classifier(
       ExportError: The model is not there.
     """
     from audio_triplet.classify import classifier
-    from audio_triplet.embeddings import model_files, saved_model
+    from audio_triplet.embeddings import model_files, other_models
 
     fitted = classifier.SoundClassifier.load(classifier_dir)
     recorded = fitted.metadata.get("model", "")
-    model = saved_model.Model(
+    model = other_models.open_model(
         model_files.find_model(model_path, recorded, fitted.model_digest, classifier_dir), precision
     )
     fitted.check_model(model)
@@ -43,7 +43,7 @@ def load_classifier(
 
 def scored(
     fitted: SoundClassifier,
-    model: Model,
+    model: AnyModel,
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,

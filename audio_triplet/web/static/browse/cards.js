@@ -1,6 +1,6 @@
 // Moments as cards: picture, player, score, clock time, answers; and which one is chosen.
 import {served} from "./api.js";
-import {$, button, clock, element, guarded, say, shortName, time} from "./dom.js";
+import {$, button, clock, element, guarded, say, shortName, time} from "../shared/dom.js";
 import {answer, answersTo, momentOf, on, state} from "./state.js";
 
 const WORDS = new Map([[true, "yes"], [false, "no"], [null, "not sure"]]);

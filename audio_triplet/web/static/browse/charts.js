@@ -1,5 +1,5 @@
 // Small charts in SVG; colours and type come from charts.css and learn.css.
-import {svg} from "./dom.js";
+import {svg} from "../shared/dom.js";
 
 const WIDTH = 320, LEFT = 42, RIGHT = 10, TOP = 8, BOTTOM = 26;
 

@@ -1,8 +1,8 @@
 // The time line: a row for each day, a column for each part of it.
 import {get, post} from "./api.js";
 import {cards} from "./cards.js";
-import {$, count, guarded} from "./dom.js";
-import * as palette from "./palette.js";
+import {$, count, guarded} from "../shared/dom.js";
+import * as palette from "../shared/palette.js";
 import {byExample, openHit} from "./search.js";
 import {activeClass, on, state} from "./state.js";
 

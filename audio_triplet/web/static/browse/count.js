@@ -2,7 +2,7 @@
 import {get, post} from "./api.js";
 import {cards, choose} from "./cards.js";
 import {course, square} from "./charts.js";
-import {$, after, count, element, guarded, percent, say} from "./dom.js";
+import {$, after, count, element, guarded, percent, say} from "../shared/dom.js";
 import {byExample, openHit} from "./search.js";
 import {activate, activeClass, answersTo, on, state} from "./state.js";
 
@@ -80,7 +80,8 @@ function showQuality(found) {
   const parts = [];
   if (threshold.score === null) parts.push(`No score reaches ${asked} yet: answer more.`);
   else {
-    parts.push(`From ${threshold.score.toFixed(2)} on ${found.moments_above.toLocaleString("en")} moments are found. `);
+    const calibrated = threshold.probability === null ? "" : ` (a probability of ${threshold.probability.toFixed(2)}, calibrated)`;
+    parts.push(`From a score of ${threshold.score.toFixed(2)}${calibrated} on, ${found.moments_above.toLocaleString("en")} moments are found. `);
     if (threshold.precision !== null) {
       parts.push(`By answers held out ${percent(threshold.precision)} of those found are right (95 %: ` +
         `${percent(threshold.precision_interval[0])} to ${percent(threshold.precision_interval[1])})`);

@@ -1,6 +1,6 @@
 // The keyboard: one choice of keys for all views, and the list of them.
 import {columns, current, decide, play, step} from "./cards.js";
-import {$, isTyping} from "./dom.js";
+import {$, isTyping} from "../shared/dom.js";
 import {giveAgain, showNext, takeBack} from "./labelling.js";
 import {state} from "./state.js";
 

@@ -2,7 +2,7 @@
 import {get} from "./api.js";
 import {choose, louder} from "./cards.js";
 import {course} from "./charts.js";
-import {$, after, count, element, guarded, say, shortName, time} from "./dom.js";
+import {$, after, count, element, guarded, say, shortName, time} from "../shared/dom.js";
 import {activate, activeClass, addClass, answersTo, on, redo, state, undo} from "./state.js";
 
 const ORDERS = {surest: "surest first", unsure: "least sure first", spread: "spread over the scores", random: "drawn by lot"};

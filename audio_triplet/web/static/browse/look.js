@@ -2,13 +2,13 @@
 import {bytes, get, post} from "./api.js";
 import {cards, choose, play, soundOf} from "./cards.js";
 import * as clock from "./clock.js";
-import {$, clamp, count, element, guarded, say, shortName, time} from "./dom.js";
-import * as palette from "./palette.js";
-import {Scatter} from "./scatter.js";
+import {$, count, element, guarded, say, shortName, time} from "../shared/dom.js";
+import * as palette from "../shared/palette.js";
+import {mapCanvas} from "../shared/map_canvas.js";
 import {byExample, openHit} from "./search.js";
 import {activeClass, answer, answersTo, keyOf, on, state} from "./state.js";
 
-const POLL_MS = 1500, AROUND = 30, SHOWN = 60;
+const POLL_MS = 1500, SHOWN = 60;
 const KINDS = {"<f4": Float32Array, "<u4": Uint32Array, "<i2": Int16Array};
 
 let scatter = null, list = null, points = null, places = null, chain = null, painting = 0;
@@ -78,13 +78,6 @@ const paint = guarded(async () => {
   scatter.draw();
 });
 
-function fit() {
-  const box = scatter.canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
-  scatter.canvas.width = Math.round(box.width * ratio);
-  scatter.canvas.height = Math.round(box.height * ratio);
-  scatter.draw();
-}
-
 const load = guarded(async () => {
   const found = await get("/api/map");
   if (found.state === "failed") {
@@ -111,8 +104,6 @@ const load = guarded(async () => {
 });
 
 function mark(place, plays = false) {
-  scatter.marked = place;
-  scatter.draw();
   $("map-spot").textContent = place < 0 ? "" : [name(place), ...Object.entries(answersTo(moment(place)))
     .map(([label, value]) => `${label}: ${value === null ? "not sure" : value ? "yes" : "no"}`)].join(" · ");
   if (!plays || place < 0) return;
@@ -160,95 +151,25 @@ async function playAll() {
   $("taken-play").setAttribute("aria-pressed", "false");
 }
 
-function pointers() {
-  const {canvas} = scatter, held = new Map();
-  let moved = 0, lasso = false, gap = 0;
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect(), ratio = canvas.width / box.width;
-    return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
-  };
-  const apart = () => {
-    const [[ax, ay], [bx, by]] = [...held.values()];
-    return Math.hypot(ax - bx, ay - by);
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    held.set(event.pointerId, at(event));
-    moved = 0;
-    lasso = held.size === 1 && ($("map-lasso").ariaPressed === "true" || event.shiftKey);
-    scatter.path = lasso ? [at(event)] : [];
-    if (held.size === 2) gap = apart();
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const here = at(event), before = held.get(event.pointerId);
-    if (!before) return event.pointerType === "mouse" ? mark(scatter.nearest(...here)) : undefined;
-    held.set(event.pointerId, here);
-    moved += Math.hypot(here[0] - before[0], here[1] - before[1]);
-    if (held.size === 2) {
-      scatter.zoomAt(...here, apart() / gap);
-      gap = apart();
-    } else if (lasso) {
-      scatter.path.push(here);
-      scatter.draw();
-    } else scatter.move(here[0] - before[0], here[1] - before[1]);
-    return undefined;
-  });
-  const up = (event) => {
-    if (!held.delete(event.pointerId)) return;
-    if (lasso && scatter.path.length > 2) take(scatter.inside(scatter.path));
-    else if (event.type === "pointerup" && moved < 6) mark(scatter.nearest(...at(event)), true);
-    scatter.path = [];
-    lasso = false;
-    scatter.draw();
-  };
-  canvas.addEventListener("pointerup", up);
-  canvas.addEventListener("pointercancel", up);
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    scatter.zoomAt(...at(event), Math.exp(-clamp(event.deltaY, -200, 200) / 300));
-  }, {passive: false});
-}
-
-function key(event) {
-  const step = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]}[event.key];
-  const {canvas} = scatter, middle = [canvas.width / 2, canvas.height / 2];
-  if (!points || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (step) mark(scatter.marked < 0 ? scatter.nearest(...middle, Infinity) : scatter.next(scatter.marked, ...step));
-  else if (event.key === " ") mark(scatter.marked, true);
-  else if (event.key === "+" || event.key === "=") scatter.zoomAt(...middle, 1.4);
-  else if (event.key === "-") scatter.zoomAt(...middle, 1 / 1.4);
-  else if (event.key === "Enter") takeAround();
-  else return;
-  event.preventDefault();
-}
-
-function takeAround() {
-  if (!points) return;
-  if (scatter.marked < 0) mark(scatter.nearest(scatter.canvas.width / 2, scatter.canvas.height / 2, Infinity));
-  take(scatter.around(scatter.marked, AROUND));
-}
-
 export function shown() {
-  fit();
+  scatter.fit();
   if (!points) load();
   else paint();
   clock.shown();
 }
 
 export function begin() {
-  scatter = new Scatter($("map"));
+  scatter = mapCanvas($("map"), {mark, take, drawsLasso: () => $("map-lasso").ariaPressed === "true"});
   list = cards($("taken"), {
     like: (hit) => byExample(hit, "like"), unlike: (hit) => byExample(hit, "unlike"), open: openHit,
   });
   clock.begin();
-  pointers();
-  scatter.canvas.addEventListener("keydown", key);
   $("map-colour").addEventListener("change", paint);
   $("map-lasso").addEventListener("click", () => {
     const isOn = $("map-lasso").ariaPressed !== "true";
     $("map-lasso").setAttribute("aria-pressed", isOn);
   });
-  $("map-near").addEventListener("click", takeAround);
+  $("map-near").addEventListener("click", () => scatter.takeAround());
   $("map-all").addEventListener("click", () => {
     scatter.see();
     scatter.draw();
@@ -265,7 +186,7 @@ export function begin() {
   $("taken-yes").addEventListener("click", () => answerAll(true));
   $("taken-no").addEventListener("click", () => answerAll(false));
   $("taken-none").addEventListener("click", () => take([]));
-  window.addEventListener("resize", () => ($("look").hidden ? undefined : fit()));
+  window.addEventListener("resize", () => ($("look").hidden ? undefined : scatter.fit()));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
   on("answers", paint);
   on("active", paint);

@@ -1,11 +1,11 @@
 // The window of `browse`: begins its parts, and shows one view at a time.
 import {get} from "./api.js";
 import * as counting from "./count.js";
-import {$, count, guarded, say} from "./dom.js";
+import {$, count, guarded, say} from "../shared/dom.js";
 import * as keys from "./keys.js";
 import * as labelling from "./labelling.js";
 import * as look from "./look.js";
-import * as record from "./record.js";
+import * as record from "../shared/record.js";
 import * as recordings from "./recordings.js";
 import * as search from "./search.js";
 import {refresh, state} from "./state.js";

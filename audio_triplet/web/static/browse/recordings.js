@@ -1,6 +1,6 @@
 // The recordings of the archive, with a filter; a click opens one.
 import {get} from "./api.js";
-import {$, after, button, clock, count, element, guarded, shortName, time} from "./dom.js";
+import {$, after, button, clock, count, element, guarded, shortName, time} from "../shared/dom.js";
 
 const PAGE = 60;
 let shown = 0, text = null;

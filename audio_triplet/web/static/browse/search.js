@@ -1,7 +1,7 @@
 // Searching: by a sound, a span, a word, and by hits that it should be like, or unlike.
 import {get, post} from "./api.js";
 import {cards, player} from "./cards.js";
-import {$, after, button, count, element, guarded, say, shortName, time} from "./dom.js";
+import {$, after, button, count, element, guarded, say, shortName, time} from "../shared/dom.js";
 import * as span from "./span.js";
 import {keyOf, momentOf, state} from "./state.js";
 

@@ -1,7 +1,7 @@
 // A recording with its log mel picture, on which a span is marked: by mouse, touch or keys.
 import {get, served} from "./api.js";
 import {soundOf} from "./cards.js";
-import {$, clamp, clock, element, guarded, shortName, time} from "./dom.js";
+import {$, clamp, clock, element, guarded, shortName, time} from "../shared/dom.js";
 
 const VIEW_SECONDS = 60;  // as much of a long recording is seen at once
 const LEAST_SECONDS = 0.1;

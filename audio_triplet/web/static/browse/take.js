@@ -1,6 +1,6 @@
 // Taking away what was made, and bringing in labels that were made elsewhere.
 import {post, served} from "./api.js";
-import {$, count, element} from "./dom.js";
+import {$, count, element} from "../shared/dom.js";
 import {refresh} from "./state.js";
 
 const FORMS = [

@@ -1,12 +1,10 @@
-// A search of the archive, as `audio_triplet.search` does it: events, best first. Vectors are stored
-// as the archive's likeness maps them, of unit norm, in 8 bits with a scale each; 8 bits more lie in
-// blocks, which are fetched where something was found.
+// A search of the archive, as `audio_triplet.search` does it: events, best first. All vectors are
+// scored coarsely; what comes near the last hit is looked at by 16 bits, fetched where it must be.
+import {fours, likenesses} from "./stores.js";
 
 const NEVER = -4;
-
-// How much two scores by 8 bits may differ from what they are: what is as near to the last hit is
-// looked at finely. Seen on ESC-50: 0.001.
-const COARSE = 0.004;
+const AT_ONCE = 32;  // stretches that are fetched together
+const LONG = 512;  // vectors; of a longer stretch only what may answer is fetched
 
 // A raw vector as the archive's measure maps it, of unit norm.
 export function mapped(vector, constants, dim) {
@@ -41,11 +39,10 @@ export function windowMaxima(values, rows, length, width) {
 }
 
 export class Archive {
-  // info: archive.json; vectors: Int8Array; scales: Float32Array; spans: Float64Array, start and end
-  // of each; owners: Uint32Array, the segment of each; block: number → a promise of the Int8Array of
-  // `info.block` vectors' further bits.
-  constructor(info, vectors, scales, spans, owners, block) {
-    Object.assign(this, {info, vectors, scales, spans, owners, block, dim: info.dim});
+  // info: what the page reads first, and names; store: its vectors; spans: Float64Array, start and
+  // end of each; owners: Uint32Array, the segment of each.
+  constructor(info, store, spans, owners) {
+    Object.assign(this, {info, store, spans, owners, dim: info.dim});
     this.runs = [];
     for (let first = 0, n = 1; n <= owners.length; n++) {
       if (n === owners.length || owners[n] !== owners[first]) {
@@ -55,25 +52,8 @@ export class Archive {
     }
   }
 
-  // The vectors from one number up to another, by 16 bits: Float32Array; by 8 where the rest cannot
-  // be fetched, as without a network.
-  async fine(first, last) {
-    const {dim, scales, vectors, info} = this;
-    const found = Float32Array.from(vectors.subarray(first * dim, last * dim), (code, n) => code * scales[first + Math.floor(n / dim)]);
-    for (let number = Math.floor(first / info.block); number * info.block < last; number++) {
-      let rest;
-      try {
-        rest = await this.block(number);
-      } catch {
-        continue;
-      }
-      const begin = Math.max(first, number * info.block), end = Math.min(last, (number + 1) * info.block);
-      for (let n = begin; n < end; n++) {
-        const step = scales[n] / info.fine_steps, from = (n - number * info.block) * dim, to = (n - first) * dim;
-        for (let k = 0; k < dim; k++) found[to + k] += rest[from + k] * step;
-      }
-    }
-    return found;
+  fine(first, last) {
+    return this.store.fine(first, last);
   }
 
   // Numbers of the vectors of a file's moment.
@@ -89,28 +69,36 @@ export class Archive {
   }
 
   // examples: [{vectors: [Float32Array of unit norm, mapped], starts: [seconds]}], each not empty.
-  async ask(examples, {top = 10, without = new Set()} = {}) {
-    const question = new Question(examples, this);
+  // without: numbers of recordings; keep: 1 for each vector that may be found, null: all.
+  async ask(examples, {top = 10, without = new Set(), keep = null} = {}) {
+    const question = new Question(examples, this, keep);
     const {segments} = this.info;
-    const runs = [];
+    let runs = [];
     for (const [first, last] of this.runs) {
       if (without.has(segments[this.owners[first]][1])) continue;
-      let bound = NEVER;
-      for (const score of question.windows(first, last).scores) bound = Math.max(bound, score);
-      runs.push({first, last, bound});
+      for (const run of question.stretches(first, last)) if (run.bound > NEVER / 2) runs.push(run);
     }
     runs.sort((a, b) => b.bound - a.bound || a.first - b.first);
-    // By 8 bits: how far down the hits go. Then all that comes near that, by 16.
-    const coarse = this.best(question, runs, top), least = coarse.at(-1)?.score ?? NEVER;
-    const isFull = coarse.length === top;
-    const near = runs.filter((run) => !isFull || run.bound >= least - COARSE);
-    await Promise.all(near.map(async (run) => {
-      run.fine = await this.fine(run.first, run.last);
-      run.bound = NEVER;
-      for (const score of question.windows(run.first, run.last, run.fine).scores) run.bound = Math.max(run.bound, score);
-    }));
-    near.sort((a, b) => b.bound - a.bound || a.first - b.first);
-    return this.named(this.best(question, near, top));
+    // How far down the hits go by coarse scores, then by finer ones of what comes near that.
+    let least = NEVER, near = [], hits = [];
+    const {margin, most} = this.store;
+    if (most === Infinity) {
+      hits = this.best(question, runs, top);
+      if (hits.length === top) least = hits.at(-1).score;
+      runs = runs.filter((run) => run.bound >= least - margin);
+    }
+    const batch = most === Infinity ? Math.max(1, runs.length) : AT_ONCE;
+    for (let at = 0; at < Math.min(runs.length, most) && (hits.length < top || runs[at].bound >= least - margin); at += batch) {
+      const these = runs.slice(at, Math.min(at + batch, most));
+      await Promise.all(these.map(async (run) => {
+        run.fine = await this.fine(run.first, run.last);
+        run.bound = question.windows(run.first, run.last, run.fine).scores.reduce((a, b) => Math.max(a, b), NEVER);
+      }));
+      near = [...near, ...these].sort((a, b) => b.bound - a.bound || a.first - b.first);
+      hits = this.best(question, near, top);
+      least = hits.length === top ? hits.at(-1).score : NEVER;
+    }
+    return this.named(hits);
   }
 
   // The best events of runs of vectors that are sorted by their bounds.
@@ -154,16 +142,12 @@ export class Archive {
 }
 
 class Question {
-  constructor(examples, archive) {
+  constructor(examples, archive, keep = null) {
     this.archive = archive;
+    this.keep = keep;
     this.rows = examples.flatMap((example) => example.vectors);
-    // Four rows side by side, zeros at the end: see `likenesses`.
-    const {dim} = archive;
-    this.fours = new Float64Array(4 * Math.ceil(this.rows.length / 4) * dim);
-    this.rows.forEach((row, n) => {
-      const begin = 4 * (n >> 2) * dim + (n & 3);
-      for (let k = 0; k < dim; k++) this.fours[begin + 4 * k] = row[k];
-    });
+    this.fours = fours(this.rows, archive.dim);
+    this.coarse = archive.store.scorer(this.rows);
     this.first = [];
     let longest = 0, count = 0;
     for (const {vectors, starts} of examples) {
@@ -176,37 +160,18 @@ class Question {
     this.width = 1 + Math.round((longest + hop) / hop);  // a hop more, as between the query's
   }
 
-  // The likeness of each row to one vector, written into a column of a grid. Four rows at once: most
-  // of the time of a search is spent here.
-  likenesses(vectors, from, scale, gridded, column, length) {
-    const {fours, archive: {dim}} = this, q = this.rows.length;
-    for (let row = 0, at = 0; row < q; row += 4) {
-      let a = 0, b = 0, c = 0, d = 0;
-      for (let k = from; k < from + dim; k++, at += 4) {
-        const value = vectors[k];
-        a += fours[at] * value;
-        b += fours[at + 1] * value;
-        c += fours[at + 2] * value;
-        d += fours[at + 3] * value;
-      }
-      gridded[row * length + column] = a * scale;
-      if (row + 1 < q) gridded[(row + 1) * length + column] = b * scale;
-      if (row + 2 < q) gridded[(row + 2) * length + column] = c * scale;
-      if (row + 3 < q) gridded[(row + 3) * length + column] = d * scale;
-    }
-  }
-
   // The likenesses on the grid of time, and the score of each window.
   windows(first, last, fine = null) {
-    const {vectors, scales, spans, dim, info} = this.archive, q = this.rows.length;
+    const {spans, dim, info} = this.archive, q = this.rows.length;
     let slots = [];
     for (let n = first; n < last; n++) slots.push(Math.round((spans[2 * n] - spans[2 * first]) / info.hop_seconds));
     if (slots.some((slot, n) => n && slot <= slots[n - 1])) slots = slots.map((_, n) => n);
     const length = slots[slots.length - 1] + 1, width = Math.min(this.width, length);
     const gridded = new Float32Array(q * length).fill(NEVER);
     for (let n = first; n < last; n++) {
-      if (fine) this.likenesses(fine, (n - first) * dim, 1, gridded, slots[n - first], length);
-      else this.likenesses(vectors, n * dim, scales[n], gridded, slots[n - first], length);
+      if (this.keep && !this.keep[n]) continue;
+      if (fine) likenesses(this.fours, q, dim, fine, (n - first) * dim, 1, gridded, slots[n - first], length);
+      else this.coarse(n, gridded, slots[n - first], length);
     }
     const windows = length - width + 1, maxima = windowMaxima(gridded, q, length, width);
     const scores = new Float32Array(windows), each = new Float64Array(this.first.length - 1);
@@ -219,6 +184,25 @@ class Question {
       scores[n] = leaningMean(each, info.leaning);
     }
     return {slots, length, width, gridded, scores};
+  }
+
+  // A run of vectors with the best score in it; of a long one, where its vectors have to be fetched,
+  // those stretches of it that may answer.
+  stretches(first, last) {
+    const {slots, width, scores} = this.windows(first, last), {most} = this.archive.store;
+    const bound = scores.reduce((a, b) => Math.max(a, b), NEVER);
+    if (most === Infinity || last - first <= LONG) return [{first, last, bound}];
+    const least = bound - 2 * this.archive.info.joined_within - this.archive.store.margin, found = [];
+    for (let n = 0; n < scores.length; n++) {
+      if (scores[n] < least) continue;
+      const from = slots.findIndex((slot) => slot >= n - width), to = slots.findLastIndex((slot) => slot < n + 2 * width);
+      const before = found.at(-1);
+      if (before && first + from < before.last) {
+        before.last = first + to + 1;
+        before.bound = Math.max(before.bound, scores[n]);
+      } else found.push({first: first + from, last: first + to + 1, bound: scores[n]});
+    }
+    return found;
   }
 
   // The events of a run of vectors, best first.

@@ -61,25 +61,3 @@ export async function decoded(buffer) {
   const channels = Array.from({length: sound.numberOfChannels}, (_, n) => sound.getChannelData(n));
   return {channels, rate: sound.sampleRate};
 }
-
-// A WAV file of a part of one channel, as loud as it is pleasant.
-export function wav(samples, rate) {
-  let peak = 0;
-  for (const value of samples) peak = Math.max(peak, Math.abs(value));
-  const gain = 32767 * (peak ? Math.min(8, 0.7 / peak) : 1), bytes = new DataView(new ArrayBuffer(44 + 2 * samples.length));
-  const put = (at, letters) => [...letters].forEach((letter, n) => bytes.setUint8(at + n, letter.charCodeAt(0)));
-  put(0, "RIFF");
-  bytes.setUint32(4, 36 + 2 * samples.length, true);
-  put(8, "WAVEfmt ");
-  bytes.setUint32(16, 16, true);
-  bytes.setUint16(20, 1, true);
-  bytes.setUint16(22, 1, true);
-  bytes.setUint32(24, rate, true);
-  bytes.setUint32(28, 2 * rate, true);
-  bytes.setUint16(32, 2, true);
-  bytes.setUint16(34, 16, true);
-  put(36, "data");
-  bytes.setUint32(40, 2 * samples.length, true);
-  samples.forEach((value, n) => bytes.setInt16(44 + 2 * n, Math.round(value * gain), true));
-  return new Blob([bytes], {type: "audio/wav"});
-}

@@ -4,85 +4,143 @@
 
 const base = new URL("../../", self.location.href);
 const FINE_AT_ONCE = 4e6;  // bytes: of a small archive all is loaded, and it answers offline
+const NAMES = ["loading", "asking", "stores", "choosing", "front_end", "picture", "resampling", "encoder"];
 let parts = null;
 
-async function bytesOf(name) {
-  const answer = await fetch(new URL(name, base));
-  if (!answer.ok) throw new Error(`${name}: ${answer.status} ${answer.statusText}; load the page again`);
-  return answer.arrayBuffer();
+// number → a promise of a file, which is fetched once.
+function fetched(nameOf, {bytesOf}) {
+  const known = new Map();
+  return (number) => {
+    if (!known.has(number)) {
+      const coming = bytesOf(nameOf(number), base);
+      known.set(number, coming);
+      coming.catch(() => known.delete(number));
+    }
+    return known.get(number);
+  };
+}
+
+async function whole(info, loading, {Whole}) {
+  const block = fetched((number) => `fine/${number}.i8`, loading);
+  const [vectors, scales] = await Promise.all(["vectors.i8", "scales.f32"].map((name) => loading.bytesOf(name, base)));
+  if (vectors.byteLength <= FINE_AT_ONCE) {
+    await Promise.all(Array.from({length: Math.ceil(info.vectors / info.block)}, (_, number) => block(number)));
+  }
+  return new Whole(info, new Int8Array(vectors), new Float32Array(scales), block);
+}
+
+async function inParts(info, loading, {Parts}) {
+  const codes = new Uint8Array(info.vectors * info.pieces), size = info.coarse_block * info.pieces;
+  const load = async (_, number) => codes.set(new Uint8Array(await loading.bytesOf(`coarse/${number}.u8`, base)), number * size);
+  const [centres] = await Promise.all([
+    loading.bytesOf("centres.f32", base), ...Array.from({length: Math.ceil(codes.length / size)}, load)]);
+  const nameOf = (number) => `parts/${Math.floor(number / info.shelf)}/${number}.bin`;
+  return new Parts(info, codes, new Float32Array(centres), fetched(nameOf, loading));
 }
 
 async function open() {
-  const [asking, frontEnd, resampling, {encoder}] = await Promise.all(
-    ["asking", "front_end", "resampling", "encoder"].map((name) => import(new URL(`static/publish/${name}.js`, base).href)));
-  const [info, vectors, scales, spans, owners, constants, words, encode] = await Promise.all([
-    fetch(new URL("archive.json", base)).then((answer) => answer.json()),
-    bytesOf("vectors.i8"), bytesOf("scales.f32"), bytesOf("spans.f64"), bytesOf("segments.u32"),
-    bytesOf("constants.f32"), bytesOf("words.f32"), encoder(base),
+  const [loading, asking, stores, choosing, frontEnd, picture, resampling, {encoder}] = await Promise.all(
+    NAMES.map((name) => import(new URL(`static/publish/${name}.js`, base).href)));
+  const {bytesOf, packedOf, woven} = loading;
+  const json = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
+  const encoding = encoder(base), head = json(await bytesOf("archive.json", base));
+  const [names, spans, owners, constants, words, store, encode] = await Promise.all([
+    packedOf("names.json.gz", base).then(json), packedOf("spans.f64.gz", base), packedOf("segments.u32.gz", base),
+    bytesOf("constants.f32", base), bytesOf("words.f32", base), (head.form === "whole" ? whole : inParts)(head, loading, stores), encoding,
   ]);
-  const blocks = new Map();
-  const block = (number) => {
-    if (!blocks.has(number)) {
-      const fetched = bytesOf(`fine/${number}.i8`).then((bytes) => new Int8Array(bytes));
-      blocks.set(number, fetched);
-      fetched.catch(() => blocks.delete(number));
-    }
-    return blocks.get(number);
-  };
-  const archive = new asking.Archive(info, new Int8Array(vectors), new Float32Array(scales), new Float64Array(spans), new Uint32Array(owners), block);
-  if (vectors.byteLength <= FINE_AT_ONCE) {
-    await Promise.all(Array.from({length: Math.ceil(owners.byteLength / 4 / info.block)}, (_, number) => block(number)));
-  }
+  const info = {...head, ...names};
+  const archive = new asking.Archive(info, store, new Float64Array(woven(spans, 8)), new Uint32Array(woven(owners, 4)));
   return {
-    asking, frontEnd, resampling, encode, info, archive,
+    loading, asking, choosing, frontEnd, picture, resampling, encode, info, archive,
     constants: new Float32Array(constants), words: new Float32Array(words),
   };
 }
 
 const opened = () => (parts ??= open());
 
+// A sound at 16 kHz, one channel.
+const soundOf = ({resampling, frontEnd}, {channels, rate}) =>
+  resampling.resampled(resampling.mixedDown(channels), rate, frontEnd.RATE);
+
 // A dropped sound: its audible patches, embedded.
-async function exampleOf({channels, rate}) {
-  const {asking, frontEnd, resampling, encode, info, constants} = await opened();
-  const sound = resampling.resampled(resampling.mixedDown(channels), rate, frontEnd.RATE);
-  const audible = frontEnd.patches(sound, info.query_hop_frames).filter((patch) => patch.energy > info.silence_energy);
+async function exampleOf(given) {
+  const found = await opened(), {asking, frontEnd, encode, info, constants} = found;
+  const audible = frontEnd.patches(soundOf(found, given), info.query_hop_frames).filter((patch) => patch.energy > info.silence_energy);
   if (!audible.length) throw new Error("The sound is silent; choose another.");
   const chosen = asking.thinned(audible, info.most_patches), vectors = [];
   for (const patch of chosen) {
-    const vector = await encode(frontEnd.logMel(patch.mel), [1, frontEnd.FRAMES, frontEnd.MELS]);
+    const vector = await encode.embed(frontEnd.logMel(patch.mel), [1, frontEnd.FRAMES, frontEnd.MELS]);
     vectors.push(asking.mapped(vector, constants, info.dim));
   }
   return {vectors, starts: chosen.map((patch) => patch.start)};
 }
 
+// Stored vectors as an example.
+async function exampleOfStored({archive}, numbers) {
+  const vectors = await Promise.all(numbers.map((n) => archive.fine(n, n + 1)));
+  return {vectors, starts: numbers.map((n) => archive.spans[2 * n])};
+}
+
+async function answered(examples, {top, filter = {}}, without = []) {
+  const {archive, choosing} = await opened();
+  const keep = choosing.kept(archive, filter);
+  if (keep && !keep.includes(1)) throw new Error("No moment is of these files and hours; take a wider choice.");
+  return archive.ask(examples, {top, keep, without: new Set(without)});
+}
+
 const actions = {
-  open: async () => (await opened()).info,
+  open: async () => {
+    const {info, encode} = await opened();
+    return {info, served: encode.served};
+  },
+  faster: async () => {
+    const {encode, frontEnd} = await opened();
+    return encode.faster([1, frontEnd.FRAMES, frontEnd.MELS]);
+  },
   embed: exampleOf,
-  sound: async ({channels, rate, top}) => {
-    const example = await exampleOf({channels, rate});
-    return (await opened()).archive.ask([example], {top});
+  sound: async (given) => answered([await exampleOf(given)], given),
+  moment: async (given) => {
+    const found = await opened(), {file, recording, start, end} = given;
+    const example = await exampleOfStored(found, found.archive.within(file, start, end));
+    return answered([example], given, [recording]);
   },
-  moment: async ({file, recording, start, end, top}) => {
-    const {archive} = await opened();
-    const numbers = archive.within(file, start, end);
-    const vectors = await Promise.all(numbers.map((n) => archive.fine(n, n + 1)));
-    const example = {vectors, starts: numbers.map((n) => archive.spans[2 * n])};
-    return archive.ask([example], {top, without: new Set([recording])});
+  word: async (given) => {
+    const found = await opened(), {info, words} = found, examples = [], without = [];
+    for (const word of given.words) {
+      const {first, count = 0, recordings = [], moments = []} = info.words[word];
+      for (let n = first; n < first + count; n++) {
+        examples.push({vectors: [words.subarray(n * info.dim, (n + 1) * info.dim)], starts: [0]});
+      }
+      for (const numbers of moments) examples.push(await exampleOfStored(found, numbers));
+      without.push(...recordings);
+    }
+    return answered(examples, given, without);
   },
-  word: async ({word, top}) => {
-    const {archive, info, words} = await opened(), {first, count, recordings} = info.words[word];
-    const examples = Array.from({length: count}, (_, n) => ({
-      vectors: [words.subarray((first + n) * info.dim, (first + n + 1) * info.dim)], starts: [0],
-    }));
-    return archive.ask(examples, {top, without: new Set(recordings)});
+  picture: async (given) => {
+    const found = await opened(), made = found.picture.levelsOf(soundOf(found, given));
+    return {width: made.width, pixels: found.picture.pixels(made, found.info.palette)};
+  },
+  map: async () => {
+    const {loading: {bytesOf, packedOf, woven}, archive: {owners, spans, info}} = await opened();
+    const [places, packed] = await Promise.all([bytesOf("map.f32", base), packedOf("map.u32.gz", base)]);
+    const numbers = new Uint32Array(woven(packed, 4)), count = numbers.length, both = new Float32Array(places);
+    return {
+      x: both.slice(0, count), y: both.slice(count),
+      segment: numbers.map((n) => owners[n]),
+      start: Float64Array.from(numbers, (n) => spans[2 * n]), end: Float64Array.from(numbers, (n) => spans[2 * n + 1]),
+      of: info.vectors,
+    };
   },
 };
 
 self.onmessage = async ({data: {id, action, given}}) => {
   const begin = performance.now();
   try {
+    const {loading: {told}} = action === "open" ? {loading: {told: {}}} : await opened(), before = {...told};
     const answer = await actions[action](given);
-    self.postMessage({id, answer, seconds: (performance.now() - begin) / 1000});
+    const now = action === "open" ? (await opened()).loading.told : told;
+    const cost = {bytes: now.bytes - (before.bytes ?? 0), requests: now.requests - (before.requests ?? 0)};
+    self.postMessage({id, answer, cost, seconds: (performance.now() - begin) / 1000});
   } catch (error) {
     self.postMessage({id, error: error.message});
   }

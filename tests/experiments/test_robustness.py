@@ -7,8 +7,8 @@ import soundfile
 from audio_triplet import audio
 from audio_triplet.data.keys import key_of
 from audio_triplet.errors import UsageError
-from experiments import evaluate, loudness
-from experiments.lib import scored_corpus
+from experiments import evaluate, robustness
+from experiments.lib import scored_corpus, sound_changes
 from experiments.lib.scored_corpus import ScoringSettings
 from tests.conftest import RATE, tone
 
@@ -31,8 +31,10 @@ def settings_of(small_model, changing, out):
 
 
 def test_rows_are_those_of_scaled_sound(small_model, changing, tmp_path):
-    table = loudness.make_table(settings_of(small_model, changing, tmp_path), (-30.0, 6.0))
-    assert json.loads((tmp_path / "loudness.json").read_text()) == table
+    table = robustness.make_table(
+        settings_of(small_model, changing, tmp_path), (-30.0, 6.0), ("level",)
+    )
+    assert json.loads((tmp_path / "robustness.json").read_text()) == table
     rows = {row["name"]: row for row in table["rows"]}
     assert list(rows) == ["-30 dB", "as it is", "+6 dB", "mixed"]
     assert rows["as it is"]["cosine"] == pytest.approx(1, abs=1e-6)
@@ -53,24 +55,34 @@ def test_rows_are_those_of_scaled_sound(small_model, changing, tmp_path):
         for path, decibel in zip(test["path"], drawn, strict=True)
     ]
     assert rows["mixed"]["cosine"] == pytest.approx(np.mean(cosines), abs=1e-4)
-    text = (tmp_path / "loudness.md").read_text()
+    text = (tmp_path / "robustness.md").read_text()
     assert f"| -30 dB | {rows['-30 dB']['probe_accuracy']:.3f} |" in text
 
 
 def test_as_it_is_scores_what_evaluate_does(small_model, changing, tmp_path):
     settings = settings_of(small_model, changing, tmp_path)
-    rows = loudness.make_table(settings, (3.0,))["rows"]
+    rows = robustness.make_table(settings, (), list(sound_changes.CHANGES))["rows"]
     metrics = evaluate.evaluate(settings)
     as_it_is = next(row for row in rows if row["name"] == "as it is")
-    for score in loudness.SCORES:
+    for score in robustness.SCORES:
         assert as_it_is[score] == pytest.approx(metrics[score], abs=1e-6)
+    assert [row["name"] for row in rows[1:]] == [c.title for c in sound_changes.CHANGES.values()]
+    cosines = {row["name"]: row["cosine"] for row in rows}
+    assert cosines["MP3, 64 kbit/s"] > 0.95  # the least of the changes
+    assert min(cosines.values()) < max(cosines[row["name"]] for row in rows[1:]) < 1
 
 
 @pytest.mark.parametrize("decibels", ["loud", "0,3", "3,3", "inf"])
 def test_changes_must_be_numbers_named_once(decibels):
     with pytest.raises(UsageError, match="--decibels"):
-        loudness.changes_of_loudness(decibels.split(","))
+        robustness.changes_of_loudness(decibels.split(","))
 
 
 def test_changes_in_the_order_given():
-    assert loudness.changes_of_loudness(["-20", "6.5"]) == (-20, 6.5)
+    assert robustness.changes_of_loudness(["-20", "6.5"]) == (-20, 6.5)
+
+
+def test_kinds_of_change_are_known():
+    assert robustness.kinds_of_change(["mp3", "level"]) == ("level", "mp3")
+    with pytest.raises(UsageError, match="--changes=flood: choose from level, telephone"):
+        robustness.kinds_of_change(["flood"])

@@ -1,31 +1,8 @@
-// Sound from the microphone, as a WAV file that every server reads.
+// Sound from the microphone, as a WAV file that every reader takes.
 import {$, guarded, say} from "./dom.js";
+import {wav} from "./wav.js";
 
 const MOST_SECONDS = 30;
-
-// 16 bit, mono.
-export function wav(channels, rate) {
-  const length = channels[0].length, view = new DataView(new ArrayBuffer(44 + 2 * length));
-  const word = (at, text) => [...text].forEach((char, place) => view.setUint8(at + place, char.charCodeAt(0)));
-  word(0, "RIFF");
-  view.setUint32(4, 36 + 2 * length, true);
-  word(8, "WAVEfmt ");
-  view.setUint32(16, 16, true);
-  view.setUint16(20, 1, true);
-  view.setUint16(22, 1, true);
-  view.setUint32(24, rate, true);
-  view.setUint32(28, 2 * rate, true);
-  view.setUint16(32, 2, true);
-  view.setUint16(34, 16, true);
-  word(36, "data");
-  view.setUint32(40, 2 * length, true);
-  for (let place = 0; place < length; place += 1) {
-    let sum = 0;
-    for (const channel of channels) sum += channel[place];
-    view.setInt16(44 + 2 * place, Math.round(32767 * Math.max(-1, Math.min(1, sum / channels.length))), true);
-  }
-  return new Blob([view.buffer], {type: "audio/wav"});
-}
 
 // Browsers record in formats of their own; each decodes its own.
 async function asWav(blob) {
@@ -43,12 +20,12 @@ let recorder = null;
 
 async function start(whenDone) {
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw new Error("The microphone: browsers lend it to https and to this computer's own pages only; send a file instead.");
+    throw new Error("The microphone: browsers lend it to https and to this computer's own pages only; choose a file instead.");
   }
   const stream = await navigator.mediaDevices.getUserMedia({
     audio: {echoCancellation: false, noiseSuppression: false, autoGainControl: false},
   }).catch((error) => {
-    throw new Error(`The microphone: ${error.message}; allow it in the address bar, or send a file instead.`);
+    throw new Error(`The microphone: ${error.message}; allow it in the address bar, or choose a file instead.`);
   });
   const parts = [];
   recorder = new MediaRecorder(stream);

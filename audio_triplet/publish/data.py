@@ -1,0 +1,143 @@
+"""The files that a page searches in: vectors, times, names, words, the map."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from audio_triplet.browse import mapping
+from audio_triplet.publish import packing
+from audio_triplet.publish.answers import Answers
+from audio_triplet.publish.archive import BLOCK, Archive, Words, constants
+from audio_triplet.publish.coarse import CELLS, Coarse
+from audio_triplet.publish.credits import Credits
+from audio_triplet.search.index import Index
+from audio_triplet.web import pictures
+
+VERSION = 2
+
+# [D] So many vectors are loaded whole, at 132 bytes; of more, 16 bytes each, and parts of 66 kB
+# where something is found: small enough that no host has to give ranges of files.
+WHOLE_UP_TO, PART = 100_000, 256
+COARSE_BLOCK = 1 << 16  # vectors in a file of 1 MB
+_SHELF = 1000  # parts in a folder
+
+# Of a larger archive as many moments are on the map, drawn by lot.
+_MOST_POINTS = mapping.MOST_POINTS
+
+
+def write_vectors(folder: str, index: Index, archive: Archive, words: Words) -> dict:
+    """Writes vectors, their times and the archive's measure.
+
+    Returns:
+      In which form, for the page.
+    """
+    likeness = index.likeness[0]
+    numbers = np.concatenate([likeness.mean, likeness.map.ravel()])
+    for name, array in (("constants.f32", numbers), ("words.f32", words.vectors)):
+        write_bytes(folder, name, array.astype("<f4").tobytes())
+    write_bytes(folder, "spans.f64.gz", packing.planes(archive.spans))
+    write_bytes(folder, "segments.u32.gz", packing.planes(archive.owners))
+    if len(archive.owners) <= WHOLE_UP_TO:
+        return _write_whole(folder, archive)
+    return _write_parts(folder, archive)
+
+
+def _write_whole(folder: str, archive: Archive) -> dict:
+    write_bytes(folder, "vectors.i8", archive.vectors.tobytes())
+    write_bytes(folder, "scales.f32", archive.scales.astype("<f4").tobytes())
+    os.makedirs(os.path.join(folder, "fine"))
+    for number, first in enumerate(range(0, len(archive.fine), BLOCK)):
+        block = archive.fine[first : first + BLOCK]
+        write_bytes(folder, f"fine/{number}.i8", block.tobytes())
+    return {"form": "whole", "block": BLOCK}
+
+
+def _write_parts(folder: str, archive: Archive) -> dict:
+    """Coarse vectors, which a page loads, and parts, which it fetches where something was found."""
+    coarse = Coarse.of(archive.vectors * archive.scales[:, None])
+    write_bytes(folder, "centres.f32", coarse.centres.astype("<f4").tobytes())
+    os.makedirs(os.path.join(folder, "coarse"))
+    for number, first in enumerate(range(0, len(coarse.codes), COARSE_BLOCK)):
+        block = coarse.codes[first : first + COARSE_BLOCK]
+        write_bytes(folder, f"coarse/{number}.u8", block.tobytes())
+    for number, first in enumerate(range(0, len(archive.owners), PART)):
+        these = slice(first, first + PART)
+        shelf = os.path.join("parts", str(number // _SHELF))
+        os.makedirs(os.path.join(folder, shelf), exist_ok=True)
+        content = b"".join(
+            array[these].tobytes()
+            for array in (archive.vectors, archive.fine, archive.scales.astype("<f4"))
+        )
+        write_bytes(folder, f"{shelf}/{number}.bin", content)
+    return {
+        "form": "parts",
+        "part": PART,
+        "shelf": _SHELF,
+        "coarse_block": COARSE_BLOCK,
+        "pieces": coarse.codes.shape[1],
+        "cells": CELLS,
+    }
+
+
+def write_map(folder: str, archive: Archive) -> int:
+    """Lays the moments out in the plane.
+
+    Returns:
+      How many.
+    """
+    numbers = np.arange(len(archive.owners))
+    if len(numbers) > _MOST_POINTS:
+        drawn = np.random.default_rng(0).permutation(len(numbers))[:_MOST_POINTS]
+        numbers = np.sort(drawn)
+    vectors = archive.vectors[numbers] * archive.scales[numbers, None]
+    places = mapping.positions(vectors)
+    write_bytes(folder, "map.f32", np.ascontiguousarray(places.T, "<f4").tobytes())
+    write_bytes(folder, "map.u32.gz", packing.planes(numbers.astype("<u4")))
+    return len(numbers)
+
+
+def write_names(
+    folder: str,
+    archive: Archive,
+    words: Words,
+    answers: Answers,
+    credits: Credits,
+    pieces: Sequence[Sequence[str]],
+) -> None:
+    """Writes names, times, labels and what can be asked for."""
+    files: list[dict] = [
+        {"name": file.name, "recorded_at": file.recorded_at, "sound": of_file}
+        for file, of_file in zip(archive.files, pieces, strict=True)
+    ]
+    for file, credit in zip(files, credits.of_files, strict=True):
+        if credit is not None:
+            file["credit"] = credit
+    content = {
+        "files": files,
+        "segments": archive.segments,
+        "answers": answers.spans,
+        "credits": credits.texts,
+        "words": words.places,
+    }
+    write_bytes(folder, "names.json.gz", packing.packed(_json(content)))
+
+
+def write_head(folder: str, index: Index, archive: Archive, **more: object) -> None:
+    """Writes what a page reads first."""
+    palette = pictures.palette()
+    head = {"version": VERSION, **constants(index), "vectors": len(archive.owners)}
+    write_bytes(folder, "archive.json", _json({**head, **more, "palette": list(palette)}))
+
+
+def write_bytes(folder: str, name: str, content: bytes) -> None:
+    """Writes a file of the site."""
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(content)
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()
