@@ -11,6 +11,7 @@ import time
 import lancedb
 import numpy as np
 import pyarrow as pa
+from lancedb.index import IvfPq
 from stores_asking import Memory, asked  # its folder is that of this script
 
 _BLOCK = 1 << 17
@@ -36,13 +37,8 @@ def main(folder: str) -> dict:
         database = lancedb.connect(place)
         table = database.create_table("vectors", batches(), schema=schema)
         written = _bytes(place)
-        table.create_index(
-            metric="dot",
-            num_partitions=partitions,
-            num_sub_vectors=dim // 4,
-            index_type="IVF_PQ",
-            vector_column_name="vector",
-        )
+        options = {"num_partitions": partitions, "num_sub_vectors": dim // 4}
+        table.create_index("vector", config=IvfPq(distance_type="dot", **options))
         seconds = time.monotonic() - begin
 
     def ask(query, probes, factor):
