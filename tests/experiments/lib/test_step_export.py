@@ -85,7 +85,9 @@ def trained(joint, tmp_path_factory):
 def under_tensorflow(prepared, tmp_path_factory):
     """Trainer and losses of 20 joint steps under TensorFlow."""
     config = config_of(STEPS, learning_rate=1e-4)
-    trainer, rows = run(config, prepared, tmp_path_factory.mktemp("tensorflow"), feed="pipeline")
+    trainer, rows = run(
+        config, prepared, tmp_path_factory.mktemp("tensorflow"), Trainer, feed="pipeline"
+    )
     return trainer, [row["loss"] for row in rows]
 
 
@@ -104,7 +106,7 @@ def test_the_losses_of_tensorflow_with_others(constraints, prepared, tmp_path):
         config = combined(STEPS, learning_rate=1e-4)
         config = dataclasses.replace(config, pipeline=PipelineConfig(batch_size=24))
     folder = exported(config, prepared, tmp_path / "step")
-    _, rows = run(config, prepared, tmp_path / "tensorflow", feed="pipeline")
+    _, rows = run(config, prepared, tmp_path / "tensorflow", Trainer, feed="pipeline")
     done = called(folder, tmp_path / "jax")
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(
