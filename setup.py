@@ -56,6 +56,10 @@ INSTALL = [
 # The documentation as a site. mkdocs 2 does without plugins.
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.5", "mkdocstrings-python>=1.12"]
 
+# Writes a training step as StableHLO. The newest that takes TensorFlow 2.17's ml-dtypes; what runs
+# the step elsewhere needs no TensorFlow and may be newer.
+PJRT = ["jax>=0.5.3,<0.6", "jaxlib>=0.5.3,<0.6"]
+
 EXTRAS = {
     # onnx 1.19 needs a newer ml-dtypes than TensorFlow 2.17 takes.
     "onnx": [
@@ -73,9 +77,7 @@ EXTRAS = {
         "librosa>=0.10.2",
         "torch>=2.4",
     ],
-    # Writes a training step as StableHLO. The newest that takes TensorFlow 2.17's ml-dtypes; what
-    # runs the step elsewhere needs no TensorFlow and may be newer.
-    "pjrt": ["jax>=0.5.3,<0.6", "jaxlib>=0.5.3,<0.6"],
+    "pjrt": PJRT,
     "parquet": ["pyarrow>=15"],
     "search": ["faiss-cpu>=1.8"],  # for indices beyond a million vectors
     # Preparing on all cores or on a cluster.
@@ -85,6 +87,7 @@ EXTRAS = {
     "docs": DOCS,
     "dev": [
         *DOCS,
+        *PJRT,
         "apache-beam>=2.60",
         # Pages in a browser, and their accessibility; needs a Chromium too, see `make browser`.
         "axe-playwright-python>=0.1.4",
