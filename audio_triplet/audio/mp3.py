@@ -22,6 +22,7 @@ _KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
 _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
 _RATES = (44_100, 48_000, 32_000)  # of MPEG 1; of 2 half as many, of 2.5 a quarter
 _EVERY = 32  # frames, of which one is kept in mind
+_BLOCK = 1 << 20
 
 # What was found out: (device, inode, size, date) → the frames.
 _known: dict[tuple[int, ...], Frames | None] = {}
@@ -127,12 +128,16 @@ def _frames(file: BinaryIO) -> Frames | None:
         return None
     kind, rate = head[1] & 0xFE, head[2] & 0x0C
     sizes = [_size(head[1], byte) if byte & 0x0C == rate else 0 for byte in range(256)]
-    file.seek(first)
-    data = file.read()
-    offsets, position, last = [], 0, len(data) - 4
+    offsets, position = [], first
+    begin, block = first, b""
     number = -1  # the first holds no sound
-    while position <= last and data[position] == 0xFF and data[position + 1] & 0xFE == kind:
-        size = sizes[data[position + 2]]
+    while True:
+        at = position - begin
+        if at + 4 > len(block):  # of a day's recording no more than a block is in memory
+            begin, block, at = position, read_at(file, position, _BLOCK), 0
+        if len(block) < 4 or block[at] != 0xFF or block[at + 1] & 0xFE != kind:
+            break
+        size = sizes[block[at + 2]]
         if not size:
             break
         if number >= 0 and not number % _EVERY:
@@ -140,7 +145,7 @@ def _frames(file: BinaryIO) -> Frames | None:
         number += 1
         position += size
     samples = 1152 if kind & 0x18 == 0x18 else 576
-    return Frames(first, before, samples, first + np.array(offsets, np.int64)) if offsets else None
+    return Frames(first, before, samples, np.array(offsets, np.int64)) if offsets else None
 
 
 def _size(version: int, byte: int) -> int:
