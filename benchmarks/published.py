@@ -233,23 +233,33 @@ def _summed(each: list[dict]) -> dict:
     }
 
 
+def define_flags() -> None:
+    """Defines what every measurement of a published site is told."""
+    flags.DEFINE_string("index", None, "An index.", required=True)
+    flags.DEFINE_string("queries", None, "Sound to ask by, e.g. esc50:DIR.", required=True)
+    flags.DEFINE_string("without", None, "Names of what is asked by, a pattern.", required=True)
+    flags.DEFINE_string("runtime", "", "As for audio-triplet publish.")
+    flags.DEFINE_string("output", None, "Also write the figures there, as JSON.")
+
+
+def tell(found: dict, output: str | None) -> None:
+    """Prints figures as JSON, and writes them to a file if one is named."""
+    text = json.dumps(found, indent=1)
+    print(text)
+    if output:
+        with open(output, "w") as file:
+            file.write(text)
+
+
 def main(argv):
     """Runs the command."""
     del argv
     values = flags.FLAGS
     found = measure(values.index, values.queries, values.without, values.clips, values.runtime)
-    text = json.dumps(found, indent=1)
-    print(text)
-    if values.output:
-        with open(values.output, "w") as file:
-            file.write(text)
+    tell(found, values.output)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("index", None, "An index.", required=True)
-    flags.DEFINE_string("queries", None, "Sound to ask by, e.g. esc50:DIR.", required=True)
-    flags.DEFINE_string("without", None, "Names of what is asked by, a pattern.", required=True)
+    define_flags()
     flags.DEFINE_integer("clips", 100, "How many of each format.", lower_bound=1)
-    flags.DEFINE_string("runtime", "", "As for audio-triplet publish.")
-    flags.DEFINE_string("output", None, "Also write the figures there, as JSON.")
     app.run(main)

@@ -14,7 +14,6 @@ seconds and megabytes of the next answers; how many of the first ten hits are th
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import shutil
 import tempfile
@@ -190,20 +189,12 @@ def main(argv):
         values.threads,
         values.runtime,
     )
-    text = json.dumps(found, indent=1)
-    print(text)
-    if values.output:
-        with open(values.output, "w") as file:
-            file.write(text)
+    published.tell(found, values.output)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("index", None, "An index.", required=True)
-    flags.DEFINE_string("queries", None, "Sound to ask by, e.g. esc50:DIR.", required=True)
-    flags.DEFINE_string("without", None, "Names of what is asked by, a pattern.", required=True)
+    published.define_flags()
     flags.DEFINE_integer("vectors", 100_000, "To how many vectors it grows.", lower_bound=1)
     flags.DEFINE_integer("clips", 20, "How many queries.", lower_bound=2)
     flags.DEFINE_boolean("threads", False, "The server sends the headers that threads need.")
-    flags.DEFINE_string("runtime", "", "As for audio-triplet publish.")
-    flags.DEFINE_string("output", None, "Also write the figures there, as JSON.")
     app.run(main)
