@@ -14,6 +14,7 @@ Files, in reading order:
 | `channels` | which channels carry sound: their mean is what is read |
 | `read_log` | notes on files: which decoder read them, which are truncated |
 | `files` | opening paths and file objects, and naming them in messages |
+| `known` | what was found out about files, each time once |
 | `containers` | sound inside tar files and Parquet tables, by paths below theirs |
 | `clock` | when a recording was made, by its name or its chunks |
 | `formats` | which files are sound, by their extensions |

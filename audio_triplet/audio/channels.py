@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 
 import numpy as np
 
 from audio_triplet.audio.decoder import Decoder
 from audio_triplet.audio.files import InputFile
+from audio_triplet.audio.known import Known
 from audio_triplet.errors import AudioError
 
 PROBES = 16
@@ -31,9 +31,7 @@ PROBE_FRAMES = 1 << 14
 SILENCE = 2.0**-15
 _FIRST_SECONDS = 60  # that are looked at where the length is not stated
 
-# What was found out: (device, inode, size, date) → number of channels.
-_known: dict[tuple[int, ...], int] = {}
-_MOST_KNOWN = 100_000
+_known: Known[int] = Known(100_000)  # numbers of channels
 
 
 def probe_starts(frames: int) -> list[int]:
@@ -73,13 +71,11 @@ def count_in_file(decoder: Decoder, file: InputFile) -> int:
     """
     if decoder.channels == 1:
         return 1
-    key: tuple[int, ...] | None = None
-    descriptor = file.descriptor()
-    if descriptor is not None:
-        status = os.fstat(descriptor)
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        with contextlib.suppress(KeyError):
-            return _known[key]
+    return _known.get(file.descriptor(), lambda: _count(decoder))
+
+
+def _count(decoder: Decoder) -> int:
+    """Looks at some parts; the decoder is at its beginning before and after."""
     peaks = np.zeros(decoder.channels, np.float32)
     with contextlib.suppress(AudioError):
         peaks = _peaks(decoder.peek(PROBE_FRAMES))
@@ -88,12 +84,7 @@ def count_in_file(decoder: Decoder, file: InputFile) -> int:
         elif not _all_carry(peaks):
             peaks = _looked_further(decoder, peaks)
             decoder.seek(0)
-    found = count(peaks)
-    if key is not None:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[key] = found
-    return found
+    return count(peaks)
 
 
 def _looked_further(decoder: Decoder, peaks: np.ndarray) -> np.ndarray:

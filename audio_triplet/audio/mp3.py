@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from audio_triplet.audio.files import read_at
+from audio_triplet.audio.known import Known
 
 _HEAD = 4096  # of a file: taggers leave some padding before the first frame
 
@@ -23,10 +24,6 @@ _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
 _RATES = (44_100, 48_000, 32_000)  # of MPEG 1; of 2 half as many, of 2.5 a quarter
 _EVERY = 32  # frames, of which one is kept in mind
 _BLOCK = 1 << 20
-
-# What was found out: (device, inode, size, date) → the frames.
-_known: dict[tuple[int, ...], Frames | None] = {}
-_MOST_KNOWN = 1_000
 
 
 class Frames(NamedTuple):
@@ -43,6 +40,9 @@ class Frames(NamedTuple):
     xing: int
     samples: int
     offsets: np.ndarray
+
+
+_known: Known[Frames | None] = Known(1_000)
 
 
 class Entry(NamedTuple):
@@ -75,13 +75,7 @@ def entry(file: BinaryIO, descriptor: int, sample: int) -> Entry | None:
     Returns:
       None where frames do not follow each other up to there.
     """
-    status = os.fstat(descriptor)
-    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    if key not in _known:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[key] = _frames(file)
-    frames = _known[key]
+    frames = _known.get(descriptor, lambda: _frames(file))
     if frames is None:
         return None
     number = sample // (_EVERY * frames.samples)
@@ -92,7 +86,7 @@ def entry(file: BinaryIO, descriptor: int, sample: int) -> Entry | None:
     flags, count = struct.unpack_from(">II", head, frames.xing + 4)
     struct.pack_into(">I", head, frames.xing + 8, max(0, count - number * _EVERY))
     if flags & 2:
-        left = len(head) + status.st_size - offset
+        left = len(head) + os.fstat(descriptor).st_size - offset
         struct.pack_into(">I", head, frames.xing + 12, min(left, 0xFFFF_FFFF))
     return Entry(bytes(head), offset, number * _EVERY * frames.samples)
 

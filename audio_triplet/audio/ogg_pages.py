@@ -8,22 +8,20 @@ samples before it. So all packets are counted: their first bytes tell how long t
 from __future__ import annotations
 
 import contextlib
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from audio_triplet.audio.files import read_at
+from audio_triplet.audio.known import Known
 
 _WINDOW = 1 << 20  # read at a time, many pages
 _MAX_PAGE = 27 + 255 + 255 * 255
 _MODE_BITS = 41  # of a mode at the end of Vorbis's set-up header
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
-# What was found out: (device, inode, size, date) → answer.
-_known: dict[tuple[int, ...] | None, int | None] = {}
-_MOST_KNOWN = 10_000
+_known: Known[int | None] = Known(10_000)  # lengths
 
 # A packet → samples that it adds.
 PacketSamples = Callable[[bytes], int]
@@ -42,20 +40,17 @@ def proven_length(file: BinaryIO, size: int) -> int | None:
       The last granule position (of Opus, at 48 kHz and with what decoders skip). None where a page
       says otherwise, and for several streams, missing or damaged pages, and other codecs.
     """
-    key: tuple[int, ...] | None = None
+    descriptor: int | None = None
     with contextlib.suppress(OSError, AttributeError):  # no file of the operating system
-        status = os.fstat(file.fileno())
-        key = (status.st_dev, status.st_ino, size, status.st_mtime_ns)
-    with contextlib.suppress(KeyError):
-        return _known[key]
-    position = file.tell()
-    length = _proven_length(file, size)
-    file.seek(position)  # libsndfile reads on from there
-    if key is not None:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[key] = length
-    return length
+        descriptor = file.fileno()
+
+    def find() -> int | None:
+        position = file.tell()
+        length = _proven_length(file, size)
+        file.seek(position)  # libsndfile reads on from there
+        return length
+
+    return _known.get(descriptor, find)
 
 
 def _proven_length(file: BinaryIO, size: int) -> int | None:

@@ -5,13 +5,12 @@ Only then a seek by FFmpeg is known to land where it should, see `pyav`.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from audio_triplet.audio.files import InputFile
+from audio_triplet.audio.known import Known
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -34,9 +33,7 @@ class Packets(NamedTuple):
     number: int
 
 
-# What was found out: (device, inode, size, date) → the packets; None: time stamps say nothing.
-_known: dict[tuple[int, ...], Packets | None] = {}
-_MOST_KNOWN = 10_000
+_known: Known[Packets | None] = Known(10_000)  # None: time stamps say nothing
 
 
 def packets_of(
@@ -60,21 +57,12 @@ def packets_of(
     Returns:
       None: they are not.
     """
-    key: tuple[int, ...] | None = None
-    descriptor = file.descriptor()
-    if descriptor is not None:
-        status = os.fstat(descriptor)
-        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        with contextlib.suppress(KeyError):
-            return _known[key]
-    found = _of_table(container, track, unit)
-    if found is None:
-        found = _by_reading(container, track, length, unit, rate)
-    if key is not None:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[key] = found
-    return found
+
+    def find() -> Packets | None:
+        found = _of_table(container, track, unit)
+        return _by_reading(container, track, length, unit, rate) if found is None else found
+
+    return _known.get(file.descriptor(), find)
 
 
 def _of_table(container: InputContainer, track: AudioStream, unit: float) -> Packets | None:
