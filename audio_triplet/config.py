@@ -203,6 +203,9 @@ class TripletConfig(Checked):
       augment_gain: Standard deviation of the gain over all bands, in nepers.
       augment_zoom: Most enlargement in time and in frequency, as a natural logarithm; reduction is
         half as much. A reduced patch is shifted at random, with silence around it.
+      augment_room: Share of the patches that are heard in a room: with reverberation.
+      augment_background: Share of the patches that noise of a random colour is added to.
+      augment_band: Share of the patches of which low and high bands are cut, as by a telephone.
       constraint_parameters: Parameters of constraints beyond the paper's, by name; those that are
         not here have the default of their constraint.
     """
@@ -220,6 +223,9 @@ class TripletConfig(Checked):
     augment_equaliser: float = checked(0.5, least=0)
     augment_gain: float = checked(0.5, least=0)
     augment_zoom: float = checked(0.5, least=0)
+    augment_room: float = checked(0.0, least=0, most=1)
+    augment_background: float = checked(0.0, least=0, most=1)
+    augment_band: float = checked(0.0, least=0, most=1)
     constraint_parameters: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
