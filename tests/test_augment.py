@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from audio_triplet import augment, features
+from audio_triplet import augment, features, front_end
 from audio_triplet.config import COMBINED, TripletConfig
 from tests.batches import make_triplets
 
@@ -99,6 +99,69 @@ def test_zoom_keeps_silence_silent_and_surrounds_with_it():
     seen = augment.zoom(np.full([200, 96, 64], 5.0, "f4"), SEED, 0.5).numpy()
     np.testing.assert_allclose(seen[seen > 4.99], 5.0, rtol=1e-4)
     assert (seen < 1e-6).any()
+
+
+def test_reverberation_of_a_click_decays_by_60_db_in_its_time():
+    click = np.zeros([200, 96, 64], "f4")
+    click[:, 10] = 2.0
+    power = augment.reverberate(click, SEED).numpy()[:, :, 0] ** 2  # [batch, frames]
+    assert (power[:, :10] == 0).all()
+    tail = power[:, 11:40]
+    falls = -np.diff(10 * np.log10(tail), axis=1)  # dB a frame
+    np.testing.assert_allclose(falls, falls[:, :1] * np.ones_like(falls), rtol=1e-2)
+    seconds = 60 / falls[:, 0] * 0.01
+    assert 0.1 <= seconds.min() < 0.13 and 1.0 < seconds.max() <= 1.21
+    # All of the tail, summed as a geometric series, against the click itself.
+    added = tail[:, 0] / (1 - 10 ** (-falls[:, 0] / 10)) / power[:, 10]
+    direct = -10 * np.log10(added)
+    assert -3.01 < direct.min() < -2 and 11 < direct.max() < 12.01
+
+
+def test_reverberation_keeps_the_energy_of_a_steady_sound():
+    steady = augment.reverberate(np.full([50, 96, 64], 3.0, "f4"), SEED).numpy()
+    assert (steady <= 3.0001).all()
+    np.testing.assert_allclose(steady[:, -1].max(axis=1), 3.0, rtol=0.05)
+
+
+def test_added_noise_is_some_decibels_below_and_falls_with_frequency():
+    x = np.full([400, 96, 64], 2.0, "f4")
+    noise = augment.add_noise(x, SEED).numpy().astype("f8") ** 2 - 4.0  # power
+    below = -10 * np.log10(noise.mean(axis=(1, 2)) / 4.0)
+    assert 2.9 < below.min() < 4 and 38 < below.max() < 40.2
+    hertz = np.linspace(0, 8000, 257)[1:]
+    centres = (hertz[:, None] * front_end.mel_weights()[1:]).sum(0) / front_end.mel_weights().sum(0)
+    loud = below < 20  # where rounding of the difference says nothing
+    level = 10 * np.log10(noise[loud].mean(axis=1) / front_end.mel_weights().sum(0) ** 2)
+    slopes = [-np.polyfit(20 * np.log10(centres), of_bands, 1)[0] for of_bands in level]
+    assert -0.3 < min(slopes) < -0.1 and 0.85 < max(slopes) < 1.05
+
+
+def test_added_noise_varies_as_the_front_end_has_it_of_noise():
+    real = front_end.mel_energies_numpy(np.random.default_rng(0).normal(size=320_000).astype("f4"))
+    silent = np.full([300, 96, 64], 1e-3, "f4")  # nearly: noise is relative to a patch's power
+    made = np.sqrt(np.maximum(0, augment.add_noise(silent, SEED).numpy().astype("f8") ** 2 - 1e-6))
+    loud = made.mean(axis=(1, 2)) > 3e-4
+    spread = (made[loud].std(axis=1) / made[loud].mean(axis=1)).mean(axis=0)  # [mels]
+    np.testing.assert_allclose(spread, real.std(0) / real.mean(0), rtol=0.25)
+
+
+def test_narrow_bands_are_cut_at_both_ends_only():
+    gains = augment.limit_band(np.ones([300, 96, 64], "f4"), SEED).numpy()
+    assert (gains == gains[:, :1]).all()
+    decibels = -20 * np.log10(gains[:, 0])
+    assert decibels.min() > -1e-4 and decibels.max() < 60.001
+    assert (decibels[:, 12:36] < 1e-4).all() and (decibels[:, 0] > 6).any()
+    assert (np.diff(decibels[:, :12]) < 1e-4).all() and (np.diff(decibels[:, 36:]) > -1e-4).all()
+
+
+@pytest.mark.parametrize("name", ["augment_room", "augment_background", "augment_band"])
+def test_a_share_of_the_patches_is_changed(name):
+    x = energies(400)
+    config = dataclasses.replace(STILL, **{name: 0.3})
+    seen = augment.augment(x, np.zeros_like(x), SEED, config).numpy()
+    changed = (np.abs(seen / x - 1) > 1e-5).any(axis=(1, 2))
+    assert 0.2 < changed.mean() < 0.4
+    assert np.isfinite(seen).all() and (seen >= 0).all()
 
 
 def test_pairs_are_mixed_with_other_recordings_only():
