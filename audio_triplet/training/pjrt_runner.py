@@ -8,13 +8,12 @@ This file needs jax and NumPy, and nothing else of the package that made it: it 
 """
 
 import argparse
-import csv
+import glob
 import hashlib
 import io
 import json
 import math
 import os
-import re
 import signal
 import sys
 import time
@@ -25,7 +24,6 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")  # the step's number and keys have 
 import numpy as np
 
 FORMAT = 1
-KEPT_STATES = 2
 
 
 class RunError(Exception):
@@ -60,29 +58,26 @@ class Step:
         except ImportError:  # before jax 0.7
             from jaxlib import xla_extension as native
         self.manifest, program = read_program(folder)
-        count = self.manifest["devices"]
+        count, options = self.manifest["devices"], native.CompileOptions()
         try:
-            devices = jax.devices(platform or None)
+            devices = jax.devices(platform or None)[:count]
         except RuntimeError as error:
             reason = f"no such device ({first_line(error)}); give another --platform"
             raise RunError(f"platform={platform}: {reason}") from error
         if len(devices) < count:
-            raise RunError(
-                f"{folder}: is for {count} devices, {len(devices)} found; export it anew"
-            )
-        self.device, devices = devices[0], devices[:count]
-        options = native.CompileOptions()
+            found = f"{count} devices, {len(devices)} found"
+            raise RunError(f"{folder}: is for {found}; export it anew")
+        self.device, client = devices[0], devices[0].client
         build = options.executable_build_options
         options.num_partitions = build.num_partitions = count
         build.use_spmd_partitioning = count > 1
         ids = np.array([[device.id for device in devices]])
         build.device_assignment = native.DeviceAssignment.create(ids)
-        client = self.device.client
         with mlir.make_ir_context():
             module = native.mlir.deserialize_portable_artifact(program)
             if hasattr(client, "compile_and_load"):
-                listed = native.DeviceList(tuple(devices))
-                self.program = client.compile_and_load(module, listed, options)
+                on = native.DeviceList(tuple(devices))
+                self.program = client.compile_and_load(module, on, options)
             else:
                 self.program = client.compile(module, options)
         mesh, spec = jax.sharding.Mesh(np.array(devices), "all"), jax.sharding.PartitionSpec()
@@ -90,10 +85,7 @@ class Step:
         self._put, self._join = jax.device_put, jax.make_array_from_single_device_arrays
         self.values: dict[str, Any] = {}
         for name in self.manifest["corpus"]:
-            array = np.load(
-                os.path.join(folder, "corpus", f"{name}.npy"), mmap_mode="r", allow_pickle=False
-            )
-            self.put({f"corpus/{name}": array})
+            self.put({f"corpus/{name}": read_array(folder, "corpus", f"{name}.npy")})
 
     def put(self, arrays: dict[str, Any]) -> None:
         """Brings arrays to the devices."""
@@ -102,8 +94,8 @@ class Step:
     def call(self, step: int, visits: np.ndarray) -> Any:
         """Makes the steps of some visits; their scalars, [most steps, scalars], not waited for."""
         padding = [(0, self.manifest["steps_per_call"] - len(visits)), (0, 0), (0, 0)]
-        self.put({"step": np.int64(step), "count": np.int32(len(visits))})
-        self.put({"visit": np.pad(visits, padding)})
+        counts = {"step": np.int64(step), "count": np.int32(len(visits))}
+        self.put(counts | {"visit": np.pad(visits, padding)})
         given = [self.values[name] for name in self.manifest["parameters"]]
         parts = self.program.execute_sharded(given).disassemble_into_single_device_arrays()
         several = self.manifest["devices"] > 1
@@ -112,10 +104,14 @@ class Step:
         return results[0]
 
 
+def read_array(*path: str) -> np.ndarray:
+    """An array of an exported step, read from the disk as it is needed."""
+    return np.load(os.path.join(*path), mmap_mode="r", allow_pickle=False)
+
+
 def states_in(output: str) -> list[str]:
     """Paths of the states of a run, oldest first."""
-    names = sorted(os.listdir(output)) if os.path.isdir(output) else []
-    return [os.path.join(output, name) for name in names if re.fullmatch(r"state-\d+\.npz", name)]
+    return sorted(glob.glob(os.path.join(glob.escape(output), f"state-{'[0-9]' * 9}.npz")))
 
 
 def newest_state(folder: str, output: str, program: str) -> tuple[int, dict[str, np.ndarray]]:
@@ -151,14 +147,14 @@ def train(folder, output, steps, platform, save_every, log_every) -> None:
     """Makes the remaining steps; see the top."""
     manifest, _ = read_program(folder)
     step, state = newest_state(folder, output, manifest["program"])
-    visits = np.load(os.path.join(folder, "visits.npy"), mmap_mode="r", allow_pickle=False)
+    visits = read_array(folder, "visits.npy")
     first, scalars, steps = manifest["first_step"], manifest["scalars"], steps or manifest["steps"]
     if steps > first + len(visits):
         raise RunError(f"steps={steps}: the export has {first + len(visits)}; export with more")
-    metrics, rows = os.path.join(output, "metrics.csv"), []
+    metrics, rows = os.path.join(output, "metrics.csv"), [",".join(["step", *scalars])]
     if os.path.exists(metrics):
-        with open(metrics, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row[0].isdigit() and int(row[0]) < step]
+        with open(metrics, encoding="utf-8") as file:
+            rows += [row for row in file.read().splitlines()[1:] if int(row.split(",")[0]) < step]
     os.makedirs(output, exist_ok=True)
     program, stop = Step(folder, platform), []
     program.put(state)
@@ -166,12 +162,11 @@ def train(folder, output, steps, platform, save_every, log_every) -> None:
         signal.signal(number, lambda n, frame: os._exit(128 + n) if stop else stop.append(n))
 
     def save():
-        text = "\n".join(",".join(row) for row in [["step", *scalars], *rows]) + "\n"
-        write(metrics, text.encode())
+        write(metrics, ("\n".join(rows) + "\n").encode())
         arrays, file = {name: np.asarray(program.values[name]) for name in state}, io.BytesIO()
         np.savez(file, **arrays, step=np.array(step), program=np.array(manifest["program"]))
         write(os.path.join(output, f"state-{step:09d}.npz"), file.getvalue())
-        for path in states_in(output)[:-KEPT_STATES]:
+        for path in states_in(output)[:-2]:
             os.remove(path)
 
     pending, began = [], time.monotonic()
@@ -189,7 +184,7 @@ def train(folder, output, steps, platform, save_every, log_every) -> None:
         if bad:
             kept = "the last good state is kept; lower the learning rate"
             raise RunError(f"{output}: the loss is not finite from step {bad[0]}; {kept}")
-        rows += [[str(n), *(f"{value:.9g}" for value in row)] for n, row in new]
+        rows += [",".join([str(n), *(f"{value:.9g}" for value in row)]) for n, row in new]
         rate = len(new) * manifest["patches_per_step"] / (time.monotonic() - began)
         said = f"step {step}: loss {losses[step - 1]:.5f}, {rate:.0f} patches/s"
         print(f"{said}, {program.device.device_kind}", flush=True)
