@@ -25,14 +25,12 @@ def draw(table: dict, path: str) -> None:
     """
     plt = figures.pyplot()
     rows = table["rows"]
-    shown = [
-        score
-        for score in ("qbe_map", "cls_map", "probe_accuracy")
-        if any(row[score] is not None for row in rows)
-    ]
-    figure, axes = plt.subplots(
-        1, len(shown), figsize=(4.2 * len(shown) + 1.6, 0.45 * len(rows) + 1.6), sharey=True
-    )
+    scores = ("qbe_map", "cls_map", "probe_accuracy")
+    # A score may be nowhere: a class without test segments leaves no mean over classes.
+    shown = [score for score in scores if any(row[score] is not None for row in rows)] or scores[:1]
+    size = (4.2 * len(shown) + 1.6, 0.45 * len(rows) + 1.6)
+    figure, axes = plt.subplots(1, len(shown), figsize=size, sharey=True, squeeze=False)
+    axes = axes[0]
     for axis, score in zip(axes, shown, strict=True):
         values = [row[score] or 0.0 for row in rows]
         errors = [row["spread"][score] or 0.0 for row in rows]
