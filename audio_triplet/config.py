@@ -20,7 +20,7 @@ NORMALISATIONS = ("none", "batch")
 GRANULARITIES = ("patch", "segment")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 LABELLINGS = ("auto", "single", "multi")
-FEEDS = ("auto", "pipeline", "resident")
+FEEDS = ("auto", "pipeline", "resident", "resident8")
 STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
 
 OBJECTIVES = ("triplet", "contrastive")

@@ -22,6 +22,8 @@ def define_flags() -> None:
     shared_flags.define_training_flags()
     flags.DEFINE_integer("steps_per_call", 1, "Most steps that a call makes.", lower_bound=1)
     flags.DEFINE_integer("devices", 1, "Devices that share a batch.", lower_bound=1)
+    bits = "Bits of a mel energy of the corpus: 16 as in the shards; 8 for half the memory."
+    flags.DEFINE_enum("corpus_bits", "16", ["16", "8"], bits)
 
 
 def main(argv: list[str]) -> None:
@@ -32,9 +34,11 @@ def main(argv: list[str]) -> None:
         values = flags.FLAGS
         settings = shared_flags.settings_from_flags()
         how = {"steps_per_call": values.steps_per_call, "devices": values.devices}
+        how |= {"corpus_bits": int(values.corpus_bits)}
         manifest = export(settings, values.seed, values.run, **how)
     last = manifest["steps"]
     print(f"{settings.output_dir}/step: steps {manifest['first_step']} to {last}; python run.py")
+    print(f"of a device's memory the corpus takes {manifest['corpus_bytes'] / 1e9:.2f} GB")
 
 
 def export(settings, seed: int, run: str = "", **how) -> dict:

@@ -29,7 +29,6 @@ from audio_triplet import storage
 from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
 from experiments.lib import model_card, runs, script, shared_flags
-from experiments.lib.model_card import SCORES
 from experiments.lib.settings import ExperimentSettings
 
 RECIPE = "debian_sounds"
@@ -143,29 +142,16 @@ def score(model_dir: str, spec: str) -> dict:
     Raises:
       UsageError: The corpus has no folds.
     """
-    import numpy as np
-
     from audio_triplet.corpora import registry
     from audio_triplet.data.bad_files import BadFiles
-    from audio_triplet.data.manifest_csv import UNUSED
     from audio_triplet.embeddings import saved_model
-    from experiments.lib import protocol, scored_corpus
+    from experiments.lib import fold_scores, scored_corpus
 
     manifest = registry.load_corpus(spec)
-    folds = [split for split in manifest.splits if split not in ("", UNUSED)]
-    if len(folds) < 2:
-        raise UsageError(f"--score={spec}: has no folds to test in turn")
-    bad_files = BadFiles()
-    embeddings = scored_corpus.embed_files(saved_model.Model(model_dir), manifest, bad_files)
-    each = []
-    for fold in folds:
-        sides = protocol.split_sides(embeddings, (fold,))
-        train, test = sides.train.segment_means, sides.test.segment_means
-        found = protocol.retrieval_scores(test, sides, manifest.classes)
-        found |= protocol.probe_scores(train, test, sides, manifest.classes)
-        each.append({name: found[name] for name in SCORES})
-    means = {name: float(np.mean([scores[name] for scores in each])) for name in SCORES}
-    return {"corpus": spec, "folds": folds, "each": each, **means}
+    folds = fold_scores.folds_of(manifest, f"--score={spec}")
+    model = saved_model.Model(model_dir)
+    embeddings = scored_corpus.embed_files(model, manifest, BadFiles())
+    return {"corpus": spec} | fold_scores.score_folds(embeddings, manifest, folds)
 
 
 if __name__ == "__main__":

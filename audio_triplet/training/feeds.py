@@ -72,12 +72,12 @@ class ResidentFeed(Feed):
 
     most = _STEPS_PER_CALL
 
-    def __init__(self, trainer: Trainer, source: sources.ChunkSource, first: int):
-        """Args: the trainer, its sound, and the first step."""
+    def __init__(self, trainer: Trainer, source: sources.ChunkSource, first: int, bits: int = 16):
+        """Args: the trainer, its sound, the first step, and the bits of a mel energy."""
         config, strategy = trainer.config, trainer.strategy
         with strategy.scope():
             feed = resident.ResidentFeed(
-                source, config.triplets, config.pipeline, free_bytes(strategy)
+                source, config.triplets, config.pipeline, free_bytes(strategy), bits
             )
         self._steps = trainer.resident_steps(feed)
         visits = feed.visits(first).prefetch(2 * self.most)
@@ -99,8 +99,8 @@ def open_feed(
     """The feed of a run.
 
     Args:
-      name: `pipeline`; `resident`; `auto`: resident on a GPU or TPU, where the corpus is prepared,
-        on this machine, and fits.
+      name: `pipeline`; `resident`; `resident8`, in 8 bits; `auto`: resident on a GPU or TPU,
+        where the corpus is prepared, on this machine, and fits.
       trainer: The trainer.
       source: Its sound.
       first: The first step.
@@ -111,12 +111,12 @@ def open_feed(
     """
     if name not in FEEDS:
         raise ConfigError(f"feed={name!r} is none of {', '.join(FEEDS)}")
-    if name == "resident" and service:
-        raise ConfigError("feed=resident: the device makes the batches; leave out --data_service")
+    if name.startswith("resident") and service:
+        raise ConfigError(f"feed={name}: the device makes the batches; leave out --data_service")
     if name == "auto":
         name = _chosen(trainer.strategy, source, service)
-    if name == "resident":
-        return ResidentFeed(trainer, source, first)
+    if name.startswith("resident"):
+        return ResidentFeed(trainer, source, first, bits=8 if name == "resident8" else 16)
     return PipelineFeed(trainer, source, first, service)
 
 

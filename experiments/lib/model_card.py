@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from audio_triplet.data.manifest import Manifest
 from experiments.lib import tables
-
-# The scores of a card, in order.
-SCORES = ("probe_accuracy", "probe_map", "query_map", "qbe_map")
+from experiments.lib.fold_scores import SCORES
 
 _LOUDNESS_MATTERS = (
     "Loudness matters: a classifier fitted at one loudness loses much where sound is 20 dB "

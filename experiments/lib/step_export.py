@@ -21,7 +21,14 @@ PROGRAM, STATE, VISITS, MANIFEST = "step.stablehlo", "state.npz", "visits.npy", 
 _STABLEHLO = "1.0.0"
 
 
-def export_step(trainer, source, folder: str, steps_per_call: int = 1, devices: int = 1) -> dict:
+def export_step(
+    trainer,
+    source,
+    folder: str,
+    steps_per_call: int = 1,
+    devices: int = 1,
+    corpus_bits: int = 16,
+) -> dict:
     """Writes a step and its state, see `audio_triplet.training.pjrt_runner`.
 
     Args:
@@ -30,6 +37,7 @@ def export_step(trainer, source, folder: str, steps_per_call: int = 1, devices: 
       folder: Is replaced, whole or not at all.
       steps_per_call: Most steps that the runner makes in a call.
       devices: That share a batch.
+      corpus_bits: Of a mel energy, see `resident.ResidentPatches`.
 
     Returns:
       The manifest.
@@ -45,7 +53,7 @@ def export_step(trainer, source, folder: str, steps_per_call: int = 1, devices: 
     left = config.training.steps - first
     if left <= 0:
         raise ConfigError(f"steps={config.training.steps}: all of them are done; give more")
-    feed = resident.ResidentFeed(source, config.triplets, config.pipeline)
+    feed = resident.ResidentFeed(source, config.triplets, config.pipeline, bits=corpus_bits)
     program = step_program.lower(trainer, feed, steps_per_call, devices)
     stablehlo = to_stablehlo(program)
     state, corpus = {}, {}
@@ -61,6 +69,7 @@ def export_step(trainer, source, folder: str, steps_per_call: int = 1, devices: 
         "steps_per_call": steps_per_call,
         "devices": devices,
         "corpus": [name.removeprefix(step_program.CORPUS) for name in corpus],
+        "corpus_bytes": sum(array.nbytes for array in corpus.values()),
         "first_step": first,
         "steps": config.training.steps,
         "patches_per_step": 2 * config.pipeline.batch_size,

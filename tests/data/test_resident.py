@@ -52,14 +52,38 @@ def test_every_patch_is_what_the_shard_holds(prepared):
         np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
 
 
+def test_eight_bits_are_within_half_a_step_and_silence_stays(prepared):
+    source = shard_source.ShardChunks(prepared)
+    shards = source.patches()
+    own = resident.ResidentPatches(shards, bits=8)
+    handles = tf.range(len(shards.index.frames), dtype=tf.int64)
+    step = own.arrays["log_mel_step"].numpy()
+    assert 0.01 < step < 0.06  # nepers
+    for start in (0, 7, 5000):
+        starts = tf.fill(handles.shape, start)
+        found, whole = own.cut(handles, starts).numpy(), shards.cut(handles, starts).numpy()
+        np.testing.assert_allclose(np.log(found + 0.01), np.log(whole + 0.01), atol=step / 2 + 1e-4)
+        assert (found >= 0).all() and (found[whole == 0] == 0).all()
+    size = sum(own.arrays[name].numpy().nbytes for name in ("log_mel", "energies"))
+    assert size <= resident.corpus_bytes(shards.index, bits=8)
+    config = PipelineConfig(batch_size=8, seed=5)
+    feeds = [resident.ResidentFeed(source, TripletConfig(), config, bits=b) for b in (16, 8)]
+    made = [feed.batch(next(iter(feed.visits(3)))) for feed in feeds]
+    np.testing.assert_array_equal(made[0]["recording"], made[1]["recording"])
+    logs = [np.log(batch["anchor"].numpy() + 0.01) for batch in made]
+    np.testing.assert_allclose(*logs, atol=step / 2 + 1e-4)
+
+
 def test_a_corpus_that_does_not_fit_is_told_before_the_first_step(prepared):
     source = shard_source.ShardChunks(prepared, ("train",))
     index = source.patches().index
     needed = index.frames.sum() * (64 * 2 + 4)
     assert resident.corpus_bytes(index) == needed
     resident.check_fits(index, int(needed))
-    with pytest.raises(ConfigError, match="use --feed=pipeline"):
+    with pytest.raises(ConfigError, match="use --feed=resident8 .half as much., --feed=pipeline"):
         resident.ResidentFeed(source, TripletConfig(), PipelineConfig(batch_size=8), needed - 1)
+    with pytest.raises(ConfigError, match="use --feed=pipeline"):
+        resident.check_fits(index, 1000, bits=8)
 
 
 def test_a_shard_that_is_cut_short_is_named(prepared, tmp_path):
