@@ -1,5 +1,4 @@
 import json
-import os
 
 import pytest
 
@@ -7,19 +6,6 @@ from audio_triplet.embeddings.quick_model import QuickModel
 from audio_triplet.errors import UsageError
 from audio_triplet.search.word_table import WordTable
 from experiments import release
-
-
-@pytest.fixture(scope="module")
-def folds(tone_folder, tmp_path_factory):
-    """The tones as a corpus of two folds."""
-    rows = [
-        f"{os.path.join(tone_folder, label, f'{label}{n}.wav')},{label},fold{1 + n % 2}"
-        for label in ("low", "middle", "high")
-        for n in range(6)
-    ]
-    path = tmp_path_factory.mktemp("folds") / "folds.csv"
-    path.write_text("path,labels,split\n" + "\n".join(rows))
-    return f"manifest:{path}"
 
 
 @pytest.mark.slow
