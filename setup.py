@@ -78,6 +78,8 @@ EXTRAS = {
         "torch>=2.4",
     ],
     "pjrt": PJRT,
+    # What `experiments.peers` needs for aisfx, whose own pins are older: install that without them.
+    "peers": ["librosa>=0.10.2", "torch>=2.2"],
     "parquet": ["pyarrow>=15"],
     "search": ["faiss-cpu>=1.8"],  # for indices beyond a million vectors
     # Preparing on all cores or on a cluster.

@@ -7,6 +7,7 @@
 | `table2` | Table 2: few labels, and the network from scratch | table2.* |
 | `sweep` | the values that the paper names, one at a time | sweep.* |
 | `evaluate` | evaluations 1 and 2 of any SavedModel | metrics.json |
+| `peers` | none: what a user could take instead, scored and timed in one run | peers.* |
 | `robustness` | none: what loudness, codecs, noise and rooms do to a model | robustness.* |
 | `own_archive` | none: released, from nothing, fine-tuned on an archive | own_archive.* |
 | `calibration` | none: whether a classifier's probabilities come true | calibration.* |

@@ -1,6 +1,6 @@
 """`aisfx` (Ma et al., ISMIR 2022: sound effects, trained with labels) behind the HEAR 2021 API.
 
-    --model='hear:experiments.lib.peers.aisfx_hear?window=2.3&hop=1.15'
+    --model='hear:experiments.lib.peers.aisfx_hear?window=2.3&hop=1.35'
 
 Needs `aisfx` with its weights, PyTorch and librosa. Its own command normalises a file by its peak,
 and computes spectra by essentia if it is told to; here a window is, by librosa.
