@@ -22,6 +22,12 @@ from audio_triplet.evaluation.metrics import Interval
 # 1,600 clips of all classes it had the same (1.65). Niculescu-Mizil and Caruana (2005) say 1,000.
 ISOTONIC_LEAST = 1000
 
+# [D] A logistic curve that a few sounds decide is worse than the bare scores. So it is held to them
+# (slope 1, offset 0) by a normal prior of this inverse variance. ESC-50's fold 5, cross-entropy of
+# bare scores, a free curve, this one: 2.270, 2.406, 2.338 with 5 labels a class; 1.870, 1.872,
+# 1.862 with 8; 1.580, 1.547, 1.549 with 16.
+_HELD = 3.0
+
 _EDGE = 1e-6  # scores this near to 0 and 1 are alike
 
 
@@ -79,15 +85,22 @@ def fit_calibrator(scores: np.ndarray, is_class: np.ndarray) -> Calibrator | Non
         return Calibrator(
             "isotonic", tuple(steps.X_thresholds_.tolist()), tuple(steps.y_thresholds_.tolist())
         )
-    from sklearn.linear_model import LogisticRegression
+    from scipy.optimize import minimize
 
-    target = np.where(is_class, highest, lowest)
-    fitted = LogisticRegression(C=1e6, max_iter=1000).fit(
-        np.tile(_logit(scores), 2)[:, None],
-        np.repeat([True, False], len(scores)),
-        sample_weight=np.concatenate([target, 1 - target]),
-    )
-    slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    logit, target = _logit(scores), np.where(is_class, highest, lowest)
+
+    def loss(curve):
+        slope, offset = curve
+        value = slope * logit + offset
+        error = 1 / (1 + np.exp(-value)) - target
+        held = _HELD * np.array([slope - 1, offset])
+        cross_entropy = np.sum(np.logaddexp(0, value) - target * value)
+        return (
+            cross_entropy + (held @ held) / (2 * _HELD),
+            np.array([error @ logit, error.sum()]) + held,
+        )
+
+    slope, offset = (float(x) for x in minimize(loss, [1.0, 0.0], jac=True, method="BFGS").x)
     if slope <= 0:  # the scores say nothing, or the opposite: as frequent as it is
         share = (yes + 1) / (len(scores) + 2)
         slope, offset = 0.0, float(np.log(share) - np.log1p(-share))

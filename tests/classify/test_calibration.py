@@ -187,3 +187,21 @@ def test_a_calibration_is_kept_as_json():
     expected = scores >= found.thresholds[0].score
     np.testing.assert_array_equal(again.found(both)[:, 0], expected)
     assert not again.found(both)[:, 1].any() and 0 < expected.mean() < 1
+
+
+def test_a_few_sounds_do_not_decide_a_curve():
+    """Minimum of the penalised cross-entropy, by a grid; with thousands the prior says nothing."""
+    scores = np.array([0.9, 0.8, 0.3, 0.1, 0.2])
+    truth = np.array([True, True, False, False, False])
+    slope, offset = calibration.fit_calibrator(scores, truth).x
+    logit, target = np.log(scores / (1 - scores)), np.where(truth, 3 / 4, 1 / 5)
+    a, b = np.meshgrid(np.linspace(0, 2, 401), np.linspace(-1, 1, 401), indexing="ij")
+    value = a[..., None] * logit + b[..., None]
+    loss = (np.logaddexp(0, value) - target * value).sum(-1) + 1.5 * ((a - 1) ** 2 + b**2)
+    best = np.unravel_index(loss.argmin(), loss.shape)
+    np.testing.assert_allclose([slope, offset], [a[best], b[best]], atol=0.006)
+    rng = np.random.default_rng(0)
+    logit = rng.normal(0, 2, 20_000)
+    truth = rng.random(logit.size) < 1 / (1 + np.exp(-(2 * logit - 1)))
+    found = calibration.fit_calibrator(1 / (1 + np.exp(-logit[:1500])), truth[:1500]).x
+    np.testing.assert_allclose(found, [2, -1], atol=0.35)
