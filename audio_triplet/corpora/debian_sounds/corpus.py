@@ -32,7 +32,12 @@ import pandas as pd
 from absl import logging
 
 from audio_triplet import locks
-from audio_triplet.corpora.debian_sounds.classes import PACKAGE_SETS, classify, known_source
+from audio_triplet.corpora.debian_sounds.classes import (
+    PACKAGE_SETS,
+    classify,
+    has_rules,
+    known_source,
+)
 from audio_triplet.corpora.debian_sounds.packages import disk_error, need_tools, resolve, unpack
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.data.splits import split_by_recording
@@ -153,9 +158,13 @@ def build_manifest(output_dir: str) -> Manifest:
         tables.append(table.assign(package=name.removesuffix(".csv")))
     table = pd.concat(tables, ignore_index=True)
     pairs = list(zip(table["package"], table["path"], strict=True))
-    classes = [classify(package, path) for package, path in pairs]
+    classes = [
+        classify(package, path, seconds)
+        for (package, path), seconds in zip(pairs, table["seconds"].astype(float), strict=True)
+    ]
     table["labels"] = [label for label, _ in classes]
     table["kind"] = [kind for _, kind in classes]
+    _tell_guesses(table)
     table["recording_id"] = _join_duplicates(
         [source_of(package, path) for package, path in pairs],
         [table["sha256"], table["samples_sha256"]],
@@ -170,6 +179,17 @@ def build_manifest(output_dir: str) -> Manifest:
     )
 
 
+def _tell_guesses(table: pd.DataFrame) -> None:
+    """A line in the log for each package whose files have kinds that were guessed."""
+    for package, files in table.groupby("package"):
+        if not has_rules(str(package)):
+            counts = files["kind"].value_counts().sort_index()
+            logging.info(
+                "%s: no rules in classes.csv; kinds are guessed from paths and lengths: %s",
+                package, ", ".join(f"{kind} {count}" for kind, count in counts.items()),
+            )  # fmt: skip
+
+
 def source_of(package: str, path: str) -> str:
     """The recording_id of a file: its path without marks of takes and velocity layers.
 
@@ -178,7 +198,7 @@ def source_of(package: str, path: str) -> str:
     """
     source = known_source(package, path)
     if source is not None:
-        return f"{package}/{source}"
+        return source[1:] if source.startswith("/") else f"{package}/{source}"
     folder, name = os.path.split(path)
     stem = os.path.splitext(name)[0]
     short = _VARIANT.sub("", stem) or stem
