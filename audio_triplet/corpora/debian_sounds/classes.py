@@ -27,7 +27,7 @@ import importlib.resources
 import re
 from collections.abc import Mapping
 
-# The sets of `--packages`: 0.6, 2.9 and 4.6 GB to download. A "*" stands for a version that is part
+# The sets of `--packages`: 0.6, 2.9, 4.6 and 9.0 GB to download. A "*" stands for a version that is part
 # of the package's name.
 _SMALL = (
     "sonic-pi-samples",
@@ -135,7 +135,7 @@ _WIDEST = (
     "wordwarvi-sound",
     "zaz-data",
 )
-# Games whose sounds lie in archives: 0.9 GB to download, mostly effects.
+# Games whose sounds lie in archives: 0.8 GB to download, effects and speech.
 _PACKED = (
     "gcompris-qt-data",
     "mrrescue",

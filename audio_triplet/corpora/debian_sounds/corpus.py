@@ -4,8 +4,8 @@
     python -m data_prep.debian_sounds --output_dir=debian_sounds --packages=all
 
 Packages are fetched with `apt-get download` and unpacked with `dpkg-deb -x`: nothing is installed
-and no root is needed. The sets "small" (the default), "all", "wide" and "widest" are listed in
-`classes.py`; `classes.csv` gives each path its class and kind.
+and no root is needed. The sets "small" (the default), "all", "wide", "widest" and "packed" are
+listed in `classes.py`; `classes.csv` gives each path its class and kind.
 
 Files in --output_dir:
 
@@ -105,7 +105,7 @@ def download(
 
     Args:
       output_dir: Made if absent; packages that it holds already are not fetched again.
-      packages: Package names, or the sets "small", "all", "wide" and "widest".
+      packages: Package names, or the sets "small", "all", "wide", "widest", "packed".
       deb_dir: Folder that keeps .deb files, and is searched first; None: they are not kept.
 
     Returns:
