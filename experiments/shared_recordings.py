@@ -164,11 +164,10 @@ def _copies(files: pd.DataFrame, others_from: int | None) -> list[tuple[str, str
     rows = []
     for pair in likely:
         first, second = again(paths[pair.first]), again(paths[pair.second])
-        found = landmarks.correlation(first, second, pair.offset_seconds)
-        if found >= COPY_FROM:
-            rows.append(
-                (names[pair.first], names[pair.second], pair.offset_seconds, round(found, 2))
-            )
+        offset, correlation = landmarks.aligned(first, second, pair.offset_seconds)
+        if correlation >= COPY_FROM:
+            found = (round(offset, 3), round(correlation, 2))
+            rows.append((names[pair.first], names[pair.second], *found))
     return rows
 
 

@@ -131,7 +131,7 @@ def candidates(
     return [best[pair] for pair in sorted(best)]
 
 
-def correlation(first: np.ndarray, second: np.ndarray, offset_seconds: float) -> float:
+def aligned(first: np.ndarray, second: np.ndarray, offset_seconds: float) -> tuple[float, float]:
     """How well the waveforms of two sounds agree where both are there.
 
     Args:
@@ -140,13 +140,14 @@ def correlation(first: np.ndarray, second: np.ndarray, offset_seconds: float) ->
       offset_seconds: Where the second one's beginning lies in the first, to 50 ms.
 
     Returns:
-      0 to 1; 0 where they share less than 60 ms. Of longer sounds ten seconds are compared.
+      (the same, to the sample; the correlation there, 0 to 1), which is 0 where they share less
+      than 60 ms. Of longer sounds ten seconds are compared.
     """
     offset = round(offset_seconds * RATE)
     begin, end = max(0, offset), min(len(first), offset + len(second))
     end = min(end, begin + round(_COMPARED_SECONDS * RATE))
     if end - begin < _LEAST_SECONDS * RATE:
-        return 0.0
-    overhang = round(_OVERHANG_SECONDS * RATE)
+        return offset_seconds, 0.0
     part = second[begin - offset : end - offset]
-    return align(part, first[begin:end], overhang).correlation
+    found = align(part, first[begin:end], round(_OVERHANG_SECONDS * RATE))
+    return (offset + found.offset) / RATE, found.correlation

@@ -27,8 +27,8 @@ import importlib.resources
 import re
 from collections.abc import Mapping
 
-# The sets of `--packages`: 0.6, 2.9, 4.6 and 9.0 GB to download. A "*" stands for a version that is part
-# of the package's name.
+# The sets of `--packages`: 0.6, 2.9, 4.6 and 9.0 GB to download. A "*" stands for a version that is
+# part of the package's name.
 _SMALL = (
     "sonic-pi-samples",
     "lincity-ng-data",

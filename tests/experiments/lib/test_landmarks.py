@@ -38,13 +38,14 @@ def test_copies_are_found_at_their_offset(sounds):
     # The part begins after 1,234 samples of silence, and in the recording after two seconds.
     assert found[0, 2].offset_seconds == pytest.approx(2 - 1234 / RATE, abs=0.04)
     assert found[1, 3].offset_seconds == pytest.approx(0, abs=0.04)
-    part, mixed = (
-        landmarks.correlation(sounds[pair.first], sounds[pair.second], pair.offset_seconds)
+    (offset, part), (_, mixed) = (
+        landmarks.aligned(sounds[pair.first], sounds[pair.second], pair.offset_seconds)
         for pair in (found[0, 2], found[1, 3])
     )
+    assert offset == 2 - 1234 / RATE
     assert part > 0.9
     assert 0.5 < mixed < part
-    assert landmarks.correlation(sounds[0], sounds[1], 0.5) < 0.2
+    assert landmarks.aligned(sounds[0], sounds[1], 0.5)[1] < 0.2
 
 
 def test_pairs_of_two_corpora_have_one_of_each(sounds):
@@ -59,5 +60,5 @@ def test_sounds_without_landmarks_have_no_copies():
     marks = [landmarks.landmarks(sound) for sound in silent]
     assert landmarks.candidates([np.zeros((0, 2), np.int64)] * 2) == []
     assert landmarks.candidates(marks, least_votes=1) == []
-    assert landmarks.correlation(silent[2], silent[2], 0.0) == 0.0
-    assert landmarks.correlation(np.ones(RATE), np.ones(RATE), 0.97) == 0.0  # 30 ms are shared
+    assert landmarks.aligned(silent[2], silent[2], 0.0) == (0.0, 0.0)
+    assert landmarks.aligned(np.ones(RATE), np.ones(RATE), 0.97) == (0.97, 0.0)  # 30 ms shared
