@@ -11,11 +11,13 @@ import pandas as pd
 import pytest
 import soundfile
 
+from audio_triplet.corpora.debian_sounds import corpus
 from audio_triplet.corpora.debian_sounds.classes import (
     PACKAGE_SETS,
     class_rules,
     classify,
     guess_kind,
+    known_copies,
     source_rules,
 )
 from audio_triplet.corpora.debian_sounds.corpus import build_manifest, source_of
@@ -265,6 +267,22 @@ def test_duplicates_join_sources_and_the_labelled_one_stays(tmp_path):
         # Labelled "speech" by the table, but one recording is too few for a class.
         "ktuberling-data/c/c1.ogg": ("aaa/x/a", ""),
     }
+
+
+def test_known_copies_of_several_packages_are_one_recording(tmp_path, monkeypatch):
+    copies = (("bbb/x/fire.ogg", "aaa/y/burn1.wav"), ("bbb/x/fire.ogg", "ccc/absent.wav"))
+    monkeypatch.setattr(corpus, "known_copies", lambda: copies)
+    _table(tmp_path, "aaa", [("y/burn1.wav", "1", ""), ("y/burn2.wav", "2", "")])
+    _table(tmp_path, "bbb", [("x/fire.ogg", "3", ""), ("x/ice.ogg", "4", "")])
+    recordings = build_manifest(str(tmp_path)).frame["recording_id"]
+    assert sorted(recordings) == ["aaa/y/burn", "aaa/y/burn", "aaa/y/burn", "bbb/x/ice"]
+
+
+def test_copies_leave_the_first_sets_as_they_were():
+    added = {*PACKAGE_SETS["widest"], *PACKAGE_SETS["packed"]} - set(PACKAGE_SETS["wide"])
+    assert known_copies()
+    for pair in known_copies():
+        assert added & {file.split("/")[0] for file in pair}
 
 
 def test_classes_need_eight_recordings_and_splits_are_by_recording(tmp_path):

@@ -7,7 +7,7 @@
 | `.ocg`, `.ocd`, `.ocf`, `.ocs` | group files of OpenClonk: trees, as a whole compressed |
 | `.cat` | sound sets of OpenTTD: WAV files with a text each |
 
-The last three are by hand: no library on PyPI reads them, and each is a table of offsets.
+The last three are by hand: each is a table of offsets.
 """
 
 import functools

@@ -1,8 +1,8 @@
 """The packages of debian-sounds, and the class and source of each of their files.
 
-Three tables are in this folder. They were made by reading the packages' file lists (Debian 12).
-Patterns are regular expressions, searched for in paths as they are in the package, without
-`usr/share/`.
+Four tables are in this folder. All but `copies.csv` were made by reading the packages' file lists
+(Debian 12). Patterns are regular expressions, searched for in paths as they are in the package,
+without `usr/share/`.
 
 `classes.csv` (package, pattern, class, kind, comment): for each package the rows are tried from the
 top; the first whose pattern occurs in the path, case ignored, gives the file its class and its
@@ -11,9 +11,12 @@ serves for training. Kinds: effect, ambience (long, scenes), music, speech. Crie
 are effects. For packages without rows the kind is guessed (`guess_kind`).
 
 `same_source.csv` (package, pattern, source): files of one source whose names do not say so, and of
-several sources whose names look like takes of one. The source may refer to groups of the pattern;
-one that begins with "/" is shared by packages. Louder and re-encoded copies were found by comparing
-log mel statistics and spectral peaks of all files between sources.
+several sources whose names look like takes of one. The source may refer to groups of the pattern.
+Found by comparing log mel statistics of all files between sources: louder or re-encoded copies.
+
+`copies.csv` (file, copy): re-encoded copies of one recording, mostly of several games, as
+`experiments.shared_recordings` found them among effects and ambiences. In each pair at least one
+file is of "widest" or "packed": "wide" stays the corpus that it was.
 
 `words.csv` (words, pattern): what files can be asked for by, besides their class. A file of an
 effect or an ambience whose path fits a pattern has its words, joined by ";".
@@ -315,6 +318,12 @@ def source_rules() -> tuple[SourceRule, ...]:
         SourceRule(row["package"], re.compile(row["pattern"]), row["source"])
         for row in _read_table("same_source.csv")
     )
+
+
+@functools.cache
+def known_copies() -> tuple[tuple[str, str], ...]:
+    """The pairs of copies.csv; each file as package and path in it, joined by a slash."""
+    return tuple((row["file"], row["copy"]) for row in _read_table("copies.csv"))
 
 
 @functools.cache

@@ -36,6 +36,7 @@ from audio_triplet.corpora.debian_sounds.classes import (
     PACKAGE_SETS,
     classify,
     has_rules,
+    known_copies,
     known_source,
 )
 from audio_triplet.corpora.debian_sounds.packages import disk_error, need_tools, resolve, unpack
@@ -168,6 +169,7 @@ def build_manifest(output_dir: str) -> Manifest:
     table["recording_id"] = _join_duplicates(
         [source_of(package, path) for package, path in pairs],
         [table["sha256"], table["samples_sha256"]],
+        _copies_among(pairs),
     )
     kept = _without_duplicates(table)
     logging.info("%d files, %d of them duplicates", len(table), len(table) - len(kept))
@@ -198,7 +200,7 @@ def source_of(package: str, path: str) -> str:
     """
     source = known_source(package, path)
     if source is not None:
-        return source[1:] if source.startswith("/") else f"{package}/{source}"
+        return f"{package}/{source}"
     folder, name = os.path.split(path)
     stem = os.path.splitext(name)[0]
     short = _VARIANT.sub("", stem) or stem
@@ -206,12 +208,21 @@ def source_of(package: str, path: str) -> str:
     return "/".join(part for part in parts if part)
 
 
-def _join_duplicates(sources: list[str], keys: Sequence[pd.Series]) -> list[str]:
+def _copies_among(pairs: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Row numbers of the copies that `copies.csv` lists, as far as both files are there."""
+    rows = {f"{package}/{path}": row for row, (package, path) in enumerate(pairs)}
+    return [(rows[one], rows[two]) for one, two in known_copies() if one in rows and two in rows]
+
+
+def _join_duplicates(
+    sources: list[str], keys: Sequence[pd.Series], copies: Sequence[tuple[int, int]]
+) -> list[str]:
     """Sources that have a duplicate in common become one: the first of them by name.
 
     Args:
       sources: str[files].
       keys: Columns of checksums, str[files]; equal ones (but not "") mark duplicates.
+      copies: Pairs of files that are copies without having a checksum in common.
 
     Returns:
       str[files].
@@ -223,12 +234,17 @@ def _join_duplicates(sources: list[str], keys: Sequence[pd.Series]) -> list[str]
             source = parent[source]
         return source
 
+    def join(one: str, other: str) -> None:
+        kept, joined = sorted((root(one), root(other)))
+        parent[joined] = kept
+
     for column in keys:
         first: dict[str, str] = {}
         for source, key in zip(sources, column, strict=True):
             if key:
-                kept, joined = sorted((root(first.setdefault(key, source)), root(source)))
-                parent[joined] = kept
+                join(first.setdefault(key, source), source)
+    for one, other in copies:
+        join(sources[one], sources[other])
     return [root(source) for source in sources]
 
 
