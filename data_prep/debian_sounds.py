@@ -4,8 +4,9 @@
     python -m data_prep.debian_sounds --output_dir=debian_sounds --packages=all
 
 Packages are fetched with `apt-get download` and unpacked with `dpkg-deb -x`: nothing is installed
-and no root is needed. The sets "small" (the default), "all" and "wide" are listed in
-`audio_triplet/corpora/debian_sounds/classes.py`; `classes.csv` there gives each path its class.
+and no root is needed. The sets "small" (the default), "all", "wide", "widest" and "packed"
+are listed in `audio_triplet/corpora/debian_sounds/classes.py`; `classes.csv` there gives each path
+its class and kind. Any other package may be named too; the kinds of its files are guessed.
 
 Files in --output_dir:
 

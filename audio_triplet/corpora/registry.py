@@ -73,7 +73,7 @@ ADAPTERS = {
     "debian-sounds": Adapter(
         "DIR",
         "recorded sounds from Debian packages; downloaded if DIR is empty; larger sets are "
-        "'DIR?packages=all' and 'DIR?packages=wide'",
+        "'DIR?packages=all', '…=wide', '…=widest' and '…=widest,packed'",
         debian_sounds.load,
     ),
 }

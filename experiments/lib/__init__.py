@@ -9,6 +9,7 @@ In reading order:
 * `protocol`: the scores of one representation; the only evaluation. `scores` names them.
 * `scored_corpus`: a corpus embedded from its files by a SavedModel.
 * `table1`, `table2`, `sweep`: a package each: make the table, its rows, its text, its figures.
+* `landmarks`: which of many sounds share a recording.
 * `kept`, `statistics`, `tables`, `figures`, `map_figure`: results on disk, means, Markdown, plots.
 * `script`: the shell of every script. `model_card`: the card of a released model.
 

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pandas as pd
 import pytest
@@ -54,11 +55,17 @@ class _Server:
     def __init__(self, folder):
         self.folder = folder
 
-    def add(self, name, sounds, copyright_text=COPYRIGHT, listed="."):
-        """sounds: path in the package → seed of its noise."""
+    def add(self, name, sounds, copyright_text=COPYRIGHT, listed=".", packed=None):
+        """sounds: path in the package → seed of its noise; they go into the ZIP file `packed`."""
         tree = self.folder / f"tree-{name}"
         for path, seed in sounds.items():
             noise_file(str(tree / path), seed)
+        if packed:
+            (tree / packed).parent.mkdir(parents=True)
+            with zipfile.ZipFile(tree / packed, "w") as archive:
+                for path in sounds:
+                    archive.write(tree / path, path)
+                    (tree / path).unlink()
         (tree / "usr/share/doc" / name).mkdir(parents=True)
         (tree / "usr/share/doc" / name / "copyright").write_text(copyright_text)
         (tree / "DEBIAN").mkdir()
@@ -129,6 +136,17 @@ def test_download_end_to_end(server, tmp_path):
         "manifest.csv",
         "packages",
     ]
+
+
+@needs_dpkg
+def test_sounds_in_a_games_archive_have_guessed_kinds(server, tmp_path):
+    sounds = {"sound/fire.wav": 1, "sound/voices/hello.wav": 2, "maps/a.wav": 3}
+    server.add("first", sounds, packed="usr/share/games/first/pak0.pk3")
+    made = download(str(tmp_path / "corpus"), ["first"]).frame
+    audio_dir = f"{tmp_path}/corpus/audio/first/games/first/pak0.pk3/"
+    assert dict(zip(made["path"].str.removeprefix(audio_dir), made["kind"], strict=True)) == {
+        "maps/a.wav": "effect", "sound/fire.wav": "effect", "sound/voices/hello.wav": "speech",
+    }  # fmt: skip
 
 
 @needs_dpkg

@@ -1,6 +1,7 @@
 """debian-sounds: the class table, licences, grouping, and the manifest of what was taken out."""
 
 import hashlib
+import logging
 import os
 import re
 import zipfile
@@ -10,10 +11,13 @@ import pandas as pd
 import pytest
 import soundfile
 
+from audio_triplet.corpora.debian_sounds import corpus
 from audio_triplet.corpora.debian_sounds.classes import (
     PACKAGE_SETS,
     class_rules,
     classify,
+    guess_kind,
+    known_copies,
     source_rules,
 )
 from audio_triplet.corpora.debian_sounds.corpus import build_manifest, source_of
@@ -59,6 +63,13 @@ from tests.corpora.debian_files import COPYRIGHT, noise_file
          "music", "music"),
         ("0ad-data", "games/0ad/mods/public/public.zip/audio/interface/alarm/alarmally_1.ogg",
          "", "effect"),
+        ("etw-data", "games/etw/crowd/crowd01.wav", "", "ambience"),
+        ("planetblupi-common", "planetblupi/sound/en/sound018.wav", "", "speech"),
+        ("planetblupi-common", "planetblupi/sound/en/sound020.wav", "", "effect"),
+        ("hyperrogue-music", "hyperrogue/sounds/seen-frog1.ogg", "", "effect"),
+        ("hyperrogue-music", "hyperrogue/music/hr3-caves.ogg", "", "music"),
+        ("warzone2100-data", "games/warzone2100/base.wz/audio/sfx/misc/scream.ogg", "", "effect"),
+        ("warzone2100-data", "games/warzone2100/base.wz/audio/tutorial/tut25.ogg", "", "speech"),
         ("some-other-package", "x/kick.wav", "", "effect"),
     ],
 )  # fmt: skip
@@ -70,6 +81,8 @@ def test_the_table_is_well_formed():
     packages = {pattern for patterns in PACKAGE_SETS.values() for pattern in patterns}
     assert packages == set(class_rules())
     assert set(PACKAGE_SETS["small"]) < set(PACKAGE_SETS["all"]) < set(PACKAGE_SETS["wide"])
+    assert set(PACKAGE_SETS["wide"]) < set(PACKAGE_SETS["widest"])
+    assert not set(PACKAGE_SETS["widest"]) & set(PACKAGE_SETS["packed"])
     for rules in class_rules().values():
         patterns = [rule.pattern.pattern for rule in rules]
         assert len(set(patterns)) == len(patterns)
@@ -77,6 +90,31 @@ def test_the_table_is_well_formed():
             assert re.fullmatch(r"([a-z]+(_[a-z]+)*)?", rule.label)
             assert rule.kind in ("effect", "ambience", "music", "speech")
     assert {rule.package for rule in source_rules()} < packages
+
+
+@pytest.mark.parametrize(
+    ("path", "seconds", "kind"),
+    [
+        ("games/x/sounds/kick.wav", 0.5, "effect"),
+        ("games/x/sounds/kick.wav", 31.0, "music"),
+        ("games/x/Music/battle.ogg", 5.0, "music"),
+        ("games/x/data/title_theme.ogg", 20.0, "music"),
+        ("games/x/sound/musical_box.wav", 1.0, "music"),
+        ("games/x/sounds/soft_theremin.wav", 1.0, "effect"),
+        ("games/x/voices/fire1.ogg", 1.0, "speech"),
+        ("x/sounds/pt_BR/bom.ogg", 1.0, "speech"),
+        ("x/sounds/item/bom.ogg", 1.0, "effect"),
+        ("games/x/ambience/cave.ogg", 90.0, "ambience"),
+        ("games/x/sounds/rain_loop.wav", 40.0, "ambience"),
+        ("games/x/sounds/train.wav", 4.0, "effect"),
+        ("games/x/sounds/saying.wav", 1.0, "effect"),
+    ],
+)
+def test_kinds_are_guessed_for_packages_without_rules(path, seconds, kind):
+    assert guess_kind(path, seconds) == kind
+    assert classify("some-other-package", path, seconds) == ("", kind)
+    # Rules are the last word: what none of them names is an effect.
+    assert classify("enigma-data", path.replace("Music", "x"), seconds) == ("", "effect")
 
 
 @pytest.mark.parametrize(
@@ -231,6 +269,22 @@ def test_duplicates_join_sources_and_the_labelled_one_stays(tmp_path):
     }
 
 
+def test_known_copies_of_several_packages_are_one_recording(tmp_path, monkeypatch):
+    copies = (("bbb/x/fire.ogg", "aaa/y/burn1.wav"), ("bbb/x/fire.ogg", "ccc/absent.wav"))
+    monkeypatch.setattr(corpus, "known_copies", lambda: copies)
+    _table(tmp_path, "aaa", [("y/burn1.wav", "1", ""), ("y/burn2.wav", "2", "")])
+    _table(tmp_path, "bbb", [("x/fire.ogg", "3", ""), ("x/ice.ogg", "4", "")])
+    recordings = build_manifest(str(tmp_path)).frame["recording_id"]
+    assert sorted(recordings) == ["aaa/y/burn", "aaa/y/burn", "aaa/y/burn", "bbb/x/ice"]
+
+
+def test_copies_leave_the_first_sets_as_they_were():
+    added = {*PACKAGE_SETS["widest"], *PACKAGE_SETS["packed"]} - set(PACKAGE_SETS["wide"])
+    assert known_copies()
+    for pair in known_copies():
+        assert added & {file.split("/")[0] for file in pair}
+
+
 def test_classes_need_eight_recordings_and_splits_are_by_recording(tmp_path):
     crows = [(f"animals/birds/{n}.ogg", f"b{n}", "") for n in "abcdefgh"]
     saws = [(f"tools/saw{take}.ogg", f"s{take}", "") for take in range(20)]
@@ -242,6 +296,23 @@ def test_classes_need_eight_recordings_and_splits_are_by_recording(tmp_path):
     assert made.frame.groupby("recording_id")["split"].nunique().max() == 1
     assert set(made.frame["kind"]) == {"effect"}
     assert "28 files with sound, 0 duplicates" in summary(str(tmp_path), made)
+
+
+def test_guessed_kinds_are_told_and_lengths_count(tmp_path, caplog):
+    rows = [("game/sounds/a.ogg", "1", ""), ("game/voices/b.ogg", "2", "")]
+    _table(tmp_path, "some-game", rows)
+    _table(tmp_path, "lugaru-data", [("lugaru/Music/c.ogg", "3", ""), ("lugaru/d.ogg", "4", "")])
+    long = pd.read_csv(tmp_path / "packages" / "some-game.csv").assign(seconds=[120.0, 2.0])
+    long.to_csv(tmp_path / "packages" / "some-game.csv", index=False)
+    with caplog.at_level(logging.INFO):
+        kinds = build_manifest(str(tmp_path)).frame.set_index("package")["kind"]
+    assert sorted(kinds["some-game"]) == ["music", "speech"]
+    assert sorted(kinds["lugaru-data"]) == ["effect", "music"]
+    told = [line for line in caplog.messages if "guessed" in line]
+    assert told == [
+        "some-game: no rules in classes.csv; kinds are guessed from paths and lengths: "
+        "music 1, speech 1"
+    ]
 
 
 def test_a_folder_without_packages(tmp_path):

@@ -4,8 +4,8 @@
     python -m data_prep.debian_sounds --output_dir=debian_sounds --packages=all
 
 Packages are fetched with `apt-get download` and unpacked with `dpkg-deb -x`: nothing is installed
-and no root is needed. The sets "small" (the default), "all", "wide" and "widest" are listed in
-`classes.py`; `classes.csv` gives each path its class and kind.
+and no root is needed. The sets "small" (the default), "all", "wide", "widest" and "packed" are
+listed in `classes.py`; `classes.csv` gives each path its class and kind.
 
 Files in --output_dir:
 
@@ -32,7 +32,13 @@ import pandas as pd
 from absl import logging
 
 from audio_triplet import locks
-from audio_triplet.corpora.debian_sounds.classes import PACKAGE_SETS, classify, known_source
+from audio_triplet.corpora.debian_sounds.classes import (
+    PACKAGE_SETS,
+    classify,
+    has_rules,
+    known_copies,
+    known_source,
+)
 from audio_triplet.corpora.debian_sounds.packages import disk_error, need_tools, resolve, unpack
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.data.splits import split_by_recording
@@ -100,7 +106,7 @@ def download(
 
     Args:
       output_dir: Made if absent; packages that it holds already are not fetched again.
-      packages: Package names, or the sets "small", "all", "wide" and "widest".
+      packages: Package names, or the sets "small", "all", "wide", "widest", "packed".
       deb_dir: Folder that keeps .deb files, and is searched first; None: they are not kept.
 
     Returns:
@@ -153,12 +159,17 @@ def build_manifest(output_dir: str) -> Manifest:
         tables.append(table.assign(package=name.removesuffix(".csv")))
     table = pd.concat(tables, ignore_index=True)
     pairs = list(zip(table["package"], table["path"], strict=True))
-    classes = [classify(package, path) for package, path in pairs]
+    classes = [
+        classify(package, path, seconds)
+        for (package, path), seconds in zip(pairs, table["seconds"].astype(float), strict=True)
+    ]
     table["labels"] = [label for label, _ in classes]
     table["kind"] = [kind for _, kind in classes]
+    _tell_guesses(table)
     table["recording_id"] = _join_duplicates(
         [source_of(package, path) for package, path in pairs],
         [table["sha256"], table["samples_sha256"]],
+        _copies_among(pairs),
     )
     kept = _without_duplicates(table)
     logging.info("%d files, %d of them duplicates", len(table), len(table) - len(kept))
@@ -168,6 +179,17 @@ def build_manifest(output_dir: str) -> Manifest:
     return split_by_recording(
         Manifest(kept.sort_values("path"), name="debian-sounds"), TEST_FRACTION, SPLIT_SEED
     )
+
+
+def _tell_guesses(table: pd.DataFrame) -> None:
+    """A line in the log for each package whose files have kinds that were guessed."""
+    for package, files in table.groupby("package"):
+        if not has_rules(str(package)):
+            counts = files["kind"].value_counts().sort_index()
+            logging.info(
+                "%s: no rules in classes.csv; kinds are guessed from paths and lengths: %s",
+                package, ", ".join(f"{kind} {count}" for kind, count in counts.items()),
+            )  # fmt: skip
 
 
 def source_of(package: str, path: str) -> str:
@@ -186,12 +208,21 @@ def source_of(package: str, path: str) -> str:
     return "/".join(part for part in parts if part)
 
 
-def _join_duplicates(sources: list[str], keys: Sequence[pd.Series]) -> list[str]:
+def _copies_among(pairs: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Row numbers of the copies that `copies.csv` lists, as far as both files are there."""
+    rows = {f"{package}/{path}": row for row, (package, path) in enumerate(pairs)}
+    return [(rows[one], rows[two]) for one, two in known_copies() if one in rows and two in rows]
+
+
+def _join_duplicates(
+    sources: list[str], keys: Sequence[pd.Series], copies: Sequence[tuple[int, int]]
+) -> list[str]:
     """Sources that have a duplicate in common become one: the first of them by name.
 
     Args:
       sources: str[files].
       keys: Columns of checksums, str[files]; equal ones (but not "") mark duplicates.
+      copies: Pairs of files that are copies without having a checksum in common.
 
     Returns:
       str[files].
@@ -203,12 +234,17 @@ def _join_duplicates(sources: list[str], keys: Sequence[pd.Series]) -> list[str]
             source = parent[source]
         return source
 
+    def join(one: str, other: str) -> None:
+        kept, joined = sorted((root(one), root(other)))
+        parent[joined] = kept
+
     for column in keys:
         first: dict[str, str] = {}
         for source, key in zip(sources, column, strict=True):
             if key:
-                kept, joined = sorted((root(first.setdefault(key, source)), root(source)))
-                parent[joined] = kept
+                join(first.setdefault(key, source), source)
+    for one, other in copies:
+        join(sources[one], sources[other])
     return [root(source) for source in sources]
 
 

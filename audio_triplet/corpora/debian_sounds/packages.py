@@ -11,7 +11,6 @@ import stat
 import subprocess
 import tempfile
 import time
-import zipfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +20,7 @@ from absl import logging
 
 from audio_triplet import storage
 from audio_triplet.audio import is_audio
+from audio_triplet.corpora.debian_sounds.archives import is_archive, sounds_in
 from audio_triplet.corpora.debian_sounds.classes import PACKAGE_SETS
 from audio_triplet.corpora.debian_sounds.licences import licence_of, parse_copyright, read_copyright
 from audio_triplet.errors import CorpusError
@@ -260,9 +260,9 @@ def unpack(package: Package, output_dir: str, deb_dir: str | None) -> None:
 
 
 def collect_audio(unpacked: str, staged: str) -> list[str]:
-    """Moves the sound files of an unpacked package to `staged`, also those inside .zip files.
+    """Moves the sound files of an unpacked package to `staged`, also those inside archives.
 
-    Symbolic links are not followed, and a name in a .zip file that would lead outside is skipped.
+    Symbolic links are not followed, and a name in an archive that would lead outside is skipped.
 
     Args:
       unpacked: Folder of the unpacked package.
@@ -285,35 +285,27 @@ def collect_audio(unpacked: str, staged: str) -> list[str]:
                 os.replace(source, target)
                 os.chmod(target, 0o644)
                 taken.append(inside)
-            elif name.lower().endswith(".zip"):
-                taken += _collect_zipped(source, inside, staged)
-    return sorted(taken)
+            elif is_archive(name):
+                taken += _collect_packed(source, inside, staged)
+    return sorted(set(taken))
 
 
 def _is_taken(name: str) -> bool:
     return is_audio(name) and name.lower().endswith(_TAKEN)
 
 
-def _collect_zipped(archive_path: str, inside: str, staged: str) -> list[str]:
-    """Writes the sound files of a .zip file to `staged`, below the archive's own path."""
+def _collect_packed(archive_path: str, inside: str, staged: str) -> list[str]:
+    """Writes the sound files of an archive to `staged`, below the archive's own path."""
     taken = []
-    try:
-        with zipfile.ZipFile(archive_path) as archive:
-            for member in archive.infolist():
-                parts = member.filename.split("/")
-                if not _is_taken(parts[-1]) or not _is_utf8(member.filename):
-                    continue
-                if any(part in ("", ".", "..") for part in parts) or "\\" in member.filename:
-                    logging.warning("%s: skipped %r", inside, member.filename)
-                    continue
-                path = f"{inside}/{member.filename}"
-                target = os.path.join(staged, path)
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                with archive.open(member) as source, open(target, "wb") as file:
-                    shutil.copyfileobj(source, file)
-                taken.append(path)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        logging.warning("%s: not a readable .zip file (%s), skipped", inside, error)
+    for name, content in sounds_in(archive_path, _is_taken):
+        path = f"{inside}/{name}"
+        if not _is_utf8(path):
+            continue
+        target = os.path.join(staged, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(content)
+        taken.append(path)
     return taken
 
 
