@@ -1,7 +1,9 @@
 """What the cluster makes of clips: shards, embeddings, an index; and what is in them."""
 
+import contextlib
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,6 +123,24 @@ def said(log: str, most: int = 200) -> str:
     """The end of what a command said."""
     with open(log, encoding="utf-8", errors="replace") as file:
         return file.read()[-most:]
+
+
+def stages(output: str) -> list[str]:
+    """The folders of jobs that a command has at this moment, one for each of its stages."""
+    with contextlib.suppress(OSError):
+        return [name for name in os.listdir(output) if name.lstrip(".").startswith("in_progress")]
+    return []
+
+
+def jobs_done(folder: str) -> tuple[int, int]:
+    """How many jobs of a stage are done, and how many it has; (0, 0) before it, and after it."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return 0, 0
+    done = sum(name.endswith((".done.json", ".index")) for name in names)
+    told = sum(bool(re.fullmatch(r"job-[^.]+\.json|.+\.work\.json", name)) for name in names)
+    return done, told
 
 
 def content(kind: str, folder: str) -> dict[str, str]:
