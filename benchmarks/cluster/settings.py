@@ -2,7 +2,7 @@
 
 import dataclasses
 
-PARTS = ("cluster", "cluster_faults", "cluster_training", "growth")
+from benchmarks.scaling.settings import CLUSTER_PARTS as PARTS
 
 
 @dataclasses.dataclass(frozen=True)
