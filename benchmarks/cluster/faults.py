@@ -7,6 +7,7 @@ or no job is left, the run is done again.
 """
 
 import dataclasses
+import itertools
 import os
 import random
 import re
@@ -19,6 +20,7 @@ from benchmarks.cluster import hosts, work
 from benchmarks.cluster.dask_cluster import DaskCluster
 from benchmarks.cluster.settings import Settings
 
+_LONG_SECONDS, _RATE = 150, 16_000
 FAULTS = ("worker", "link", "scheduler")
 _TITLES = {
     "worker": "a worker killed",
@@ -49,13 +51,16 @@ class Outcome:
 def measure(settings: Settings, folder: str) -> harness.Table:
     """Each fault some times, in turns while clips are prepared, embedded and indexed."""
     manifest = work.write_manifest(settings, settings.few_clips, os.path.join(folder, "few.csv"))
+    _add_long_recording(manifest, os.path.join(folder, "long.wav"))
     table = harness.Table(
         "The cluster with faults",
-        f"{settings.few_clips} clips prepared, embedded and indexed in turns, on three hosts; the "
-        "fault comes when a share of the jobs is done that is drawn evenly, and hits a worker that "
-        "has one, or the scheduler while one has; a cut link is restored after "
-        f"{settings.cut_seconds:g} s. A command that stops is started again. Shards and embeddings "
-        "are compared by all their bytes, an index by the bytes of each file's vectors and times",
+        f"{settings.few_clips} clips, and a recording of {_LONG_SECONDS} s that is cut over the "
+        "workers, prepared, embedded and indexed in turns, on three hosts; the fault comes when a "
+        "share of the jobs is done that is drawn evenly, and hits a worker that has one, or the "
+        f"scheduler while one has; a cut link is restored after {settings.cut_seconds:g} s. A "
+        "command that stops is started again. In the end it is compared with what one process "
+        "makes without a cluster: shards and embeddings by all their bytes, an index by the bytes "
+        "of each file's vectors and times",
     )
     with hosts.hosts():
         bench = _Bench(settings, folder, manifest)
@@ -70,6 +75,25 @@ def measure(settings: Settings, folder: str) -> harness.Table:
             _tell(table, fault, outcomes)
         bench.cluster.stop()
     return table
+
+
+def _add_long_recording(manifest: str, path: str) -> None:
+    """Writes a recording of the first clips, one after the other, and lists it."""
+    import numpy as np
+    import pandas as pd
+    import soundfile
+
+    from audio_triplet import audio
+
+    frame, found = pd.read_csv(manifest), np.zeros(0, np.float32)
+    for clip in itertools.cycle(frame["path"]):
+        found = np.concatenate([found, audio.load_audio(clip)])
+        if len(found) >= _LONG_SECONDS * _RATE:
+            break
+    soundfile.write(path, found[: _LONG_SECONDS * _RATE].clip(-1, 1), _RATE)
+    pd.concat([frame, pd.DataFrame({"path": [os.path.abspath(path)]})]).to_csv(
+        manifest, index=False
+    )
 
 
 def _tell(table: harness.Table, fault: str, outcomes: list[Outcome]) -> None:
@@ -111,15 +135,16 @@ class _Bench:
         self._content: dict[str, dict[str, str]] = {}
         self._stages: dict[str, set[str]] = {kind: set() for kind in work.KINDS}
 
-    def _command(self, kind: str, output: str) -> list[str]:
+    def _command(self, kind: str, output: str, alone: bool = False) -> list[str]:
+        flags = [] if alone else self.cluster.flags
         seconds = self._settings.job_seconds
-        return work.command(kind, self._manifest, output, self.cluster.flags, seconds)
+        return work.command(kind, self._manifest, output, flags, seconds)
 
     def run_undisturbed(self, kind: str) -> None:
-        """Makes what the others are compared with, twice."""
-        for number in range(2):
-            output = os.path.join(self._folder, f"undisturbed-{kind}-{number}")
-            process = work.start(self._command(kind, output), f"{output}.log")
+        """Makes what the others are compared with, by this machine alone and by the cluster."""
+        for alone in (True, False):
+            output = os.path.join(self._folder, f"{'alone' if alone else 'undisturbed'}-{kind}")
+            process = work.start(self._command(kind, output, alone), f"{output}.log")
             while process.poll() is None:
                 self._stages[kind].update(work.stages(output))
                 time.sleep(0.02)
@@ -127,9 +152,9 @@ class _Bench:
                 raise RuntimeError(work.said(f"{output}.log", 3000))
             made = work.content(kind, output)
             if self._content.setdefault(kind, made) != made:
-                raise RuntimeError(f"{kind}: two undisturbed runs differ")
+                raise RuntimeError(f"{kind}: the cluster makes something else than one machine")
         stages = ", ".join(sorted(self._stages[kind]))
-        harness.progress(f"{kind}: {len(made)} parts, twice the same; jobs in {stages}")
+        harness.progress(f"{kind}: {len(made)} parts, the same without a cluster; jobs in {stages}")
 
     def disturbed(self, fault: str, kind: str, number: int) -> Outcome:
         """One run with a fault; a run whose moment did not serve is done again."""

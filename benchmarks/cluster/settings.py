@@ -26,7 +26,7 @@ class Settings:
     esc50: str = ""
     debian: str = ""
     clips: int = 3_000
-    few_clips: int = 60
+    few_clips: int = 30
     times: int = 10
     job_seconds: float = 10.0
     cut_seconds: float = 30.0
