@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+from benchmarks import harness
 from benchmarks.cluster import hosts
 
 _PORT = 8786
@@ -91,6 +92,10 @@ class DaskCluster:
                 user, system = file.read().rsplit(")", 1)[1].split()[11:13]
             found.append((int(user) + int(system)) / os.sysconf("SC_CLK_TCK"))
         return found
+
+    def gigabytes(self) -> float:
+        """The most memory that one of the workers has taken so far."""
+        return max(harness.peak_gigabytes(worker.pid) for worker in self._workers.values())
 
     def stop(self) -> None:
         """Ends all."""
