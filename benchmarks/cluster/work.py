@@ -41,16 +41,19 @@ def measure(settings: Settings, folder: str) -> harness.Table:
             run_to_end(arguments, os.path.join(folder, f"{kind}.log"))
             seconds = time.monotonic() - begin
             taken = np.subtract(cluster.processor_seconds(), before)
+            made = len(content(kind, output))
             table.add(
                 kind,
                 settings.clips / seconds,
                 "clips/s",
                 more={
                     "seconds": seconds,
-                    "made": len(content(kind, output)),
+                    "made": made,
                     "processor s of the workers": f"{taken.min():.0f} to {taken.max():.0f}",
                 },
             )
+            if kind != "prepare":  # of which shards are counted
+                table.goal(f"{kind}: clips in it", made, settings.clips)
             table.goal(f"{kind}: least busy worker, of the busiest", taken.min() / taken.max(), 0.3)
         cluster.stop()
     return table
