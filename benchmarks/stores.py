@@ -1,8 +1,9 @@
-"""Ten million vectors: FAISS's product quantiser over our parts, against LanceDB.
+r"""Ten million vectors: FAISS's product quantiser over our parts, against LanceDB.
 
-    python -m benchmarks.stores --corpus=esc50:DIR --lance_python=VENV/bin/python
+    python -m benchmarks.stores --corpus=esc50:DIR --more=debian-sounds:DIR \
+        --lance_python=VENV/bin/python --output_dir=results
 
-Embeddings of the corpus's patches by the released model are repeated with noise (of a third of the
+Embeddings of the corpora's patches by the released model are repeated with noise (of a third of the
 deviation of each dimension), as float16 on disk. Queries are further such repetitions. What is
 nearest is known exactly, from products in float64. Each store is built in a process of its own, on
 all cores, from blocks that are read one after the other; its memory is that beyond pages of files.
@@ -20,28 +21,29 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import flags
 
 from audio_triplet.errors import UsageError
 from benchmarks import harness
+from benchmarks.scaling.settings import ALL_PARTS
 from benchmarks.stores_asking import Memory, asked
 
 _DIM, _TOP, _BLOCK, _NOISE = 128, 10, 1 << 17, 1 / 3
-_CODES = (32, 64)  # bytes a vector
 _PROBES = (8, 16, 32, 64)
 _GOAL_MINUTES, _GOAL_GB, _GOAL_MS, _GOAL_RECALL, _GOAL_FILE_GB = 30.0, 4.0, 20.0, 0.9, 1.5
 
 
-def measure() -> list[harness.Table]:
+def measure() -> dict[str, list[harness.Table]]:
     """One table, goals for the quickest way of each store that finds enough."""
     values = flags.FLAGS
     if not values.corpus:
         raise UsageError("--corpus is missing; name the sounds to embed, e.g. esc50:DIR")
     with tempfile.TemporaryDirectory(dir=values.work_dir or None) as folder:
-        seconds = make(folder, values.corpus, values.vectors, values.queries)
+        corpora = [values.corpus, *filter(None, [values.more])]
+        seconds = make(folder, corpora, values.vectors, values.queries)
         table = harness.Table(
             f"Stores of {values.vectors:,} vectors",
             f"{_DIM} dimensions, float16; {values.queries} queries one by one, the best ten of "
@@ -50,7 +52,7 @@ def measure() -> list[harness.Table]:
         table.add("float16 vectors", 2 * _DIM * values.vectors / 1e9, "GB")
         table.add("exact, float64, a query", 1000 * seconds / values.queries, "ms")
         found = []
-        for code in _CODES:
+        for code in map(int, values.codes):
             name = f"FAISS, {code} bytes a vector"
             result, _ = harness.in_child(
                 "benchmarks.stores:faiss_store",
@@ -67,7 +69,7 @@ def measure() -> list[harness.Table]:
             table.add("LanceDB", None, note="skipped: no --lance_python")
         for name, result in found:
             _judge(table, name, result)
-    return [table]
+    return {"stores": [table]}
 
 
 def _tell(table: harness.Table, name: str, result: dict) -> None:
@@ -75,14 +77,22 @@ def _tell(table: harness.Table, name: str, result: dict) -> None:
         name,
         result["build_seconds"] / 60,
         "min to build",
-        more={"GB to build": result["build_gb"], "GB of files": result["file_gb"]},
+        more={
+            "processor min to build": result["build_processor_seconds"] / 60,
+            "GB to build": result["build_gb"],
+            "GB of files": result["file_gb"],
+        },
     )
     for way in result["ways"]:
         table.add(
             f"{name}: {way['way']}",
             way["ms"],
             "ms a query",
-            more={"recall of ten": way["recall"], "ms, 95 %": way["ms_95"]},
+            more={
+                "recall of ten": way["recall"],
+                "ms, 95 %": way["ms_95"],
+                "processor ms": way["processor_ms"],
+            },
         )
 
 
@@ -98,10 +108,10 @@ def _judge(table: harness.Table, name: str, result: dict) -> None:
         table.goal(f"{name}, {what}", got, wanted, at_most=True)
 
 
-def make(folder: str, corpus: str, count: int, queries: int, seed: int = 0) -> float:
+def make(folder: str, corpora: Sequence[str], count: int, queries: int, seed: int = 0) -> float:
     """Writes vectors.npy, queries.npy and truth.npy; seconds that exact search took."""
-    harness.progress("embedding the corpus")
-    base = _embedded(corpus)
+    harness.progress(f"embedding {' and '.join(corpora)}")
+    base = np.concatenate([_embedded(corpus) for corpus in corpora])
     spread = _NOISE * base.std(axis=0)
     rng = np.random.default_rng(seed)
 
@@ -164,7 +174,7 @@ def faiss_store(folder: str, code: int, candidates: list[int]) -> dict:
     path, file = os.path.join(folder, "vectors.npy"), os.path.join(folder, f"faiss-{code}.bin")
     vectors = np.load(path, mmap_mode="r")
     with Memory() as memory:
-        begin = time.monotonic()
+        begin, processor = time.monotonic(), time.process_time()
         lists = 1 << round(np.log2(np.sqrt(len(vectors))))
         built = faiss.index_factory(_DIM, f"IVF{lists},PQ{code}", faiss.METRIC_INNER_PRODUCT)
         drawn = np.random.default_rng(1).choice(len(vectors), min(len(vectors), 64 * lists), False)
@@ -174,6 +184,7 @@ def faiss_store(folder: str, code: int, candidates: list[int]) -> dict:
             built.add(block.astype(np.float32))
         faiss.write_index(built, file)
         seconds = time.monotonic() - begin
+        processor = time.process_time() - processor
     harness.progress(f"IVF{lists},PQ{code}: {trained:.0f} s to train, {seconds:.0f} s in all")
     del built
     opened = faiss.read_index(file, faiss.IO_FLAG_MMAP)
@@ -192,6 +203,7 @@ def faiss_store(folder: str, code: int, candidates: list[int]) -> dict:
             ways.append({"way": way} | asked(folder, lambda q: ask(q, probes, wanted)))  # noqa: B023
     return {
         "build_seconds": seconds,
+        "build_processor_seconds": processor,
         "build_gb": memory.gigabytes,
         "file_gb": os.path.getsize(file) / 1e9,
         "ways": ways,
@@ -210,7 +222,9 @@ def _lance(python: str, folder: str) -> dict:
 if __name__ == "__main__":
     flags.DEFINE_integer("vectors", 10_000_000, "How many.", lower_bound=1000)
     flags.DEFINE_integer("queries", 100, "How many.", lower_bound=1)
+    flags.DEFINE_string("more", "", "A second corpus, whose embeddings are taken too.")
+    flags.DEFINE_list("codes", ["32", "64"], "Bytes a vector of FAISS's codes.")
     flags.DEFINE_list("candidates", ["100", "400", "1000"], "How many FAISS's answers are scored.")
     flags.DEFINE_string("lance_python", "", "Python of an environment that has lancedb.")
     flags.DEFINE_string("work_dir", "", "Folder for the vectors, 0.26 GB a million.")
-    harness.main(measure)
+    harness.main(measure, parts=ALL_PARTS, name="scaling")

@@ -196,6 +196,8 @@ def write(
     from audio_triplet.provenance import provenance
 
     origin = provenance()
+    # Of the last quarter of an hour: times on a machine that did much else are not to be trusted.
+    origin["load"] = round(os.getloadavg()[2], 1)
     for package in PEERS:
         with contextlib.suppress(metadata.PackageNotFoundError):
             origin["versions"][package] = metadata.version(package)
@@ -212,14 +214,18 @@ def write(
     storage.write_text(os.path.join(folder, f"{name}.md"), _markdown(content))
 
 
+def _load(origin: Mapping) -> str:
+    return f", load average {origin['load']:g}" if "load" in origin else ""
+
+
 def _markdown(content: Mapping[str, dict]) -> str:
     """All tables, after their provenance."""
     origins: dict[str, list[str]] = {}
     for part, found in content.items():
         versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
         origin = (
-            f"`{found['command']}`, commit {found['commit']}, {found['date']}; {found['machine']}; "
-            f"{versions}."
+            f"`{found['command']}`, commit {found['commit']}, {found['date']}; {found['machine']}"
+            f"{_load(found)}; {versions}."
         )
         origins.setdefault(origin, []).append(part)
     return "\n".join(

@@ -24,7 +24,10 @@ WORK_DIR = ".in_progress"
 # Seconds of sound in a job [D]: starting one and filling its last batch up costs some percent of
 # the least; the most is what is lost with a worker, and as much as a part of an index should have.
 LEAST_SECONDS, MOST_SECONDS = 600.0, 70 * 3600.0
-_JOBS = 64
+
+# [D] So many jobs there are of a day's sound. Of more they are no longer than is usual, so that a
+# thousand workers have one each, unless that makes more jobs than the driver should take over.
+_JOBS, _MOST_JOBS, _USUAL_SECONDS = 64, 2048, 4 * 3600.0
 
 _lock = threading.Lock()
 
@@ -67,7 +70,8 @@ def lay_out(
 
 def size(seconds: float) -> float:
     """Seconds of sound in a job, of so many in all."""
-    return float(np.clip(seconds / _JOBS, LEAST_SECONDS, MOST_SECONDS))
+    most = min(max(_USUAL_SECONDS, seconds / _MOST_JOBS), MOST_SECONDS)
+    return float(np.clip(seconds / _JOBS, LEAST_SECONDS, most))
 
 
 def write(folder: str, number: int, manifest: Manifest, more: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from audio_triplet.errors import UsageError
 from benchmarks import cluster, harness
 from benchmarks.cluster import faults, growth, hosts, training, work
 from benchmarks.cluster.settings import PARTS, Settings
-from benchmarks.scaling.settings import PARTS as SCALING_PARTS
+from benchmarks.scaling.settings import ALL_PARTS
 
 __doc__ = cluster.__doc__  # for --help
 
@@ -36,4 +36,4 @@ def measure() -> dict[str, list[harness.Table]]:
 
 if __name__ == "__main__":
     config_flags.define_flags(Settings)
-    harness.main(measure, parts=(*SCALING_PARTS, *PARTS), name="scaling")
+    harness.main(measure, parts=ALL_PARTS, name="scaling")

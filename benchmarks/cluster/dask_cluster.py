@@ -1,12 +1,12 @@
 """A Dask scheduler and workers on the hosts."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 
+from benchmarks import harness
 from benchmarks.cluster import hosts
 
 _PORT = 8786
@@ -23,6 +23,7 @@ class DaskCluster:
     def __init__(self, folder: str):
         self._folder, self._count = folder, 0
         self._scheduler: subprocess.Popen | None = None
+        self._watcher: subprocess.Popen | None = None
         self._workers: dict[int, subprocess.Popen] = {}
         self._logs: dict[int, str] = {}
 
@@ -49,6 +50,7 @@ class DaskCluster:
                 "--no-dashboard",
             )
             self._wait(self._scheduler, log, "Scheduler at:")
+            self._watch()
         for host in range(1, count + 1):
             worker = self._workers.get(host)
             if worker is None or worker.poll() is not None:
@@ -65,11 +67,17 @@ class DaskCluster:
         for host in range(1, count + 1):
             self._wait(self._workers[host], self._logs[host], "Registered to:")
 
-    def kill_worker(self, draw: random.Random) -> str:
-        """Kills a worker; says which."""
-        host = draw.choice(sorted(self._workers))
+    def at_work(self) -> list[int]:
+        """The hosts whose workers have jobs at this moment, as the scheduler has it."""
+        assert self._watcher is not None and self._watcher.stdin and self._watcher.stdout
+        self._watcher.stdin.write("\n")
+        self._watcher.stdin.flush()
+        found = self._watcher.stdout.readline().split()
+        return [host for host in sorted(self._workers) if any(_is_of(host, at) for at in found)]
+
+    def kill_worker(self, host: int) -> None:
+        """Kills the worker of a host."""
         _kill(self._workers[host])
-        return f"worker {host}"
 
     def kill_scheduler(self) -> None:
         """Kills the scheduler."""
@@ -85,11 +93,30 @@ class DaskCluster:
             found.append((int(user) + int(system)) / os.sysconf("SC_CLK_TCK"))
         return found
 
+    def gigabytes(self) -> float:
+        """The most memory that one of the workers has taken so far."""
+        return max(harness.peak_gigabytes(worker.pid) for worker in self._workers.values())
+
     def stop(self) -> None:
         """Ends all."""
-        for process in [*self._workers.values(), *filter(None, [self._scheduler])]:
+        apart = filter(None, [self._watcher, self._scheduler])
+        for process in [*self._workers.values(), *apart]:
             _kill(process)
-        self._workers, self._scheduler = {}, None
+        self._workers, self._scheduler, self._watcher = {}, None, None
+
+    def _watch(self) -> None:
+        """Starts what `at_work` asks."""
+        if self._watcher is not None:
+            _kill(self._watcher)
+        command = [sys.executable, "-m", "benchmarks.cluster.at_work", self._address]
+        self._watcher = subprocess.Popen(
+            hosts.inside(1, command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
 
     def _run(self, host: int, program: str, *arguments: str) -> tuple[subprocess.Popen, str]:
         self._count += 1
@@ -115,6 +142,10 @@ class DaskCluster:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{log}: has not started:\n{text[-2000:]}")
             time.sleep(0.2)
+
+
+def _is_of(host: int, worker: str) -> bool:
+    return worker.startswith(f"tcp://{hosts.address(host)}:")
 
 
 def _kill(process: subprocess.Popen) -> None:

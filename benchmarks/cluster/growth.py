@@ -1,5 +1,6 @@
-"""How the cluster's work grows: memory against rows, clips per second, and what follows."""
+"""How the cluster's work grows: memory against rows, rates of each engine, and what follows."""
 
+import dataclasses
 import os
 import subprocess
 import time
@@ -8,9 +9,13 @@ from benchmarks import harness
 from benchmarks.cluster import hosts, work
 from benchmarks.cluster.dask_cluster import DaskCluster
 from benchmarks.cluster.settings import Settings
+from benchmarks.scaling.watched import run_watched
 
-# Clips of ten seconds, and hours of long recordings.
-_AUDIOSET_HOURS, _ARCHIVE_HOURS = 2_000_000 * 10 / 3600, 100_000.0
+# Hours of sound and seconds of a file: clips of ten seconds; an archive of long recordings.
+_TASKS = {
+    "AudioSet, 2 M clips of 10 s": (2_000_000 * 10 / 3600, 10),
+    "100,000 hours in files of 10 min": (100_000.0, 600),
+}
 _WORKERS = (10, 100, 1000)
 _DOLLARS_A_CORE_HOUR = 0.05
 
@@ -20,14 +25,14 @@ def measure(settings: Settings, folder: str) -> harness.Table:
     table = harness.Table(
         "Growth of embedding by workers",
         "rows are files of ten seconds whose headers are not read; a job is what one worker gets "
-        "at a time. Rates are of clips of both corpora, start-up of the command included but where "
-        "it says otherwise, on one machine's cores",
+        "at a time. Rates are of clips of both corpora on one machine's cores; what a clip takes "
+        "is the difference of two runs, so start-up is not in it, and is processor time, which "
+        "other work on the machine changes little. Arithmetic takes the processor time of one Dask "
+        "worker, and of its driver, which does its part before and after the workers",
     )
-    serial = 0.0
     for rows in map(int, settings.rows):
         taken, memory = harness.in_child("benchmarks.cluster.growth:lay_out", rows=rows)
         read, worker_memory = harness.in_child("benchmarks.cluster.growth:read_job", rows=rows)
-        serial = taken["seconds"] / rows
         table.add(
             f"{rows:,} rows",
             memory,
@@ -40,82 +45,106 @@ def measure(settings: Settings, folder: str) -> harness.Table:
                 "GB of jobs on disk": taken["disk"],
             },
         )
-    rate = _rates(table, settings, folder)
-    for name, hours in (("AudioSet", _AUDIOSET_HOURS), ("100,000 hours", _ARCHIVE_HOURS)):
-        core_hours = hours / rate
-        for workers in _WORKERS:
-            headers = serial * hours * 360 / 3600
-            table.add(
-                f"{name} by {workers:,} workers of a core",
-                core_hours / workers + headers,
-                "hours",
-                more={"of these the driver alone": headers},
-                note=f"arithmetic; {core_hours:,.0f} core-hours, "
-                f"${_DOLLARS_A_CORE_HOUR * core_hours:,.0f} at ${_DOLLARS_A_CORE_HOUR} each",
-            )
+    _tell_tasks(table, _rates(table, settings, folder))
     return table
 
 
-def _rates(table: harness.Table, settings: Settings, folder: str) -> float:
-    """Clips per second of each engine; hours of sound per hour of one Dask worker."""
-    sizes = max(10, settings.clips // 20), max(20, settings.clips // 5)
-    manifests = [
-        work.write_manifest(settings, size, os.path.join(folder, f"{size}.csv")) for size in sizes
-    ]
-    hours = _hours(manifests[1]) - _hours(manifests[0])
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a clip takes.
+
+    Attributes:
+      driver: Processor seconds of the command, with the workers that are below it.
+      worker: Processor seconds of workers elsewhere.
+      sound: Seconds of sound.
+    """
+
+    driver: float
+    worker: float
+    sound: float
+
+
+def _tell_tasks(table: harness.Table, clip: Cost) -> None:
+    for name, (hours, seconds) in _TASKS.items():
+        core_hours = hours * clip.worker / clip.sound
+        driver = hours / seconds * clip.driver
+        for workers in _WORKERS:
+            table.add(
+                f"{name}, by {workers:,} workers of a core",
+                core_hours / workers + driver,
+                "hours",
+                more={"hours of the driver": driver},
+                note=f"arithmetic; {core_hours:,.0f} core-hours, "
+                f"${_DOLLARS_A_CORE_HOUR * core_hours:,.0f} at ${_DOLLARS_A_CORE_HOUR} each",
+            )
+
+
+def _rates(table: harness.Table, settings: Settings, folder: str) -> Cost:
+    """Each engine's rate; what a clip takes of one Dask worker."""
+    bench = _Bench(table, settings, folder)
     direct = "--runner=DirectRunner"
-    engines = {
-        "one process": [],
-        "DirectRunner, 1 worker": [direct, "--direct_num_workers=1"],
-        "DirectRunner, 2 workers": [direct, "--direct_num_workers=2"],
-    }
     with hosts.hosts():
-        for name, flags in engines.items():
-            _rate(table, name, manifests, sizes, flags, folder)
-        rate = 0.0
+        bench.rate("one process", [])
+        bench.rate("DirectRunner, 1 worker", [direct, "--direct_num_workers=1"])
+        bench.rate("DirectRunner, 2 workers", [direct, "--direct_num_workers=2"])
+        costs = []
         for workers in (1, 2):
             cluster = DaskCluster(folder)
             cluster.start(workers)
-            # Once before, so that the workers have loaded TensorFlow and the model.
-            _seconds(manifests[0], cluster.flags, os.path.join(folder, f"warm-{workers}"))
-            title = f"DaskRunner, {workers} workers"
-            clips = _rate(table, title, manifests, sizes, cluster.flags, folder)
-            if workers == 1:
-                rate = hours * clips / (sizes[1] - sizes[0]) * 3600
+            costs.append(bench.rate(f"DaskRunner, {workers} workers", cluster.flags, cluster))
             cluster.stop()
-    return rate
+    return costs[0]
 
 
-def _rate(
-    table: harness.Table,
-    name: str,
-    manifests: list[str],
-    sizes: tuple[int, int],
-    flags: list[str],
-    folder: str,
-) -> float:
-    few, many = (
-        _seconds(manifest, flags, os.path.join(folder, f"{name}-{size}".replace(" ", "-")))
-        for manifest, size in zip(manifests, sizes, strict=True)
-    )
-    # Of clips that are too few, start-up is all that is measured.
-    rate = (sizes[1] - sizes[0]) / (many - few) if many > few else float("nan")
-    table.add(
-        name,
-        sizes[1] / many,
-        "clips/s",
-        more={"without start-up": rate, f"s for {sizes[0]} clips": few},
-    )
-    return rate
+class _Bench:
+    """Embeds few clips and many, and adds a line for each engine."""
+
+    def __init__(self, table: harness.Table, settings: Settings, folder: str):
+        self._table, self._folder = table, folder
+        self._sizes = max(10, settings.clips // 20), max(20, settings.clips // 3)
+        self._manifests = [
+            work.write_manifest(settings, size, os.path.join(folder, f"{size}.csv"))
+            for size in self._sizes
+        ]
+        few, many = map(_seconds_of_sound, self._manifests)
+        self._clips = self._sizes[1] - self._sizes[0]
+        self._sound = (many - few) / self._clips
+        self._alone = 0.0  # processor seconds a clip of the first engine
+
+    def rate(self, name: str, flags: list[str], cluster: DaskCluster | None = None) -> Cost:
+        """Adds an engine; those workers that stay are first given some clips to start up."""
+        if cluster:
+            self._run(0, flags, f"{name}-warm")
+        taken = []
+        for size in (0, 1):
+            before = sum(cluster.processor_seconds()) if cluster else 0.0
+            taken.append(self._run(size, flags, name))
+            now = sum(cluster.processor_seconds()) if cluster else 0.0
+            taken[-1]["worker"] = now - before
+        few, many = taken
+        driver, worker = (
+            (many[part] - few[part]) / self._clips for part in ("processor", "worker")
+        )
+        self._alone = self._alone or driver + worker
+        more = {
+            "processor ms a clip": 1000 * (driver + worker),
+            "of these more than one process": 1000 * (driver + worker - self._alone),
+            "of these the driver": 1000 * driver if cluster else "",
+            "processor s of start-up": few["processor"] - driver * self._sizes[0],
+            "GB of the command": many["most"],
+            "GB of a worker": cluster.gigabytes() if cluster else "",
+        }
+        rate = self._sizes[1] / many["seconds"]
+        self._table.add(name, rate, "clips/s, start-up included", more=more)
+        return Cost(driver, worker, self._sound)
+
+    def _run(self, size: int, flags: list[str], name: str) -> dict[str, float]:
+        output = os.path.join(self._folder, f"{name}-{self._sizes[size]}".replace(" ", "-"))
+        command = work.command("embed", self._manifests[size], output, flags)
+        return run_watched(command, harness.cores())
 
 
-def _seconds(manifest: str, flags: list[str], output: str) -> float:
-    begin = time.monotonic()
-    work.run_to_end(work.command("embed", manifest, output, flags), f"{output}.log")
-    return time.monotonic() - begin
-
-
-def _hours(manifest: str) -> float:
+def _seconds_of_sound(manifest: str) -> float:
     import pandas as pd
 
     from audio_triplet import audio
@@ -128,7 +157,7 @@ def _hours(manifest: str) -> float:
             seconds += audio.probe(path, "use").duration_seconds
         except AudioError:
             continue
-    return seconds / 3600
+    return seconds
 
 
 def lay_out(rows: int) -> dict[str, float]:

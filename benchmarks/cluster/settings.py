@@ -2,7 +2,7 @@
 
 import dataclasses
 
-PARTS = ("cluster", "cluster_faults", "cluster_training", "growth")
+from benchmarks.scaling.settings import CLUSTER_PARTS as PARTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Settings:
     esc50: str = ""
     debian: str = ""
     clips: int = 3_000
-    few_clips: int = 120
+    few_clips: int = 30
     times: int = 10
-    job_seconds: float = 20.0
+    job_seconds: float = 10.0
     cut_seconds: float = 30.0
     rows: tuple[str, ...] = ("10000", "100000", "1000000")
     parts: tuple[str, ...] = PARTS

@@ -1,7 +1,9 @@
 """What the cluster makes of clips: shards, embeddings, an index; and what is in them."""
 
+import contextlib
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,16 +41,19 @@ def measure(settings: Settings, folder: str) -> harness.Table:
             run_to_end(arguments, os.path.join(folder, f"{kind}.log"))
             seconds = time.monotonic() - begin
             taken = np.subtract(cluster.processor_seconds(), before)
+            made = len(content(kind, output))
             table.add(
                 kind,
                 settings.clips / seconds,
                 "clips/s",
                 more={
                     "seconds": seconds,
-                    "made": len(content(kind, output)),
+                    "made": made,
                     "processor s of the workers": f"{taken.min():.0f} to {taken.max():.0f}",
                 },
             )
+            if kind != "prepare":  # of which shards are counted
+                table.goal(f"{kind}: clips in it", made, settings.clips)
             table.goal(f"{kind}: least busy worker, of the busiest", taken.min() / taken.max(), 0.3)
         cluster.stop()
     return table
@@ -121,6 +126,24 @@ def said(log: str, most: int = 200) -> str:
     """The end of what a command said."""
     with open(log, encoding="utf-8", errors="replace") as file:
         return file.read()[-most:]
+
+
+def stages(output: str) -> list[str]:
+    """The folders of jobs that a command has at this moment, one for each of its stages."""
+    with contextlib.suppress(OSError):
+        return [name for name in os.listdir(output) if name.lstrip(".").startswith("in_progress")]
+    return []
+
+
+def jobs_done(folder: str) -> tuple[int, int]:
+    """How many jobs of a stage are done, and how many it has; (0, 0) before it, and after it."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return 0, 0
+    done = sum(name.endswith((".done.json", ".index")) for name in names)
+    told = sum(bool(re.fullmatch(r"job-[^.]+\.json|.+\.work\.json", name)) for name in names)
+    return done, told
 
 
 def content(kind: str, folder: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from audio_triplet.errors import UsageError
 from benchmarks import harness, scaling
 from benchmarks.scaling import kills, large_manifest, losses, preparing, shards
 from benchmarks.scaling.clips import make_clips, prepare_command, run_whole
-from benchmarks.scaling.settings import PARTS, Settings
+from benchmarks.scaling.settings import ALL_PARTS, PARTS, Settings
 
 __doc__ = scaling.__doc__  # for --help
 
@@ -39,4 +39,4 @@ def measure() -> dict[str, list[harness.Table]]:
 
 if __name__ == "__main__":
     config_flags.define_flags(Settings)
-    harness.main(measure, parts=PARTS, name="scaling")
+    harness.main(measure, parts=ALL_PARTS, name="scaling")

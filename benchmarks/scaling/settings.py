@@ -6,6 +6,10 @@ CLIP_SECONDS, CLIP_RATE = 10, 44_100
 AUDIOSET_CLIPS = 2_000_000
 PARTS = ("one_core", "preparing", "kills", "shards", "losses", "manifest")
 
+# All parts of results/scaling.md: ours, those of `benchmarks.cluster`, that of `benchmarks.stores`.
+CLUSTER_PARTS = ("cluster", "cluster_faults", "cluster_training", "growth")
+ALL_PARTS = (*PARTS, *CLUSTER_PARTS, "stores")
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:

@@ -99,6 +99,17 @@ def test_jobs_have_whole_files_each_once(tmp_path):
     )
 
 
+def test_jobs_are_enough_for_a_thousand_workers(monkeypatch):
+    monkeypatch.undo()  # of smaller jobs
+    hour = 3600
+    assert jobs.size(2 * hour) == 600  # starting a shorter one would cost much
+    assert jobs.size(64 * hour) == hour
+    for hours in (5_556, 20_000, 100_000):  # the first is AudioSet
+        count = hours * hour / jobs.size(hours * hour)
+        assert 1_000 < count <= 2_048
+    assert jobs.size(1e6 * hour) == 70 * hour  # what is lost with a worker
+
+
 @pytest.mark.slow
 def test_embedding_by_a_pipeline_is_that_of_one_process(small_model, sound, tmp_path):
     from audio_triplet.embeddings.embed_pipeline import ByPipeline
