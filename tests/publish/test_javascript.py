@@ -170,11 +170,8 @@ def test_a_long_recording_is_fetched_only_where_it_may_answer(tmp_path):
     const fetched = [];
     const store = {
       margin: 0.1, most: 200,
-      scorer: (rows) => (n, grid, column, length) => rows.forEach((row, q) => {
-        let sum = 0;
-        for (let k = 0; k < row.length; k++) sum += row[k] * vectors[n * row.length + k];
-        grid[q * length + column] = sum;
-      }),
+      scorer: ([row]) => (first, last) => Float32Array.from({length: last - first}, (_, n) =>
+        row.reduce((sum, value, k) => sum + value * vectors[(first + n) * row.length + k], 0)),
       fine: (first, last) => {
         fetched.push(last - first);
         return Promise.resolve(vectors.slice(first * given.dim, last * given.dim));

@@ -1,5 +1,6 @@
 // Where the vectors of an archive are: as it is mapped by its measure, of unit norm. A store scores
 // all of them coarsely, and gives some of them by 16 bits.
+import {AT_ONCE, Products} from "./products.js";
 
 // Rows of a question four by four, zeros at the end.
 export function fours(rows, dim) {
@@ -11,9 +12,8 @@ export function fours(rows, dim) {
   return found;
 }
 
-// The likeness of each row to one vector, written into a column of a grid [rows, length]. Four rows
-// at once: most of the time of a search is spent here.
-export function likenesses(four, rows, dim, vectors, from, scale, grid, column, length) {
+// The likeness of each row to one vector, written into a column of a grid [rows, length].
+export function likenesses(four, rows, dim, vectors, from, grid, column, length) {
   for (let row = 0, at = 0; row < rows; row += 4) {
     let a = 0, b = 0, c = 0, d = 0;
     for (let k = from; k < from + dim; k++, at += 4) {
@@ -23,10 +23,10 @@ export function likenesses(four, rows, dim, vectors, from, scale, grid, column, 
       c += four[at + 2] * value;
       d += four[at + 3] * value;
     }
-    grid[row * length + column] = a * scale;
-    if (row + 1 < rows) grid[(row + 1) * length + column] = b * scale;
-    if (row + 2 < rows) grid[(row + 2) * length + column] = c * scale;
-    if (row + 3 < rows) grid[(row + 3) * length + column] = d * scale;
+    grid[row * length + column] = a;
+    if (row + 1 < rows) grid[(row + 1) * length + column] = b;
+    if (row + 2 < rows) grid[(row + 2) * length + column] = c;
+    if (row + 3 < rows) grid[(row + 3) * length + column] = d;
   }
 }
 
@@ -34,21 +34,21 @@ export function likenesses(four, rows, dim, vectors, from, scale, grid, column, 
 export class Whole {
   // block: number → a promise of the ArrayBuffer of `info.block` vectors' further bits.
   constructor(info, vectors, scales, block) {
-    Object.assign(this, {info, vectors, scales, block});
+    Object.assign(this, {info, block, products: new Products(vectors, scales, info.dim)});
     this.margin = 0.004;  // how much two scores may differ from what they are; seen on ESC-50: 0.001
     this.most = Infinity;
   }
 
+  // See `Products.scorer`.
   scorer(rows) {
-    const {vectors, scales, info: {dim}} = this, four = fours(rows, dim);
-    return (n, grid, column, length) => likenesses(four, rows.length, dim, vectors, n * dim, scales[n], grid, column, length);
+    return this.products.scorer(rows);
   }
 
   // The vectors from one number up to another, by 16 bits: Float32Array; by 8 where the rest cannot
   // be fetched, as without a network.
   async fine(first, last) {
-    const {scales, vectors, info: {dim, block, fine_steps: steps}} = this;
-    const found = Float32Array.from(vectors.subarray(first * dim, last * dim), (code, n) => code * scales[first + Math.floor(n / dim)]);
+    const {products, info: {dim, block, fine_steps: steps}} = this, {scales} = products, found = new Float32Array((last - first) * dim);
+    for (let n = first, to = 0; n < last; n++, to += dim) products.of(n).forEach((code, k) => { found[to + k] = code * scales[n]; });
     for (let number = Math.floor(first / block); number * block < last; number++) {
       let rest;
       try {
@@ -88,12 +88,16 @@ export class Parts {
         }
       }
     });
-    return (n, grid, column, length) => {
-      for (let q = 0, base = 0; q < rows.length; q++, base += size) {
-        let sum = 0;
-        for (let piece = 0, at = n * pieces; piece < pieces; piece++, at++) sum += tables[base + piece * cells + codes[at]];
-        grid[q * length + column] = sum;
+    const found = new Float32Array(AT_ONCE * rows.length);
+    return (first, last) => {
+      for (let n = first, to = 0; n < last; n++) {
+        for (let q = 0, base = 0; q < rows.length; q++, base += size) {
+          let sum = 0;
+          for (let piece = 0, at = n * pieces; piece < pieces; piece++, at++) sum += tables[base + piece * cells + codes[at]];
+          found[to++] = sum;
+        }
       }
+      return found;
     };
   }
 
