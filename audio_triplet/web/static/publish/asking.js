@@ -1,8 +1,6 @@
 // A search of the archive, as `audio_triplet.search` does it: events, best first. All vectors are
-// scored coarsely; what comes near the last hit is looked at by 16 bits, fetched where it must be.
+// scored coarsely; what comes near the last hit is looked at more closely, and fetched where it must be.
 import {NEVER, Question} from "./question.js";
-
-const AT_ONCE = 32;  // stretches that are fetched together
 
 // A raw vector as the archive's measure maps it, of unit norm.
 export function mapped(vector, constants, dim) {
@@ -68,25 +66,29 @@ export class Archive {
   // examples: [{vectors: [Float32Array of unit norm, mapped], starts: [seconds]}], each not empty.
   // without: numbers of recordings; keep: 1 for each vector that may be found, null: all.
   async ask(examples, {top = 10, without = new Set(), keep = null} = {}) {
-    const question = new Question(examples, this, keep), {most} = this.store, ranked = listed(question.ranked(without));
-    // How far down the hits go by coarse scores, then by finer ones of what comes near that.
-    let {margin} = this.store, near = [], hits = most === Infinity ? this.best(question, ranked, top) : [];
-    let least = hits.length === top ? hits.at(-1).score : NEVER;
-    const mayReach = ({bound}) => hits.length < top || bound >= least - margin;
-    for (let at = 0; at < most; at += AT_ONCE) {
-      const these = [];
-      for (let n = at; n < most && ranked.at(n) && mayReach(ranked.at(n)) && (most === Infinity || n < at + AT_ONCE); n++) these.push(ranked.at(n));
-      await Promise.all(these.map(async (stretch) => {
-        const coarse = stretch.bound;
-        question.refine(stretch, await this.fine(stretch.first, stretch.last));
-        margin = Math.max(margin, stretch.bound - coarse);  // what is fetched is better than it looked
-      }));
-      near = [...near, ...these].sort((a, b) => b.bound - a.bound || a.first - b.first);
-      hits = this.best(question, near, top);
-      least = hits.length === top ? hits.at(-1).score : NEVER;
-      if (most === Infinity || these.length < AT_ONCE) break;
-    }
+    const question = new Question(examples, this, keep);
+    let stretches = listed(question.ranked(without)), hits = [];
+    for (const look of this.store.looks(question.rows)) ({stretches, hits} = await this.closer(question, stretches, look, top));
     return this.named(hits);
+  }
+
+  // The best of stretches that are sorted by their bounds, by a closer look: as many as it allows that
+  // may be among the hits.
+  async closer(question, stretches, {most, atOnce, margin, of}, top) {
+    let off = margin, near = [], hits = this.store.isWhole ? this.best(question, stretches, top) : [];
+    for (let at = 0; at < most; at += atOnce) {
+      const least = hits.length === top ? hits.at(-1).score - off : NEVER, these = [];
+      for (let n = at; n < Math.min(most, at + atOnce) && stretches.at(n)?.bound >= least; n++) these.push(stretches.at(n));
+      const refined = await Promise.all(these.map(async (stretch) => {
+        const made = question.refined(stretch, await of(stretch.first, stretch.last));
+        off = Math.max(off, made.bound - stretch.bound);  // what is looked at is better than it seemed
+        return made;
+      }));
+      near = [...near, ...refined].sort((a, b) => b.bound - a.bound || a.first - b.first);
+      hits = this.best(question, near, top);
+      if (these.length < atOnce) break;
+    }
+    return {stretches: near, hits};
   }
 
   // The best events of stretches that are sorted by their bounds.

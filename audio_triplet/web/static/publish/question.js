@@ -1,10 +1,10 @@
 // A question to an archive: windows as long as it is that score best, as `audio_triplet.search` has
 // them. All vectors are scored coarsely, and the stretches of sound that may answer come best first.
 import {AT_ONCE} from "./products.js";
-import {fours, likenesses} from "./stores.js";
 
 export const NEVER = -4;
-const LONG = 512;  // vectors; of a longer stretch only what may answer is fetched
+const LONG = 512;  // vectors; of a longer stretch only what may answer is fetched,
+const SLACK = 0.1;  // by coarse scores, which are off by less
 const FIRST = 1024, MORE = 8;  // runs that are put in order; then so many times more
 
 // The maxima over windows of a width: rows of `length` → rows of `length - width + 1`.
@@ -66,7 +66,6 @@ export class Question {
     this.archive = archive;
     this.keep = keep;
     this.rows = examples.flatMap((example) => example.vectors);
-    this.fours = fours(this.rows, archive.dim);
     this.coarse = archive.store.scorer(this.rows);
     this.first = [];
     let longest = 0, count = 0;
@@ -134,21 +133,20 @@ export class Question {
     while (waiting.length) yield waiting.pop();
   }
 
-  // The likenesses on the grid of time, and the score of each window.
-  windows(first, last, fine = null) {
-    const {spans, dim, info} = this.archive, q = this.rows.length;
+  // The likenesses on the grid of time, and the score of each window. known: Float32Array[vectors,
+  // rows], null: coarse ones.
+  windows(first, last, known = null) {
+    const {spans, info} = this.archive, q = this.rows.length;
     let slots = [];
     for (let n = first; n < last; n++) slots.push(Math.round((spans[2 * n] - spans[2 * first]) / info.hop_seconds));
     if (slots.some((slot, n) => n && slot <= slots[n - 1])) slots = slots.map((_, n) => n);
     const length = slots[slots.length - 1] + 1, width = Math.min(this.width, length);
     const gridded = new Float32Array(q * length).fill(NEVER);
     for (let begin = first; begin < last; begin += AT_ONCE) {
-      const end = Math.min(last, begin + AT_ONCE), scores = fine ? null : this.coarse(begin, end);
-      for (let n = begin; n < end; n++) {
-        const slot = slots[n - first];
+      const end = Math.min(last, begin + AT_ONCE), scores = known?.subarray((begin - first) * q) ?? this.coarse(begin, end);
+      for (let n = begin, at = 0; n < end; n++, at += q) {
         if (this.keep && !this.keep[n]) continue;
-        if (fine) likenesses(this.fours, q, dim, fine, (n - first) * dim, gridded, slot, length);
-        else for (let row = 0; row < q; row++) gridded[row * length + slot] = scores[(n - begin) * q + row];
+        for (let row = 0; row < q; row++) gridded[row * length + slots[n - first]] = scores[at + row];
       }
     }
     const windows = length - width + 1, maxima = windowMaxima(gridded, q, length, width);
@@ -159,9 +157,9 @@ export class Question {
   // A run of vectors with the best score in it; of a long one, where its vectors have to be fetched,
   // those stretches of it that may answer.
   stretches(first, last) {
-    const {slots, width, scores} = this.windows(first, last), {most} = this.archive.store, bound = mostOf(scores);
-    if (most === Infinity || last - first <= LONG) return [{first, last, bound}];
-    const least = bound - 2 * this.archive.info.joined_within - this.archive.store.margin, found = [];
+    const {slots, width, scores} = this.windows(first, last), {store, info} = this.archive, bound = mostOf(scores);
+    if (store.isWhole || last - first <= LONG) return [{first, last, bound}];
+    const least = bound - 2 * info.joined_within - SLACK, found = [];
     for (let n = 0; n < scores.length; n++) {
       if (scores[n] < least) continue;
       const from = slots.findIndex((slot) => slot >= n - width), to = slots.findLastIndex((slot) => slot < n + 2 * width);
@@ -174,15 +172,14 @@ export class Question {
     return found;
   }
 
-  // A stretch whose vectors are known better: how much it scores then.
-  refine(stretch, fine) {
-    stretch.fine = fine;
-    stretch.bound = mostOf(this.windows(stretch.first, stretch.last, fine).scores);
+  // A stretch whose likenesses are known better, and how much it scores then.
+  refined({first, last}, known) {
+    return {first, last, known, bound: mostOf(this.windows(first, last, known).scores)};
   }
 
   // The events of a stretch, best first.
-  events({first, last, fine}, most) {
-    const {slots, length, width, gridded, scores} = this.windows(first, last, fine);
+  events({first, last, known}, most) {
+    const {slots, length, width, gridded, scores} = this.windows(first, last, known);
     const left = Float32Array.from(scores), found = [], joined = this.archive.info.joined_within;
     while (found.length < most) {
       let peak = 0;
