@@ -5,7 +5,7 @@ import {AT_ONCE} from "./products.js";
 export const NEVER = -4;
 const LONG = 512;  // vectors; of a longer stretch only what may answer is fetched,
 const SLACK = 0.1;  // by coarse scores, which are off by less
-const FIRST = 1024, MORE = 8;  // runs that are put in order; then so many times more
+const BINS = 4096, FIRST = 2500, MORE = 8;  // runs that are put in order; then so many times more
 
 // The maxima over windows of a width: rows of `length` → rows of `length - width + 1`.
 export function windowMaxima(values, rows, length, width) {
@@ -35,27 +35,26 @@ const mostOf = (values) => values.reduce((a, b) => Math.max(a, b), NEVER);
 // Numbers of the scores that are one, the largest first, equal ones as they are; no more are put in
 // order than are asked for.
 export function* descending(values) {
-  const BINS = 4096, counts = new Uint32Array(BINS);
   let low = Infinity, high = -Infinity;
-  for (const value of values) {
+  for (let n = 0; n < values.length; n++) {
+    const value = values[n];
     if (value <= NEVER / 2) continue;
-    low = Math.min(low, value);
-    high = Math.max(high, value);
+    if (value < low) low = value;
+    if (value > high) high = value;
   }
-  const bin = (value) => (value <= NEVER / 2 ? -1 : Math.min(BINS - 1, Math.floor((value - low) / (high - low || 1) * BINS)));
-  for (const value of values) if (value > NEVER / 2) counts[bin(value)]++;
-  let above = BINS, wanted = FIRST;
-  while (above > 0) {
+  const counts = new Uint32Array(BINS + 1), scale = high > low ? (BINS - 1) / (high - low) : 0;  // bin 0: no score
+  const bins = new Uint16Array(values.length);
+  for (let n = 0; n < values.length; n++) {
+    bins[n] = values[n] <= NEVER / 2 ? 0 : 1 + Math.floor((values[n] - low) * scale);
+    counts[bins[n]]++;
+  }
+  for (let above = BINS + 1, wanted = FIRST; above > 1; wanted *= MORE) {
     let from = above, have = 0;
-    while (from > 0 && have < wanted) have += counts[--from];
+    while (from > 1 && have < wanted) have += counts[--from];
     const chosen = new Uint32Array(have);
-    for (let n = 0, to = 0; n < values.length; n++) {
-      const at = bin(values[n]);
-      if (at >= from && at < above) chosen[to++] = n;
-    }
+    for (let n = 0, to = 0; n < bins.length; n++) if (bins[n] >= from && bins[n] < above) chosen[to++] = n;
     yield* chosen.sort((a, b) => values[b] - values[a] || a - b);
     above = from;
-    wanted *= MORE;
   }
 }
 
