@@ -50,6 +50,7 @@ _SCRIPTS = (
     "publish/picture",
     "publish/resampling",
     "publish/decoding",
+    "publish/mp3",
     "publish/encoder",
 )
 
