@@ -65,6 +65,7 @@ on any web server, below any address; on one machine: python -m http.server
 
 index.html      the page
 static/         its styles and scripts
+service.js      opens the page without a network, where it was open before
 runtime/        LiteRT for browsers (Apache License 2.0), versions
                 {", ".join(package.file for package in runtime.PACKAGES)}
 encoder.tflite  the network that sounds are compared by

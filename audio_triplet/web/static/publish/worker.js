@@ -4,7 +4,7 @@
 
 const base = new URL("../../", self.location.href);
 const FINE_AT_ONCE = 4e6;  // bytes: of a small archive all is loaded, and it answers offline
-const NAMES = ["loading", "asking", "stores", "products", "choosing", "front_end", "picture", "resampling", "encoder"];
+const NAMES = ["loading", "asking", "stores", "products", "choosing", "front_end", "picture", "resampling", "encoder", "keeping"];
 let parts = null;
 
 const moduleOf = (name) => import(new URL(`static/publish/${name}.js`, base).href);
@@ -43,7 +43,7 @@ async function inParts(info, loading, {Parts}, {Products}) {
 }
 
 async function open() {
-  const [loading, asking, stores, products, choosing, frontEnd, picture, resampling, {encoder}] = await Promise.all(NAMES.map(moduleOf));
+  const [loading, asking, stores, products, choosing, frontEnd, picture, resampling, {encoder}, keeping] = await Promise.all(NAMES.map(moduleOf));
   const {bytesOf, packedOf, woven} = loading;
   const json = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
   const encoding = encoder(base), head = json(await bytesOf("archive.json", base));
@@ -54,7 +54,7 @@ async function open() {
   const info = {...head, ...names};
   const archive = new asking.Archive(info, store, new Float64Array(woven(spans, 8)), new Uint32Array(woven(owners, 4)));
   return {
-    loading, asking, choosing, frontEnd, picture, resampling, encode, info, archive,
+    loading, asking, choosing, frontEnd, picture, resampling, keeping, encode, info, archive,
     constants: new Float32Array(constants), words: new Float32Array(words),
   };
 }
@@ -99,6 +99,11 @@ const actions = {
   faster: async () => {
     const {encode, frontEnd} = await opened();
     return encode.faster([1, frontEnd.FRAMES, frontEnd.MELS]);
+  },
+  // For a time without a network: with `keeps` what was loaded, and all scripts.
+  keep: async ({keeps}) => {
+    const {keeping, info, encode} = await opened();
+    await keeping.begin(base, keeps && info.site, [...info.shell, ...encode.scripts]);
   },
   embed: exampleOf,
   sound: async (given) => answered([await exampleOf(given)], given),
