@@ -30,10 +30,10 @@ _ROWS = 1 << 15  # that are multiplied at once
 # vectors: 128 kB for 128 dimensions [D].
 FINE_STEPS, BLOCK = 254, 1024
 
-# [D] So many vectors are loaded whole, at 132 bytes; of more, 16 bytes each, and parts of 66 kB
+# [D] So many vectors are loaded whole, at 132 bytes; of more, 2 bytes each, and parts of 33 kB
 # where something is found: small enough that no host has to give ranges of files. There segments
 # that sound alike lie together, about so many around a landmark.
-WHOLE_UP_TO, PART = 110_000, 256
+WHOLE_UP_TO, PART = 110_000, 128
 _AROUND, _MOST_LANDMARKS = 32, 2048
 
 

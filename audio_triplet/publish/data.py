@@ -18,10 +18,10 @@ from audio_triplet.publish.credits import Credits
 from audio_triplet.search.index import Index
 from audio_triplet.web import pictures
 
-VERSION = 2
+VERSION = 3
 
-COARSE_BLOCK = 1 << 16  # vectors in a file of 1 MB
-_SHELF = 1000  # parts in a folder
+COARSE_BLOCK = 1024  # vectors in a file of 16 kB
+_SHELF = 1000  # files in a folder
 
 # Of a larger archive as many moments are on the map, drawn by lot.
 _MOST_POINTS = mapping.MOST_POINTS
@@ -55,30 +55,36 @@ def _write_whole(folder: str, archive: Archive) -> dict:
 
 
 def _write_parts(folder: str, archive: Archive) -> dict:
-    """Coarse vectors, which a page loads, and parts, which it fetches where something was found."""
+    """Landmarks, which a page loads, and what it fetches where something may be found: coarse
+    vectors, and parts.
+    """
     coarse = Coarse.of(archive.vectors * archive.scales[:, None])
+    write_bytes(folder, "landmarks.i8", coarse.landmarks.tobytes())
+    write_bytes(folder, "landmarks.f32", coarse.scales.astype("<f4").tobytes())
+    write_bytes(folder, "cells.u16.gz", packing.planes(coarse.nearest))
     write_bytes(folder, "centres.f32", coarse.centres.astype("<f4").tobytes())
-    os.makedirs(os.path.join(folder, "coarse"))
-    for number, first in enumerate(range(0, len(coarse.codes), COARSE_BLOCK)):
-        block = coarse.codes[first : first + COARSE_BLOCK]
-        write_bytes(folder, f"coarse/{number}.u8", block.tobytes())
-    for number, first in enumerate(range(0, len(archive.owners), PART)):
-        these = slice(first, first + PART)
-        shelf = os.path.join("parts", str(number // _SHELF))
-        os.makedirs(os.path.join(folder, shelf), exist_ok=True)
-        content = b"".join(
-            array[these].tobytes()
-            for array in (archive.vectors, archive.fine, archive.scales.astype("<f4"))
-        )
-        write_bytes(folder, f"{shelf}/{number}.bin", content)
+    _write_files(folder, "coarse", "u8", COARSE_BLOCK, [coarse.codes])
+    arrays = [archive.vectors, archive.fine, archive.scales.astype("<f4")]
+    _write_files(folder, "parts", "bin", PART, arrays)
     return {
         "form": "parts",
+        "block": COARSE_BLOCK,
         "part": PART,
         "shelf": _SHELF,
-        "coarse_block": COARSE_BLOCK,
         "pieces": coarse.codes.shape[1],
         "cells": CELLS,
     }
+
+
+def _write_files(
+    folder: str, name: str, ending: str, size: int, arrays: Sequence[np.ndarray]
+) -> None:
+    """Writes so many items of arrays into each file, the arrays one after the other."""
+    for number, first in enumerate(range(0, len(arrays[0]), size)):
+        shelf = os.path.join(name, str(number // _SHELF))
+        os.makedirs(os.path.join(folder, shelf), exist_ok=True)
+        content = b"".join(array[first : first + size].tobytes() for array in arrays)
+        write_bytes(folder, f"{shelf}/{number}.{ending}", content)
 
 
 def write_map(folder: str, archive: Archive) -> int:

@@ -20,8 +20,11 @@ _FORMS = {
                 by 32 bits are the ten nearest by these
 fine/           8 bits more of them, looked at where something was found
 """,
-    "parts": """coarse/, centres.f32
-                {vectors:,} vectors in 16 bytes, by which a page finds what to fetch
+    "parts": """landmarks.i8, landmarks.f32, cells.u16.gz
+                of {vectors:,} vectors the nearest of some landmarks, by which a page finds
+                what to fetch
+coarse/, centres.f32
+                16 bytes more of each, fetched where something may be found
 parts/          the same in 16 bits, fetched where something was found
 """,
 }
@@ -62,6 +65,7 @@ on any web server, below any address; on one machine: python -m http.server
 
 index.html      the page
 static/         its styles and scripts
+service.js      opens the page without a network, where it was open before
 runtime/        LiteRT for browsers (Apache License 2.0), versions
                 {", ".join(package.file for package in runtime.PACKAGES)}
 encoder.tflite  the network that sounds are compared by

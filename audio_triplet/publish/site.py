@@ -6,6 +6,7 @@ write(SiteConfig(index="archive.index", output_dir="site", title="Our birds"))
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.resources
 import os
 from collections.abc import Sequence
@@ -40,15 +41,26 @@ _SCRIPTS = (
     "publish/map",
     "publish/worker",
     "publish/loading",
+    "publish/keeping",
     "publish/asking",
+    "publish/question",
+    "publish/products",
+    "publish/assembly",
     "publish/stores",
     "publish/choosing",
     "publish/front_end",
     "publish/picture",
     "publish/resampling",
     "publish/decoding",
+    "publish/mp3",
     "publish/encoder",
 )
+
+_STATIC = (*(f"{name}.css" for name in _STYLES), *(f"{name}.js" for name in _SCRIPTS))
+_SERVICE = "publish/service.js"
+
+# What a browser keeps of the page itself, to open it without a network.
+_SHELL = ["./", "index.html", "README.txt", *(f"static/{name}" for name in _STATIC)]
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
@@ -130,19 +142,20 @@ def write(config: SiteConfig) -> Written:
         _write_static(folder)
         runtime.write(os.path.join(folder, "runtime"), config.runtime or None)
         data.write_bytes(folder, "encoder.tflite", encoder)
-        form = _write_archive(folder, config, index, archive, credits)
+        head = _write_archive(folder, config, index, archive, credits)
         _write_page(folder, config, archive)
         told = readme.text(
             _title(config),
             config.licence,
             archive,
-            form=form,
+            form=head["form"],
             kind=config.audio,
             seconds=config.audio_seconds,
             has_map=config.map,
             credits=credits.lines(),
         )
         data.write_bytes(folder, "README.txt", told.encode())
+        data.write_head(folder, index, archive, **head, shell=_SHELL, site=_digest(folder))
         size = sum(
             os.path.getsize(os.path.join(current, name))
             for current, _, names in os.walk(folder)
@@ -177,34 +190,43 @@ def _encoder(index: Index) -> bytes:
 
 def _write_static(folder: str) -> None:
     source = importlib.resources.files("audio_triplet.web") / "static"
-    for name in [*(f"{name}.css" for name in _STYLES), *(f"{name}.js" for name in _SCRIPTS)]:
+    for name in _STATIC:
         target = os.path.join("static", *name.split("/"))
         os.makedirs(os.path.dirname(os.path.join(folder, target)), exist_ok=True)
         data.write_bytes(folder, target, source.joinpath(name).read_bytes())
+    # Of a service worker only what lies beside or below it is its own.
+    data.write_bytes(folder, "service.js", source.joinpath(_SERVICE).read_bytes())
+
+
+def _digest(folder: str) -> str:
+    """A name of what a site holds, but for sounds: a page tells it from an earlier one by it."""
+    digest = hashlib.sha256()
+    for current, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != "sounds")
+        for name in sorted(names):
+            path = os.path.join(current, name)
+            digest.update(os.path.relpath(path, folder).encode())
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
 
 
 def _write_archive(
     folder: str, config: SiteConfig, index: Index, archive: Archive, credits: Credits
-) -> str:
-    """Writes what a page searches in; gives the vectors' form."""
+) -> dict:
+    """Writes what a page searches in; gives what the page is told of it."""
     answers = Answers.read(config.labels, archive) if config.labels else Answers.none()
     words = Words.of(index, archive, answers.examples)
     form = data.write_vectors(folder, index, archive, words)
     pieces = sounds.write(folder, archive.files, config.audio, config.audio_seconds)
     data.write_names(folder, archive, words, answers, credits, pieces)
-    data.write_head(
-        folder,
-        index,
-        archive,
-        **form,
-        sounds={
-            "kind": config.audio,
-            "piece_seconds": sounds.PIECE_SECONDS,
-            "most_seconds": sounds.MOST_SECONDS,
-        },
-        map=data.write_map(folder, archive) if config.map else 0,
-    )
-    return form["form"]
+    told = {
+        "kind": config.audio,
+        "piece_seconds": sounds.PIECE_SECONDS,
+        "most_seconds": sounds.MOST_SECONDS,
+    }
+    shown = data.write_map(folder, archive) if config.map else 0
+    return {**form, "sounds": told, "map": shown}
 
 
 def _write_page(folder: str, config: SiteConfig, archive: Archive) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from audio_triplet.publish.archive import alike
-from audio_triplet.publish.coarse import CELLS, PIECES, Coarse
+from audio_triplet.publish.coarse import CELLS, PIECES, Coarse, centres_of, nearest_of
 
 
 def _unit(random, *shape):
@@ -18,34 +18,37 @@ def test_few_different_vectors_are_kept_as_they_are():
     np.testing.assert_allclose(Coarse.of(vectors).vectors(), vectors, atol=1e-6)
 
 
-def test_each_number_is_of_the_nearest_centre():
+def test_each_number_is_of_the_nearest():
     vectors = _unit(np.random.default_rng(1), 1000, 32)
     found = Coarse.of(vectors)
     assert found.codes.shape == (1000, PIECES) and found.centres.shape == (PIECES, CELLS, 2)
-    pieces = vectors.reshape(-1, PIECES, 2)
+    landmarks = found.landmarks * found.scales[:, None]  # a 32th of the vectors
+    assert len(landmarks) == 31 and found.nearest.max() < 31
+    apart = ((vectors[:, None] - landmarks) ** 2).sum(axis=2)
+    chosen = apart[np.arange(1000), found.nearest]
+    np.testing.assert_allclose(chosen, apart.min(axis=1), atol=1e-6)
+    pieces = (vectors - landmarks[found.nearest]).reshape(-1, PIECES, 2)
     for piece in (0, 7, 15):
-        apart = pieces[:, piece, None] - found.centres[piece]
-        best = (apart**2).sum(axis=2).min(axis=1)
-        chosen = ((pieces[:, piece] - found.centres[piece][found.codes[:, piece]]) ** 2).sum(axis=1)
-        np.testing.assert_allclose(chosen, best, atol=1e-6)
+        apart = ((pieces[:, piece, None] - found.centres[piece]) ** 2).sum(axis=2)
+        chosen = apart[np.arange(1000), found.codes[:, piece]]
+        np.testing.assert_allclose(chosen, apart.min(axis=1), atol=1e-6)
 
 
 def test_centres_lie_well():
     """Less is lost than by as many points drawn by lot."""
-    vectors = _unit(np.random.default_rng(2), 4000, 64)
-    found = Coarse.of(vectors)
-    drawn = vectors[:CELLS].reshape(CELLS, PIECES, 4).transpose(1, 0, 2)
-    pieces = vectors.reshape(-1, PIECES, 4)
-    lost = 0.0
-    for piece in range(PIECES):
-        apart = ((pieces[:, piece, None] - drawn[piece]) ** 2).sum(axis=2)
-        lost += apart.min(axis=1).mean()
-    assert ((found.vectors() - vectors) ** 2).sum(axis=1).mean() < 0.8 * lost
+    points = np.random.default_rng(2).normal(size=(4000, 4)).astype("f4")
+    found = centres_of(points, CELLS, np.random.default_rng(3))
+
+    def lost(centres):
+        return ((points - centres[nearest_of(points, centres)]) ** 2).sum(axis=1).mean()
+
+    assert lost(found) < 0.8 * lost(points[:CELLS])
 
 
 def test_the_same_vectors_give_the_same_codes():
     vectors = _unit(np.random.default_rng(4), 500, 32)
     first, second = Coarse.of(vectors), Coarse.of(vectors)
+    np.testing.assert_array_equal(first.nearest, second.nearest)
     np.testing.assert_array_equal(first.codes, second.codes)
 
 

@@ -167,24 +167,20 @@ def test_a_long_recording_is_fetched_only_where_it_may_answer(tmp_path):
     info = {"dim": dim, "hop_seconds": 0.96, "leaning": 0.4, "joined_within": 0.1}
     info |= {"per_recording": 3, "files": [{"name": "long"}], "segments": [[0, 0, []]]}
     code = """
-    const fetched = [];
-    const store = {
-      margin: 0.1, most: 200,
-      scorer: (rows) => (n, grid, column, length) => rows.forEach((row, q) => {
-        let sum = 0;
-        for (let k = 0; k < row.length; k++) sum += row[k] * vectors[n * row.length + k];
-        grid[q * length + column] = sum;
-      }),
-      fine: (first, last) => {
-        fetched.push(last - first);
-        return Promise.resolve(vectors.slice(first * given.dim, last * given.dim));
-      },
+    const fetched = [], dim = given.dim;
+    const scorer = ([row]) => (first, last) => Float32Array.from({length: last - first}, (_, n) =>
+      row.reduce((sum, value, k) => sum + value * vectors[(first + n) * dim + k], 0));
+    const of = (rows) => async (first, last) => {
+      fetched.push(last - first);
+      return scorer(rows)(first, last);
     };
+    const looks = (rows) => [{most: 200, atOnce: 32, margin: 0.1, of: of(rows)}];
+    const store = {isWhole: false, scorer, looks};
     const spans = Float64Array.from({length: 2 * given.count}, (_, n) => 0.96 * (n >> 1) + (n & 1));
     const archive = new it.Archive(given, store, spans, new Uint32Array(given.count));
     const found = [];
-    for (const first of [0, given.dim]) {
-      const example = {vectors: [query.slice(first, first + given.dim)], starts: [0]};
+    for (const first of [0, dim]) {
+      const example = {vectors: [query.slice(first, first + dim)], starts: [0]};
       const [hit] = await archive.ask([example], {top: 1});
       found.push(hit.score, hit.start_seconds);
     }
@@ -269,6 +265,7 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
     const block = (number) => Promise.resolve(
       Int8Array.from(fine.subarray(number * size, (number + 1) * size)).buffer);
     const {Whole, Parts} = await import("./publish/stores.js");
+    const {Products} = await import("./publish/products.js");
     const part = (number) => {
       const from = number * given.part, to = Math.min(codes.length / dim, from + given.part);
       const found = new Uint8Array(2 * (to - from) * dim + 4 * (to - from));
@@ -279,7 +276,13 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
     };
     const store = given.form === "whole"
       ? new Whole(given, Int8Array.from(codes), scales, block)
-      : new Parts(given, Uint8Array.from(pieces), centres, part);
+      : new Parts(
+        given, {landmarks: new Products(Int8Array.from(landmarks), landmarkScales, dim),
+          cells: Uint16Array.from(nearest), centres}, (number) => {
+          const from = number * given.block * given.pieces;
+          return Promise.resolve(Uint8Array.from(
+            pieces.subarray(from, from + given.block * given.pieces)).buffer);
+        }, part);
     const archive = new it.Archive(
       given, store, Float64Array.from(spans), Uint32Array.from(owners));
     let at = 0;
@@ -303,6 +306,9 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
         scales=scales,
         pieces=small.codes,
         centres=small.centres,
+        landmarks=small.landmarks,
+        landmarkScales=small.scales,
+        nearest=small.nearest,
         fine=further_bits(raw, codes, scales),
         spans=np.stack([part.spans["start"], part.spans["end"]], axis=1),
         owners=owners,

@@ -137,3 +137,27 @@ def test_by_microphone_map_and_keys_with_threads(published, browser, tmp_path):
         page.click("#record")
         visit.has("#status", "like recording")
         visit.close()
+
+
+@pytest.mark.slow
+def test_it_opens_without_a_network(published, browser, indexed, tmp_path):
+    """The server is stopped, and the page loaded again; what an earlier site left goes."""
+    query = tmp_path / "query.wav"
+    soundfile.write(query, tone(2.0, 320, 3), RATE)
+    kept = "caches.keys().then((names) => names.map((name) => name.split(' ')[1]))"  # addresses
+    with visiting.served(published, visiting.ISOLATED) as host:
+        visit = visiting.Visit(browser, host)
+        page = visit.page
+        visit.has("#kept", "without a network")
+        page.evaluate("caches.open(`archive ${location.pathname} earlier`)")
+        page.evaluate("caches.open('archive /below/other/ 1')")
+        page.reload()
+        visit.has("#kept", "without a network")
+        assert sorted(page.evaluate(kept)) == ["/below/other/", "/below/site/"]
+        page.set_input_files("#file", str(query))
+        before = visiting.hits(page)
+    page.reload()
+    visit.has("#served", "threads" if page.evaluate("navigator.hardwareConcurrency > 1") else "one")
+    page.set_input_files("#file", str(query))
+    assert visiting.hits(page) == before
+    visit.close()

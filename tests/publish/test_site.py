@@ -161,12 +161,15 @@ def test_a_large_archive_is_in_parts(publish, monkeypatch):
         found.append((codes + fine / info["fine_steps"]) * scales[:, None])
     found = np.concatenate(found)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-3)
-    # So few vectors are centres themselves: the coarse ones are as they were, to 8 bits.
-    coarse = np.concatenate(
-        [np.fromfile(folder / "coarse" / f"{n}.u8", np.uint8) for n in range(-(-count // 16))]
-    ).reshape(count, info["pieces"])
+    # So few residuals are centres themselves: the coarse vectors are as they were, to 8 bits.
+    blocks = [folder / "coarse" / "0" / f"{n}.u8" for n in range(-(-count // 16))]
+    coarse = np.concatenate([np.fromfile(block, np.uint8) for block in blocks])
+    coarse = coarse.reshape(count, info["pieces"])
     centres = np.fromfile(folder / "centres.f32", "<f4").reshape(info["pieces"], info["cells"], -1)
     meant = centres[np.arange(info["pieces"]), coarse].reshape(count, dim)
+    landmarks = np.fromfile(folder / "landmarks.i8", np.int8).reshape(-1, dim)
+    scales = np.fromfile(folder / "landmarks.f32", "<f4")
+    meant += (landmarks * scales[:, None])[_unwoven(folder / "cells.u16.gz", "<u2")]
     np.testing.assert_allclose(meant, found, atol=0.005)
 
 

@@ -1,4 +1,7 @@
 // A file's sound by Web Audio, at the file's own rate: asked for another, a browser resamples.
+import * as mp3 from "./mp3.js";
+
+const NEAR = 1e-4;  // of full scale
 
 const text = (bytes, at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
 const big = (bytes, at) => (bytes[at] << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3]) >>> 0;
@@ -10,24 +13,8 @@ function find(bytes, name, from = 0, to = bytes.length) {
   return -1;
 }
 
-function ofMp3(bytes) {
-  let at = 0;
-  if (text(bytes, 0, 3) === "ID3") {
-    at = 10 + (bytes[6] << 21 | bytes[7] << 14 | bytes[8] << 7 | bytes[9]);
-  }
-  const end = Math.min(bytes.length - 4, at + (1 << 16));
-  for (; at < end; at++) {
-    const version = bytes[at + 1] >> 3 & 3, rate = bytes[at + 2] >> 2 & 3;
-    const isSync = bytes[at] === 0xff && (bytes[at + 1] & 0xe0) === 0xe0;
-    if (isSync && version !== 1 && (bytes[at + 1] >> 1 & 3) && rate !== 3 && bytes[at + 2] >> 4 !== 15) {
-      return [44100, 48000, 32000][rate] / (version === 3 ? 1 : version === 2 ? 2 : 4);
-    }
-  }
-  return 0;
-}
-
-// Samples per second as the file's header has it; 0: not known.
-export function rateOf(bytes) {
+// Samples per second as the header of a file has it that is no MP3; 0: not known.
+function rateInHeader(bytes) {
   const mark = text(bytes, 0, 4);
   if (mark === "RIFF" || mark === "RF64") {
     const at = find(bytes, "fmt ", 12, Math.min(bytes.length, 1 << 20));
@@ -45,19 +32,44 @@ export function rateOf(bytes) {
     const at = find(bytes, "mp4a");
     return at < 0 ? 0 : big(bytes, at + 28) >>> 16;
   }
-  return ofMp3(bytes);
+  return 0;
+}
+
+export const rateOf = (bytes) => rateInHeader(bytes) || mp3.rateOf(bytes);
+
+function contextOf(rate) {
+  try {
+    return new OfflineAudioContext(1, 1, rate);
+  } catch {  // a rate that no context has: the browser resamples
+    return new OfflineAudioContext(1, 1, rate < 8000 ? 8000 : 96000);
+  }
+}
+
+async function channelsOf(context, buffer) {
+  const sound = await context.decodeAudioData(buffer);
+  return Array.from({length: sound.numberOfChannels}, (_, n) => sound.getChannelData(n));
+}
+
+const isCut = (channels) => channels.some((samples) => samples.some((value) => Math.abs(value) === 1));
+
+// An MP3 as it is above full scale too; as it was decoded where the two ways do not agree below.
+async function uncut(channels, context, bytes) {
+  const found = await channelsOf(context, mp3.quieter(bytes).buffer);
+  const agrees = found.length === channels.length && found.every((samples, channel) => {
+    if (samples.length !== channels[channel].length) return false;
+    for (let n = 0; n < samples.length; n++) samples[n] *= mp3.TIMES;
+    return samples.every((value, n) => {
+      const cut = channels[channel][n];
+      return Math.abs(cut) === 1 ? value * cut > 1 - NEAR : Math.abs(value - cut) < NEAR;
+    });
+  });
+  return agrees ? found : channels;
 }
 
 // {channels: [Float32Array], rate} of a whole file; throws where the browser cannot decode it.
 export async function decoded(buffer) {
-  const rate = rateOf(new Uint8Array(buffer)) || 48000;
-  let context;
-  try {
-    context = new OfflineAudioContext(1, 1, rate);
-  } catch {  // a rate that no context has: the browser resamples
-    context = new OfflineAudioContext(1, 1, rate < 8000 ? 8000 : 96000);
-  }
-  const sound = await context.decodeAudioData(buffer);
-  const channels = Array.from({length: sound.numberOfChannels}, (_, n) => sound.getChannelData(n));
-  return {channels, rate: sound.sampleRate};
+  const bytes = new Uint8Array(buffer), rate = rateInHeader(bytes), context = contextOf(rate || mp3.rateOf(bytes) || 48000);
+  const kept = rate ? null : bytes.slice();  // decoding takes the buffer away
+  const channels = await channelsOf(context, buffer);
+  return {channels: kept && isCut(channels) ? await uncut(channels, context, kept) : channels, rate: context.sampleRate};
 }

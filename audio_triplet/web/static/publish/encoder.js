@@ -48,7 +48,8 @@ async function byGraphics(lib, model, plain, shape) {
   }
 }
 
-// {embed(mel, shape), served}: `served` says by what, and `faster()` tries WebGPU.
+// {embed(mel, shape), scripts, served}: `served` says by what, and `faster()` tries WebGPU; `scripts`:
+// the runtime's files that were taken.
 export async function encoder(base) {
   return quietly(async () => {
     const lib = await import(new URL("runtime/litert.js", base).href);
@@ -61,7 +62,8 @@ export async function encoder(base) {
     const runtime = await lib.loadLiteRt(script);
     const threads = name.includes("threaded") ? runtime.liteRtWasm.getThreadCount() : 1;
     const plain = runner(await lib.loadAndCompile(model, {accelerator: "wasm"}), lib.Tensor);
-    const found = {embed: plain, served: `WebAssembly, ${threads === 1 ? "one thread" : `${threads} threads`}`};
+    const scripts = ["runtime/litert.js", "runtime/wasm_utils.js", `runtime/${name}.js`];
+    const found = {embed: plain, scripts, served: `WebAssembly, ${threads === 1 ? "one thread" : `${threads} threads`}`};
     found.faster = (shape) => quietly(async () => {
       const embed = await byGraphics(lib, model, plain, shape);
       if (embed) Object.assign(found, {embed, served: "WebGPU"});

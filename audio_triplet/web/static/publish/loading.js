@@ -1,13 +1,15 @@
 // Files of the site, counted as they come: what a search costs is said.
+import {came} from "./keeping.js";
 
 export const told = {bytes: 0, requests: 0};
 
 export async function bytesOf(name, base) {
-  const answer = await fetch(new URL(name, base));
+  const address = new URL(name, base), answer = await fetch(address);
   if (!answer.ok) throw new Error(`${name}: ${answer.status} ${answer.statusText}; load the page again`);
   const bytes = await answer.arrayBuffer();
   told.bytes += bytes.byteLength;
   told.requests += 1;
+  came(address.href, bytes);
   return bytes;
 }
 

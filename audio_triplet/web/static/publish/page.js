@@ -3,6 +3,7 @@ import {$, after, count, element, guarded, say} from "../shared/dom.js";
 import * as record from "../shared/record.js";
 import {matching} from "./choosing.js";
 import {decoded} from "./decoding.js";
+import * as keeping from "./keeping.js";
 import {ask, costOf, failed, library, megabytes} from "./library.js";
 import * as map from "./map.js";
 import {nameOf, tile} from "./tiles.js";
@@ -83,6 +84,16 @@ const served = (text) => {
   $("served").textContent = `Sounds are embedded by ${text}.`;
 };
 
+// What was loaded is kept, where there is a service worker to answer with it.
+async function keep() {
+  const base = new URL("../../", import.meta.url);
+  const keeps = await navigator.serviceWorker?.register(new URL("service.js", base)).then(() => true, () => false) ?? false;
+  await ask("keep", {keeps});
+  if (!keeps) return;
+  await keeping.begin(base, library.info.site);
+  $("kept").textContent = "It is kept here, and opens without a network.";
+}
+
 failed((text) => say(text, true));
 guarded(async () => {
   const {answer, cost: {bytes}} = await ask("open");
@@ -98,4 +109,5 @@ guarded(async () => {
   say("Ready. Choose, drop or record a sound, and its nearest moments stand here.");
   document.documentElement.dataset.ready = "";
   served((await ask("faster")).answer);
+  await keep().catch(() => {});  // there may be no room
 })();

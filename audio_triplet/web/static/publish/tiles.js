@@ -1,6 +1,7 @@
 // Moments as tiles: player with a log mel picture, score, times, labels.
 import {clock, count, element, guarded, time} from "../shared/dom.js";
 import {wav} from "../shared/wav.js";
+import {came} from "./keeping.js";
 import {ask, library} from "./library.js";
 import {decoded} from "./decoding.js";
 import {mixedDown} from "./resampling.js";
@@ -17,7 +18,9 @@ function pieceOf(address) {
   const found = pieces.get(address) ?? (async () => {
     const answer = await fetch(address);
     if (!answer.ok) throw new Error(`${address}: is not here (${answer.status})`);
-    const {channels, rate} = await decoded(await answer.arrayBuffer());
+    const bytes = await answer.arrayBuffer();
+    if (bytes.byteLength <= PICTURED_BYTES) came(answer.url, bytes.slice());  // decoding takes them away
+    const {channels, rate} = await decoded(bytes);
     return {sound: mixedDown(channels), rate};
   })();
   pieces.delete(address);

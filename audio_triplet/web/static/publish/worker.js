@@ -4,7 +4,7 @@
 
 const base = new URL("../../", self.location.href);
 const FINE_AT_ONCE = 4e6;  // bytes: of a small archive all is loaded, and it answers offline
-const NAMES = ["loading", "asking", "stores", "choosing", "front_end", "picture", "resampling", "encoder"];
+const NAMES = ["loading", "asking", "stores", "products", "choosing", "front_end", "picture", "resampling", "encoder", "keeping"];
 let parts = null;
 
 const moduleOf = (name) => import(new URL(`static/publish/${name}.js`, base).href);
@@ -31,28 +31,30 @@ async function whole(info, loading, {Whole}) {
   return new Whole(info, new Int8Array(vectors), new Float32Array(scales), block);
 }
 
-async function inParts(info, loading, {Parts}) {
-  const codes = new Uint8Array(info.vectors * info.pieces), size = info.coarse_block * info.pieces;
-  const load = async (_, number) => codes.set(new Uint8Array(await loading.bytesOf(`coarse/${number}.u8`, base)), number * size);
-  const [centres] = await Promise.all([
-    loading.bytesOf("centres.f32", base), ...Array.from({length: Math.ceil(codes.length / size)}, load)]);
-  const nameOf = (number) => `parts/${Math.floor(number / info.shelf)}/${number}.bin`;
-  return new Parts(info, codes, new Float32Array(centres), fetched(nameOf, loading));
+async function inParts(info, loading, {Parts}, {Products}) {
+  const {bytesOf, packedOf, woven} = loading, floats = (bytes) => new Float32Array(bytes);
+  const [landmarks, scales, cells, centres] = await Promise.all([
+    bytesOf("landmarks.i8", base), bytesOf("landmarks.f32", base).then(floats),
+    packedOf("cells.u16.gz", base).then((bytes) => new Uint16Array(woven(bytes, 2))), bytesOf("centres.f32", base).then(floats)]);
+  const inShelves = (folder, end) => fetched((number) => `${folder}/${Math.floor(number / info.shelf)}/${number}.${end}`, loading);
+  return new Parts(
+    info, {landmarks: new Products(new Int8Array(landmarks), scales, info.dim), cells, centres},
+    inShelves("coarse", "u8"), inShelves("parts", "bin"));
 }
 
 async function open() {
-  const [loading, asking, stores, choosing, frontEnd, picture, resampling, {encoder}] = await Promise.all(NAMES.map(moduleOf));
+  const [loading, asking, stores, products, choosing, frontEnd, picture, resampling, {encoder}, keeping] = await Promise.all(NAMES.map(moduleOf));
   const {bytesOf, packedOf, woven} = loading;
   const json = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
   const encoding = encoder(base), head = json(await bytesOf("archive.json", base));
   const [names, spans, owners, constants, words, store, encode] = await Promise.all([
     packedOf("names.json.gz", base).then(json), packedOf("spans.f64.gz", base), packedOf("segments.u32.gz", base),
-    bytesOf("constants.f32", base), bytesOf("words.f32", base), (head.form === "whole" ? whole : inParts)(head, loading, stores), encoding,
+    bytesOf("constants.f32", base), bytesOf("words.f32", base), (head.form === "whole" ? whole : inParts)(head, loading, stores, products), encoding,
   ]);
   const info = {...head, ...names};
   const archive = new asking.Archive(info, store, new Float64Array(woven(spans, 8)), new Uint32Array(woven(owners, 4)));
   return {
-    loading, asking, choosing, frontEnd, picture, resampling, encode, info, archive,
+    loading, asking, choosing, frontEnd, picture, resampling, keeping, encode, info, archive,
     constants: new Float32Array(constants), words: new Float32Array(words),
   };
 }
@@ -97,6 +99,11 @@ const actions = {
   faster: async () => {
     const {encode, frontEnd} = await opened();
     return encode.faster([1, frontEnd.FRAMES, frontEnd.MELS]);
+  },
+  // For a time without a network: with `keeps` what was loaded, and all scripts.
+  keep: async ({keeps}) => {
+    const {keeping, info, encode} = await opened();
+    await keeping.begin(base, keeps && info.site, [...info.shell, ...encode.scripts]);
   },
   embed: exampleOf,
   sound: async (given) => answered([await exampleOf(given)], given),
