@@ -36,6 +36,7 @@ INSTALL = [
     # Macs with Intel processors: TensorFlow serves there.
     "ai-edge-litert>=1.4; sys_platform != 'darwin' or platform_machine == 'arm64'",
     "charset-normalizer>=3.3",  # tables that spreadsheets saved in a code page or in UTF-16
+    "numba>=0.59",  # loops over all pairs; resampy brings it anyway
     "resampy>=0.4.3",
     "scikit-learn>=1.4",
     "scipy>=1.11",

@@ -9,8 +9,9 @@ In reading order:
 
 * `metrics`: average precision, ROC AUC, d', the bootstrap interval over classes.
 * `retrieval`: query by example, the paper's Table 1 left; per-query retrieval; nearest neighbours.
-  Below it `cosines` (exact, so that ties are ties), `pairs` (which pairs count) and `ranking`
-  (average precision by counting).
+  Below it `cosines` (exact, so that ties are ties), `pairs` (which pairs count), `ranking`
+  (average precision by counting) and, for many segments, `all_pairs` (the same by tiles; its
+  `loops` are compiled).
 * `classification`: the shallow classifier on frozen embeddings, Table 1 right. Below it
   `shallow_network` (the classifier and its files) and `shallow_training` (its gradient steps).
 * `probe`: logistic regression, the usual measure of published figures.

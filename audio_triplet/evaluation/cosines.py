@@ -12,6 +12,7 @@ multiples.
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Iterator
@@ -87,6 +88,27 @@ class Cosines:
             cosine += self._low[rows] @ high
             cosine += self._high[rows] @ high
         return as_scores(cosine)
+
+    def unrounded(self, rows: slice, columns: slice, high: np.ndarray, low: np.ndarray) -> None:
+        """Writes the cosines of `rows` against `columns` in two parts, whose sum is not rounded.
+
+        Args:
+          rows: segments.
+          columns: segments.
+          high: float64[rows, columns], written: the sums of high x high.
+          low: float64[rows, columns], written: those of high x low and low x high, which are
+            exact together too: each is below 2^50 times the multiple that they are of.
+        """
+        np.matmul(self._high[rows], self._high[columns].T, out=high)
+        np.matmul(self._halves[rows], self._swapped[columns].T, out=low)
+
+    @functools.cached_property
+    def _halves(self) -> np.ndarray:
+        return np.concatenate([self._high, self._low], axis=1)
+
+    @functools.cached_property
+    def _swapped(self) -> np.ndarray:
+        return np.concatenate([self._low, self._high], axis=1)
 
     def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """uint32[pairs], the scores of left[i] against right[i], the same as in `rows`."""

@@ -40,13 +40,17 @@ class Groups:
         self._sizes = np.bincount(codes)
         self._starts = np.cumsum(self._sizes) - self._sizes
 
+    def sizes(self, rows: np.ndarray) -> np.ndarray:
+        """int64[rows], how many segments the group of each has, itself included."""
+        return self._sizes[self.codes[rows]]
+
     def pairs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """All pairs within a group that have one segment in `rows`, self pairs included.
 
         Returns:
           Positions in `rows`, and columns: int64[pairs] each.
         """
-        sizes = self._sizes[self.codes[rows]]
+        sizes = self.sizes(rows)
         position = np.repeat(np.arange(len(rows)), sizes)
         within = np.arange(len(position)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         return position, self._order[np.repeat(self._starts[self.codes[rows]], sizes) + within]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent import futures
 
 import numpy as np
@@ -27,9 +27,9 @@ from audio_triplet.evaluation.pairs import (
 )
 from audio_triplet.evaluation.ranking import rank_targets
 
-# All scores are kept, 4 bytes each, up to this many segments (2.1 GB); beyond it those of a class
-# are computed when it is evaluated, which costs labels-per-segment x 2 as many products.
-_TABLE_SEGMENTS = 23_000
+# All scores are kept, 4 bytes each, up to this many segments (64 MB). Beyond it they are counted
+# tile by tile in compiled loops, worth the two seconds that compiling takes.
+_TABLE_SEGMENTS = 4_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +104,7 @@ def query_by_example_map(
         targets, so sampled figures compare only with figures sampled the same way.
       seed: of that draw.
       workers: classes evaluated at a time; None takes one per CPU. The result does not depend on
-        it. Memory: 4 bytes per pair of segments (1.6 GB at 20,000; nothing beyond 23,000, where
-        it takes longer instead), and for each worker about 0.3 GB and 24 bytes per target pair.
+        it. Memory beyond 4,000 segments: 0.3 GB, and 28 bytes per target pair of all classes.
 
     Returns:
       A `RetrievalResult`.
@@ -120,28 +119,28 @@ def query_by_example_map(
     if max_pairs is not None and max_pairs < 1:
         raise ValueError(f"max_pairs must be at least 1, got {max_pairs}")
 
-    def evaluate(column: int) -> tuple[float, int, int]:
-        inside = labels[:, column]
-        others: Iterable[np.ndarray]
-        if max_pairs is None:
-            targets = target_scores(cosines, same_group, inside)
-            others = non_target_scores(cosines, same_group, inside)
-        else:
-            rng = np.random.default_rng([seed, column])
-            targets = sampled_scores(cosines, same_group, inside, max_pairs, rng, within=True)
-            others = [sampled_scores(cosines, same_group, inside, max_pairs, rng, within=False)]
-        return rank_targets(targets, others)
-
-    sizes = labels.sum(axis=0)
-    if max_pairs is None and cosines.segments <= _TABLE_SEGMENTS:
+    if max_pairs is not None:
+        outcomes = _rank_classes(
+            lambda column: _sampled(cosines, same_group, labels, column, max_pairs, seed),
+            labels,
+            workers,
+        )
+    elif cosines.segments <= _TABLE_SEGMENTS:
         cosines.tabulate()
-    # Largest classes first, so that no worker is left alone with one at the end.
-    order = np.argsort(-sizes, kind="stable")
-    per_class = np.full(labels.shape[1], np.nan)
-    counts = np.zeros((2, labels.shape[1]), np.int64)
-    with futures.ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for column, outcome in zip(order, pool.map(evaluate, order), strict=True):
-            per_class[column], counts[0, column], counts[1, column] = outcome
+        outcomes = _rank_classes(
+            lambda column: rank_targets(
+                target_scores(cosines, same_group, labels[:, column]),
+                non_target_scores(cosines, same_group, labels[:, column]),
+            ),
+            labels,
+            workers,
+        )
+    else:
+        from audio_triplet.evaluation import all_pairs  # late: it imports a compiler
+
+        outcomes = all_pairs.rank_all(cosines, same_group, labels, workers)
+    per_class = np.array([precision for precision, _, _ in outcomes])
+    counts = np.array([pairs for _, *pairs in outcomes], np.int64).T
     return RetrievalResult(metrics.mean_over_classes(per_class), per_class, counts[0], counts[1])
 
 
@@ -233,3 +232,32 @@ def _checked_labels(labels, segments: int) -> np.ndarray:
     if len(labels) != segments:
         raise ValueError(f"{segments} embeddings but {len(labels)} rows of labels")
     return labels
+
+
+def _rank_classes(
+    rank: Callable[[int], tuple[float, int, int]], labels: np.ndarray, workers: int | None
+) -> list[tuple[float, int, int]]:
+    """What `rank` says of each class, by threads."""
+    # Largest classes first, so that no worker is left alone with one at the end.
+    order = np.argsort(-labels.sum(axis=0), kind="stable")
+    with futures.ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        found = dict(zip(order.tolist(), pool.map(rank, order.tolist()), strict=True))
+    return [found[column] for column in range(len(order))]
+
+
+def _sampled(
+    cosines: Cosines,
+    same_group: Groups,
+    labels: np.ndarray,
+    column: int,
+    max_pairs: int,
+    seed: int,
+) -> tuple[float, int, int]:
+    """`rank_targets` of pairs that are drawn."""
+    rng = np.random.default_rng([seed, column])
+    inside = labels[:, column]
+    targets, others = (
+        sampled_scores(cosines, same_group, inside, max_pairs, rng, within=within)
+        for within in (True, False)
+    )
+    return rank_targets(targets, [others])
