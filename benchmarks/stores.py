@@ -42,6 +42,7 @@ def measure() -> dict[str, list[harness.Table]]:
     if not values.corpus:
         raise UsageError("--corpus is missing; name the sounds to embed, e.g. esc50:DIR")
     with tempfile.TemporaryDirectory(dir=values.work_dir or None) as folder:
+        folder = os.path.abspath(folder)  # other processes, of other working folders, read it
         corpora = [values.corpus, *filter(None, [values.more])]
         seconds = make(folder, corpora, values.vectors, values.queries)
         table = harness.Table(

@@ -86,12 +86,7 @@ class DaskCluster:
 
     def processor_seconds(self) -> list[float]:
         """What each worker has taken so far."""
-        found = []
-        for worker in self._workers.values():
-            with open(f"/proc/{worker.pid}/stat", encoding="utf-8") as file:
-                user, system = file.read().rsplit(")", 1)[1].split()[11:13]
-            found.append((int(user) + int(system)) / os.sysconf("SC_CLK_TCK"))
-        return found
+        return [processor_seconds(worker.pid) for worker in self._workers.values()]
 
     def gigabytes(self) -> float:
         """The most memory that one of the workers has taken so far."""
@@ -142,6 +137,13 @@ class DaskCluster:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{log}: has not started:\n{text[-2000:]}")
             time.sleep(0.2)
+
+
+def processor_seconds(process: int) -> float:
+    """What a process has taken so far."""
+    with open(f"/proc/{process}/stat", encoding="utf-8") as file:
+        user, system = file.read().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _is_of(host: int, worker: str) -> bool:

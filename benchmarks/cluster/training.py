@@ -1,5 +1,6 @@
 """Training over two of the hosts, of which one is cut off; batches made by the others."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from audio_triplet.errors import UsageError
 from benchmarks import harness
 from benchmarks.cluster import hosts, work
+from benchmarks.cluster.dask_cluster import processor_seconds
 from benchmarks.cluster.settings import Settings
 
 _PORT, _SERVICE_PORT = 2222, 5050
@@ -42,11 +44,17 @@ def _cut_off(table: harness.Table, prepared: str, folder: str) -> None:
         time.sleep(0.2)
     hosts.cut(2)
     begin = time.monotonic()
-    code = work.wait(workers[0])
-    seconds = time.monotonic() - begin
-    line = work.last_line(_log(folder, 1))
+    told, processor = _watch_end(workers[0], _log(folder, 1))
+    seconds, code = time.monotonic() - begin, workers[0].returncode
     table.add(
-        "the first, from the cut to its end", seconds, "s", note=f"exit status {code}: {line}"
+        "the first, from the cut to its line", told, "s", note=work.last_line(_log(folder, 1))
+    )
+    table.add(
+        "the first, from the cut to its end",
+        seconds,
+        "s",
+        more={"processor s": processor},
+        note=f"exit status {code}",
     )
     hosts.restore(2)
     other = work.wait(workers[1])
@@ -63,6 +71,24 @@ def _cut_off(table: harness.Table, prepared: str, folder: str) -> None:
     table.add("steps before the cut", reached)
     table.add("steps of both, started again", _steps(output), note=f"exit status {codes}")
     table.goal("steps in the end", _steps(output), _STEPS)
+
+
+def _watch_end(worker: subprocess.Popen, log: str) -> tuple[float, float]:
+    """Waits for a worker's end.
+
+    Returns:
+      Seconds until it says that another worker is gone; and its processor seconds from now on.
+    """
+    begin, told, first = time.monotonic(), float("nan"), processor_seconds(worker.pid)
+    last = first
+    while worker.poll() is None and time.monotonic() - begin < work.LIMIT_SECONDS:
+        with contextlib.suppress(OSError):  # it has just ended
+            last = processor_seconds(worker.pid)
+        if told != told and "another worker is gone" in work.said(log, 2000):
+            told = time.monotonic() - begin
+        time.sleep(0.1)
+    work.wait(worker)
+    return told, last - first
 
 
 def _by_service(table: harness.Table, prepared: str, folder: str) -> None:
