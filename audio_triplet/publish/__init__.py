@@ -12,6 +12,6 @@ order:
     packing   files that are packed
     readme    README.txt
     sounds    what can be played
-    fixed_batch  the encoder for a runtime that takes one patch at a time
+    browser_encoder  the encoder as browsers' runtime takes it
     runtime   LiteRT for browsers, fetched once and checked
 """

@@ -18,8 +18,8 @@ from audio_triplet.errors import DeploymentError, UsageError
 from audio_triplet.publish import data, readme, runtime, sounds
 from audio_triplet.publish.answers import Answers
 from audio_triplet.publish.archive import Archive, Words
+from audio_triplet.publish.browser_encoder import for_browsers
 from audio_triplet.publish.credits import Credits
-from audio_triplet.publish.fixed_batch import fixed_batch
 from audio_triplet.search.index import Index
 from audio_triplet.web import templating
 
@@ -136,7 +136,7 @@ def write(config: SiteConfig) -> Written:
     index = Index(config.index)
     archive = Archive.of(index, config.exclude)
     credits = Credits.read(config.credits, archive) if config.credits else Credits.none(archive)
-    encoder = fixed_batch(_encoder(index))
+    encoder = for_browsers(_encoder(index))
     with storage.replacing(config.output_dir) as folder:
         os.makedirs(folder)
         _write_static(folder)

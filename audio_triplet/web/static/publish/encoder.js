@@ -3,6 +3,7 @@
 import {bytesOf, packedOf} from "./loading.js";
 
 const SAME = 0.99999;  // cosine that WebGPU's embedding must have with WebAssembly's
+const TURNS = 3, HOPELESS = 4;  // timings; times that WebAssembly takes
 
 const nothing = () => {};
 
@@ -23,29 +24,30 @@ async function quietly(action) {
   }
 }
 
+// The model has no norm, which WebGPU does not know.
 function runner(compiled, Tensor) {
   return async (mel, shape) => {
     const given = new Tensor(mel, shape), [found] = await compiled.run([given]);
-    const vector = Float32Array.from(await found.data());
+    const vector = Float32Array.from(await found.data()), norm = Math.max(Math.hypot(...vector), 1e-6);
     given.delete();
     found.delete();
-    return vector;
+    return vector.map((value) => value / norm);
   };
 }
 
-// By WebGPU; null where there is none, or where it does not give the same.
-async function byGraphics(lib, model, plain, shape) {
-  const adapter = await navigator.gpu?.requestAdapter({powerPreference: "high-performance"});
-  if (!adapter || (adapter.info ?? adapter).isFallbackAdapter) return null;
-  try {
-    const compiled = await lib.loadAndCompile(model, {accelerator: "webgpu", gpuOptions: {precision: "fp32"}});
-    const embed = runner(compiled, lib.Tensor), probe = Float32Array.from({length: shape[1] * shape[2]}, (_, n) => Math.sin(n * n / 7) * 2 - 2);
-    const [ours, theirs] = [await plain(probe, shape), await embed(probe, shape)];
-    const cosine = ours.reduce((sum, value, n) => sum + value * theirs[n], 0) / Math.hypot(...ours) / Math.hypot(...theirs);
-    return cosine >= SAME ? embed : null;
-  } catch {
-    return null;
+// What speaks against another way to embed: that it gives something else than the plain one, or takes
+// longer; null: nothing. The first run does not count, in which it warms up.
+export async function against(way, plain, probe, now = () => performance.now()) {
+  const [ours, theirs] = [await plain(probe), await way(probe)], times = [0, 0];
+  if (!(ours.reduce((sum, value, n) => sum + value * theirs[n], 0) >= SAME)) return "gives something else";
+  for (let turn = 0; turn < TURNS && times[1] <= HOPELESS * times[0]; turn++) {
+    for (const [n, run] of [plain, way].entries()) {
+      const begin = now();
+      await run(probe);
+      times[n] += now() - begin;
+    }
   }
+  return times[1] < times[0] ? null : "is slower";
 }
 
 // {embed(mel, shape), scripts, served}: `served` says by what, and `faster()` tries WebGPU; `scripts`:
@@ -65,10 +67,24 @@ export async function encoder(base) {
     const scripts = ["runtime/litert.js", "runtime/wasm_utils.js", `runtime/${name}.js`];
     const found = {embed: plain, scripts, served: `WebAssembly, ${threads === 1 ? "one thread" : `${threads} threads`}`};
     found.faster = (shape) => quietly(async () => {
-      const embed = await byGraphics(lib, model, plain, shape);
-      if (embed) Object.assign(found, {embed, served: "WebGPU"});
+      if (await navigator.gpu?.requestAdapter().catch(() => null)) await tryGraphics(lib, model, plain, shape, found);
       return found.served;
     });
     return found;
   });
+}
+
+// Lets WebGPU embed where it is better; where it fails, then or later, WebAssembly goes on.
+async function tryGraphics(lib, model, plain, shape, found) {
+  const byPlain = found.served, probe = Float32Array.from({length: shape[1] * shape[2]}, (_, n) => Math.sin(n * n / 7) * 2 - 2);
+  const without = (why) => Object.assign(found, {embed: plain, served: `${byPlain}; WebGPU ${why} here`});
+  try {
+    const way = runner(await lib.loadAndCompile(model, {accelerator: "webgpu", gpuOptions: {precision: "fp32"}}), lib.Tensor);
+    const flaw = await against((mel) => way(mel, shape), (mel) => plain(mel, shape), probe);
+    if (flaw) return without(flaw);
+    const embed = (...given) => way(...given).catch(() => without("fails").embed(...given));
+    return Object.assign(found, {embed, served: "WebGPU"});
+  } catch {
+    return without("fails");
+  }
 }
