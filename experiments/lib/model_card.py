@@ -119,7 +119,8 @@ def _limits(model: dict) -> str:
         "clean recordings. Speech is poorly told apart, music by its timbre alone. Sound above "
         "7.5 kHz is not used. "
         + ("" if model.get("normalize_loudness") else _LOUDNESS_MATTERS)
-        + "The network is small, so that it trains on two cores in an hour. A model trained on a "
+        + "The network is small, so that it trains on two cores in hours. A model trained on a "
         "small archive of one's own does worse: from 1.5 hours of sound, 400 steps at width 0.25, "
-        "it had a per-query mAP of 0.35 where debian-sounds has 0.42."
+        "it had a per-query mAP of 0.35 where the model released before this one had 0.42. What "
+        "changed sound costs is in results/robustness.md, what else there is in results/peers.md."
     )

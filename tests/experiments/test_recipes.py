@@ -92,19 +92,19 @@ def test_fine_tuning_has_the_models_network_and_a_lower_rate():
     """The recipe is `fine_tune` unless one is given; the rate is its own unless one is given."""
     own, best = recipes.load("fine_tune"), recipes.load("best")
     tuned = settings_of("--init_model=released", "--frozen_layers=2")
-    assert tuned.encoder.width == 0.5 and tuned.encoder.pooling == "time"
+    assert tuned.encoder.width == 0.25 and tuned.encoder.pooling == "time"
     assert tuned.triplets == own.triplets
     assert tuned.training == dataclasses.replace(own.training, frozen_layers=2)
     assert own.training.learning_rate < best.training.learning_rate
     run = tuned.run_config("joint", FakeCorpus(), 0)
     assert run.init_model.endswith("debian-sounds") and len(run.init_model_digest) == 64
     rate = own.training.learning_rate
-    other = settings_of("--init_model=released", "--recipe=best", "--steps=7", "--width=0.5")
+    other = settings_of("--init_model=released", "--recipe=best", "--steps=7", "--width=0.25")
     assert other.training == dataclasses.replace(best.training, steps=7, learning_rate=rate)
     given = settings_of("--init_model=released", "--learning_rate=0.5", "--triplets=explicit")
     assert given.run_config("explicit", FakeCorpus(), 0).training.learning_rate == 0.5
-    with pytest.raises(UsageError, match=r"--width=0.25: the model of --init_model has 0.5"):
-        settings_of("--init_model=released", "--width=0.25")
+    with pytest.raises(UsageError, match=r"--width=0.5: the model of --init_model has 0.25"):
+        settings_of("--init_model=released", "--width=0.5")
     assert settings_of().run_config("joint", FakeCorpus(), 0).init_model == ""
 
 
