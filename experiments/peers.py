@@ -70,19 +70,20 @@ def make_table(corpus: str, output_dir: str, models: list[str]) -> dict:
     os.makedirs(output_dir, exist_ok=True)
     rows = []
     for name in models:
+        try:
+            model = open_model(name)
+        except ExportError as error:
+            logging.warning("left out: %s", error)
+            continue
         # One command may go on where another, with a model more, was stopped.
-        key = hashlib.sha256(f"{name}\0{corpus}".encode()).hexdigest()[:12]
+        key = hashlib.sha256(f"{model.digest}\0{corpus}".encode()).hexdigest()[:12]
         path = os.path.join(output_dir, "peers", f"{key}.json")
         row = kept.read_json(path)
         if row is None:
-            try:
-                row = score(name, manifest, folds)
-            except ExportError as error:
-                logging.warning("left out: %s", error)
-                continue
+            row = score(model, manifest, folds)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             kept.write_json(path, row)
-        rows.append(row)
+        rows.append({"name": name} | row)
     if not rows:
         raise UsageError(f"--models={','.join(models)}: none of them could be opened, see above")
     table = {"rows": rows, "config": {"corpus": corpus, "segments": len(manifest)} | made_by}
@@ -91,19 +92,24 @@ def make_table(corpus: str, output_dir: str, models: list[str]) -> dict:
     return table
 
 
-def score(name: str, manifest, folds: list[str]) -> dict:
-    """A row: a model's scores, its vectors' size, and what embedding the corpus took.
+def open_model(name: str):
+    """One of `--models`.
 
     Raises:
-      ExportError: The model is not installed, or cannot be opened.
+      ExportError: It is not installed, or cannot be opened.
     """
-    from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.embeddings import other_models
-    from experiments.lib import fold_scores, scored_corpus
     from experiments.lib.peers import baselines
 
     is_baseline = name in baselines.BASELINES
-    model = baselines.open_baseline(name) if is_baseline else other_models.open_model(name)
+    return baselines.open_baseline(name) if is_baseline else other_models.open_model(name)
+
+
+def score(model, manifest, folds: list[str]) -> dict:
+    """A model's scores, its vectors' size, and what embedding the corpus took."""
+    from audio_triplet.data.bad_files import BadFiles
+    from experiments.lib import fold_scores, scored_corpus
+
     bad_files = BadFiles()
     began, used = time.monotonic(), time.process_time()
     embeddings = scored_corpus.embed_files(model, manifest, bad_files)
@@ -111,7 +117,6 @@ def score(name: str, manifest, folds: list[str]) -> dict:
     hours = float((embeddings.end_seconds - embeddings.start_seconds).sum()) / 3600
     found = fold_scores.score_folds(embeddings, manifest, folds)
     return {
-        "name": name,
         "dimensions": int(embeddings.vectors.shape[1]),
         "hours_a_minute": 60 * hours / seconds,
         "hours_a_processor_minute": 60 * hours / processor,
