@@ -9,6 +9,7 @@ import * as map from "./map.js";
 import {nameOf, tile} from "./tiles.js";
 
 const TOP = 10;
+const LATER = 2000;  // ms: a first search goes before what is kept
 let again = null;  // the last search, for another choice of files and hours
 
 const filter = () => ({path: $("only-path").value.trim(), hours: $("hours").value.trim()});
@@ -109,5 +110,5 @@ guarded(async () => {
   say("Ready. Choose, drop or record a sound, and its nearest moments stand here.");
   document.documentElement.dataset.ready = "";
   served((await ask("faster")).answer);
-  await keep().catch(() => {});  // there may be no room
+  setTimeout(() => keep().catch(() => {}), LATER);  // there may be no room
 })();
