@@ -224,7 +224,12 @@ def save_arrays(path: StrPath, arrays: Mapping[str, np.ndarray], *, unique: bool
       unique: As in `replacing`.
     """
     with open_replacing(path, "wb", unique=unique) as file:
-        write_arrays(file, arrays)
+        if sum(array.nbytes for array in arrays.values()) > _BLOCK_BYTES:
+            write_arrays(file, arrays)
+        else:  # at once: an archive moves about in its file, which takes most of the time
+            buffer = io.BytesIO()
+            write_arrays(buffer, arrays)
+            file.write(buffer.getbuffer())
 
 
 def write_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:

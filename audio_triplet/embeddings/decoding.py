@@ -89,7 +89,10 @@ class Decoder:
           listen: Hears the sound of each row, and passes it on.
         """
         self._listen = listen
-        self._frame, self._hop, self._cutting = manifest.frame, config.hop_samples / RATE, cutting
+        self._hop, self._cutting = config.hop_samples / RATE, cutting
+        # Lists: pandas takes longer for a row than libsndfile for a second of sound.
+        columns = (manifest.frame[name] for name in ("path", "start_seconds", "end_seconds"))
+        self._paths, self._starts, self._ends = (column.tolist() for column in columns)
         self._bad_files = bad_files
         self._rows = iter(range(len(manifest)))
         self._lock = threading.Lock()
@@ -145,16 +148,15 @@ class Decoder:
         return read_blocks(path, start, end, bad_files.truncated, bad_files.log, rate)
 
     def _decode(self, row: int) -> None:
-        segment = self._frame.iloc[row]
-        start, end = float(segment["start_seconds"]), float(segment["end_seconds"])
+        path, start, end = self._paths[row], self._starts[row], self._ends[row]
         seconds = 0.0
         try:
             rate = self._cutting.rate
-            blocks = self._read(segment["path"], start, end, rate)
+            blocks = self._read(path, start, end, rate)
             if self._listen is not None and rate == RATE:
                 blocks = self._listen(row, blocks)
             elif self._listen is not None:  # it hears 16 kHz
-                for _ in self._listen(row, self._read(segment["path"], start, end, RATE)):
+                for _ in self._listen(row, self._read(path, start, end, RATE)):
                     if self._stopped.is_set():
                         return
             for patches, energies, decoded in self._cutting.cut(blocks, self._hop):
@@ -164,7 +166,7 @@ class Decoder:
                     self._put(Patches(row, patches, energies))
                 seconds = decoded / rate
             if not seconds:
-                raise AudioError(segment["path"], f"no sound at {start:g} s")
+                raise AudioError(path, f"no sound at {start:g} s")
         except AudioError as error:
             self._put(Failure(row, error.reason))
         else:

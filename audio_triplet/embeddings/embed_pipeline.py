@@ -13,9 +13,10 @@ from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import model_files
-from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
-from audio_triplet.embeddings.folder import Written, write_files, write_set
+from audio_triplet.embeddings.embedding_set import Joined, Origin
+from audio_triplet.embeddings.folder import Written, write_files, write_one
 from audio_triplet.embeddings.long_recordings import LongRecordings
+from audio_triplet.embeddings.set_files import SegmentColumns
 from audio_triplet.embeddings.worker_model import WithModel, check, load_model
 from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
@@ -48,9 +49,10 @@ class ByPipeline:
         """See `folder.write_files`."""
         check(self._parsed, self._output_dir, model, manifest)
         cut = LongRecordings(self._parsed, self._output_dir, model, manifest, seconds, config)
+        origin, of_segments = Origin.of(model, config), SegmentColumns(manifest)
         for segment, _ in cut.embed(bad_files, on_progress):
-            found = EmbeddingSet.of(manifest, [segment], Origin.of(model, config))
-            yield write_set(found, outputs, segment.seconds)
+            part = of_segments.part(Joined.of([segment]), origin)
+            yield write_one(part, outputs, segment.seconds)
         cut.clear()
         rows = cut.rest()
         if len(rows):

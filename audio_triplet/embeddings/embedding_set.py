@@ -6,7 +6,7 @@ No TensorFlow here: an index of sound is written and read without it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -43,6 +43,32 @@ class Embedded:
     seconds: float
 
 
+class Joined(NamedTuple):
+    """Several segments' embeddings, in the order of their rows; see `EmbeddingSet`."""
+
+    row: np.ndarray
+    vectors: np.ndarray
+    segment_index: np.ndarray
+    start_seconds: np.ndarray
+    end_seconds: np.ndarray
+    energy: np.ndarray
+
+    @classmethod
+    def of(cls, found: Sequence[Embedded]) -> Joined:
+        """Joins at least one segment."""
+        found = sorted(found, key=lambda segment: segment.row)
+        return cls(
+            np.array([segment.row for segment in found]),
+            np.concatenate([segment.vectors for segment in found]),
+            np.repeat(
+                np.arange(len(found), dtype=np.int32), [len(segment.vectors) for segment in found]
+            ),
+            np.concatenate([segment.start_seconds for segment in found]),
+            np.concatenate([segment.end_seconds for segment in found]),
+            np.concatenate([segment.energy for segment in found]),
+        )
+
+
 class NamedModel(Protocol):
     """A model with a name and a digest, such as `saved_model.Model`."""
 
@@ -73,6 +99,12 @@ class Origin:
     def of(cls, model: NamedModel, config: EmbedConfig) -> Origin:
         """A model and how it was used."""
         return cls(located(model.path), model.digest, config.granularity, config.hop_seconds)
+
+    def centres(self, start_seconds: np.ndarray, end_seconds: np.ndarray) -> np.ndarray:
+        """float64[n], see `EmbeddingSet.timestamps`."""
+        if self.granularity == "patch" and not is_of_others(self.model):
+            return start_seconds + PATCH_SECONDS / 2
+        return (start_seconds + end_seconds) / 2
 
 
 class Sources(NamedTuple):
@@ -125,19 +157,17 @@ class EmbeddingSet:
           found: At least one segment.
           origin: What made it. With it the set gets stamps, and can be kept in a file or an index.
         """
-        found = sorted(found, key=lambda segment: segment.row)
-        row = np.array([segment.row for segment in found])
-        kept = manifest.take(row)
-        counts = [len(segment.vectors) for segment in found]
+        joined = Joined.of(found)
+        kept = manifest.take(joined.row)
         return cls(
             kept,
-            np.concatenate([segment.vectors for segment in found]),
-            np.repeat(np.arange(len(found), dtype=np.int32), counts),
-            np.concatenate([segment.energy for segment in found]),
-            row=row,
-            start_seconds=np.concatenate([segment.start_seconds for segment in found]),
-            end_seconds=np.concatenate([segment.end_seconds for segment in found]),
-            stamp=None if origin is None else _stamps(kept),
+            joined.vectors,
+            joined.segment_index,
+            joined.energy,
+            row=joined.row,
+            start_seconds=joined.start_seconds,
+            end_seconds=joined.end_seconds,
+            stamp=None if origin is None else stamps_of(kept.frame["path"]),
             origin=origin,
         )
 
@@ -175,9 +205,7 @@ class EmbeddingSet:
         A patch's centre may lie past the end of a file that is shorter than half a patch.
         """
         start, end, _, origin = self.sources()
-        if origin.granularity == "patch" and not is_of_others(origin.model):
-            return start + PATCH_SECONDS / 2
-        return (start + end) / 2
+        return origin.centres(start, end)
 
     @property
     def segment_means(self) -> np.ndarray:
@@ -253,6 +281,6 @@ def stamp_of(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _stamps(manifest: Manifest) -> np.ndarray:
-    """int64[segments, 2], the stamp of each segment's file."""
-    return np.array([stamp_of(path) for path in manifest.frame["path"]], np.int64).reshape(-1, 2)
+def stamps_of(paths: Iterable[str]) -> np.ndarray:
+    """int64[files, 2], the stamp of each file."""
+    return np.array([stamp_of(path) for path in paths], np.int64).reshape(-1, 2)

@@ -18,13 +18,16 @@ from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.embed import Embedded, embed_files
-from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin, stamp_of
+from audio_triplet.embeddings.embedding_set import EmbeddingSet, Joined, Origin, stamp_of
 from audio_triplet.embeddings.set_files import (
+    Part,
+    SegmentColumns,
     columns_of,
     load_set,
     read_part,
     save_set,
     set_of,
+    write_npz,
     write_parquet,
 )
 from audio_triplet.errors import ArchiveError, CorpusError
@@ -212,22 +215,22 @@ def write_files(
     Yields:
       What was written.
     """
-    origin = Origin.of(model, config)
+    origin, of_segments = Origin.of(model, config), SegmentColumns(manifest)
     embedded = embed_files(model, manifest, config, bad_files, on_progress)
     for segments in _by_file(embedded, manifest):
-        found = EmbeddingSet.of(manifest, segments, origin)
         seconds = float(sum(segment.seconds for segment in segments))
-        yield write_set(found, outputs, seconds, unique)
+        yield write_one(of_segments.part(Joined.of(segments), origin), outputs, seconds, unique)
 
 
-def write_set(
-    found: EmbeddingSet, outputs: Mapping[str, str], seconds: float, unique: bool = False
+def write_one(
+    part: Part, outputs: Mapping[str, str], seconds: float, unique: bool = False
 ) -> Written:
     """Writes the embeddings of one file, which has so many seconds of sound; see `write_files`."""
-    output = outputs[found.manifest.frame["path"].iloc[0]]
+    columns, _ = part
+    output = outputs[str(columns["path"][0])]
     os.makedirs(os.path.dirname(output), exist_ok=True)
-    save_set(found, output, unique=unique)
-    return Written(len(found), seconds)
+    write_npz(output, part, unique=unique)
+    return Written(len(columns["embeddings"]), seconds)
 
 
 def readable(

@@ -19,7 +19,12 @@ import pandas as pd
 
 from audio_triplet import storage
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
+from audio_triplet.embeddings.embedding_set import (
+    EmbeddingSet,
+    Joined,
+    Origin,
+    stamps_of,
+)
 from audio_triplet.errors import ArchiveError, CorpusError
 
 _NAMES = ("path", "recording_id", "labels", "split")
@@ -63,7 +68,12 @@ def save_set(embeddings: EmbeddingSet, path: str, *, unique: bool = False) -> No
     part = columns_of(embeddings)
     if path.endswith(".parquet"):
         write_parquet(path, [part])
-        return
+    else:
+        write_npz(path, part, unique=unique)
+
+
+def write_npz(path: str, part: Part, *, unique: bool = False) -> None:
+    """Writes what `columns_of` returns; see `save_set`."""
     columns, origin = part
     storage.save_arrays(path, {"config": np.array(_origin_json(origin))} | columns, unique=unique)
 
@@ -107,21 +117,48 @@ def columns_of(embeddings: EmbeddingSet) -> Part:
     Raises:
       ArchiveError: The set lacks times, stamps or origin.
     """
-    frame = embeddings.manifest.frame
     start_seconds, end_seconds, stamp, origin = embeddings.sources()
-    columns = {
-        "embeddings": embeddings.vectors,
-        "timestamps": embeddings.timestamps,
-        "start_seconds": start_seconds,
-        "end_seconds": end_seconds,
-        "energy": embeddings.energy,
-        "segment": embeddings.segment_index,
-        "stamp": stamp,
-        "segment_start_seconds": frame["start_seconds"].to_numpy(),
-        "segment_end_seconds": frame["end_seconds"].to_numpy(),
-        **{name: np.array(list(frame[name]), np.str_) for name in _NAMES},
-    }
-    return columns, origin
+    joined = Joined(
+        np.arange(len(embeddings.manifest)),
+        embeddings.vectors,
+        embeddings.segment_index,
+        start_seconds,
+        end_seconds,
+        embeddings.energy,
+    )
+    return SegmentColumns(embeddings.manifest).part(joined, origin, stamp)
+
+
+class SegmentColumns:
+    """What a manifest says of its segments, as arrays: rows of a frame are slow to take."""
+
+    def __init__(self, manifest: Manifest):
+        """Reads the frame once."""
+        frame = manifest.frame
+        self._times = {name: frame[name].to_numpy() for name in ("start_seconds", "end_seconds")}
+        self._names = {name: frame[name].to_numpy(object) for name in _NAMES}
+
+    def part(self, found: Joined, origin: Origin, stamp: np.ndarray | None = None) -> Part:
+        """Columns and origin of a file of embeddings.
+
+        Args:
+          found: The embeddings of some segments, whose rows are the manifest's.
+          origin: What made them.
+          stamp: int64[segments, 2], as in `EmbeddingSet`; by default the files' of now.
+        """
+        names = {name: values[found.row].astype(np.str_) for name, values in self._names.items()}
+        columns = {
+            "embeddings": found.vectors,
+            "timestamps": origin.centres(found.start_seconds, found.end_seconds),
+            "start_seconds": found.start_seconds,
+            "end_seconds": found.end_seconds,
+            "energy": found.energy,
+            "segment": found.segment_index,
+            "stamp": stamps_of(names["path"].tolist()) if stamp is None else stamp,
+            **{f"segment_{name}": values[found.row] for name, values in self._times.items()},
+            **names,
+        }
+        return columns, origin
 
 
 def set_of(parts: Sequence[Part], names: Sequence[str]) -> EmbeddingSet:
