@@ -3,7 +3,7 @@
     python -m experiments.evaluate --model=runs/mine/export --corpus=esc50:DIR --output_dir=scores
 
 Claim: the scores of Table 1, for any model of ours. The released model has a probe accuracy of
-0.762 and 0.355 per query on ESC-50's fold 5 (results/levels.md). It was not trained on any sound of
+0.782 and 0.380 per query on ESC-50's fold 5 (results/robustness.md). It was not trained on any sound of
 ESC-50.
 
 Beside the probe on each segment's mean stands the same on its description (mean, deviation and
