@@ -3,8 +3,8 @@
     python -m experiments.evaluate --model=runs/mine/export --corpus=esc50:DIR --output_dir=scores
 
 Claim: the scores of Table 1, for any model of ours. The released model has a probe accuracy of
-0.782 and 0.380 per query on ESC-50's fold 5 (results/robustness.md). It was not trained on any sound of
-ESC-50.
+0.782 and 0.380 per query on ESC-50's fold 5 (results/robustness.md). It was not trained on any
+sound of ESC-50.
 
 Beside the probe on each segment's mean stands the same on its description (mean, deviation and
 maximum of its patches), which is what `audio-triplet classify` learns from.

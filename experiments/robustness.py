@@ -5,7 +5,7 @@
 
 Claim (results/robustness.md; the paper has none): of the probe's accuracy of 0.782 on ESC-50's fold
 5 a telephone's band leaves 0.685 and pink noise 0.645; loudness and MP3 cost nothing. The model
-released before, without --normalize_loudness, fell from 0.762 to 0.593 by 20 dB (results/levels.md).
+released before, without --normalize_loudness, fell from 0.762 to 0.593 by 20 dB.
 
 The probe is fitted on the training side as it is, and scored on the test side after each change of
 --changes: `level` (--decibels), a `telephone` band, `mp3`, `noise`, `reverberation`, and a
