@@ -99,8 +99,10 @@ def _scores(scores: dict | None) -> list[str]:
         return ["Not scored."]
     rows = [*zip(scores["folds"], scores["each"], strict=True), ("**mean**", scores)]
     return [
-        f"On `{scores['corpus'].split(':')[0]}`, of which it was trained on no sound; each of "
-        f"{len(scores['folds'])} folds tested once, the linear probe fitted on the others:",
+        f"On `{scores['corpus'].split(':')[0]}`, which it was not trained on; each of "
+        f"{len(scores['folds'])} folds tested once, the linear probe fitted on the others "
+        "(`experiments.shared_recordings` finds what two corpora have in common; the lab notebook "
+        "says what it found):",
         "",
         *tables.heading(
             "",
