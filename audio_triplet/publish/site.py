@@ -60,7 +60,7 @@ _STATIC = (*(f"{name}.css" for name in _STYLES), *(f"{name}.js" for name in _SCR
 _SERVICE = "publish/service.js"
 
 # What a browser keeps of the page itself, to open it without a network.
-_SHELL = ["./", "index.html", "README.txt", *(f"static/{name}" for name in _STATIC)]
+_OPENS = ["./", "index.html", "README.txt", *(f"static/{name}" for name in _STATIC)]
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
@@ -155,7 +155,7 @@ def write(config: SiteConfig) -> Written:
             credits=credits.lines(),
         )
         data.write_bytes(folder, "README.txt", told.encode())
-        data.write_head(folder, index, archive, **head, shell=_SHELL, site=_digest(folder))
+        data.write_head(folder, index, archive, **head, opens=_OPENS, site=_digest(folder))
         size = sum(
             os.path.getsize(os.path.join(current, name))
             for current, _, names in os.walk(folder)

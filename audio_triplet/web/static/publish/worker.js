@@ -103,7 +103,7 @@ const actions = {
   // For a time without a network: with `keeps` what was loaded, and all scripts.
   keep: async ({keeps}) => {
     const {keeping, info, encode} = await opened();
-    await keeping.begin(base, keeps && info.site, [...info.shell, ...encode.scripts]);
+    await keeping.begin(base, keeps && info.site, [...info.opens, ...encode.scripts]);
   },
   embed: exampleOf,
   sound: async (given) => answered([await exampleOf(given)], given),
