@@ -21,9 +21,8 @@ class _Model:
         import torch
         from aisfx import inference
 
-        path = inference.get_path_modelWeights()
-        # The file is the package's own and holds a list beside the weights.
-        weights, datasets = torch.load(path, map_location="cpu", weights_only=False)
+        # By the package: PyTorch since 2.6 unpickles tensors and plain values only.
+        weights, datasets = inference.load_weights("cpu")
         self.network = inference.load_bestModel(weights, datasets, torch.device("cpu"))
 
 
