@@ -83,7 +83,7 @@ def test_provenance_tells_of_the_model_before(earlier, tmp_path):
     told = {"path": earlier, "digest": digest, "corpus": "tones", "steps_done": 5}
     assert initial.provenance(earlier, digest) == told | {"commit": "c0ffee"}
     assert initial.provenance("gone", digest) == {"path": "gone", "digest": digest}
-    assert initial.describe("released").network.width == 0.5
+    assert initial.describe("released").network.width == 0.25
 
 
 def test_what_a_run_cannot_begin_with(earlier, tmp_path):

@@ -21,8 +21,11 @@ class _Model:
         import torch
         from aisfx import inference
 
-        # By the package: PyTorch since 2.6 unpickles tensors and plain values only.
-        weights, datasets = inference.load_weights("cpu")
+        # By the package: PyTorch since 2.6 unpickles tensors and plain values only, and these, by
+        # which the file has its numbers of classes.
+        numbers = np.core.multiarray.scalar, np.dtype, type(np.dtype(np.int64))
+        with torch.serialization.safe_globals(numbers):
+            weights, datasets = inference.load_weights("cpu")
         self.network = inference.load_bestModel(weights, datasets, torch.device("cpu"))
 
 
