@@ -88,7 +88,8 @@ const served = (text) => {
 // What was loaded is kept, where there is a service worker to answer with it.
 async function keep() {
   const base = new URL("../../", import.meta.url);
-  const keeps = await navigator.serviceWorker?.register(new URL("service.js", base)).then(() => true, () => false) ?? false;
+  const workers = navigator.onLine ? navigator.serviceWorker : undefined;
+  const keeps = await workers?.register(new URL("service.js", base)).then(() => true, () => false) ?? false;
   await ask("keep", {keeps});
   if (!keeps) return;
   await keeping.begin(base, library.info.site);
