@@ -26,9 +26,8 @@ from audio_triplet.search.word_table import WORDS_FILE, WordTable
 _RECALL_QUERIES, _RECALL_TOP = 200, 10
 _ROWS = 1 << 15  # that are multiplied at once
 
-# A step of the 8 bits is divided into so many by the further ones, which lie in blocks of so many
-# vectors: 128 kB for 128 dimensions [D].
-FINE_STEPS, BLOCK = 254, 1024
+# A step of the 8 bits is divided into so many by the further ones.
+FINE_STEPS = 254
 
 # [D] So many vectors are loaded whole, at 132 bytes; of more, 2 bytes each, and parts of 33 kB
 # where something is found: small enough that no host has to give ranges of files. There segments

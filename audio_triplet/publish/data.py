@@ -12,13 +12,17 @@ from audio_triplet.browse import mapping
 from audio_triplet.publish import archive as stored
 from audio_triplet.publish import packing
 from audio_triplet.publish.answers import Answers
-from audio_triplet.publish.archive import BLOCK, PART, Archive, Words, constants
+from audio_triplet.publish.archive import PART, Archive, Words, constants
 from audio_triplet.publish.coarse import CELLS, Coarse
 from audio_triplet.publish.credits import Credits
 from audio_triplet.search.index import Index
 from audio_triplet.web import pictures
 
 VERSION = 3
+
+# Vectors in a file of their further 8 bits: 32 kB for 128 dimensions, fetched where something was
+# found; of up to so many bytes all are loaded at once, in fewer files, and answer offline [D].
+BLOCK, BLOCK_AT_ONCE, _AT_ONCE = 256, 2048, 4_000_000
 
 COARSE_BLOCK = 1024  # vectors in a file of 16 kB
 _SHELF = 1000  # files in a folder
@@ -48,10 +52,12 @@ def _write_whole(folder: str, archive: Archive) -> dict:
     write_bytes(folder, "vectors.i8", archive.vectors.tobytes())
     write_bytes(folder, "scales.f32", archive.scales.astype("<f4").tobytes())
     os.makedirs(os.path.join(folder, "fine"))
-    for number, first in enumerate(range(0, len(archive.fine), BLOCK)):
-        block = archive.fine[first : first + BLOCK]
+    at_once = archive.fine.nbytes <= _AT_ONCE
+    size = BLOCK_AT_ONCE if at_once else BLOCK
+    for number, first in enumerate(range(0, len(archive.fine), size)):
+        block = archive.fine[first : first + size]
         write_bytes(folder, f"fine/{number}.i8", block.tobytes())
-    return {"form": "whole", "block": BLOCK}
+    return {"form": "whole", "block": size, "fine_at_once": at_once}
 
 
 def _write_parts(folder: str, archive: Archive) -> dict:

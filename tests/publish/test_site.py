@@ -41,7 +41,7 @@ def _content(path):
 
 
 def test_vectors_are_those_of_the_index_as_its_likeness_maps_them(publish, indexed, monkeypatch):
-    monkeypatch.setattr("audio_triplet.publish.data.BLOCK", 7)
+    monkeypatch.setattr("audio_triplet.publish.data.BLOCK_AT_ONCE", 7)
     folder = publish(audio="none")
     info = json.loads((folder / "archive.json").read_text()) | _names(folder)
     codes = np.fromfile(folder / "vectors.i8", np.int8).reshape(-1, info["dim"])

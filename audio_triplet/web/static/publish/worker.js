@@ -3,7 +3,6 @@
 "use strict";
 
 const base = new URL("../../", self.location.href);
-const FINE_AT_ONCE = 4e6;  // bytes: of a small archive all is loaded, and it answers offline
 const NAMES = ["loading", "asking", "stores", "products", "choosing", "front_end", "picture", "resampling", "encoder", "keeping"];
 let parts = null;
 
@@ -25,7 +24,7 @@ function fetched(nameOf, {bytesOf}) {
 async function whole(info, loading, {Whole}) {
   const block = fetched((number) => `fine/${number}.i8`, loading);
   const [vectors, scales] = await Promise.all(["vectors.i8", "scales.f32"].map((name) => loading.bytesOf(name, base)));
-  if (vectors.byteLength <= FINE_AT_ONCE) {
+  if (info.fine_at_once) {
     await Promise.all(Array.from({length: Math.ceil(info.vectors / info.block)}, (_, number) => block(number)));
   }
   return new Whole(info, new Int8Array(vectors), new Float32Array(scales), block);
