@@ -304,7 +304,7 @@ def test_guessed_kinds_are_told_and_lengths_count(tmp_path, caplog):
     _table(tmp_path, "lugaru-data", [("lugaru/Music/c.ogg", "3", ""), ("lugaru/d.ogg", "4", "")])
     long = pd.read_csv(tmp_path / "packages" / "some-game.csv").assign(seconds=[120.0, 2.0])
     long.to_csv(tmp_path / "packages" / "some-game.csv", index=False)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="absl"):
         kinds = build_manifest(str(tmp_path)).frame.set_index("package")["kind"]
     assert sorted(kinds["some-game"]) == ["music", "speech"]
     assert sorted(kinds["lugaru-data"]) == ["effect", "music"]
