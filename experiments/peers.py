@@ -21,9 +21,8 @@ import time
 from absl import flags, logging
 
 from audio_triplet import storage
-from audio_triplet.commands import terminal
 from audio_triplet.errors import ExportError, UsageError
-from experiments.lib import kept, script
+from experiments.lib import kept, script, tables
 
 MODELS = ("models/debian-sounds", "log_mel", "mfcc", "random")
 
@@ -40,10 +39,13 @@ def define_flags() -> None:
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
-    terminal.set_up_logging()
-    with terminal.clear_errors("peers"):
-        table = make_table(flags.FLAGS.corpus, flags.FLAGS.output_dir, flags.FLAGS.models)
-    print(markdown(table))
+    values = flags.FLAGS
+    script.make_table(
+        "peers",
+        values.output_dir,
+        lambda: make_table(values.corpus, values.output_dir, values.models),
+        markdown,
+    )
 
 
 def make_table(corpus: str, output_dir: str, models: list[str]) -> dict:
@@ -127,28 +129,27 @@ def score(model, manifest, folds: list[str]) -> dict:
 
 def markdown(table: dict) -> str:
     """The table as Markdown."""
-    lines = [
-        "| model | dimensions | probe accuracy | per query | hours of windows a minute "
-        "| … a processor minute |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = tables.heading(
+        "model",
+        "dimensions",
+        "probe accuracy",
+        "per query",
+        "hours of windows a minute",
+        "… a processor minute",
+    )
     for row in table["rows"]:
-        lines.append(
-            f"| {row['name']} | {row['dimensions']} | {row['probe_accuracy']:.3f} "
-            f"| {row['query_map']:.3f} | {row['hours_a_minute']:.1f} "
-            f"| {row['hours_a_processor_minute']:.1f} |"
-        )
+        scores = (f"{row[name]:.3f}" for name in ("probe_accuracy", "query_map"))
+        speeds = (f"{row[name]:.1f}" for name in ("hours_a_minute", "hours_a_processor_minute"))
+        lines.append(tables.line(row["name"], str(row["dimensions"]), *scores, *speeds))
     config = table["config"]
     folds = len(table["rows"][0]["folds"])
     lines += [
         "",
         f"{config['corpus']}, {config['segments']} segments, {folds} folds, each tested once.",
         "",
-        f"    {config['command']}",
-        "",
-        f"Commit {config['commit']}, {config['date']}, {config['machine']}.",
+        *tables.how_to_repeat(config),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
