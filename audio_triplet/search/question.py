@@ -10,6 +10,7 @@ No TensorFlow here.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -124,8 +125,12 @@ class Question:
         return int(self.first[self.wanted]) if self.wanted < len(self.first) else len(self.weights)
 
     def width(self, hop_seconds: float) -> int:
-        """How many vectors of an archive may answer at once, at most."""
-        return 1 + round(self.window_seconds / hop_seconds)
+        """How many vectors of an archive may answer at once, at most.
+
+        A query's patches may begin at half hops: a half counts as a whole one, by floats that are
+        a little off too, so that every runtime has the same width.
+        """
+        return 1 + math.floor(self.window_seconds / hop_seconds + 0.5 + 1e-6)
 
     def likenesses(
         self, vectors: np.ndarray, scales: np.ndarray, wanted_only: bool = False

@@ -217,7 +217,7 @@ class _Part:
 
 @pytest.mark.parametrize("form", ["whole", "parts"])
 @pytest.mark.parametrize("share", [1.0, 0.4])
-@pytest.mark.parametrize("lengths", [(5,), (1,), (3, 1, 2), (70,)])
+@pytest.mark.parametrize("lengths", [(5,), (1,), (4,), (3, 1, 2), (70,)])
 def test_events_are_those_of_search(tmp_path, lengths, share, form):
     """The same hits in the same order, and scores that 16 bits allow."""
     random = np.random.default_rng(len(lengths) + lengths[0])

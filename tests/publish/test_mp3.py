@@ -1,4 +1,4 @@
-"""MP3 files with less gain, by the page's module in Node, decoded by libsndfile."""
+"""MP3 files with another gain, by the page's module in Node, decoded by libsndfile."""
 
 import numpy as np
 import pytest
@@ -7,33 +7,34 @@ import soundfile
 from tests.conftest import tone
 from tests.publish import node
 
-_QUIETER = """
-const found = it.quieter(new Uint8Array(fs.readFileSync("sound.mp3")));
-fs.writeFileSync("quieter.mp3", found);
-return [it.TIMES, it.rateOf(found)];"""
+_AMPLIFIED = """
+const found = it.amplified(new Uint8Array(fs.readFileSync("sound.mp3")), given);
+fs.writeFileSync("amplified.mp3", found);
+return [it.rateOf(found)];"""
 
 
-def _quieter(folder, content):
+def _amplified(folder, content, times):
     (folder / "sound.mp3").write_bytes(content)
-    times, rate = node.run(folder, "mp3.js", _QUIETER)
-    return times, rate, (folder / "quieter.mp3").read_bytes()
+    (rate,) = node.run(folder, "mp3.js", _AMPLIFIED, times)
+    return rate, (folder / "amplified.mp3").read_bytes()
 
 
 @pytest.mark.parametrize(  # MPEG-1, MPEG-2 and MPEG-2.5
     ("rate", "channels"), [(44_100, 2), (48_000, 1), (22_050, 2), (16_000, 1), (11_025, 2)]
 )
-def test_a_quarter_of_the_gain_is_a_quarter_of_the_sound(tmp_path, rate, channels):
+@pytest.mark.parametrize("times", [0.25, 64])
+def test_a_file_with_another_gain_is_the_sound_times_it(tmp_path, rate, channels, times):
     sound = np.stack([tone(0.7, 700, 1, rate), 0.3 * tone(0.7, 250, 2, rate)], axis=1)
     path = tmp_path / "written.mp3"
     soundfile.write(path, 4.0 * sound[:, :channels], rate)
     content = path.read_bytes()
     tag = b"ID3\x04\0\0\0\0\0\x05\xff\xfb\x90\0\0"  # its content looks like a frame
-    times, found_rate, _ = _quieter(tmp_path, tag + content + b"TAG" + bytes(125))
-    assert (times, found_rate) == (4, rate)
+    found_rate, _ = _amplified(tmp_path, tag + content + b"TAG" + bytes(125), times)
+    assert found_rate == rate
     expected, _ = soundfile.read(path, dtype="float32")
     assert np.abs(expected).max() > 1
-    found, _ = soundfile.read(tmp_path / "quieter.mp3", dtype="float32")
-    np.testing.assert_allclose(times * found, expected, atol=1e-5)
+    found, _ = soundfile.read(tmp_path / "amplified.mp3", dtype="float32")
+    np.testing.assert_allclose(found / times, expected, atol=1e-5)
 
 
 def _crc(data):
@@ -54,7 +55,7 @@ def test_frames_that_are_checked_stay_so(tmp_path):
         whole = whole & ~(255 << (248 - place)) | gain << (248 - place)
     frame = b"\xff\xfa\x90\x00??" + whole.to_bytes(32, "big")
     frame += bytes(417 - len(frame))
-    _, _, found = _quieter(tmp_path, 2 * frame)
+    _, found = _amplified(tmp_path, 2 * frame, 0.25)
     assert found[417:] == found[:417] and found[38:417] == frame[38:]
     changed = int.from_bytes(found[6:38], "big")
     assert [changed >> (248 - place) & 255 for place in gains] == [192, 0, 247, 0]
@@ -66,5 +67,5 @@ def test_frames_that_are_checked_stay_so(tmp_path):
 def test_what_is_no_frame_stays(tmp_path):
     """Free format has no length, and one frame's header alone may be anything."""
     content = b"\xff\xfb\x00\x00" * 60 + b"\xff\xfb\x90\x00" + bytes(600) + b"\xff"
-    assert _quieter(tmp_path, content)[2] == content
-    assert _quieter(tmp_path, b"")[2] == b""
+    assert _amplified(tmp_path, content, 0.25)[1] == content
+    assert _amplified(tmp_path, b"", 0.25)[1] == b""

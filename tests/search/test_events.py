@@ -148,3 +148,17 @@ def test_a_recording_does_not_flood_the_list():
     # Where others have too few to show, more of one recording are shown.
     assert firsts(15, None) == [0, 1, 2, 3, 4, *range(20, 30)]
     assert firsts(15, 3) == [0, 1, 2, *range(20, 30)]
+
+
+@pytest.mark.parametrize(
+    ("halves", "width"), [(0, 2), (1, 3), (2, 3), (3, 4), (4, 4), (5, 5), (7, 6), (9, 7)]
+)
+def test_a_window_of_half_hops_is_rounded_up(halves, width):
+    """A query's patches begin at half hops where a silent one between them is left out.
+
+    Python's `round` goes to the even number, JavaScript's up: command and page had other windows.
+    """
+    starts = np.array([0.0, halves * HOP / 2]) + 0.07
+    vectors = np.eye(2, 6, dtype="f4")
+    question = Question.of(Likeness.plain(6), [Patches(vectors, starts)], hop_seconds=HOP)
+    assert question.width(HOP) == width

@@ -1,14 +1,14 @@
-// MP3 frames: their rate, and the same file with less gain. Chromium cuts what an MP3 decodes to off at
-// full scale, as it does for no other format; with a gain of a quarter there is room, and nothing else
-// changes: the gain is a power of two that each granule's coefficients are multiplied by.
+// MP3 frames: their rate, and the same file with another gain. Chromium cuts what an MP3 decodes to off at
+// full scale, and some builds of it round to 16 bits, as they do for no other format; with less gain there is
+// room, with more there are finer steps, and nothing else changes: the gain is a power of two that each
+// granule's coefficients are multiplied by.
 
 const RATES = [44100, 48000, 32000];
 const KILOBITS = {
   first: [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],  // MPEG-1 layer III
   second: [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],  // MPEG-2, 2.5
 };
-const STEPS = 8;  // of a fourth of an octave of amplitude: a quarter
-export const TIMES = 4;
+const DOUBLE = 4;  // steps of gain
 
 // A frame that begins at a byte: {rate, length (bytes, of layer III; 0: not known), isFirst (MPEG-1),
 // isMono, hasCheck}; null where none does.
@@ -39,9 +39,10 @@ export function rateOf(bytes) {
   return 0;
 }
 
-function lower(bytes, bit) {
+function raise(bytes, bit, steps) {
   const at = bit >> 3, shift = 8 - (bit & 7), both = bytes[at] << 8 | bytes[at + 1];
-  const gain = Math.max(0, (both >> shift & 255) - STEPS), changed = both & ~(255 << shift) | gain << shift;
+  const before = both >> shift & 255, gain = before && Math.min(255, Math.max(0, before + steps));  // 0: no sound, as in LAME's own frame
+  const changed = both & ~(255 << shift) | gain << shift;
   bytes[at] = changed >> 8;
   bytes[at + 1] = changed & 255;
 }
@@ -57,9 +58,9 @@ function check(bytes, at, size) {
   bytes[at + 5] = sum & 255;
 }
 
-// The file with a gain of 1 / `TIMES`, a copy.
-export function quieter(given) {
-  const bytes = given.slice();
+// The file with as many times its gain, a power of two; a copy.
+export function amplified(given, times) {
+  const bytes = given.slice(), steps = DOUBLE * Math.log2(times);
   let expected = -1;
   for (let at = beginOf(bytes); at + 4 < bytes.length;) {
     const frame = frameAt(bytes, at), next = at + (frame?.length ?? 0);
@@ -69,7 +70,7 @@ export function quieter(given) {
     }
     const {isFirst, isMono, hasCheck} = frame, channels = isMono ? 1 : 2, size = isFirst ? [32, 17] : [17, 9];
     const first = 8 * (at + (hasCheck ? 6 : 4)) + (isFirst ? 9 + (isMono ? 5 : 3) + 4 * channels : 8 + channels);
-    for (let n = 0; n < (isFirst ? 2 : 1) * channels; n++) lower(bytes, first + n * (isFirst ? 59 : 63) + 21);
+    for (let n = 0; n < (isFirst ? 2 : 1) * channels; n++) raise(bytes, first + n * (isFirst ? 59 : 63) + 21, steps);
     if (hasCheck) check(bytes, at, size[channels === 2 ? 0 : 1]);
     at = expected = next;
   }

@@ -76,7 +76,7 @@ export class Question {
     this.first.push(count);
     this.each = new Float64Array(examples.length);
     const hop = archive.info.hop_seconds;
-    this.width = 1 + Math.round((longest + hop) / hop);  // a hop more, as between the query's
+    this.width = 1 + Math.floor((longest + hop) / hop + 0.5 + 1e-6);  // a hop more, as between the query's; halves up
   }
 
   // The score of what each row finds at best: values[at], values[at + step], …
