@@ -7,7 +7,9 @@ Trained by experiments/recipes/debian_sounds.py on all recordings of the corpus,
 speech and music capped. Then the SavedModel is scored on --score (a corpus that it was not trained
 on) by the linear probe under its official folds and by query by example, and copied to models/NAME
 with its card README.md and `words.npz`, vectors of the corpus's labelled sounds by word, for
-`audio-triplet search --word`. A stopped run continues. Vary with every flag of train_embedding.
+`audio-triplet search --word`. A stopped run continues. Vary with every flag of train_embedding;
+--init_model=released --recipe=debian_sounds --learning_rate=1e-3 trains the model that is there
+for longer.
 
     python -m experiments.release --corpus='debian-sounds:DIR?packages=widest' \
         --output_dir=runs/out --only_words
@@ -39,6 +41,7 @@ def define_flags() -> None:
     shared_flags.define_corpus_flags(recipe=RECIPE)
     shared_flags.define_triplets_flag(RECIPE)
     shared_flags.define_training_flags(recipe=RECIPE)
+    shared_flags.define_initial_flags()
     flags.DEFINE_string("name", "debian-sounds", "Name of the model, a folder in --models_dir.")
     flags.DEFINE_string("models_dir", "models", "Folder of the released models.")
     flags.DEFINE_boolean("only_words", False, "Only make words.npz for the model that is there.")

@@ -77,9 +77,21 @@ def _trained_on(metadata: dict, manifest: Manifest, hours: float) -> list[str]:
         f"{training['steps']} steps of {run['pipeline']['batch_size']} pairs, Adam "
         f"{training['learning_rate']:g}, seed {training['seed']}; everything is in "
         "[config.json](config.json).",
+        *_began_with(metadata.get("initial_model")),
         "",
         *tables.how_to_repeat(metadata),
     ]
+
+
+def _began_with(initial: dict | None) -> list[str]:
+    """What the run began with, and what that began with, as far back as is known."""
+    lines = []
+    while initial:
+        steps = f", {initial['steps_done']} steps" if "steps_done" in initial else ""
+        made = " of ".join(filter(None, (initial.get("commit"), initial.get("date"))))
+        lines += ["", f"It began with the weights of `{initial['digest'][:12]}` ({made}{steps})."]
+        initial = initial.get("initial_model")
+    return lines
 
 
 def _licences(manifest: Manifest) -> list[str]:
