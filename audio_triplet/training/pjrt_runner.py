@@ -2,22 +2,19 @@
 
     python run.py [--output_dir=FOLDER] [--steps=N] [--platform=cpu|gpu|tpu]
 
-This file needs jax and NumPy, and nothing else of the package that made it: it lies beside
-`step.stablehlo`, `state.npz`, `visits.npy`, `corpus/` and `manifest.json` as `run.py`. It writes
-`metrics.csv` and `state-N.npz`, each whole or not at all; the same command continues a run.
+It needs jax and NumPy alone, and lies as `run.py` beside the exported `manifest.json`, program,
+state and corpus. `metrics.csv` and `state-N.npz` are written whole; the same command continues.
 """
 
 import argparse
-import glob
 import hashlib
 import io
 import json
-import math
 import os
+import pathlib
 import signal
 import sys
 import time
-from typing import Any
 
 os.environ.setdefault("JAX_ENABLE_X64", "1")  # the step's number and keys have 64 bits
 
@@ -30,95 +27,75 @@ class RunError(Exception):
     """What a user can fix, in one line: `WHAT: reason; fix`."""
 
 
-def read_program(folder: str) -> tuple[dict, bytes]:
-    """The manifest of an exported step, and its program."""
-    path, program_path = (os.path.join(folder, n) for n in ("manifest.json", "step.stablehlo"))
-    try:
-        with open(path, encoding="utf-8") as file, open(program_path, "rb") as program_file:
-            manifest, program = json.load(file), program_file.read()
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error}); export the step again") from error
-    if manifest.get("format") != FORMAT:
-        raise RunError(f"{path}: is of format {manifest.get('format')}; this runs {FORMAT}")
-    if hashlib.sha256(program).hexdigest() != manifest["program"]:
-        raise RunError(f"{folder}: step.stablehlo is not the manifest's; export the step again")
-    return manifest, program
-
-
 class Step:
     """A compiled program, and on its devices all that it reads and writes: `values` by name."""
 
-    def __init__(self, folder: str, platform: str = ""):
+    def __init__(self, folder, platform=""):
         """Compiles, and loads the corpus. Args: an exported step; a platform, else the fastest."""
         import jax
         from jax.interpreters import mlir
 
         try:
-            from jaxlib import _jax as native  # type: ignore[attr-defined]
+            from jaxlib import _jax as native
         except ImportError:  # before jax 0.7
             from jaxlib import xla_extension as native
-        self.manifest, program = read_program(folder)
+        self.manifest = json.loads(pathlib.Path(folder, "manifest.json").read_bytes())
+        program = pathlib.Path(folder, "step.stablehlo").read_bytes()
+        if self.manifest["format"] != FORMAT:
+            raise RunError(f"{folder}: is of format {self.manifest['format']}; this runs {FORMAT}")
+        if hashlib.sha256(program).hexdigest() != self.manifest["program"]:
+            raise RunError(f"{folder}: step.stablehlo is not the manifest's; export the step again")
         count, options = self.manifest["devices"], native.CompileOptions()
         try:
             devices = jax.devices(platform or None)[:count]
         except RuntimeError as error:
-            reason = f"no such device ({first_line(error)}); give another --platform"
-            raise RunError(f"platform={platform}: {reason}") from error
+            raise RunError(f"platform={platform}: no such device ({first_line(error)})") from error
         if len(devices) < count:
-            found = f"{count} devices, {len(devices)} found"
-            raise RunError(f"{folder}: is for {found}; export it anew")
+            raise RunError(f"{folder}: is for {count} devices, {len(devices)} found; export anew")
         self.device, client = devices[0], devices[0].client
         build = options.executable_build_options
         options.num_partitions = build.num_partitions = count
         build.use_spmd_partitioning = count > 1
-        ids = np.array([[device.id for device in devices]])
-        build.device_assignment = native.DeviceAssignment.create(ids)
+        build.device_assignment = native.DeviceAssignment.create(
+            np.array([[d.id for d in devices]])
+        )
         with mlir.make_ir_context():
             module = native.mlir.deserialize_portable_artifact(program)
-            if hasattr(client, "compile_and_load"):
-                on = native.DeviceList(tuple(devices))
-                self.program = client.compile_and_load(module, on, options)
-            else:
-                self.program = client.compile(module, options)
+            load = getattr(client, "compile_and_load", None)  # from jax 0.7 on
+            on = [native.DeviceList(tuple(devices))] if load else []
+            self.program = (load or client.compile)(module, *on, options)
         mesh, spec = jax.sharding.Mesh(np.array(devices), "all"), jax.sharding.PartitionSpec()
-        self._place: Any = jax.sharding.NamedSharding(mesh, spec) if count > 1 else self.device
+        self._place = jax.sharding.NamedSharding(mesh, spec) if count > 1 else self.device
         self._put, self._join = jax.device_put, jax.make_array_from_single_device_arrays
-        self.values: dict[str, Any] = {}
+        self.values = {}
         for name in self.manifest["corpus"]:
-            self.put({f"corpus/{name}": read_array(folder, "corpus", f"{name}.npy")})
+            self.put({f"corpus/{name}": np.load(f"{folder}/corpus/{name}.npy", mmap_mode="r")})
 
-    def put(self, arrays: dict[str, Any]) -> None:
+    def put(self, arrays) -> None:
         """Brings arrays to the devices."""
         self.values |= {name: self._put(array, self._place) for name, array in arrays.items()}
 
-    def call(self, step: int, visits: np.ndarray) -> Any:
+    def call(self, step, visits) -> object:
         """Makes the steps of some visits; their scalars, [most steps, scalars], not waited for."""
-        padding = [(0, self.manifest["steps_per_call"] - len(visits)), (0, 0), (0, 0)]
-        counts = {"step": np.int64(step), "count": np.int32(len(visits))}
-        self.put(counts | {"visit": np.pad(visits, padding)})
+        visit = np.pad(visits, [(0, self.manifest["steps_per_call"] - len(visits)), (0, 0), (0, 0)])
+        self.put({"step": np.int64(step), "count": np.int32(len(visits)), "visit": visit})
         given = [self.values[name] for name in self.manifest["parameters"]]
         parts = self.program.execute_sharded(given).disassemble_into_single_device_arrays()
-        several = self.manifest["devices"] > 1
-        results = [self._join(p[0].shape, self._place, p) if several else p[0] for p in parts]
+        results = [self._join(p[0].shape, self._place, p) if len(p) > 1 else p[0] for p in parts]
         self.values |= dict(zip(self.manifest["results"], results, strict=True))
         return results[0]
 
 
-def read_array(*path: str) -> np.ndarray:
-    """An array of an exported step, read from the disk as it is needed."""
-    return np.load(os.path.join(*path), mmap_mode="r", allow_pickle=False)
-
-
-def states_in(output: str) -> list[str]:
+def states_in(output: str) -> list[pathlib.Path]:
     """Paths of the states of a run, oldest first."""
-    return sorted(glob.glob(os.path.join(glob.escape(output), f"state-{'[0-9]' * 9}.npz")))
+    return sorted(pathlib.Path(output).glob(f"state-{'[0-9]' * 9}.npz"))
 
 
 def newest_state(folder: str, output: str, program: str) -> tuple[int, dict[str, np.ndarray]]:
     """The state to go on from: the newest of a run that can be read, else the exported one."""
-    for path in [*reversed(states_in(output)), os.path.join(folder, "state.npz")]:
+    for path in [*reversed(states_in(output)), pathlib.Path(folder, "state.npz")]:
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(path) as file:
                 state = dict(file)
             step, made_by = int(state.pop("step")), str(state.pop("program"))
         except Exception as error:  # a damaged file raises many types
@@ -130,7 +107,7 @@ def newest_state(folder: str, output: str, program: str) -> tuple[int, dict[str,
     raise RunError(f"{folder}: no state can be read; export the step again")
 
 
-def write(path: str, content: bytes) -> None:
+def write(path: pathlib.Path, content: bytes) -> None:
     """Writes a file whole or not at all."""
     try:
         with open(f"{path}.tmp", "wb") as file:
@@ -145,31 +122,19 @@ def write(path: str, content: bytes) -> None:
 
 def train(folder, output, steps, platform, save_every, log_every) -> None:
     """Makes the remaining steps; see the top."""
-    manifest, _ = read_program(folder)
+    program, stop, pending, began = Step(folder, platform), [], [], time.monotonic()
+    manifest, visits = program.manifest, np.load(f"{folder}/visits.npy", mmap_mode="r")
     step, state = newest_state(folder, output, manifest["program"])
-    visits = read_array(folder, "visits.npy")
+    program.put(state)
     first, scalars, steps = manifest["first_step"], manifest["scalars"], steps or manifest["steps"]
     if steps > first + len(visits):
         raise RunError(f"steps={steps}: the export has {first + len(visits)}; export with more")
-    metrics, rows = os.path.join(output, "metrics.csv"), [",".join(["step", *scalars])]
-    if os.path.exists(metrics):
-        with open(metrics, encoding="utf-8") as file:
-            rows += [row for row in file.read().splitlines()[1:] if int(row.split(",")[0]) < step]
     os.makedirs(output, exist_ok=True)
-    program, stop = Step(folder, platform), []
-    program.put(state)
+    metrics, rows = pathlib.Path(output, "metrics.csv"), [",".join(["step", *scalars])]
+    if metrics.exists():
+        rows += [r for r in metrics.read_text().splitlines()[1:] if int(r.split(",")[0]) < step]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda n, frame: os._exit(128 + n) if stop else stop.append(n))
-
-    def save():
-        write(metrics, ("\n".join(rows) + "\n").encode())
-        arrays, file = {name: np.asarray(program.values[name]) for name in state}, io.BytesIO()
-        np.savez(file, **arrays, step=np.array(step), program=np.array(manifest["program"]))
-        write(os.path.join(output, f"state-{step:09d}.npz"), file.getvalue())
-        for path in states_in(output)[:-2]:
-            os.remove(path)
-
-    pending, began = [], time.monotonic()
     while step < steps:
         ends = min(steps, *(step - step % every + every for every in (save_every, log_every)))
         count = min(ends - step, manifest["steps_per_call"])
@@ -177,11 +142,10 @@ def train(folder, output, steps, platform, save_every, log_every) -> None:
         step += count
         if step < ends and not stop:
             continue
-        read = [list(enumerate(np.asarray(found).tolist(), begin)) for begin, found in pending]
-        new = [(n, row) for part in read for n, row in part if n < step]
+        found = [list(enumerate(np.asarray(made).tolist(), begin)) for begin, made in pending]
+        new = [(n, row) for part in found for n, row in part if n < step]
         losses = {n: row[scalars.index("loss")] for n, row in new}
-        bad = [n for n, loss in losses.items() if not math.isfinite(loss)]
-        if bad:
+        if bad := [n for n, loss in losses.items() if not np.isfinite(loss)]:
             kept = "the last good state is kept; lower the learning rate"
             raise RunError(f"{output}: the loss is not finite from step {bad[0]}; {kept}")
         rows += [",".join([str(n), *(f"{value:.9g}" for value in row)]) for n, row in new]
@@ -190,7 +154,12 @@ def train(folder, output, steps, platform, save_every, log_every) -> None:
         print(f"{said}, {program.device.device_kind}", flush=True)
         pending, began = [], time.monotonic()
         if stop or step == steps or step % save_every == 0:
-            save()
+            write(metrics, ("\n".join(rows) + "\n").encode())
+            arrays, file = {name: np.asarray(program.values[name]) for name in state}, io.BytesIO()
+            np.savez(file, **arrays, step=np.array(step), program=np.array(manifest["program"]))
+            write(pathlib.Path(output, f"state-{step:09d}.npz"), file.getvalue())
+            for path in states_in(output)[:-2]:
+                path.unlink()
         if stop and step < steps:
             raise KeyboardInterrupt(f"stopped at step {step} of {steps}; the same command goes on")
 
@@ -202,16 +171,15 @@ def first_line(error) -> str:
 
 def main() -> int:
     """The command; returns its exit code."""
-    here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", default=here, help="exported step; this file's folder")
+    parser.add_argument("--folder", default=pathlib.Path(__file__).parent, help="exported step")
     parser.add_argument("--output_dir", dest="output", default="", help="FOLDER/run by default")
     parser.add_argument("--steps", type=int, default=0, help="in all; the export's by default")
     parser.add_argument("--platform", default="", help="cpu, gpu or tpu; the fastest by default")
     parser.add_argument("--save_every", type=int, default=1000, help="steps between states")
     parser.add_argument("--log_every", type=int, default=20, help="steps between reads of values")
     given = parser.parse_args()
-    given.output = given.output or os.path.join(given.folder, "run")
+    given.output = given.output or f"{given.folder}/run"
     try:
         train(**vars(given))
     except KeyboardInterrupt as stopped:

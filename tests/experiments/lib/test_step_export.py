@@ -115,6 +115,20 @@ def test_the_losses_of_tensorflow_with_others(constraints, prepared, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_corpus_of_8_bits(prepared, under_tensorflow, tmp_path):
+    """The losses that TensorFlow has from the same 8 bits, near those of 16."""
+    config = config_of(STEPS, learning_rate=1e-4)
+    folder = exported(config, prepared, tmp_path / "step", corpus_bits=8)
+    _, rows = run(config, prepared, tmp_path / "tensorflow", Trainer, feed="resident8")
+    done = called(folder, tmp_path / "jax")
+    assert done.returncode == 0, done.stderr
+    own, losses = losses_in(tmp_path / "jax"), [row["loss"] for row in rows]
+    np.testing.assert_allclose(own, losses, rtol=1e-4)
+    np.testing.assert_allclose(own, under_tensorflow[1], rtol=5e-2)
+    assert losses != under_tensorflow[1]
+
+
+@pytest.mark.slow
 def test_two_devices_and_many_steps_a_call(prepared, under_tensorflow, tmp_path):
     """The batch is divided, its negatives are the global batch's; in calls of 7, 7, 1 and 5."""
     config = config_of(STEPS, learning_rate=1e-4)
