@@ -10,6 +10,16 @@ from absl import logging
 from audio_triplet.config import PRECISIONS, STRATEGIES
 from audio_triplet.errors import ConfigError
 
+# Values of oneDNN's variable by which a user forbids it the instructions for bfloat16.
+_ISA_WITHOUT_BFLOAT16 = (
+    "SSE41",
+    "AVX",
+    "AVX2",
+    "AVX2_VNNI",
+    "AVX512_CORE",
+    "AVX512_CORE_VNNI",
+)
+
 
 def build_strategy(name: str = "auto", tpu: str = "") -> tf.distribute.Strategy:
     """Builds a strategy.
@@ -147,6 +157,8 @@ def has_native_bfloat16(strategy: tf.distribute.Strategy) -> bool:
             tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU")
         )
         return all(detail.get("compute_capability", (0, 0))[0] >= 8 for detail in details)
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _ISA_WITHOUT_BFLOAT16:
+        return False
     return fast_bfloat16(*cpu_vendor_and_flags())
 
 

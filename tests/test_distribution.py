@@ -20,6 +20,17 @@ def test_bfloat16_where_it_was_measured_to_be_faster(vendor, flags, fast):
     assert distribution.fast_bfloat16(vendor, frozenset(flags)) == fast
 
 
+def test_float32_where_onednn_may_not_multiply_bfloat16(monkeypatch):
+    """Its products of bfloat16 are then refused in the middle of the first step."""
+    strategy = distribution.build_strategy("cpu")
+    flags = frozenset({"avx512_bf16"})
+    monkeypatch.setattr(distribution, "cpu_vendor_and_flags", lambda: ("AuthenticAMD", flags))
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+    assert distribution.has_native_bfloat16(strategy)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
+    assert not distribution.has_native_bfloat16(strategy)
+
+
 def test_the_cpu_is_told_as_the_kernel_tells_it():
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
