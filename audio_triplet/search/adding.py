@@ -20,7 +20,9 @@ from audio_triplet.search.outline import Listener
 if TYPE_CHECKING:
     from audio_triplet.embeddings.other_models import AnyModel
 
-_SEGMENTS_AT_ONCE = 64
+# Added together. As many wait until others are done, which were begun before and take longer: so an
+# archive of ordinary files has the same order each time that it is indexed.
+_SEGMENTS_AT_ONCE = 32
 
 
 def add_files(
@@ -123,9 +125,10 @@ def embed_into(
     try:
         for segment in embed_files(model, wanted, config, bad_files, on_progress, listen):
             waiting.append(segment)
-            if len(waiting) == _SEGMENTS_AT_ONCE:
-                add(waiting)
-                waiting = []
+            if len(waiting) == 2 * _SEGMENTS_AT_ONCE:
+                waiting.sort(key=lambda segment: segment.row)
+                add(waiting[:_SEGMENTS_AT_ONCE])
+                waiting = waiting[_SEGMENTS_AT_ONCE:]
     finally:
         if waiting:
             add(waiting)
