@@ -18,7 +18,6 @@ nor authenticated: keep it inside a network you trust.
 import os
 import signal
 import sys
-import threading
 
 from absl import flags, logging
 
@@ -89,9 +88,10 @@ def main(argv):
     terminal.set_up_logging()
     with terminal.clear_errors("data_service"):
         values = flags.FLAGS
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
+        # Waited for below, blocked in every thread that TensorFlow starts. A handler of Python's
+        # runs when the main thread gets to it, which once was not within half a minute.
+        stops = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, stops)
         service = Service(
             values.port, values.workers, values.dispatcher, values.address, values.work_dir
         )
@@ -99,7 +99,7 @@ def main(argv):
             print(f"worker of {service.target}", flush=True)
         else:
             print(f"{service.target} with {values.workers} workers", flush=True)
-        while not stop.wait(3600):
+        while signal.sigtimedwait(stops, 3600) is None:
             logging.info("still serving %s", service.target)
         # The servers are not stopped first: TensorFlow would finish the batches under way, a minute
         # on a busy machine, deaf to a second signal. A dispatcher's journal is complete.

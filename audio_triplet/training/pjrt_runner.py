@@ -16,10 +16,9 @@ import signal
 import sys
 import time
 
-os.environ.setdefault("JAX_ENABLE_X64", "1")  # the step's number and keys have 64 bits
-
 import numpy as np
 
+os.environ.setdefault("JAX_ENABLE_X64", "1")  # the step's number and keys have 64 bits
 FORMAT = 1
 
 
@@ -69,7 +68,8 @@ class Step:
         self._put, self._join = jax.device_put, jax.make_array_from_single_device_arrays
         self.values = {}
         for name in self.manifest["corpus"]:
-            self.put({f"corpus/{name}": np.load(f"{folder}/corpus/{name}.npy", mmap_mode="r")})
+            path = f"{folder}/corpus/{name}.npy"
+            self.put({f"corpus/{name}": np.load(path, mmap_mode="r", allow_pickle=False)})
 
     def put(self, arrays) -> None:
         """Brings arrays to the devices."""
@@ -95,7 +95,7 @@ def newest_state(folder: str, output: str, program: str) -> tuple[int, dict[str,
     """The state to go on from: the newest of a run that can be read, else the exported one."""
     for path in [*reversed(states_in(output)), pathlib.Path(folder, "state.npz")]:
         try:
-            with np.load(path) as file:
+            with np.load(path, allow_pickle=False) as file:
                 state = dict(file)
             step, made_by = int(state.pop("step")), str(state.pop("program"))
         except Exception as error:  # a damaged file raises many types
@@ -116,14 +116,14 @@ def write(path: pathlib.Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(f"{path}.tmp", path)
     except OSError as error:
-        reason = f"cannot be written ({error.strerror}); make room, the same command goes on"
-        raise RunError(f"{path}: {reason}") from error
+        raise RunError(f"{path}: cannot be written ({error.strerror}); make room, go on") from error
 
 
 def train(folder, output, steps, platform, save_every, log_every) -> None:
     """Makes the remaining steps; see the top."""
     program, stop, pending, began = Step(folder, platform), [], [], time.monotonic()
-    manifest, visits = program.manifest, np.load(f"{folder}/visits.npy", mmap_mode="r")
+    manifest = program.manifest
+    visits = np.load(f"{folder}/visits.npy", mmap_mode="r", allow_pickle=False)
     step, state = newest_state(folder, output, manifest["program"])
     program.put(state)
     first, scalars, steps = manifest["first_step"], manifest["scalars"], steps or manifest["steps"]
