@@ -49,6 +49,7 @@ def random_batch(batch_size: int) -> dict:
         "drawn": tf.fill([batch_size], True),
         "valid": tf.fill([batch_size], True),
         "negative": tf.fill([batch_size], -1),
+        "constraint": tf.fill([batch_size], 0),
     }
 
 
