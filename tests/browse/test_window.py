@@ -17,6 +17,7 @@ from tests.browse.conftest import ODD
 from tests.conftest import RATE, tone
 
 PHONE, DESKTOP = 390, 1280
+pytestmark = pytest.mark.slow  # part of `make test`, not of `make check`
 VIEWS = ("find", "count", "look", "take")
 
 
