@@ -99,7 +99,9 @@ def main(argv):
             print(f"worker of {service.target}", flush=True)
         else:
             print(f"{service.target} with {values.workers} workers", flush=True)
-        while signal.sigtimedwait(stops, 3600) is None:
+        # macOS has no wait with an end; there nothing is said meanwhile.
+        wait = getattr(signal, "sigtimedwait", lambda signals, _: signal.sigwait(signals))
+        while wait(stops, 3600) is None:
             logging.info("still serving %s", service.target)
         # The servers are not stopped first: TensorFlow would finish the batches under way, a minute
         # on a busy machine, deaf to a second signal. A dispatcher's journal is complete.

@@ -1,9 +1,6 @@
 """Trains an exported step by jax alone, on whatever devices it finds: CPU, GPU or TPU.
 
-    python run.py [--output_dir=FOLDER] [--steps=N] [--platform=cpu|gpu|tpu]
-
-It needs jax and NumPy alone, and lies as `run.py` beside the exported `manifest.json`, program,
-state and corpus. `metrics.csv` and `state-N.npz` are written whole; the same command continues.
+`python run.py` needs jax and NumPy alone; the same command continues what was stopped.
 """
 
 import argparse
@@ -26,56 +23,58 @@ class RunError(Exception):
     """What a user can fix, in one line: `WHAT: reason; fix`."""
 
 
+def read_program(folder) -> tuple[dict, bytes]:
+    """The manifest of an exported step, and its program."""
+    try:
+        manifest = json.loads(pathlib.Path(folder, "manifest.json").read_bytes())
+        program = pathlib.Path(folder, "step.stablehlo").read_bytes()
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder}: cannot be read ({error}); export the step again") from error
+    if (made := manifest.get("format")) != FORMAT:
+        raise RunError(f"{folder}: is of format {made}; this runs {FORMAT}")
+    if hashlib.sha256(program).hexdigest() != manifest["program"]:
+        raise RunError(f"{folder}: step.stablehlo is not the manifest's; export the step again")
+    return manifest, program
+
+
 class Step:
     """A compiled program, and on its devices all that it reads and writes: `values` by name."""
 
-    def __init__(self, folder, platform=""):
-        """Compiles, and loads the corpus. Args: an exported step; a platform, else the fastest."""
+    def __init__(self, folder, manifest, program, platform):
         import jax
         from jax.interpreters import mlir
+        from jaxlib.xla_client import _xla as native  # noqa: PLC2701
 
+        self.manifest, self.values = manifest, {}
+        count, options = manifest["devices"], native.CompileOptions()
         try:
-            from jaxlib import _jax as native
-        except ImportError:  # before jax 0.7
-            from jaxlib import xla_extension as native
-        self.manifest = json.loads(pathlib.Path(folder, "manifest.json").read_bytes())
-        program = pathlib.Path(folder, "step.stablehlo").read_bytes()
-        if self.manifest["format"] != FORMAT:
-            raise RunError(f"{folder}: is of format {self.manifest['format']}; this runs {FORMAT}")
-        if hashlib.sha256(program).hexdigest() != self.manifest["program"]:
-            raise RunError(f"{folder}: step.stablehlo is not the manifest's; export the step again")
-        count, options = self.manifest["devices"], native.CompileOptions()
-        try:
-            devices = jax.devices(platform or None)[:count]
+            found = jax.devices(platform or None)[:count]
         except RuntimeError as error:
-            raise RunError(f"platform={platform}: no such device ({first_line(error)})") from error
-        if len(devices) < count:
-            raise RunError(f"{folder}: is for {count} devices, {len(devices)} found; export anew")
-        self.device, client = devices[0], devices[0].client
+            reason = f"no such device ({first_line(error)}); give another --platform"
+            raise RunError(f"platform={platform}: {reason}") from error
+        if len(found) < count:
+            raise RunError(f"{folder}: is for {count} devices, {len(found)} found; export anew")
+        self.device, client = found[0], found[0].client
         build = options.executable_build_options
         options.num_partitions = build.num_partitions = count
         build.use_spmd_partitioning = count > 1
-        build.device_assignment = native.DeviceAssignment.create(
-            np.array([[d.id for d in devices]])
-        )
+        build.device_assignment = native.DeviceAssignment.create(np.array([[d.id for d in found]]))
         with mlir.make_ir_context():
             module = native.mlir.deserialize_portable_artifact(program)
             load = getattr(client, "compile_and_load", None)  # from jax 0.7 on
-            on = [native.DeviceList(tuple(devices))] if load else []
+            on = [native.DeviceList(tuple(found))] if load else []
             self.program = (load or client.compile)(module, *on, options)
-        mesh, spec = jax.sharding.Mesh(np.array(devices), "all"), jax.sharding.PartitionSpec()
+        mesh, spec = jax.sharding.Mesh(np.array(found), "all"), jax.sharding.PartitionSpec()
         self._place = jax.sharding.NamedSharding(mesh, spec) if count > 1 else self.device
         self._put, self._join = jax.device_put, jax.make_array_from_single_device_arrays
-        self.values = {}
-        for name in self.manifest["corpus"]:
-            path = f"{folder}/corpus/{name}.npy"
-            self.put({f"corpus/{name}": np.load(path, mmap_mode="r", allow_pickle=False)})
+        for name in (f"corpus/{array}" for array in manifest["corpus"]):
+            self.put({name: np.load(f"{folder}/{name}.npy", mmap_mode="r", allow_pickle=False)})
 
     def put(self, arrays) -> None:
         """Brings arrays to the devices."""
-        self.values |= {name: self._put(array, self._place) for name, array in arrays.items()}
+        self.values |= self._put(arrays, self._place)
 
-    def call(self, step, visits) -> object:
+    def call(self, step, visits) -> np.ndarray:
         """Makes the steps of some visits; their scalars, [most steps, scalars], not waited for."""
         visit = np.pad(visits, [(0, self.manifest["steps_per_call"] - len(visits)), (0, 0), (0, 0)])
         self.put({"step": np.int64(step), "count": np.int32(len(visits)), "visit": visit})
@@ -116,16 +115,14 @@ def write(path: pathlib.Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(f"{path}.tmp", path)
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); make room, go on") from error
+        raise RunError(f"{path}: cannot be written ({error.strerror}); make room, rerun") from error
 
 
 def train(folder, output, steps, platform, save_every, log_every) -> None:
     """Makes the remaining steps; see the top."""
-    program, stop, pending, began = Step(folder, platform), [], [], time.monotonic()
-    manifest = program.manifest
+    manifest, code = read_program(folder)
     visits = np.load(f"{folder}/visits.npy", mmap_mode="r", allow_pickle=False)
     step, state = newest_state(folder, output, manifest["program"])
-    program.put(state)
     first, scalars, steps = manifest["first_step"], manifest["scalars"], steps or manifest["steps"]
     if steps > first + len(visits):
         raise RunError(f"steps={steps}: the export has {first + len(visits)}; export with more")
@@ -133,26 +130,29 @@ def train(folder, output, steps, platform, save_every, log_every) -> None:
     metrics, rows = pathlib.Path(output, "metrics.csv"), [",".join(["step", *scalars])]
     if metrics.exists():
         rows += [r for r in metrics.read_text().splitlines()[1:] if int(r.split(",")[0]) < step]
+    program = Step(folder, manifest, code, platform)
+    program.put(state)
+    stop, pending, done, began = [], [], step, time.monotonic()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda n, frame: os._exit(128 + n) if stop else stop.append(n))
     while step < steps:
         ends = min(steps, *(step - step % every + every for every in (save_every, log_every)))
         count = min(ends - step, manifest["steps_per_call"])
-        pending.append((step, program.call(step, visits[step - first :][:count])))
+        pending.append(program.call(step, visits[step - first :][:count]))
         step += count
         if step < ends and not stop:
             continue
-        found = [list(enumerate(np.asarray(made).tolist(), begin)) for begin, made in pending]
-        new = [(n, row) for part in found for n, row in part if n < step]
-        losses = {n: row[scalars.index("loss")] for n, row in new}
-        if bad := [n for n, loss in losses.items() if not np.isfinite(loss)]:
-            kept = "the last good state is kept; lower the learning rate"
-            raise RunError(f"{output}: the loss is not finite from step {bad[0]}; {kept}")
+        values = np.concatenate(pending)[: step - done]  # a call of fewer steps ends in zeros
+        losses = values[:, scalars.index("loss")]
+        if not np.isfinite(losses).all():
+            bad = f"the loss is not finite from step {done + np.isfinite(losses).argmin()}"
+            raise RunError(f"{output}: {bad}; the last good state is kept; lower the learning rate")
+        new = enumerate(values.tolist(), done)
         rows += [",".join([str(n), *(f"{value:.9g}" for value in row)]) for n, row in new]
-        rate = len(new) * manifest["patches_per_step"] / (time.monotonic() - began)
-        said = f"step {step}: loss {losses[step - 1]:.5f}, {rate:.0f} patches/s"
+        rate = len(values) * manifest["patches_per_step"] / (time.monotonic() - began)
+        said = f"step {step}: loss {losses[-1]:.5f}, {rate:.0f} patches/s"
         print(f"{said}, {program.device.device_kind}", flush=True)
-        pending, began = [], time.monotonic()
+        pending, done, began = [], step, time.monotonic()
         if stop or step == steps or step % save_every == 0:
             write(metrics, ("\n".join(rows) + "\n").encode())
             arrays, file = {name: np.asarray(program.values[name]) for name in state}, io.BytesIO()
