@@ -64,7 +64,7 @@ def peak_gigaflops(device, seconds: float = 1.0) -> float:
 
 def largest_difference(runner, folder: str, platform: str) -> tuple[float, int]:
     """Of a step's losses to those in `losses.json` beside it, relative; and of how many."""
-    step = runner.Step(folder, platform)
+    step = runner.Step(folder, *runner.read_program(folder), platform)
     first, state = runner.newest_state(folder, "", step.manifest["program"])
     step.put(state)
     visits = np.load(os.path.join(folder, "visits.npy"), allow_pickle=False)
@@ -79,7 +79,7 @@ def largest_difference(runner, folder: str, platform: str) -> tuple[float, int]:
 def measure(runner, folder: str, filling: dict, platform: str, seconds: float) -> dict:
     """Seconds per step, and what the host and the memory have to do with it."""
     began = time.monotonic()
-    step = runner.Step(folder, platform)
+    step = runner.Step(folder, *runner.read_program(folder), platform)
     step.put(made_state(filling))
     visits = np.load(os.path.join(folder, "visits.npy"), allow_pickle=False)
     many = step.manifest["steps_per_call"]
