@@ -189,6 +189,9 @@ class TripletConfig(Checked):
       max_mel_shift: S, the largest shift in frequency in mel bands.
       mixing_alpha: α, energy of the mixed-in example relative to the anchor's.
       max_seconds_apart: Δt, bound on the distance in time of a temporal proximity pair.
+      far_share: Share of the pairs of patches of one recording (`proximity`, `combined`) that lie
+        in two of its chunks: in two files of it, takes of one sound, or beyond Δt in a long one.
+        A recording with a single chunk has none. Needs prepared shards on this machine [D].
       shares: Weights of the constraints in `joint`, in the order of `constraints.joint_names()`,
         the paper's four first; constraints without a weight are not part of it.
       silence_energy: A patch whose mean mel energy per cell is not above this is silent: it is
@@ -215,6 +218,7 @@ class TripletConfig(Checked):
     max_mel_shift: int = 10
     mixing_alpha: float = 0.25
     max_seconds_apart: float = 10.0
+    far_share: float = checked(0.0, least=0, most=1)
     shares: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
     silence_energy: float = 1e-3
     augment: bool = False
@@ -239,6 +243,11 @@ class TripletConfig(Checked):
         if not fewest <= len(self.shares) <= most or min(self.shares) < 0 or sum(self.shares) == 0:
             count = fewest if fewest == most else f"{fewest} to {most}"
             raise ConfigError(f"shares needs {count} weights >= 0, got {self.shares}")
+
+    @property
+    def in_two_chunks(self) -> bool:
+        """Whether the patches of a pair may lie in two chunks."""
+        return self.constraints == EXPLICIT or self.far_share > 0
 
     @property
     def augmented(self) -> bool:

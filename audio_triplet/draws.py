@@ -88,6 +88,24 @@ def normal(shape, seed, stddev: float = 1.0) -> tf.Tensor:
     return stddev * tf.reshape(tf.reshape(both, [-1])[:count], shape)
 
 
+def uniforms_of_keys(key, count: int) -> tf.Tensor:
+    """Uniform numbers in [0, 1) drawn for each of many keys: float32[n, count] from int64[n].
+
+    SplitMix64, seeded by the key: TensorFlow's own generators take one seed for all.
+    """
+
+    def mixed(x):
+        x = (x ^ tf.bitwise.right_shift(x, _u64(30))) * _u64(0xBF58476D1CE4E5B9)
+        x = (x ^ tf.bitwise.right_shift(x, _u64(27))) * _u64(0x94D049BB133111EB)
+        return x ^ tf.bitwise.right_shift(x, _u64(31))
+
+    state = mixed(tf.bitcast(key, tf.uint64))[:, None]
+    steps = tf.range(1, count + 1, dtype=tf.int64)[None, :]
+    bits = mixed(state + tf.cast(steps, tf.uint64) * _u64(0x9E3779B97F4A7C15))
+    bits = tf.bitcast(tf.bitwise.right_shift(bits, _u64(40)), tf.int64)
+    return tf.cast(bits, tf.float32) * 2.0**-24
+
+
 def _bits(shape, seed) -> tf.Tensor:
     """uint32 of a shape, all bits random."""
     counter = tf.bitcast(tf.cast(seed, tf.int64), tf.uint64)
@@ -113,3 +131,7 @@ def _integers_of(bits: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
 def _floats(bits: tf.Tensor) -> tf.Tensor:
     """Floats in [0, 1) whose fractions are the low 23 bits."""
     return tf.bitcast((bits & 0x7FFFFF) | 0x3F800000, tf.float32) - 1.0
+
+
+def _u64(number: int) -> tf.Tensor:
+    return tf.constant(number, tf.uint64)

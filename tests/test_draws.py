@@ -59,3 +59,19 @@ def test_xla_draws_the_same():
                 np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
             else:
                 np.testing.assert_array_equal(one, other, name)
+
+
+def test_uniforms_of_many_keys():
+    """Uniform over keys and over the numbers of a key, neighbouring keys unlike each other."""
+    keys = np.concatenate([np.arange(-500, 500), np.random.default_rng(0).integers(0, 2**62, 1000)])
+    drawn = draws.uniforms_of_keys(tf.constant(keys, tf.int64), 40).numpy()
+    assert drawn.shape == (2000, 40) and drawn.min() >= 0 and drawn.max() < 1
+    cells = np.bincount((drawn * 20).astype(int).ravel(), minlength=20)
+    assert ((cells - 4000) ** 2 / 4000).sum() < 43.8  # χ² of 19 degrees: exceeded by 1 in 1,000
+    for one, other in ((drawn[1:], drawn[:-1]), (drawn[:, 1:], drawn[:, :-1])):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.012  # 3.4 / √80,000
+    again = draws.uniforms_of_keys(tf.constant(keys[7:8], tf.int64), 3).numpy()
+    np.testing.assert_array_equal(again, drawn[7:8, :3])
+    # SplitMix64's own first number for the state 0, as published: 0xE220A8397B1DCDAF.
+    first = draws.uniforms_of_keys(tf.constant([0], tf.int64), 1).numpy()[0, 0]
+    assert first == (0xE220A8397B1DCDAF >> 40) / 2**24

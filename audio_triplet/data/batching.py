@@ -46,7 +46,7 @@ def triplet_batches(
     Raises:
       CorpusError: The corpus has fewer than two recordings, no labels for `explicit`, or is
         decoded by Python functions, which a service cannot run.
-      ConfigError: No service answers.
+      ConfigError: No service answers, or `far_share` without shards on this machine.
     """
     check_recordings(source)
     if service:
@@ -116,6 +116,11 @@ class _WholeChunks(Reader):
 
     def __init__(self, source: sources.ChunkSource, triplet_config, config, distributed: bool):
         super().__init__(triplet_config, config)
+        if triplet_config.far_share:
+            raise ConfigError(
+                f"far_share={triplet_config.far_share:g}: needs prepared shards on this machine; "
+                "prepare the corpus, or give --far_share=0"
+            )
         self._source, self._distributed = source, distributed
 
     def draws(self, first_step):
@@ -176,11 +181,13 @@ class SinglePatches(Reader):
         return tf.data.Dataset.range(first_step, tf.int64.max).map(self._visited)
 
     def _visited(self, step) -> dict[str, tf.Tensor]:
-        """The chunks of a step: int64[batch, 2] `handles` (twice the same) and their `epochs`."""
+        """The chunks of a step, and their epochs: int64[batch, 2] each."""
         size, draws = self._config.batch_size, self._config.batches_per_visit
         visits = step // draws * size + tf.range(size, dtype=tf.int64)
-        handles, epochs = self._source.order.chunks_visited(self._config.seed, visits)
-        return {"handles": tf.stack([handles] * 2, 1), "epochs": tf.stack([epochs] * 2, 1)}
+        handles, epochs = self._source.order.pairs_visited(
+            self._config.seed, visits, self._triplets.far_share
+        )
+        return {"handles": handles, "epochs": tf.stack([epochs] * 2, 1)}
 
     def _paired(self, first_step: int) -> tf.data.Dataset:
         """The same for explicit labels, from a step on: two chunks and the `label` they share."""
@@ -197,8 +204,13 @@ class SinglePatches(Reader):
         visited = dict(visited)
         handles, epochs = visited["handles"], visited.pop("epochs")
         anchors = self._drawable(handles[:, 0], epochs[:, 0])
-        partners = self._drawable(handles[:, 1], epochs[:, 1]) if self._explicit else None
-        drawn = drawing.draw_starts(anchors, draws, self._triplets, self._config.seed, partners)
+        partners, in_partner = None, True
+        if self._triplets.in_two_chunks:
+            partners = self._drawable(handles[:, 1], epochs[:, 1])
+            in_partner = self._explicit | (handles[:, 0] != handles[:, 1])
+        drawn = drawing.draw_starts(
+            anchors, draws, self._triplets, self._config.seed, partners, in_partner
+        )
         this_draw = tf.cast(step % draws, tf.int32)
         # A gather, not a slice: XLA would make a slice's place, and so the step, a constant.
         drawn = {name: tf.gather(tensor, this_draw, axis=1) for name, tensor in drawn.items()}

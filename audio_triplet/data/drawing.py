@@ -11,6 +11,7 @@ import tensorflow as tf
 from audio_triplet import features, triplets
 from audio_triplet.config import TripletConfig
 from audio_triplet.data import chunks
+from audio_triplet.draws import uniforms_of_keys
 
 _PATCH = features.DEFAULT.patch_frames
 _MOST = chunks.CHUNK_PATCHES
@@ -26,6 +27,7 @@ def draw_starts(
     config: TripletConfig,
     seed: int,
     partners: Drawable | None = None,
+    in_partner: tf.Tensor | bool = True,
 ) -> dict[str, tf.Tensor]:
     """Draws where in each of some chunks anchors begin, and where their positives could.
 
@@ -34,8 +36,10 @@ def draw_starts(
       draws: How many anchors per chunk.
       config: Δt and the bound of silence.
       seed: Seed of the run.
-      partners: For explicit labels, as many chunks that share a label with those of the anchors:
-        the positives are drawn from them. Otherwise they are neighbours in time.
+      partners: As many chunks of which the positives are drawn: with explicit labels they share
+        one with those of the anchors, else they are of the same recordings.
+      in_partner: bool[n], where the positive is drawn of the partner; elsewhere, and without
+        partners, it is a neighbour in time.
 
     Returns:
       `starts` int32[n, draws, 2], the first frame of anchor and neighbour; `has_neighbour` and
@@ -46,8 +50,12 @@ def draw_starts(
         return anchors
     # Another seed: the two may be the same chunk.
     positives = _draw_in_time(*partners, draws, config, seed + 1)
-    starts = tf.stack([anchors["starts"][..., 0], positives["starts"][..., 0]], axis=2)
-    return anchors | {"starts": starts, "has_neighbour": positives["drawn"]}
+    there = tf.reshape(in_partner, [-1, 1])
+    positive = tf.where(there, positives["starts"][..., 0], anchors["starts"][..., 1])
+    return anchors | {
+        "starts": tf.stack([anchors["starts"][..., 0], positive], axis=2),
+        "has_neighbour": tf.where(there, positives["drawn"], anchors["has_neighbour"]),
+    }
 
 
 def draw_patches(
@@ -117,7 +125,7 @@ def _draw_in_time(
     frames = metadata["frames"][:, None]  # [n, 1]
     key = metadata["piece"] ^ (metadata["epoch"] * 0x9E3779B1 + (seed * 0x85EBCA6B & (2**63 - 1)))
     phase_draw, order_draw, neighbour_draw = tf.split(
-        uniforms(key, 1 + _MOST + draws * _MOST), [1, _MOST, draws * _MOST], axis=1
+        uniforms_of_keys(key, 1 + _MOST + draws * _MOST), [1, _MOST, draws * _MOST], axis=1
     )
     slack = tf.clip_by_value(frames - _PATCH, 0, _PATCH - 1)
     phase = tf.cast(tf.floor(phase_draw * tf.cast(slack + 1, tf.float32)), tf.int32)
@@ -142,25 +150,3 @@ def _draw_in_time(
         "has_neighbour": tf.reduce_any(near, axis=2),
         "drawn": tf.broadcast_to(count > 0, tf.shape(anchor)),
     }
-
-
-def uniforms(key, count: int) -> tf.Tensor:
-    """Uniform numbers in [0, 1) drawn for each of many keys: float32[n, count] from int64[n].
-
-    SplitMix64, seeded by the key: TensorFlow's own generators take one seed for all.
-    """
-
-    def mixed(x):
-        x = (x ^ tf.bitwise.right_shift(x, _u64(30))) * _u64(0xBF58476D1CE4E5B9)
-        x = (x ^ tf.bitwise.right_shift(x, _u64(27))) * _u64(0x94D049BB133111EB)
-        return x ^ tf.bitwise.right_shift(x, _u64(31))
-
-    state = mixed(tf.bitcast(key, tf.uint64))[:, None]
-    steps = tf.range(1, count + 1, dtype=tf.int64)[None, :]
-    bits = mixed(state + tf.cast(steps, tf.uint64) * _u64(0x9E3779B97F4A7C15))
-    bits = tf.bitcast(tf.bitwise.right_shift(bits, _u64(40)), tf.int64)
-    return tf.cast(bits, tf.float32) * 2.0**-24
-
-
-def _u64(number: int) -> tf.Tensor:
-    return tf.constant(number, tf.uint64)

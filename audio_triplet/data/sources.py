@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from audio_triplet.data.bad_files import BadFiles
+from audio_triplet.draws import uniforms_of_keys
 from audio_triplet.errors import CorpusError
 
 
@@ -218,12 +219,35 @@ class VisitOrder:
         Returns:
           int64[n] indices of chunks and int64[n] epochs.
         """
+        handles, epoch = self.pairs_visited(seed, visits)
+        return handles[:, 0], epoch
+
+    def pairs_visited(
+        self, seed: int, visits, far_share: float = 0.0
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which chunks are visited, and from which the positives come.
+
+        Args:
+          seed: Seed of the run.
+          visits: int64[n], numbers of visits.
+          far_share: Share of the positives that come from another chunk of the recording, drawn
+            evenly from those that it has.
+
+        Returns:
+          int64[n, 2] indices of chunks, most of them twice the same, and int64[n] epochs.
+        """
         epoch, position = visits // self.recordings, visits % self.recordings
         recording = shuffled_many(position, seed, epoch, self.recordings)
-        number = chunk_number(
-            epoch, tf.gather(self._recording_key, recording), tf.gather(self._count, recording)
-        )
-        return tf.gather(self._first, recording) + number, epoch
+        key = tf.gather(self._recording_key, recording)
+        first, count = tf.gather(self._first, recording), tf.gather(self._count, recording)
+        number = chunk_number(epoch, key, count)
+        other = number
+        if far_share:
+            drawn = uniforms_of_keys(key ^ (epoch * 0x9E3779B1 + seed * 0x85EBCA6B + 1), 2)
+            further = 1 + tf.cast(drawn[:, 1] * tf.cast(count - 1, tf.float32), tf.int64)
+            further = tf.minimum(further, count - 1)  # a product may be rounded up
+            other = (number + tf.where(drawn[:, 0] < far_share, further, 0)) % count
+        return first[:, None] + tf.stack([number, other], axis=1), epoch
 
     def from_visit(self, seed: int, first_visit: int) -> tf.data.Dataset:
         """Endless (int64 index of a chunk, int64 epoch) from a visit on."""

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from audio_triplet import draws
-from audio_triplet.config import EXPLICIT
+from audio_triplet.config import EXPLICIT, TripletConfig
 from audio_triplet.data.resident import ResidentFeed
 from audio_triplet.errors import ConfigError, ExportError
 from audio_triplet.training.trainer import Trainer
@@ -58,24 +58,24 @@ def named_variables(trainer: Trainer) -> dict[str, tf.Variable]:
     return named | {f"memory/{name}": v for name, v in trainer.memory_variables.items()}
 
 
-def visit_array(feed: ResidentFeed, explicit: bool, first: int, steps: int) -> np.ndarray:
+def visit_array(feed: ResidentFeed, triplets: TripletConfig, first: int, steps: int) -> np.ndarray:
     """What the host sends for each of some steps.
 
     Args:
       feed: The feed.
-      explicit: Whether pairs are drawn by labels.
+      triplets: How pairs are drawn.
       first: The first step.
       steps: How many.
 
     Returns:
-      int32[steps, batch, columns]: handle and epoch of the visited chunk; with explicit labels two
-      handles, two epochs, and the label.
+      int32[steps, batch, columns]: handle and epoch of the visited chunk; of pairs in two chunks
+      two handles, two epochs, and the label if there is one.
     """
-    width = 2 if explicit else 1
+    width = 2 if triplets.in_two_chunks else 1
     rows = []
     for visit in feed.visits(first).take(steps).as_numpy_iterator():
         columns = [visit["handles"][:, :width], visit["epochs"][:, :width]]
-        if explicit:
+        if "label" in visit:
             columns.append(visit["label"][:, None])
         rows.append(np.concatenate(columns, axis=1).astype(np.int32))
     return np.stack(rows)
@@ -98,7 +98,9 @@ def lower(
     """
     if not trainer.replicas.alone:
         raise ConfigError("a step is exported from one replica; use --strategy=cpu")
-    explicit = trainer.config.triplets.constraints == EXPLICIT
+    triplets = trainer.config.triplets
+    explicit = triplets.constraints == EXPLICIT
+    columns = 2 * (1 + triplets.in_two_chunks) + explicit
     batch_size = trainer.config.pipeline.batch_size
     if batch_size % devices:
         raise ConfigError(
@@ -107,8 +109,9 @@ def lower(
 
     def one(step, visit):
         visit = tf.cast(visit, tf.int64)
-        if explicit:
-            made = {"handles": visit[:, :2], "epochs": visit[:, 2:4], "label": visit[:, 4]}
+        if triplets.in_two_chunks:
+            made = {"handles": visit[:, :2], "epochs": visit[:, 2:4]}
+            made |= {"label": visit[:, 4]} if explicit else {}
         else:
             twice = tf.repeat(visit, 2, axis=1)
             made = {"handles": twice[:, :2], "epochs": twice[:, 2:]}
@@ -133,7 +136,7 @@ def lower(
     arguments = {
         STEP: tf.zeros([], tf.int64),
         COUNT: tf.zeros([], tf.int32),
-        VISIT: tf.zeros([steps_per_call, batch_size, 5 if explicit else 2], tf.int32),
+        VISIT: tf.zeros([steps_per_call, batch_size, columns], tf.int32),
     }
     if steps_per_call == 1:
         del arguments[COUNT]

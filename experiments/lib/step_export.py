@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from audio_triplet import storage
-from audio_triplet.config import EXPLICIT, RunConfig
+from audio_triplet.config import RunConfig
 from audio_triplet.errors import ConfigError, ExportError, TrainingError, UsageError
 from audio_triplet.provenance import provenance
 
@@ -77,13 +77,13 @@ def export_step(
         "config": dataclasses.asdict(config),
         **provenance(),
     }
-    explicit = config.triplets.constraints == EXPLICIT
+    visits = step_program.visit_array(feed, config.triplets, first, left)
     with storage.replacing(folder) as path:
         os.makedirs(os.path.join(path, "corpus"))
         for name, array in corpus.items():
             name = name.removeprefix(step_program.CORPUS)
             np.save(os.path.join(path, "corpus", f"{name}.npy"), array)
-        np.save(os.path.join(path, VISITS), step_program.visit_array(feed, explicit, first, left))
+        np.save(os.path.join(path, VISITS), visits)
         state |= {"step": np.array(first), "program": np.array(manifest["program"])}
         np.savez(os.path.join(path, STATE), **state)
         with open(os.path.join(path, PROGRAM), "wb") as file:
