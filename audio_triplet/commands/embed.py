@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
             )
         from audio_triplet.embeddings import other_models
 
-        model = other_models.open_model(values.model, config.precision)
+        model = other_models.open_embedder(values.model, config.precision)
         if not values["hop_seconds"].present:
             config = other_models.with_own_hop(config, model)
         print(

@@ -151,7 +151,7 @@ def add(
         sets = [set_files.load_set(path) for path in embeddings]
         if sounds or model_path:
             path = _model_path(info, folder, model_path)
-            model = other_models.open_model(path, config.precision)
+            model = other_models.open_embedder(path, config.precision)
             if own_hop:
                 config = other_models.with_own_hop(config, model)
     origin = sets[0].origin if sets else None

@@ -14,7 +14,7 @@ from audio_triplet import front_end, storage
 from audio_triplet.config import FRONT_END
 from audio_triplet.embeddings import quick_model
 from audio_triplet.embeddings.native_log import without_chatter
-from audio_triplet.embeddings.quick_model import ENCODER_FILE, EncoderOrigin
+from audio_triplet.embeddings.quick_model import ENCODER_FILE, EncoderOrigin, QuickModel
 from audio_triplet.embeddings.window_model import WindowModel
 from audio_triplet.errors import AudioTripletError, DeploymentError, ExportError
 
@@ -44,7 +44,7 @@ def write(model: Model, folder: str) -> None:
     expected = np.asarray(model.encode(patches))
     with storage.replacing(os.path.join(folder, ENCODER_FILE), unique=True) as path:
         quick_model.write_file(path, content, model.digest, 0.0)
-        found = quick_model.QuickModel(path).encode(patches)
+        found = QuickModel(path).encode(patches)
         cosine = float((found * expected).sum(axis=1).min())
         if not cosine >= conversion.LEAST_COSINE["float32"]:
             raise DeploymentError(
@@ -81,7 +81,7 @@ def provide(
             with storage.replacing(os.path.join(folder, ENCODER_FILE), unique=True) as temporary:
                 shutil.copyfile(path, temporary)
         return True
-    if model is None or isinstance(model, WindowModel) or not model.has_encoder:
+    if model is None or isinstance(model, WindowModel | QuickModel) or not model.has_encoder:
         return False
     try:
         write(model, folder)

@@ -5,7 +5,8 @@
     open_model("tflite:BirdNET.tflite")            a file, with JSON beside it
     open_model("onnx:perch.onnx")                  likewise
 
-No TensorFlow here but for a SavedModel.
+`open_embedder` opens the same models for whoever only embeds by them: one of ours by its encoder
+file, which is quicker. No TensorFlow here but for a SavedModel.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import dataclasses
 import urllib.parse
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from audio_triplet.embeddings import model_files
+from audio_triplet.embeddings import model_files, quick_model
 from audio_triplet.errors import ExportError
 
 if TYPE_CHECKING:
     from audio_triplet.config import EmbedConfig
+    from audio_triplet.embeddings.quick_model import QuickModel
     from audio_triplet.embeddings.saved_model import Model
     from audio_triplet.embeddings.window_model import WindowModel
 
     AnyModel: TypeAlias = Model | WindowModel
+    Embedder: TypeAlias = Model | QuickModel | WindowModel
 
 
 def open_model(spec: str | None = None, precision: str = "float32") -> AnyModel:
@@ -52,6 +55,27 @@ def open_model(spec: str | None = None, precision: str = "float32") -> AnyModel:
     from audio_triplet.embeddings.file_models import open_file
 
     return open_file(kind, rest)
+
+
+def open_embedder(spec: str | None = None, precision: str = "float32") -> Embedder:
+    """Opens a model to embed sound by.
+
+    In float32 one of ours is its encoder file, if that lies beside it: by LiteRT it takes two
+    thirds of the time that TensorFlow takes, starts at once, and differs by rounding.
+
+    Args:
+      spec: As of `open_model`.
+      precision: Likewise.
+
+    Raises:
+      ExportError: As `open_model`.
+    """
+    if precision == "float32" and (spec is None or not model_files.is_of_others(spec)):
+        path = spec or model_files.released_model_path()
+        model_files.check_model(path)
+        if found := quick_model.find([path], model_files.digest_of(path)):
+            return found
+    return open_model(spec, precision)
 
 
 def with_own_hop(config: EmbedConfig, model: Any) -> EmbedConfig:

@@ -72,7 +72,7 @@ def load_model(path: str, digest: str, precision: str) -> AnyModel:
 def _load_model(path: str, digest: str, precision: str) -> AnyModel:
     from audio_triplet.embeddings import other_models
 
-    model = other_models.open_model(path, precision)
+    model = other_models.open_embedder(path, precision)
     if model.digest != digest:
         raise ExportError(
             f"{path}: on {socket.gethostname()} is another model than where the work began; "

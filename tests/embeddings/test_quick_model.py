@@ -16,6 +16,7 @@ from audio_triplet.embeddings import (
     conversion,
     encoder_file,
     native_log,
+    other_models,
     quick_model,
     saved_model,
 )
@@ -177,3 +178,37 @@ def test_silence_and_an_empty_sound(quick):
     assert np.isfinite(quick.embed(np.zeros(RATE, "f4"), RATE).segment).all()
     with pytest.raises(AudioError, match="is empty"):
         quick.embed(np.zeros(0, "f4"), RATE)
+
+
+def test_many_cores_share_the_patches_and_change_no_bit(small_model, quick, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    shared = QuickModel(os.path.join(small_model.path, ENCODER_FILE))
+    patches = np.tile(encoder_file.real_like_patches(), (3, 1, 1))
+    alone = np.concatenate([quick.encode(patch[None]) for patch in patches])
+    for count in (len(patches), 17, 15, 1, 0):
+        np.testing.assert_array_equal(shared.encode(patches[:count]), alone[:count])
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:  # more callers than interpreters
+        found = list(pool.map(shared.encode, [patches] * 12))
+    assert all(np.array_equal(vectors, alone) for vectors in found)
+
+
+def test_whoever_only_embeds_gets_the_encoder_file(small_model, tmp_path, caplog):
+    """In float32 and where it belongs to the model, else the SavedModel."""
+    opened = other_models.open_embedder(small_model.path)
+    assert isinstance(opened, QuickModel)
+    assert (opened.path, opened.digest) == (small_model.path, small_model.digest)
+    assert opened.precision == "float32"
+    alone = shutil.copytree(small_model.path, tmp_path / "alone")
+    (alone / ENCODER_FILE).unlink()
+    with caplog.at_level(logging.INFO, logger="absl"):
+        assert isinstance(other_models.open_embedder(str(alone)), saved_model.Model)
+    assert "TensorFlow is used instead" in caplog.text
+    damaged = shutil.copytree(small_model.path, tmp_path / "damaged")
+    with open(damaged / "saved_model.pb", "ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ExportError, match="is damaged, or not what was exported"):
+        other_models.open_embedder(str(damaged))
+    with pytest.raises(ExportError, match="holds no saved_model.pb"):
+        other_models.open_embedder(str(tmp_path))
+    with pytest.raises(ExportError, match="in float32 only"):  # TensorFlow was asked
+        other_models.open_embedder(small_model.path, "mixed_bfloat16")

@@ -120,7 +120,7 @@ def fit(
     from audio_triplet.classify.examples import Examples
     from audio_triplet.embeddings import model_files, other_models, representations, saved_model
 
-    model = other_models.open_model(model_path)
+    model = other_models.open_embedder(model_path)
     embeddings = _embedded(model, manifest, output_dir, max_bad_share, truncated)
     examples = Examples.of(embeddings)
     fitted = classifier.fit(examples, config)

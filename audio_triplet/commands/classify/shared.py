@@ -34,7 +34,7 @@ def load_classifier(
 
     fitted = classifier.SoundClassifier.load(classifier_dir)
     recorded = fitted.metadata.get("model", "")
-    model = other_models.open_model(
+    model = other_models.open_embedder(
         model_files.find_model(model_path, recorded, fitted.model_digest, classifier_dir), precision
     )
     fitted.check_model(model)
