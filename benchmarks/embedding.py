@@ -2,11 +2,13 @@
 
     python -m benchmarks.embedding --corpus=esc50:DIR
 
-Ours is `audio-triplet embed` with an exported encoder. PyTorch has the same encoder with the same
+Ours is `audio-triplet embed` with an exported encoder, by LiteRT, and by TensorFlow as where there
+is no encoder file. PyTorch has the same encoder with the same
 weights, channels last in float32: once fed as well as we could (soundfile and soxr in threads,
 torch.stft, full batches from any files), once in the obvious way (librosa.load, file by file). Ours
 is also timed with --precision=auto, which is bfloat16 where the hardware is faster at it. Goals:
-1.5 times the faster PyTorch variant in float32, and memory flat in the number of files.
+at each width 1.5 times the faster PyTorch variant in float32, and memory flat in the number of
+files.
 """
 
 import functools
@@ -26,69 +28,74 @@ _RATE = 16_000
 _FILE_RATE = 44_100
 _SECONDS = 10.56
 _BATCH = 64
-_WIDTH = flags.DEFINE_float("width", 1.0, "Width of the vggish encoder.")
+_WIDTHS = flags.DEFINE_list("widths", ["1", "0.25"], "Widths of vggish; the released one is last.")
 _FILES = flags.DEFINE_integer("files", 24, "Sound files.", lower_bound=2)
 _OURS = "ours, audio-triplet embed"
+_TENSORFLOW = "ours, by TensorFlow"
 _FASTER = "ours, --precision=auto"
 
 
 def measure() -> list[harness.Table]:
     """Rates against PyTorch, then memory."""
     with tempfile.TemporaryDirectory() as folder:
-        return [_rate_table(folder), _memory_table(folder)]
+        tables = [_rate_table(folder, float(width)) for width in _WIDTHS.value]
+        return [*tables, _memory_table(folder)]
 
 
-def _rate_table(folder: str) -> harness.Table:
+def _rate_table(folder: str, width: float) -> harness.Table:
     from audio_triplet import models
-    from audio_triplet.embeddings import saved_model
+    from audio_triplet.embeddings import encoder_file, other_models, saved_model
 
     sounds = harness.sounds(_FILES.value, _SECONDS, _FILE_RATE)
     paths = harness.write_sounds(os.path.join(folder, "flac"), sounds, _FILE_RATE, "flac")
-    encoder = models.build_encoder("vggish", width=_WIDTH.value)
-    model = os.path.join(folder, "model")
-    settings = {"architecture": "vggish", "width": _WIDTH.value}
-    saved_model.export(encoder, model, {"model": settings})
+    encoder = models.build_encoder("vggish", width=width)
+    path = os.path.join(folder, f"model {width:g}")
+    settings = {"architecture": "vggish", "width": width}
+    saved_model.export(encoder, path, {"model": settings})
+    by_tensorflow = saved_model.Model(path)
+    encoder_file.write(by_tensorflow, path)
+    opened = {
+        _OURS: other_models.open_embedder(path),
+        _TENSORFLOW: by_tensorflow,
+        _FASTER: saved_model.Model(path, "auto"),
+    }
     calls = {
-        name: functools.partial(
-            _ours(model, precision), os.path.dirname(paths[0]), os.path.join(folder, precision)
-        )
-        for name, precision in ((_OURS, "float32"), (_FASTER, "auto"))
+        name: functools.partial(_ours(model), os.path.dirname(paths[0]), f"{path}, {name}")
+        for name, model in opened.items()
     }
     if not harness.absent("torch"):
-        calls |= _peers(encoder, paths, os.path.join(folder, "theirs"))
+        calls |= _peers(encoder, width, paths, os.path.join(folder, "theirs"))
     table = harness.Table(
-        "Embedding an archive",
-        f"{len(paths)} FLAC files of {_SECONDS} s at 44.1 kHz, vggish of width {_WIDTH.value:g}, "
+        f"Embedding an archive: width {width:g}",
+        f"{len(paths)} FLAC files of {_SECONDS} s at 44.1 kHz, vggish of width {width:g}, "
         "float32, all cores",
     )
     taken = harness.interleaved(calls, harness.repeats())
     hours = len(paths) * _SECONDS / 3600
     table.compare(taken, hours * 60, "h/min", _OURS)
     table.skip_absent("torch", "librosa")
-    peers = [name for name in taken if name not in (_OURS, _FASTER)]
+    peers = [name for name in taken if name not in opened]
     ratios = [taken[_OURS].times_as_fast_as(taken[name]) for name in peers]
     if ratios:
         table.goal("times PyTorch's better one", min(ratios), 1.5)
     return table
 
 
-def _ours(model: str, precision: str = "float32"):
+def _ours(model):
     from audio_triplet.commands import inputs
     from audio_triplet.config import EmbedConfig
-    from audio_triplet.embeddings import saved_model
     from audio_triplet.embeddings.folder import embed_to_folder
 
-    loaded = saved_model.Model(model, precision)
     config = EmbedConfig(batch_size=_BATCH, threads=harness.cores())
 
     def run(sounds: str, output_dir: str) -> None:
         manifest, names = inputs.load_inputs([sounds])
-        embed_to_folder(loaded, manifest, names, output_dir, config, overwrite=True)
+        embed_to_folder(model, manifest, names, output_dir, config, overwrite=True)
 
     return run
 
 
-def _peers(encoder, paths: list[str], output_dir: str) -> dict:
+def _peers(encoder, width: float, paths: list[str], output_dir: str) -> dict:
     import soundfile
     import soxr
     import torch
@@ -96,7 +103,7 @@ def _peers(encoder, paths: list[str], output_dir: str) -> dict:
     from benchmarks import front_end, torch_twin
 
     torch.set_num_threads(harness.cores())
-    twin = torch_twin.twin(encoder, "vggish", _WIDTH.value).eval()
+    twin = torch_twin.twin(encoder, "vggish", width).eval()
     os.makedirs(output_dir, exist_ok=True)
 
     def load(path: str) -> np.ndarray:
@@ -152,12 +159,14 @@ def embed_copies(model: str, path: str, count: int) -> float:
     Returns:
       Seconds it took, the model's loading left out.
     """
+    from audio_triplet.embeddings import other_models
+
     with tempfile.TemporaryDirectory() as folder:
         sounds = os.path.join(folder, "sounds")
         os.makedirs(sounds)
         for number in range(count):
             shutil.copy(path, os.path.join(sounds, f"{number}.flac"))
-        run = _ours(model)
+        run = _ours(other_models.open_embedder(model))
         begin = time.perf_counter()
         run(sounds, os.path.join(folder, "embeddings"))
         return time.perf_counter() - begin
@@ -165,10 +174,11 @@ def embed_copies(model: str, path: str, count: int) -> float:
 
 def _memory_table(folder: str) -> harness.Table:
     from audio_triplet import models
-    from audio_triplet.embeddings import saved_model
+    from audio_triplet.embeddings import encoder_file, saved_model
 
     model = os.path.join(folder, "small")
     saved_model.export(models.build_encoder("vggish", width=0.25), model, {})
+    encoder_file.write(saved_model.Model(model), model)
     path = os.path.join(folder, "flac", "00000.flac")
     table = harness.Table(
         "Embedding an archive: growth",
