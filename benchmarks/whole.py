@@ -191,7 +191,8 @@ def _in_turn(candidates: Sequence[Candidate], number: int) -> list[Candidate]:
 def _embedded(candidate: Candidate, material: Material, output: str) -> Costs:
     """Makes a material searchable, from nothing."""
     shutil.rmtree(output, ignore_errors=True)
-    return costs_of(candidate.embed(material.folder, output), candidate.cwd)
+    temporary = {"TMPDIR": os.path.dirname(output)}
+    return costs_of(candidate.embed(material.folder, output), candidate.cwd, temporary)
 
 
 def _answered(candidate: Candidate, material: Material, output: str) -> Costs:
@@ -200,7 +201,8 @@ def _answered(candidate: Candidate, material: Material, output: str) -> Costs:
     Raises:
       UsageError: The answer does not name the file that has the query's sound.
     """
-    costs = costs_of(candidate.search(material.query, output), candidate.cwd)
+    temporary = {"TMPDIR": os.path.dirname(output)}
+    costs = costs_of(candidate.search(material.query, output), candidate.cwd, temporary)
     if material.answer not in costs.output:
         raise UsageError(
             f"{candidate.name}: {material.answer} is not among its answers: {costs.output[-500:]}; "
