@@ -70,9 +70,9 @@ __all__ = [
 flags.disclaim_key_flags()  # so that a script's --help shows the flags defined here for it
 
 
-def define_flags() -> None:
-    """Defines the flags that all stages have."""
-    flags.DEFINE_integer("repeats", 5, "Rounds of each comparison.", lower_bound=1)
+def define_flags(repeats: int = 5) -> None:
+    """Defines the flags that all stages have; --repeats by default as said."""
+    flags.DEFINE_integer("repeats", repeats, "Rounds of each comparison.", lower_bound=1)
     flags.DEFINE_string(
         "corpus", None, "Recordings to measure on, e.g. esc50:DIR; by default generated sounds."
     )
@@ -94,6 +94,7 @@ def main(
     cores: int | None = None,
     parts: Sequence[str] = (),
     name: str = "",
+    repeats: int = 5,
 ) -> None:
     """Entry point of a stage: runs it, prints its tables, and writes them to --output_dir.
 
@@ -102,8 +103,9 @@ def main(
       cores: How many cores and threads it may use; all if None.
       parts: All parts that it may return, in order.
       name: Of the stage; its module's by default.
+      repeats: Rounds by default.
     """
-    define_flags()
+    define_flags(repeats)
 
     def run(argv: Sequence[str]) -> None:
         if len(argv) > 1:
