@@ -2,7 +2,7 @@
 
 import sys
 
-from audio_triplet.commands import verbs
+from audio_triplet.commands import signals, verbs
 from audio_triplet.commands.verbs import Verb, VerbGroup
 
 PROGRAM = "audio-triplet"
@@ -88,7 +88,11 @@ def run() -> None:
         return
     if arguments[:1] == ["--helpfull"]:
         arguments[0] = "--help"
-    verbs.run(PROGRAM, COMMAND, arguments)
+    try:
+        verbs.run(PROGRAM, COMMAND, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise signals.pipe_closed() from None
 
 
 if __name__ == "__main__":

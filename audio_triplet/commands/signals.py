@@ -6,6 +6,7 @@ What is sent to a group of processes may arrive twice, from the sender and from 
 
 import os
 import signal
+import sys
 import threading
 import time
 from types import FrameType, TracebackType
@@ -106,3 +107,9 @@ def _set_alarm() -> None:
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(signal.alarm(0) or SECONDS_TO_END)
+
+
+def pipe_closed() -> SystemExit:
+    """What ends a command of whose output enough was read, as by `| head`: without a word."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
+    return SystemExit(128 + signal.SIGPIPE)

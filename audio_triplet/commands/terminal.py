@@ -68,6 +68,8 @@ def clear_errors(program: str) -> Iterator[None]:
             print(f"{program}: {text}: {provenance.command()}", file=sys.stderr, flush=True)
             stop_signals.end_soon()
             raise SystemExit(130) from stop
+        except BrokenPipeError:
+            raise signals.pipe_closed() from None
         except Exception as error:
             message = message_for_the_user(error)
             if message is None:

@@ -1,5 +1,6 @@
 """`audio-triplet VERB` as a process: help, wrong arguments, log lines."""
 
+import os
 import re
 import subprocess
 import sys
@@ -92,3 +93,17 @@ app.run(main)
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     found = done.stderr.splitlines()
     assert len(found) == 2 and all(map(re.fullmatch, lines, found)), found
+
+
+@pytest.mark.parametrize("arguments", [["index", "--help"], ["--help"]])
+def test_a_reader_that_has_read_enough_ends_it_without_a_word(arguments):
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(
+        [sys.executable, "-m", "audio_triplet", *arguments],
+        stdout=writes,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, "")

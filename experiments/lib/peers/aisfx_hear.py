@@ -23,7 +23,8 @@ class _Model:
 
         # By the package: PyTorch since 2.6 unpickles tensors and plain values only, and these, by
         # which the file has its numbers of classes.
-        numbers = np.core.multiarray.scalar, np.dtype, type(np.dtype(np.int64))
+        scalar = (np.core.multiarray.scalar, "numpy.core.multiarray.scalar")  # as NumPy 1 named it
+        numbers = scalar, np.dtype, type(np.dtype(np.int64))
         with torch.serialization.safe_globals(numbers):
             weights, datasets = inference.load_weights("cpu")
         self.network = inference.load_bestModel(weights, datasets, torch.device("cpu"))
