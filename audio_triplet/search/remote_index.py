@@ -182,7 +182,10 @@ class Upload:
         self._copy.set_state(written)
         self._write_current(base, present)
         self._copy.set_state(State(present, counter))
-        store_format.clear(self._store, existing, base, present)
+        try:
+            store_format.clear(self._store, existing, base, present)
+        except StoreError as error:  # the next writer tries again
+            logging.warning("%s", error)
 
     def _files(
         self, base: Version, new_id: str, snapshot: str, has_new_tables: bool
@@ -260,7 +263,6 @@ def _names(folder: str) -> list[str]:
         if entry.name in wanted or entry.name.startswith(measuring.PREFIX):
             names.append(entry.name)
     for part in info.parts:
-        names += [
-            f"{part.name}/{file}" for file in sorted(os.listdir(os.path.join(folder, part.name)))
-        ]
+        files = os.listdir(os.path.join(folder, part.name))
+        names += [f"{part.name}/{file}" for file in files if not locks.is_leftover(file)]
     return [*sorted(names), database.DATABASE_FILE]

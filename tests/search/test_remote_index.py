@@ -1,6 +1,5 @@
 """Indices in object stores: S3's protocol (moto), a disk and memory by fsspec."""
 
-import json
 import os
 import secrets
 import signal
@@ -9,63 +8,19 @@ import sys
 
 import numpy as np
 import pytest
-import soundfile
 
-import audio_triplet
 from audio_triplet import locks
 from audio_triplet.errors import LockedError, SearchError, StoreError
 from audio_triplet.search import index_writer, merging, object_store, remote_index, store_format
 from audio_triplet.search.index import Index
 from audio_triplet.search.mirror import Mirror
 from audio_triplet.search.object_store import ObjectStore
-from tests.conftest import RATE, tone
 from tests.search.test_index import MODEL, embeddings
 from tests.search.test_merging import assert_same, content
-from tests.search.test_quick_search import COMMAND
 
 pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'audio_triplet[store]'")
 
 QUERY = np.random.default_rng(5).normal(size=8)
-
-
-@pytest.fixture(scope="module")
-def s3():
-    """The address of a bucket of a server that speaks S3's protocol."""
-    server = pytest.importorskip("moto.server", reason="moto is not installed")
-    fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
-    running = server.ThreadedMotoServer(port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_ACCESS_KEY_ID", "someone")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "something")
-        fs.S3FileSystem().mkdir("sounds")
-        yield "s3://sounds"
-    running.stop()
-
-
-@pytest.fixture(params=["disk", "memory", "s3"])
-def place(request, tmp_path):
-    """An address at which there is nothing yet."""
-    root = {
-        "disk": lambda: f"file://{tmp_path}/store",
-        "memory": lambda: "memory://",
-        "s3": lambda: request.getfixturevalue("s3"),
-    }[request.param]()
-    return f"{root}/{secrets.token_hex(4)}/birds.index".replace(":////", "://")
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """Makes this process one of another machine, which has copies of its own."""
-
-    def become(name):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-
-    become("one")
-    return become
 
 
 def add(place, *sets):
@@ -192,6 +147,7 @@ add(sys.argv[1], embeddings(1, name="more"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("place", ["disk", "s3"], indirect=True)
 def test_a_killed_writer_leaves_a_version_and_the_same_command_ends(
@@ -399,64 +355,3 @@ def test_many_things_at_once_end_with_the_first_error():
     assert object_store.at_once(lambda number: number**2, range(20)) == [n**2 for n in range(20)]
     with pytest.raises(ZeroDivisionError):
         object_store.at_once(lambda number: 1 // number, range(-3, 20))
-
-
-@pytest.fixture(scope="module")
-def sounds(tmp_path_factory):
-    root = tmp_path_factory.mktemp("sounds")
-    for number, hertz in enumerate((200, 210, 800, 3000)):
-        soundfile.write(root / f"{number}.wav", tone(2.5, hertz, number), RATE)
-    return root
-
-
-@pytest.mark.parametrize("place", ["disk", "s3"], indirect=True)
-def test_the_commands_take_addresses(place, machine, sounds, small_model, tmp_path):
-    def run(*arguments, code=COMMAND):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    with_all = "from audio_triplet.commands.main import run; run()"
-    one, more = [sounds / "0.wav", sounds / "1.wav"], [sounds / "2.wav", sounds / "3.wav"]
-    model = f"--model={small_model.path}"
-    code, out, err = run("index", *one, f"--index={place}", model, code=with_all)
-    assert code == 0 and out.startswith(f"{place}: ") and "2 files" in out, err
-    assert f"{place}: writing" in err
-    code, out, err = run("index", *more, f"--index={tmp_path / 'more'}", model, code=with_all)
-    assert code == 0, err
-    code, out, err = run("index", f"--index={place}", f"--merge={tmp_path / 'more'}", code=with_all)
-    assert code == 0 and "4 files" in out, err
-    local = audio_triplet.build_index(tmp_path / "local", sounds, small_model)
-
-    machine("another")  # without TensorFlow
-    code, out, err = run("search", sounds / "0.wav", f"--index={place}", "--json")
-    assert code == 0 and f"{place}: fetching" in err, err
-    answer = json.loads(out)
-    assert answer["index"] == place
-    expected = local.find(sounds / "0.wav")
-    assert [(hit["path"], hit["start_seconds"]) for hit in answer["hits"]] == [
-        (hit.path, hit.start_seconds) for hit in expected
-    ]
-    assert [hit["score"] for hit in answer["hits"]] == pytest.approx(
-        [hit.score for hit in expected], abs=1e-4
-    )
-    assert run("search", sounds / "0.wav", f"--index={place}", "--json") == (0, out, "")
-    assert audio_triplet.open_index(place, small_model).find(sounds / "0.wav") == expected
-    code, out, err = run("browse", f"--index={place}")
-    assert code == 1 and "--labels=FILE" in err and err.count("\n") == 1
-    code, out, err = run(
-        "index", sounds / "0.wav", f"--index={place}", "--runner=DaskRunner", code=with_all
-    )
-    assert code == 1 and "--merge=FOLDER" in err
-
-
-def test_the_library_writes_to_addresses(machine, sounds, small_model):
-    place = f"memory://{secrets.token_hex(4)}/an.index"
-    index = audio_triplet.build_index(place, sounds, small_model)
-    hits = index.find(sounds / "0.wav")
-    machine("another")
-    assert audio_triplet.open_index(place, small_model).find(sounds / "0.wav") == hits
