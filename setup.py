@@ -83,6 +83,8 @@ EXTRAS = {
     "peers": ["librosa>=0.10.2", "torch>=2.2"],
     "parquet": ["pyarrow>=15"],
     "search": ["faiss-cpu>=1.8"],  # for indices beyond a million vectors
+    # Indices at s3://… and gs://…; from these versions on S3's conditional puts pass through.
+    "store": ["fsspec>=2025.2", "s3fs>=2025.2", "gcsfs>=2025.2"],
     # Preparing on all cores or on a cluster.
     "beam": ["apache-beam>=2.60"],
     # Beam's DaskRunner; from the versions that Beam itself asks for.
@@ -99,6 +101,12 @@ EXTRAS = {
         "distributed>=2024.4.2",
         "crowsetta>=5.1",  # another reader of the Raven and Audacity tables that are written
         "faiss-cpu>=1.8",
+        # A server that speaks S3's protocol, for indices in object stores.
+        "flask>=3",
+        "flask-cors>=4",
+        "fsspec>=2025.2",
+        "moto[s3]>=5",
+        "s3fs>=2025.2",
         "httpx2>=2",  # starlette's test client
         "hypothesis>=6.100",
         "import-linter>=2.6",

@@ -50,6 +50,10 @@ class SearchError(CorpusError):
     """An index or a query that cannot be used; the message names it and the fix."""
 
 
+class StoreError(SearchError):
+    """An object store that cannot be reached, or refuses; the message names address and cause."""
+
+
 class BrowseError(AudioTripletError, ValueError):
     """A request to `browse` that cannot be answered; the message says why.
 

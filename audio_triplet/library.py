@@ -50,7 +50,8 @@ def open_index(
     """Opens an index of sound for searching.
 
     Args:
-      folder: Its folder, made by `build_index` or `audio-triplet index`.
+      folder: Its folder, made by `build_index` or `audio-triplet index`, or its address in an
+        object store, such as s3://bucket/name.
       model: The index's model, or its folder. None: its folder when the index was made, or the
         released model.
 
@@ -60,9 +61,11 @@ def open_index(
     Raises:
       SearchError: There is no index, or it is damaged.
     """
+    from audio_triplet.search import remote_index
     from audio_triplet.search.sound_index import SoundIndex
 
-    return SoundIndex(folder, model)
+    with remote_index.reading(os.fspath(folder)) as opened:
+        return SoundIndex(opened, model)
 
 
 def build_index(
@@ -77,7 +80,7 @@ def build_index(
     stays, and the same call continues.
 
     Args:
-      folder: Folder of the index.
+      folder: Folder of the index, or its address, see `open_index`.
       sounds: A folder of sound files at any depth, or the files.
       model: A model, or its folder. None: the index's own, for a new one the released model.
       labels: What labels the sounds of a folder: `folders`, the folder just below it that they lie
@@ -95,34 +98,38 @@ def build_index(
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.embeddings.encoder_file import provide
     from audio_triplet.embeddings.other_models import with_own_hop
+    from audio_triplet.search import merging, remote_index
     from audio_triplet.search.adding import add_files
     from audio_triplet.search.index_writer import Writer
     from audio_triplet.search.sound_index import SoundIndex
     from audio_triplet.search.tables import exists
 
-    folder, manifest, config = os.fspath(folder), _manifest_of(sounds, labels), EmbedConfig()
-    dtype = "float32"
-    if exists(folder):
-        opened = SoundIndex(folder, model)
-        info, model = opened.index.info, opened.model
-        config = EmbedConfig(info.granularity, info.hop_seconds)
-        dtype = info.dtype
-    else:
-        if model is None or isinstance(model, str | os.PathLike):
-            model = load(model)
-        config = with_own_hop(config, model)
-    with Writer(
-        folder,
-        model=model.path,
-        model_digest=model.digest,
-        dim=model.embedding_size,
-        granularity=config.granularity,
-        hop_seconds=config.hop_seconds,
-        dtype=dtype,
-    ) as writer:
-        add_files(writer, model, manifest, config, BadFiles())
-        provide(os.fspath(folder), model.digest, model, [model.path])
-    return SoundIndex(folder, model)
+    manifest, config, dtype = _manifest_of(sounds, labels), EmbedConfig(), "float32"
+    with remote_index.writing(os.fspath(folder)) as target:
+        if exists(target.folder):
+            opened = SoundIndex(target.folder, model)
+            info, model = opened.index.info, opened.model
+            config = EmbedConfig(info.granularity, info.hop_seconds)
+            dtype = info.dtype
+        else:
+            if model is None or isinstance(model, str | os.PathLike):
+                model = load(model)
+            config = with_own_hop(config, model)
+        with Writer(
+            target.folder,
+            model=model.path,
+            model_digest=model.digest,
+            dim=model.embedding_size,
+            granularity=config.granularity,
+            hop_seconds=config.hop_seconds,
+            dtype=dtype,
+            on_commit=target.on_commit,
+        ) as writer:
+            for earlier in target.set_aside:
+                merging.merge(writer, earlier)
+            add_files(writer, model, manifest, config, BadFiles())
+            provide(target.folder, model.digest, model, [model.path])
+    return SoundIndex(target.folder, model)
 
 
 def _manifest_of(sounds: str | os.PathLike | Iterable[str | os.PathLike], labels: str) -> Manifest:

@@ -68,6 +68,16 @@ def make_folder(path: str) -> None:
     _gfile().makedirs(path) if is_remote(path) else os.makedirs(path, exist_ok=True)
 
 
+def cache_folder(*names: str) -> str:
+    """Where this package keeps what it can fetch or make again; it may be missing.
+
+    Args:
+      *names: Of the folder within it.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(cache, "audio_triplet", *names)
+
+
 def names_in(folder: str) -> set[str]:
     """Names of the files and folders in a folder."""
     if is_remote(folder):

@@ -21,18 +21,21 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from audio_triplet import storage
+from audio_triplet.commands import config_flags
 from audio_triplet.errors import UsageError
 
 
 def define_flags() -> None:
     """Defines the verb's flags."""
-    flags.DEFINE_string("index", None, "Folder that audio-triplet index made.", required=True)
+    flags.DEFINE_string("index", None, config_flags.INDEX_HELP, required=True)
     flags.DEFINE_integer("port", 8080, "Port to serve on; 0: a free one.", 0, 65535)
     flags.DEFINE_boolean("open", True, "Open the address in the browser.")
     flags.DEFINE_string(
         "labels",
         None,
-        "SQLite file of the answers; by default labels.sqlite in the index's folder.",
+        "SQLite file of the answers; by default labels.sqlite in the index's folder. An index at "
+        "an address needs it.",
     )
     flags.DEFINE_string("who", None, "Your name in the answers; by default that of the account.")
     flags.DEFINE_string("model", None, "Folder of the index's model, if it has moved.")
@@ -50,8 +53,14 @@ def main(argv: Sequence[str]) -> None:
     values = flags.FLAGS
     if argv[1:]:
         raise UsageError(f"{argv[1]}: browse takes no sounds; add them by audio-triplet index")
+    if storage.is_remote(values.index) and not values.labels:
+        raise UsageError(
+            f"--index={values.index}: the answers would lie in a cache, which may be emptied; say "
+            "where to keep them by --labels=FILE"
+        )
     from audio_triplet.browse import server
     from audio_triplet.browse.session import Session
+    from audio_triplet.search import remote_index
 
     opened = server.bind(values.host, values.port)
     try:
@@ -62,14 +71,15 @@ def main(argv: Sequence[str]) -> None:
                 "label them; say that they may by --open_to_network, or leave --host out"
             )
         who = values.who or _account()
-        session = Session(values.index, values.labels, values.model, who)
 
         def on_ready(url: str) -> None:
             print(url, flush=True)
             if values.open:
                 _open(url)
 
-        server.serve(session, opened, values.host, on_ready)
+        with remote_index.reading(values.index) as folder:
+            session = Session(folder, values.labels, values.model, who)
+            server.serve(session, opened, values.host, on_ready)
         print("ended; all answers are kept", file=sys.stderr)
     finally:
         opened.close()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound="DataclassInstance")
 
+INDEX_HELP = "Folder that audio-triplet index made, or its address: s3://BUCKET/NAME, gs://…."
+
 # Flags defined here on behalf of a script are the script's: its --help lists them.
 flags.disclaim_key_flags()
 

@@ -7,20 +7,26 @@ The first embeds the sound and adds it; run again it adds what is new and what h
 --embeddings adds what `audio-triplet embed` wrote. The second says what the index holds. Adding may
 be stopped at any time: what was added stays, and the same command continues. An index belongs to
 one model and does not take the vectors of another.
+
+    audio-triplet index PATH/TO/SOUND --index=s3://bucket/archive.index
+
+An address is that of an object store; search, browse and publish take it too, on any machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
+from audio_triplet import storage
 from audio_triplet.commands import config_flags
 from audio_triplet.config import EmbedConfig, TripletConfig
-from audio_triplet.errors import SearchError
+from audio_triplet.errors import SearchError, UsageError
 from audio_triplet.search.index_options import CODED_FROM, DTYPES, FAISS_FROM, KINDS
 
 if TYPE_CHECKING:
@@ -35,7 +41,13 @@ if TYPE_CHECKING:
 def define_flags() -> None:
     """Defines the verb's flags."""
     config_flags.define_labels_flag("none")
-    flags.DEFINE_string("index", None, "Folder of the index.", required=True)
+    flags.DEFINE_string(
+        "index",
+        None,
+        "Folder of the index, or its address in an object store (extra [store]), "
+        "s3://BUCKET/NAME or gs://BUCKET/NAME, of which this machine keeps a copy.",
+        required=True,
+    )
     config_flags.define_model_flag("the index's own, or, for a new index, the released one")
     flags.DEFINE_list(
         "embeddings", [], "Also add these: files or folders that `audio-triplet embed` wrote."
@@ -71,32 +83,51 @@ def define_flags() -> None:
 
 def main(argv: Sequence[str]) -> None:
     """Runs the verb."""
-    from audio_triplet.search import tables
+    from audio_triplet.search import remote_index, tables
 
     values = flags.FLAGS
-    info = tables.read_info(values.index) if tables.exists(values.index) else None
     sounds, runner = config_flags.runner_from_flags(argv[1:])
     if sounds or values.embeddings or values.merge or values.faiss in KINDS:
-        known = {"granularity": info.granularity, "hop_seconds": info.hop_seconds} if info else {}
-        add(
-            values.index,
-            info,
-            sounds,
-            values.embeddings,
-            config_flags.from_flags(EmbedConfig, preset=known),
-            model_path=values.model,
-            dtype=values.dtype,
-            silence_energy=values.silence_energy,
-            faiss=values.faiss,
-            recall=values.recall,
-            labels=values.labels,
-            truncated=values.truncated,
-            find_duplicates=values.find_duplicates,
-            merged=values.merge,
-            runner=runner,
-            own_hop=info is None and not values["hop_seconds"].present,
+        _check_runner(values.index, runner)
+        with contextlib.ExitStack() as opened:
+            target = opened.enter_context(remote_index.writing(values.index))
+            others = [opened.enter_context(remote_index.reading(path)) for path in values.merge]
+            folder = target.folder
+            info = tables.read_info(folder) if tables.exists(folder) else None
+            known = (
+                {"granularity": info.granularity, "hop_seconds": info.hop_seconds} if info else {}
+            )
+            add(
+                folder,
+                info,
+                sounds,
+                values.embeddings,
+                config_flags.from_flags(EmbedConfig, preset=known),
+                model_path=values.model,
+                dtype=values.dtype,
+                silence_energy=values.silence_energy,
+                faiss=values.faiss,
+                recall=values.recall,
+                labels=values.labels,
+                truncated=values.truncated,
+                find_duplicates=values.find_duplicates,
+                merged=[*others, *target.set_aside],
+                runner=runner,
+                own_hop=info is None and not values["hop_seconds"].present,
+                on_commit=target.on_commit,
+            )
+    with remote_index.reading(values.index) as folder:
+        print(describe(folder, values.index))
+
+
+def _check_runner(place: str, runner: Parsed | None) -> None:
+    """Checks that a runner's workers see where the index is written."""
+    if runner is not None and storage.is_remote(place) and not runner.runner.is_local:
+        raise UsageError(
+            f"--index={place}: workers of {runner.runner.name} write into a folder that all "
+            "machines share; name such a folder, then take it over by audio-triplet index "
+            f"--index={place} --merge=FOLDER"
         )
-    print(describe(values.index))
 
 
 def add(
@@ -117,6 +148,7 @@ def add(
     merged: Sequence[str] = (),
     runner: Parsed | None = None,
     own_hop: bool = False,
+    on_commit: Callable[[], object] | None = None,
 ) -> None:
     """Adds sound files and sets of embeddings, and builds a FAISS index if that is due.
 
@@ -137,6 +169,7 @@ def add(
       merged: Further indices, whose content is added.
       runner: Whose workers embed; None: this process.
       own_hop: Whether a model of others has its own hop, rather than that of `config`.
+      on_commit: Called when more has been added for good.
     """
     from audio_triplet.search import duplicates, index_writer, merging, tables
 
@@ -173,6 +206,7 @@ def add(
         hop_seconds=config.hop_seconds,
         dtype=info.dtype if info else dtype,
         silence_energy=silence_energy,
+        on_commit=on_commit,
     ) as writer:
         for embedding_set in sets:
             added = writer.add(embedding_set)
@@ -295,8 +329,13 @@ def _accelerate(writer: Writer, kind: str, recall: float) -> None:
         logging.info("%s built in %.0f s", built.kind, built.build_seconds)
 
 
-def describe(folder: str) -> str:
-    """What an index holds, in a few lines."""
+def describe(folder: str, name: str) -> str:
+    """What an index holds, in a few lines.
+
+    Args:
+      folder: The index.
+      name: What it is called there.
+    """
     from audio_triplet.search import duplicates, index
 
     found = index.Index(folder)
@@ -307,7 +346,7 @@ def describe(folder: str) -> str:
         else "one per segment"
     )
     lines = [
-        f"{folder}: {len(found):,} vectors of {found.segments:,} segments, {found.files:,} files, "
+        f"{name}: {len(found):,} vectors of {found.segments:,} segments, {found.files:,} files, "
         f"{found.bytes / 1e6:,.1f} MB",
         f"  model    {info.model} ({info.model_digest[:12]})",
         f"  vectors  {info.dtype}[{info.dim}], {granularity}",

@@ -23,12 +23,13 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from audio_triplet.commands import config_flags
 from audio_triplet.errors import UsageError
 
 
 def define_flags() -> None:
     """Defines the verb's flags."""
-    flags.DEFINE_string("index", None, "Folder that audio-triplet index made.", required=True)
+    flags.DEFINE_string("index", None, config_flags.INDEX_HELP, required=True)
     flags.DEFINE_string("output_dir", None, "Folder of the site.", required=True)
     flags.DEFINE_string("title", "", "Title of the page; by default the index's name.")
     flags.DEFINE_enum("audio", "opus", ["opus", "copy", "none"], "What can be listened to.")
@@ -53,22 +54,24 @@ def main(argv: Sequence[str]) -> None:
     if argv[1:]:
         raise UsageError(f"{argv[1]}: publish takes no sounds; it publishes what --index holds")
     from audio_triplet.publish import site
+    from audio_triplet.search import remote_index
 
-    written = site.write(
-        site.SiteConfig(
-            index=values.index,
-            output_dir=values.output_dir,
-            title=values.title,
-            audio=values.audio,
-            audio_seconds=values.audio_seconds,
-            licence=values.licence,
-            credits=values.credits,
-            exclude=tuple(values.exclude),
-            labels=values.labels,
-            map=values.map,
-            runtime=values.runtime,
+    with remote_index.reading(values.index) as folder:
+        written = site.write(
+            site.SiteConfig(
+                index=folder,
+                output_dir=values.output_dir,
+                title=values.title,
+                audio=values.audio,
+                audio_seconds=values.audio_seconds,
+                licence=values.licence,
+                credits=values.credits,
+                exclude=tuple(values.exclude),
+                labels=values.labels,
+                map=values.map,
+                runtime=values.runtime,
+            )
         )
-    )
     print(
         f"{values.output_dir}: {written.files:,} recordings, {written.vectors:,} moments, "
         f"{written.bytes / 1e6:.1f} MB; recall of ten by 8 bits {written.recall:.3f}"

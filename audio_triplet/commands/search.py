@@ -20,6 +20,7 @@ sounds.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from absl import flags, logging
@@ -30,7 +31,7 @@ from audio_triplet.errors import UsageError
 
 def define_flags() -> None:
     """Defines the verb's flags."""
-    flags.DEFINE_string("index", None, "Folder that audio-triplet index made.", required=True)
+    flags.DEFINE_string("index", None, config_flags.INDEX_HELP, required=True)
     flags.DEFINE_integer("top", 10, "Number of hits.", lower_bound=1, upper_bound=100_000)
     flags.DEFINE_float("start", None, "Start of the query in its file, seconds.", 0.0)
     flags.DEFINE_float("end", None, "End of the query in its file, seconds.", 0.0)
@@ -88,20 +89,24 @@ def main(argv: Sequence[str]) -> None:
     only = config_flags.filter_from_flags()
     if values.form and not values.output_dir:
         raise UsageError("--form writes tables; say where by --output_dir=FOLDER")
+    from audio_triplet.search import remote_index
     from audio_triplet.search.sound_index import Query, SoundIndex
 
-    found = SoundIndex(values.index, values.model).ask(
-        [Query(path, start, end) for path in paths],
-        [Query(path) for path in values["not"].value],
-        values.top,
-        exclude_own=values.exclude_own,
-        per_recording=values.per_recording,
-        exact=values.exact,
-        only=only,
-        fold_duplicates=values.fold_duplicates,
-        words=values.word,
-        words_from=values.words_from,
-    )
+    with remote_index.reading(values.index) as folder:
+        with remote_index.reading(values.words_from) as words_from:
+            found = SoundIndex(folder, values.model).ask(
+                [Query(path, start, end) for path in paths],
+                [Query(path) for path in values["not"].value],
+                values.top,
+                exclude_own=values.exclude_own,
+                per_recording=values.per_recording,
+                exact=values.exact,
+                only=only,
+                fold_duplicates=values.fold_duplicates,
+                words=values.word,
+                words_from=words_from,
+            )
+    found = dataclasses.replace(found, index=values.index)
     if values.page:
         from audio_triplet.web import search_page
 

@@ -18,6 +18,9 @@ from audio_triplet.errors import AudioTripletError
 STARTED = time.monotonic()
 
 
+_TALKATIVE = ("tensorflow", "botocore", "aiobotocore")
+
+
 class _PlainFormatter(stdlib_logging.Formatter):
     """The message alone; what is worse than information is marked."""
 
@@ -42,9 +45,9 @@ def set_up_logging() -> None:
 
 
 def _is_worth_showing(record: stdlib_logging.LogRecord) -> bool:
-    """Whether a log line is a warning, or not TensorFlow's."""
-    inside_tensorflow = f"{os.sep}tensorflow{os.sep}" in record.pathname
-    return record.levelno >= stdlib_logging.WARNING or not inside_tensorflow
+    """Whether a log line is a warning, or neither TensorFlow's nor that of S3's library."""
+    is_others = any(f"{os.sep}{name}{os.sep}" in record.pathname for name in _TALKATIVE)
+    return record.levelno >= stdlib_logging.WARNING or not is_others
 
 
 @contextlib.contextmanager

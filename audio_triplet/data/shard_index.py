@@ -102,8 +102,7 @@ def open_index(folder: str, files: Sequence[str]) -> ShardIndex:
     stem = "index-" + hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]
     kept_in = folder
     if not os.access(folder, os.W_OK):
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        kept_in = os.path.join(cache, "audio_triplet", key[:32])
+        kept_in = storage.cache_folder(key[:32])
     stem = os.path.join(kept_in, stem)
     table = _load(stem, key)
     if table is None:

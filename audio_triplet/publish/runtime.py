@@ -75,8 +75,7 @@ _IMPORT = (b'from "@litertjs/wasm-utils"', b'from "./wasm_utils.js"')
 
 def default_folder() -> str:
     """Where fetched packages are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(cache, "audio_triplet", "runtime")
+    return storage.cache_folder("runtime")
 
 
 def write(folder: str, packages: str | None = None) -> None:

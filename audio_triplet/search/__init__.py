@@ -33,4 +33,8 @@ In reading order:
     adding.py         embedding sound files into an index
     merging.py        taking the parts of another index
     index_pipeline.py adding sound by the workers of a Beam pipeline
+    remote_index.py   an index at an address of an object store, used as if it were a folder
+    mirror.py         the local copy of such an index
+    store_format.py   its objects, and their list
+    object_store.py   reading and writing objects, by fsspec
 """

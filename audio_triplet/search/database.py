@@ -31,6 +31,9 @@ from audio_triplet.errors import LockedError, SearchError
 DATABASE_FILE = "index.sqlite"
 VERSION = 2  # of the format; 1 had index.json, segments.npy and names.jsonl
 
+# What mends an index that is damaged.
+REBUILD = "build the index again with audio-triplet index"
+
 _APPLICATION = 0x41547269  # "ATri", in the file's head
 _WAIT_SECONDS = 60.0  # for another process; a commit takes milliseconds
 _AT_ONCE = 500  # numbers in one statement
@@ -252,7 +255,7 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
 
 def damaged(path: str, cause: object) -> str:
     """The message for a file of an index that cannot be used."""
-    return f"{path}: is damaged ({cause}); build the index again with audio-triplet index"
+    return f"{path}: is damaged ({cause}); {REBUILD}"
 
 
 @contextlib.contextmanager

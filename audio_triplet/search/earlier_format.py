@@ -111,10 +111,7 @@ def _read(folder: str) -> dict:
         content = storage.read_json(path)
         version = content["version"]
         if version == database.VERSION:
-            raise SearchError(
-                f"{database.path_in(folder)}: is missing; build the index again with "
-                "audio-triplet index"
-            )
+            raise SearchError(f"{database.path_in(folder)}: is missing; {database.REBUILD}")
         if version != _VERSION:
             raise SearchError(
                 f"{path}: is of format {version}, this package reads {database.VERSION} and "

@@ -22,6 +22,7 @@ from absl import logging
 
 from audio_triplet import storage
 from audio_triplet.errors import SearchError
+from audio_triplet.search import database
 from audio_triplet.search.exact import Neighbour, nearest_of_many
 from audio_triplet.search.index_format import (
     FaissInfo,
@@ -80,7 +81,7 @@ class FaissSearcher:
         try:
             self._searcher = faiss.read_index(path, faiss.IO_FLAG_MMAP)
         except RuntimeError as error:
-            raise SearchError(f"{path}: cannot be read; build the index again") from error
+            raise SearchError(f"{path}: cannot be read; {database.REBUILD}") from error
         _set_effort(self._searcher, info.effort)
         self._parts, self._is_coded = parts, ",PQ" in info.kind
         numbers = {part.info.id: number for number, part in enumerate(parts)}

@@ -22,8 +22,8 @@ import numpy as np
 from audio_triplet.audio import clock
 from audio_triplet.data.sound_filter import SoundFilter
 from audio_triplet.errors import SearchError
+from audio_triplet.search import database, measuring
 from audio_triplet.search import exact as exact_search
-from audio_triplet.search import measuring
 from audio_triplet.search.exact import Neighbour
 from audio_triplet.search.faiss_search import FaissSearcher
 from audio_triplet.search.index_format import (
@@ -401,6 +401,4 @@ def _open_parts(folder: str, tables: Tables) -> tuple[IndexInfo, list[Part]]:
             return info, parts
         except FileNotFoundError as error:
             if tables.info() == info:
-                raise SearchError(
-                    f"{error.filename}: is missing; build the index again with audio-triplet index"
-                ) from error
+                raise SearchError(f"{error.filename}: is missing; {database.REBUILD}") from error

@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -54,6 +54,7 @@ class Writer:
         silence_energy: float = 1e-3,
         commit_vectors: int = 1 << 16,
         commit_seconds: float = 60.0,
+        on_commit: Callable[[], object] | None = None,
     ):
         """Opens an index for writing.
 
@@ -69,6 +70,7 @@ class Writer:
           silence is alike, and nobody looks for it.
           commit_vectors: Added vectors are listed when there are this many.
           commit_seconds: Or when this much time has passed.
+          on_commit: Called when more has been listed.
 
         Raises:
           SearchError: The index is of another model or granularity.
@@ -76,7 +78,7 @@ class Writer:
         """
         self.folder, self.silent, self.replaced = folder, 0, 0
         self.silence_energy, self._commit_vectors = silence_energy, commit_vectors
-        self._commit_seconds = commit_seconds
+        self._commit_seconds, self._on_commit = commit_seconds, on_commit
         self._waiting: list[part_writer.Selection] = []
         self._waiting_stamps: dict[int, tuple[int, int]] = {}  # by the segments' keys
         self._waiting_outlines: dict[int, Outline] = {}
@@ -240,6 +242,8 @@ class Writer:
         self.replaced += filler.replaced
         self._waiting, self._count = [], 0
         self._waiting_stamps, self._waiting_outlines = {}, {}
+        if self._on_commit is not None:
+            self._on_commit()
 
     def ids(self, keys: Sequence[int]) -> list[int]:
         """The ids that segments have, or will have if they are added next, in this order."""

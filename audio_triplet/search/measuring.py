@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MOMENTS, LIKENESS = "archive_moments", "archive_likeness"
 _VERSION = 1
-_PREFIX = "likeness-"
+PREFIX = "likeness-"
 
 # Estimated again when the number of vectors has changed by more than this share.
 _CHANGED = 0.1
@@ -66,7 +66,7 @@ def measure(writer: Writer) -> None:
             with storage.replacing(path) as temporary, open(temporary, "wb") as file:
                 np.save(file, likeness.scales(part.vectors))
     for entry in list(os.scandir(folder)):
-        if entry.name.startswith(_PREFIX) and entry.name not in wanted:
+        if entry.name.startswith(PREFIX) and entry.name not in wanted:
             os.unlink(entry.path)
 
 
@@ -173,4 +173,4 @@ def _unpacked(constant: tuple[int, bytes] | None) -> dict[str, np.ndarray]:
 
 def _scales_file(likeness: Likeness, part: Part) -> str:
     digest = hashlib.sha256(likeness.mean.tobytes() + likeness.map.tobytes()).hexdigest()
-    return f"{_PREFIX}{digest[:12]}-{part.info.name}.npy"
+    return f"{PREFIX}{digest[:12]}-{part.info.name}.npy"
