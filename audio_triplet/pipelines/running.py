@@ -112,6 +112,9 @@ class Watch:
       is_done: Whether the job of a name is finished.
       todo: Job → how much it is.
       advance: Is called with how much was done since the last call.
+      take: Is called, in a thread of its own, with jobs that are finished, in the order of `todo`
+        and none before those in front of it. What it raises is logged, and it is not called again.
+        Jobs at the end may be left to the caller.
     """
 
     def __init__(
@@ -119,8 +122,10 @@ class Watch:
         is_done: Callable[[str], bool],
         todo: Mapping[str, float],
         advance: Callable[[float], object],
+        take: Callable[[str], object] | None = None,
     ):
         self._is_done, self._todo, self._advance = is_done, dict(todo), advance
+        self._waiting, self._take = list(todo), take
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -142,3 +147,16 @@ class Watch:
                         break
                     continue
                 self._advance(self._todo.pop(name))
+            if self._take:
+                self._take_over(self._take)
+
+    def _take_over(self, take: Callable[[str], object]) -> None:
+        """Takes the jobs over that are finished, up to the first that is not."""
+        while self._waiting and self._waiting[0] not in self._todo and not self._over.is_set():
+            try:
+                take(self._waiting[0])
+            except Exception as error:  # the caller, who takes it again, will see it
+                logging.warning("%s; tried again when all jobs are done", error)
+                self._take = None
+                return
+            self._waiting.pop(0)

@@ -31,6 +31,7 @@ In reading order:
     duplicates.py     recordings that are there twice
     earlier_format.py indices of earlier versions, and converting them
     adding.py         embedding sound files into an index
+    taking.py         what to take of another index, and its rows
     merging.py        taking the parts of another index
     index_pipeline.py adding sound by the workers of a Beam pipeline
     remote_index.py   an index at an address of an object store, used as if it were a folder

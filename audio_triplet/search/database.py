@@ -229,10 +229,51 @@ def connect(folder: str, *, writing: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _opened(path: str, options: str) -> sqlite3.Connection:
+@contextlib.contextmanager
+def attached(connection: sqlite3.Connection, other: sqlite3.Connection) -> Iterator[None]:
+    """Lets a connection read another index's tables, as `other.…`, while the block runs.
+
+    Args:
+      connection: The one that reads them; in no transaction.
+      other: An open connection to them, see `connect`; they may be in memory.
+
+    Raises:
+      SearchError: They are damaged.
+    """
+    path = other.execute("PRAGMA database_list").fetchone()[2]
+    with errors_named(path):
+        if not path:
+            connection.execute("ATTACH ':memory:' AS other")
+            connection.deserialize(other.serialize(), name="other")
+        else:
+            _attach(connection, path)
+        try:
+            yield
+        finally:
+            connection.execute("DETACH other")
+
+
+def _attach(connection: sqlite3.Connection, path: str) -> None:
+    """Attaches tables for reading."""
+    for options in ("mode=ro", "mode=ro&nolock=1"):
+        connection.execute("ATTACH ? AS other", [_address(path, options)])
+        try:
+            connection.execute("SELECT 1 FROM other.about").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            connection.execute("DETACH other")
+            if options != "mode=ro" or not _lacks_locks(error):
+                raise
+
+
+def _address(path: str, options: str) -> str:
     name = urllib.parse.quote(os.fsencode(os.path.abspath(path)))
+    return f"file:{name}?{options}"
+
+
+def _opened(path: str, options: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"file:{name}?{options}",
+        _address(path, options),
         uri=True,
         timeout=_WAIT_SECONDS,
         isolation_level=None,

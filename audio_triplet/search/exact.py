@@ -11,6 +11,10 @@ import threadpoolctl
 from audio_triplet.search import index_format
 from audio_triplet.search.index_format import Part
 
+# Vectors that are compared with many queries at once; and of their products, as a multiple of what
+# is wanted, so many are few: they are sorted, more are partitioned first.
+_COMPARED, _FEW = 4096, 8
+
 
 class Neighbour(NamedTuple):
     """A vector that is near to a query.
@@ -112,18 +116,32 @@ def nearest_of_many(parts: Sequence[Vectors], queries: np.ndarray, top: int) -> 
     ids = np.full((len(queries), top), -1, np.int64)
     offset = 0
     for part in parts:
-        for first in range(0, len(part), index_format.BLOCK):
-            block = part.vectors[first : first + index_format.BLOCK].astype(np.float32, copy=False)
-            scores = np.concatenate([best, queries @ block.T], axis=1)
-            numbers = np.arange(offset + first, offset + first + len(block))
-            numbers = np.concatenate(
-                [ids, np.broadcast_to(numbers, (len(queries), len(block)))], axis=1
-            )
-            keep = np.argpartition(-scores, top - 1, axis=1)[:, :top]
-            best = np.take_along_axis(scores, keep, 1)
-            ids = np.take_along_axis(numbers, keep, 1)
+        for first in range(0, len(part), _COMPARED):
+            block = part.vectors[first : first + _COMPARED].astype(np.float32, copy=False)
+            scores = queries @ block.T
+            near = np.flatnonzero(scores > best[:, -1:])  # soon few are
+            if len(near) > _FEW * best.size:
+                keep = np.argpartition(-scores, min(top, len(block)) - 1, axis=1)[:, :top]
+                near = (keep + np.arange(len(queries))[:, None] * len(block)).ravel()
+            if len(near):
+                rows, numbers = np.divmod(near, len(block))
+                found = scores.ravel()[near]
+                best, ids = _with(best, ids, rows, found, numbers + offset + first)
         offset += len(part)
-    return np.take_along_axis(ids, np.argsort(-best, axis=1, kind="stable"), 1)
+    return ids
+
+
+def _with(
+    best: np.ndarray, ids: np.ndarray, rows: np.ndarray, scores: np.ndarray, numbers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best of each row, [q, top], among those so far and others, [n] each."""
+    count, top = best.shape
+    rows = np.concatenate([np.repeat(np.arange(count), top), rows])
+    scores, numbers = np.concatenate([best.ravel(), scores]), np.concatenate([ids.ravel(), numbers])
+    order = np.lexsort((-scores, rows))
+    first = np.searchsorted(rows[order], np.arange(count))
+    kept = order[first[:, None] + np.arange(top)]
+    return scores[kept], numbers[kept]
 
 
 def _in_threads(function: Callable, jobs: Sequence, threads: int) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from audio_triplet.audio import clock
 from audio_triplet.data.keys import key_of
@@ -155,16 +158,14 @@ class Filler:
         file = self._file(new)
         number, is_there = self._id_of(new.key)
         if is_there:
-            self._drop_segments("id", number)
+            self.drop("id = ?", (number,))
         first_clock = last_clock = began = None
         if new.recorded_at is not None and new.starts is not None:
             began = clock.microseconds(new.recorded_at)
             first_clock, last_clock = (
                 clock.microseconds(clock.later(new.recorded_at, start)) for start in new.starts
             )
-            if last_clock - first_clock > self._longest:
-                self._longest = last_clock - first_clock
-                self._set("longest", self._longest)
+            self.note_length(last_clock - first_clock)
         self._connection.execute(
             "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -185,17 +186,18 @@ class Filler:
         )
         return number
 
-    def move(self, segment: int, part: int, first: int) -> None:
-        """Says that a segment's vectors are in another part now."""
-        self._connection.execute(
-            "UPDATE segments SET part = ?, first = ? WHERE id = ?", (part, first, segment)
+    def move(self, segments: np.ndarray, part: int, first: np.ndarray) -> None:
+        """Says that segments' vectors, each from `first` on, are in another part now."""
+        self._connection.executemany(
+            "UPDATE segments SET part = ?, first = ? WHERE id = ?",
+            zip(itertools.repeat(part), first.tolist(), segments.tolist()),
         )
 
     def _file(self, new: NewSegment) -> int:
         """The id of a segment's file, as it is now."""
         number, stamp = self._files.get(new.path) or self._stored_file(new)
         if stamp != new.stamp:
-            self.replaced += self._drop_segments("file", number)
+            self.replaced += self.drop("file = ?", (number,))
             self._connection.execute(
                 "UPDATE files SET size = ?, mtime_ns = ?, recorded_at = ? WHERE id = ?",
                 (*new.stamp, _iso(new.recorded_at), number),
@@ -221,12 +223,25 @@ class Filler:
         )
         return made.lastrowid or 0, new.stamp
 
-    def _drop_segments(self, column: str, number: int) -> int:
-        """Says that what was embedded of some segments no longer counts; returns how many."""
+    def note_length(self, microseconds: int) -> None:
+        """Notes how far apart the first and the last vector of some segment are."""
+        if microseconds > self._longest:
+            self._longest = microseconds
+            self._set("longest", microseconds)
+
+    def drop(self, which: str, parameters: Sequence[int] = ()) -> int:
+        """Says that what was embedded of some segments no longer counts.
+
+        Args:
+          which: They, a condition in SQL.
+          parameters: Of the condition.
+
+        Returns:
+          How many there were.
+        """
         self._connection.execute(
-            "INSERT INTO gone SELECT part, first, count FROM segments "
-            f"WHERE {column} = ? AND count > 0",
-            (number,),
+            f"INSERT INTO gone SELECT part, first, count FROM segments WHERE {which} AND count > 0",
+            parameters,
         )
         for table, member in (
             ("outlines", "segment"),
@@ -234,14 +249,13 @@ class Filler:
             ("duplicates", "second"),
         ):
             self._connection.execute(
-                f"DELETE FROM {table} WHERE {member} IN "
-                f"(SELECT id FROM segments WHERE {column} = ?)",
-                (number,),
+                f"DELETE FROM {table} WHERE {member} IN (SELECT id FROM segments WHERE {which})",
+                parameters,
             )
         done = self._connection.execute(
             "UPDATE segments SET part = NULL, first = NULL, count = NULL, clock = NULL, "
-            f"clock_first = NULL, clock_last = NULL WHERE {column} = ? AND count IS NOT NULL",
-            (number,),
+            f"clock_first = NULL, clock_last = NULL WHERE {which} AND count IS NOT NULL",
+            parameters,
         )
         return done.rowcount
 

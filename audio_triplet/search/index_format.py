@@ -133,41 +133,6 @@ class Duplicate:
     likeness: float
 
 
-@dataclasses.dataclass(frozen=True)
-class StoredSegment:
-    """All that the tables of an index have of a segment, for another index.
-
-    Attributes:
-      id: Its number there.
-      key: See `database.segment_key`.
-      path: Its file.
-      start_seconds: Where it begins; None: not known.
-      end_seconds: Where it ends; None: with its file, or not known.
-      recording_id: Name of its recording.
-      labels: Joined by ";".
-      size: Of its file when it was embedded.
-      mtime_ns: Time of change of its file then.
-      recorded_at: When its file begins, ISO 8601; None: not known.
-      first: Its first vector in its part; None: it is silent.
-      count: How many it has.
-      has_outline: Whether there is an outline of it.
-    """
-
-    id: int
-    key: int
-    path: str
-    start_seconds: float | None
-    end_seconds: float | None
-    recording_id: str
-    labels: str
-    size: int
-    mtime_ns: int
-    recorded_at: str | None
-    first: int | None
-    count: int
-    has_outline: int
-
-
 class Part:
     """An opened part: memory-mapped arrays."""
 

@@ -1,7 +1,8 @@
 """Adding sound to an index by the workers of a Beam pipeline (extra `[beam]`).
 
 Each job becomes a small index of its own, written whole by its worker; the index takes its parts
-as they are (`merging`). What was finished before a stop is taken first.
+as they are (`merging`), while later jobs are still worked on. What was finished before a stop is
+taken first.
 """
 
 from __future__ import annotations
@@ -115,11 +116,19 @@ class ByPipeline:
         }
         todo = jobs.lay_out(folder, manifest, seconds, lambda rows: told)
         done = functools.partial(_is_done, folder)
-        with running.Watch(done, todo, on_progress):
+        taken = set()
+
+        def take(name: str) -> None:
+            self._take(writer, _index_of(folder, name), bad_files)
+            taken.add(name)
+
+        # In the same order whichever is finished first, so that the index is the same.
+        with running.Watch(done, todo, on_progress, take):
             work = IndexFiles(folder, model_files.located(model.path), model.digest, config)
             running.run(self._parsed, "index", todo, work, done)
         for name in todo:
-            self._take(writer, _index_of(folder, name), bad_files)
+            if name not in taken:
+                take(name)
         jobs.clear(folder)
 
 

@@ -17,7 +17,14 @@ from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import model_files
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, stamp_of
 from audio_triplet.errors import SearchError
-from audio_triplet.search import database, earlier_format, faiss_search, measuring, part_writer
+from audio_triplet.search import (
+    database,
+    earlier_format,
+    faiss_search,
+    measuring,
+    part_writer,
+    taking,
+)
 from audio_triplet.search.database import segment_key
 from audio_triplet.search.filling import Filler
 from audio_triplet.search.index_format import FaissInfo, IndexInfo, Part, other_model, runs_of
@@ -262,6 +269,12 @@ class Writer:
                 yield Filler(self._connection)
         self.info = self.tables.info()
 
+    @contextlib.contextmanager
+    def choosing(self, other: Tables) -> Iterator[taking.Taking]:
+        """What to take of another index, whose tables are attached while the block runs."""
+        with other.attached_to(self._connection), taking.choosing(self._connection) as chosen:
+            yield chosen
+
     def _clear_unlisted(self) -> None:
         """Removes parts that the tables do not list, left by a killed writer or a merge."""
         listed = {info.name for info in self.info.parts}
@@ -291,8 +304,8 @@ class Writer:
             filler.remove_parts(info.id for info in small)
             if name:
                 merged = filler.add_part(name, len(owners))
-                for segment, first, _ in zip(*runs_of(owners), strict=True):
-                    filler.move(int(segment), merged, int(first))
+                segments, firsts, _ = runs_of(owners)
+                filler.move(segments, merged, firsts)
         self._clear_unlisted()
 
     def accelerate(self, kind: str = "ivf", recall: float = 0.95) -> FaissInfo:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -22,7 +23,6 @@ from audio_triplet.search.index_format import (
     FaissInfo,
     IndexInfo,
     PartInfo,
-    StoredSegment,
 )
 from audio_triplet.search.outline import BANDS, Outline
 
@@ -152,6 +152,12 @@ class Tables:
         except (KeyError, ValueError, TypeError) as error:
             raise SearchError(database.damaged(self._path, error)) from error
 
+    @contextlib.contextmanager
+    def attached_to(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Lets a writer's connection read these tables; see `database.attached`."""
+        with database.attached(connection, self._connection):
+            yield
+
     def version(self) -> int:
         """A number that changes when another process has changed the tables."""
         return self._all("PRAGMA data_version")[0][0]
@@ -182,20 +188,6 @@ class Tables:
             for row in self._all(f"{_SEGMENT} WHERE s.id IN ({marks})", group):
                 found[row[0]] = _segment_of(*row)
         return found
-
-    def segments_to_copy(self, part: int | None) -> list[StoredSegment]:
-        """All that is known of the segments of a part, by their vectors; None: of silent ones."""
-        place = "s.part = ? ORDER BY s.first" if part else "s.part IS NULL ORDER BY s.id"
-        rows = self._all(
-            "SELECT s.id, s.key, o.path || f.name, s.start_seconds, s.end_seconds, r.name, l.text, "
-            "f.size, f.mtime_ns, f.recorded_at, s.first, s.count, u.segment IS NOT NULL "
-            "FROM segments s JOIN files f ON f.id = s.file JOIN folders o ON o.id = f.folder "
-            "JOIN recordings r ON r.id = s.recording JOIN labels l ON l.id = s.labels "
-            "LEFT JOIN outlines u ON u.segment = s.id "
-            f"WHERE s.count IS NOT NULL AND {place}",
-            [part] if part else [],
-        )
-        return [StoredSegment(*row) for row in rows]
 
     def recordings_of(self, path: str) -> set[int]:
         """Numbers of the recordings that a file belongs to; empty if it is not in the index."""

@@ -28,7 +28,8 @@ def measure(settings: Settings, folder: str) -> harness.Table:
         "at a time. Rates are of clips of both corpora on one machine's cores; what a clip takes "
         "is the difference of two runs, so start-up is not in it, and is processor time, which "
         "other work on the machine changes little. Arithmetic takes the processor time of one Dask "
-        "worker, and of its driver, which does its part before and after the workers",
+        "worker, and of its driver, which mostly reads the headers of files before the workers "
+        "begin; an index is not made here",
     )
     for rows in map(int, settings.rows):
         taken, memory = harness.in_child("benchmarks.cluster.growth:lay_out", rows=rows)

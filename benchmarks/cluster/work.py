@@ -173,11 +173,15 @@ def _index_content(folder: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for info in index.info.parts:
         part = Part(folder, info, index.info.dim)
-        for row in index.tables.segments_to_copy(info.id):
-            place = slice(row.first, row.first + row.count)
-            digest = hashlib.sha256(part.vectors[place].tobytes())
-            digest.update(part.spans[place].tobytes())
-            name = f"{row.path}:{row.start_seconds}"
+        ids = np.unique(part.owners).tolist()
+        names = index.tables.segments(ids)
+        for place in index.tables.places(ids):
+            if place.part != info.id:  # its file has changed
+                continue
+            own = slice(place.first, place.first + place.count)
+            digest = hashlib.sha256(part.vectors[own].tobytes())
+            digest.update(part.spans[own].tobytes())
+            name = f"{names[place.segment].path}:{part.spans['start'][place.first]}"
             if name in found:
                 raise RuntimeError(f"{folder}: holds {name} twice")
             found[name] = digest.hexdigest()

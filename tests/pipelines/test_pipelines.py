@@ -15,7 +15,7 @@ from audio_triplet.embeddings.set_files import load_set
 from audio_triplet.errors import UsageError
 from audio_triplet.pipelines import jobs, runners
 from audio_triplet.search import adding, index_writer
-from tests.search.test_merging import assert_same, content
+from tests.search.index_content import assert_same, content
 
 pytest.importorskip("apache_beam", reason="apache-beam is not installed")
 

@@ -2,13 +2,14 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 import audio_triplet
 from audio_triplet import provenance
 from audio_triplet.errors import UsageError
-from audio_triplet.pipelines import checks, runners
+from audio_triplet.pipelines import checks, runners, running
 
 pytest.importorskip("apache_beam", reason="apache-beam is not installed")
 
@@ -26,6 +27,45 @@ def test_runners_by_short_names_and_their_flags():
     spark = runners.parse(["--runner", "SparkRunner", "--spark_master_url", "spark://h:7077"])
     assert spark.options.get_all_options()["spark_master_url"] == "spark://h:7077"
     assert spark.rest == ()
+
+
+def within_seconds(holds):
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_finished_jobs_are_taken_in_their_order_while_others_are_worked_on(monkeypatch):
+    monkeypatch.setattr(running, "_LOOK_SECONDS", 0.01)
+    done, taken, seconds = set(), [], []
+    todo = {"a": 1, "b": 2, "c": 4, "d": 8, "e": 16}
+    with running.Watch(done.__contains__, todo, seconds.append, taken.append):
+        done.add("b")
+        time.sleep(0.1)
+        assert not taken
+        done.add("a")
+        within_seconds(lambda: taken == ["a", "b"])
+        done.update("de")
+        time.sleep(0.1)
+        assert taken == ["a", "b"]
+        done.add("c")
+        within_seconds(lambda: len(taken) == 5)
+    assert taken == list(todo) and sum(seconds) == 31
+
+
+def test_a_job_that_cannot_be_taken_is_left_to_the_end(monkeypatch):
+    monkeypatch.setattr(running, "_LOOK_SECONDS", 0.01)
+    tried, seconds = [], []
+
+    def take(name):
+        tried.append(name)
+        if name == "b":
+            raise OSError("the disk is full")
+
+    with running.Watch(lambda name: True, dict.fromkeys("abc", 1), seconds.append, take):
+        within_seconds(lambda: "b" in tried and sum(seconds) == 3)
+    assert tried == ["a", "b"]
 
 
 def test_dask_by_its_short_name():
