@@ -24,7 +24,7 @@ from audio_triplet.evaluation import probe
 from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfig
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 # Weight decays of the hidden layer, tried on the held-out recordings [D].
 WEIGHT_DECAYS = (0.01, 0.1, 1.0)
@@ -172,7 +172,7 @@ class SoundClassifier:
             ) from error
         return found
 
-    def check_model(self, model: AnyModel) -> None:
+    def check_model(self, model: Embedder) -> None:
         """Refuses the embeddings of another model.
 
         Raises:

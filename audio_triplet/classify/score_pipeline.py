@@ -26,7 +26,7 @@ from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 Progress = Callable[[float], contextlib.AbstractContextManager[Callable[[float], object]]]
 
@@ -56,7 +56,7 @@ class ByPipeline:
         self._progress = progress
 
     def __call__(
-        self, model: AnyModel, manifest: Manifest, config: EmbedConfig, bad_files: BadFiles
+        self, model: Embedder, manifest: Manifest, config: EmbedConfig, bad_files: BadFiles
     ) -> Iterator[Scored]:
         """See `scoring.score_files`."""
         wanted, seconds = readable(manifest, np.arange(len(manifest)), bad_files)
@@ -87,7 +87,7 @@ class ByPipeline:
 
     def _score(
         self,
-        model: AnyModel,
+        model: Embedder,
         manifest: Manifest,
         seconds: np.ndarray,
         rows: np.ndarray,
@@ -144,7 +144,7 @@ class ScoreFiles(WithModel):
       classifier_dir: Folder of the classifier.
     """
 
-    def __init__(self, folder: str, model: AnyModel, config: EmbedConfig, classifier_dir: str):
+    def __init__(self, folder: str, model: Embedder, config: EmbedConfig, classifier_dir: str):
         super().__init__(folder, model_files.located(model.path), model.digest, config)
         self._classifier_dir = classifier_dir
 

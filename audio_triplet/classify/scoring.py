@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import Embedded
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Scorer:
 
 def score_files(
     fitted: SoundClassifier,
-    model: AnyModel,
+    model: Embedder,
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,

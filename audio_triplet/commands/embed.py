@@ -25,7 +25,7 @@ from audio_triplet.errors import UsageError
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.folder import Summary
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
     from audio_triplet.pipelines.runners import Parsed
 
 FORMS = ("files", "npz", "parquet")
@@ -87,7 +87,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def embed(
-    model: AnyModel,
+    model: Embedder,
     manifest: Manifest,
     names: list[str],
     output_dir: str,

@@ -32,7 +32,7 @@ from audio_triplet.search.index_options import CODED_FROM, DTYPES, FAISS_FROM, K
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
     from audio_triplet.pipelines.runners import Parsed
     from audio_triplet.search.index_format import IndexInfo
     from audio_triplet.search.index_writer import Writer
@@ -229,7 +229,7 @@ def add(
             _provide_encoder(writer, model)
 
 
-def _provide_encoder(writer: Writer, model: AnyModel | None) -> None:
+def _provide_encoder(writer: Writer, model: Embedder | None) -> None:
     """Puts what embeds queries at once into the index."""
     from audio_triplet.embeddings import encoder_file, model_files
 
@@ -239,7 +239,7 @@ def _provide_encoder(writer: Writer, model: AnyModel | None) -> None:
 
 
 def _owner(
-    model: AnyModel | None, info: IndexInfo | None, vectors: EmbeddingSet | None, folder: str
+    model: Embedder | None, info: IndexInfo | None, vectors: EmbeddingSet | None, folder: str
 ) -> dict:
     """The model that an index belongs to: the one given, the index's own, or the vectors'."""
     if model is not None:
@@ -262,7 +262,7 @@ def _model_path(info: IndexInfo | None, folder: str, given: str | None) -> str:
 
 def _add_sound(
     writer: Writer,
-    model: AnyModel,
+    model: Embedder,
     manifest: Manifest,
     config: EmbedConfig,
     folder: str,

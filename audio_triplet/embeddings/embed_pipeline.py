@@ -22,7 +22,7 @@ from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 
 class ByPipeline:
@@ -38,7 +38,7 @@ class ByPipeline:
 
     def __call__(
         self,
-        model: AnyModel,
+        model: Embedder,
         manifest: Manifest,
         outputs: Mapping[str, str],
         config: EmbedConfig,
@@ -63,7 +63,7 @@ class ByPipeline:
 
     def _embed(
         self,
-        model: AnyModel,
+        model: Embedder,
         manifest: Manifest,
         outputs: Mapping[str, str],
         config: EmbedConfig,

@@ -19,7 +19,7 @@ from audio_triplet.embeddings.window_model import WindowModel
 from audio_triplet.errors import AudioTripletError, DeploymentError, ExportError
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
     from audio_triplet.embeddings.saved_model import Model
 
 
@@ -55,7 +55,7 @@ def write(model: Model, folder: str) -> None:
 
 
 def provide(
-    folder: str, digest: str, model: AnyModel | None = None, beside: Iterable[str] = ()
+    folder: str, digest: str, model: Embedder | None = None, beside: Iterable[str] = ()
 ) -> bool:
     """Sees to it that a folder holds a model's encoder file.
 

@@ -33,7 +33,7 @@ from audio_triplet.embeddings.set_files import (
 from audio_triplet.errors import ArchiveError, CorpusError
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 CONFIG_FILE = "embeddings.json"
 _PARTS = "parts"
@@ -86,7 +86,7 @@ def output_names(paths: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def embed_to_folder(
-    model: "AnyModel",
+    model: "Embedder",
     manifest: Manifest,
     names: Sequence[str],
     output_dir: str,
@@ -181,7 +181,7 @@ class Elsewhere(Protocol):
 
     def __call__(
         self,
-        model: "AnyModel",
+        model: "Embedder",
         manifest: Manifest,
         outputs: Mapping[str, str],
         config: EmbedConfig,
@@ -193,7 +193,7 @@ class Elsewhere(Protocol):
 
 
 def write_files(
-    model: "AnyModel",
+    model: "Embedder",
     manifest: Manifest,
     outputs: Mapping[str, str],
     config: EmbedConfig,
@@ -263,7 +263,7 @@ def readable(
 
 
 def _check_folder(
-    output_dir: str, model: "AnyModel", config: EmbedConfig, form: str, overwrite: bool
+    output_dir: str, model: "Embedder", config: EmbedConfig, form: str, overwrite: bool
 ) -> None:
     """Notes model and settings; refuses a folder that others have filled."""
     path = os.path.join(output_dir, CONFIG_FILE)

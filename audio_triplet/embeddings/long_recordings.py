@@ -28,7 +28,7 @@ from audio_triplet.pipelines import jobs, running
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 _WORK_DIR = f"{jobs.WORK_DIR}.pieces"
 
@@ -107,7 +107,7 @@ class LongRecordings:
         self,
         parsed: Parsed,
         output_dir: str,
-        model: AnyModel,
+        model: Embedder,
         manifest: Manifest,
         seconds: np.ndarray,
         config: EmbedConfig,
@@ -253,7 +253,7 @@ class EmbedPieces(WithModel):
 
     def embed(
         self,
-        model: AnyModel,
+        model: Embedder,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,

@@ -19,7 +19,7 @@ from audio_triplet.pipelines import checks, jobs
 from audio_triplet.pipelines.runners import Parsed
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 _loading = threading.Lock()
 
@@ -45,7 +45,7 @@ class WithModel(beam.DoFn):
 
 
 def check(
-    parsed: Parsed, folder: str, model: AnyModel, manifest: Manifest, more: Sequence[str] = ()
+    parsed: Parsed, folder: str, model: Embedder, manifest: Manifest, more: Sequence[str] = ()
 ) -> None:
     """Checks before a pipeline runs that workers see the folder, the model, the sound, and more.
 
@@ -58,7 +58,7 @@ def check(
     checks.check(parsed, folder, inputs)
 
 
-def load_model(path: str, digest: str, precision: str) -> AnyModel:
+def load_model(path: str, digest: str, precision: str) -> Embedder:
     """A worker's model, loaded once per process.
 
     Raises:
@@ -69,7 +69,7 @@ def load_model(path: str, digest: str, precision: str) -> AnyModel:
 
 
 @functools.lru_cache(1)
-def _load_model(path: str, digest: str, precision: str) -> AnyModel:
+def _load_model(path: str, digest: str, precision: str) -> Embedder:
     from audio_triplet.embeddings import other_models
 
     model = other_models.open_embedder(path, precision)

@@ -18,7 +18,7 @@ from audio_triplet.search.index_writer import Writer
 from audio_triplet.search.outline import Listener
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 # Added together. As many wait until others are done, which were begun before and take longer: so an
 # archive of ordinary files has the same order each time that it is indexed.
@@ -27,7 +27,7 @@ _SEGMENTS_AT_ONCE = 32
 
 def add_files(
     writer: Writer,
-    model: AnyModel,
+    model: Embedder,
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,
@@ -79,7 +79,7 @@ class Elsewhere(Protocol):
     def __call__(
         self,
         writer: Writer,
-        model: AnyModel,
+        model: Embedder,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,
@@ -92,7 +92,7 @@ class Elsewhere(Protocol):
 
 def embed_into(
     writer: Writer,
-    model: AnyModel,
+    model: Embedder,
     wanted: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,

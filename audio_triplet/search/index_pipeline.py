@@ -34,7 +34,7 @@ from audio_triplet.search.merging import merge
 from audio_triplet.search.outline import HOP, Outliner, outline_of
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 _ENDING = ".index"
 _REPORT = "report.json"
@@ -71,7 +71,7 @@ class ByPipeline:
     def __call__(
         self,
         writer: Writer,
-        model: AnyModel,
+        model: Embedder,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,
@@ -98,7 +98,7 @@ class ByPipeline:
     def _add(
         self,
         writer: Writer,
-        model: AnyModel,
+        model: Embedder,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,
@@ -183,7 +183,7 @@ class IndexPieces(EmbedPieces):
 
     def embed(
         self,
-        model: AnyModel,
+        model: Embedder,
         manifest: Manifest,
         config: EmbedConfig,
         bad_files: BadFiles,

@@ -17,8 +17,7 @@ from audio_triplet.search.copies import MOST_SECONDS
 from audio_triplet.search.question import Patches
 
 if TYPE_CHECKING:
-    from audio_triplet.embeddings.other_models import AnyModel
-    from audio_triplet.embeddings.quick_model import QuickModel
+    from audio_triplet.embeddings.other_models import Embedder
     from audio_triplet.search.index_format import IndexInfo
 
 _BATCH = 8  # a query is short
@@ -38,7 +37,7 @@ class QuerySound:
 
 
 def embed_sound(
-    model: AnyModel | QuickModel,
+    model: Embedder,
     info: IndexInfo,
     sound: Any,
     start_seconds: float = 0.0,
@@ -109,7 +108,7 @@ def _keeping(
 
 
 def embed_query(
-    model: AnyModel | QuickModel,
+    model: Embedder,
     info: IndexInfo,
     sound: Any,
     start_seconds: float = 0.0,

@@ -32,7 +32,7 @@ from audio_triplet.search.question import Patches
 
 if TYPE_CHECKING:
     from audio_triplet.data.sound_filter import SoundFilter
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import AnyModel, Embedder
     from audio_triplet.search.words import Word
 
 
@@ -90,7 +90,7 @@ class SoundIndex:
     def __init__(
         self,
         folder: str | os.PathLike,
-        model: str | os.PathLike | AnyModel | QuickModel | None = None,
+        model: str | os.PathLike | Embedder | None = None,
     ):
         """Opens an index; its model is loaded at the first search.
 
@@ -130,7 +130,7 @@ class SoundIndex:
         return model
 
     @functools.cached_property
-    def query_model(self) -> AnyModel | QuickModel:
+    def query_model(self) -> Embedder:
         """What embeds queries: the index's encoder by LiteRT where that is possible, else `model`.
 
         Raises:

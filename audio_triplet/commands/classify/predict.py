@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.data.sound_filter import SoundFilter
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
     from audio_triplet.pipelines.runners import Parsed
 
 
@@ -175,7 +175,7 @@ def predict(
 
 
 def _by_workers(
-    model: AnyModel,
+    model: Embedder,
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from audio_triplet.classify.scoring import Scored
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import Embedder
 
 
 def load_classifier(
     classifier_dir: str, model_path: str | None, precision: str = "float32"
-) -> tuple[SoundClassifier, AnyModel]:
+) -> tuple[SoundClassifier, Embedder]:
     """The classifier and its model.
 
     Args:
@@ -43,7 +43,7 @@ def load_classifier(
 
 def scored(
     fitted: SoundClassifier,
-    model: AnyModel,
+    model: Embedder,
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,
