@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from audio_triplet.data.manifest import Manifest
-    from audio_triplet.embeddings.other_models import AnyModel
+    from audio_triplet.embeddings.other_models import AnyModel, Embedder
     from audio_triplet.search.sound_index import SoundIndex
 
 
@@ -45,7 +45,7 @@ def load(path: str | os.PathLike | None = None, precision: str = "float32") -> A
 
 
 def open_index(
-    folder: str | os.PathLike, model: str | os.PathLike | AnyModel | None = None
+    folder: str | os.PathLike, model: str | os.PathLike | Embedder | None = None
 ) -> SoundIndex:
     """Opens an index of sound for searching.
 
@@ -71,7 +71,7 @@ def open_index(
 def build_index(
     folder: str | os.PathLike,
     sounds: str | os.PathLike | Iterable[str | os.PathLike],
-    model: str | os.PathLike | AnyModel | None = None,
+    model: str | os.PathLike | Embedder | None = None,
     labels: Literal["none", "folders"] = "none",
 ) -> SoundIndex:
     """Makes an index of sound files, or adds new and changed files to one.
@@ -97,7 +97,7 @@ def build_index(
     from audio_triplet.config import EmbedConfig
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.embeddings.encoder_file import provide
-    from audio_triplet.embeddings.other_models import with_own_hop
+    from audio_triplet.embeddings.other_models import open_embedder, with_own_hop
     from audio_triplet.search import merging, remote_index
     from audio_triplet.search.adding import add_files
     from audio_triplet.search.index_writer import Writer
@@ -108,12 +108,12 @@ def build_index(
     with remote_index.writing(os.fspath(folder)) as target:
         if exists(target.folder):
             opened = SoundIndex(target.folder, model)
-            info, model = opened.index.info, opened.model
+            info, model = opened.index.info, opened.query_model
             config = EmbedConfig(info.granularity, info.hop_seconds)
             dtype = info.dtype
         else:
             if model is None or isinstance(model, str | os.PathLike):
-                model = load(model)
+                model = open_embedder(None if model is None else os.fspath(model))
             config = with_own_hop(config, model)
         with Writer(
             target.folder,

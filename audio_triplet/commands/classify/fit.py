@@ -118,7 +118,7 @@ def fit(
         )
     from audio_triplet.classify import classifier, cross_validation, report
     from audio_triplet.classify.examples import Examples
-    from audio_triplet.embeddings import model_files, other_models, representations, saved_model
+    from audio_triplet.embeddings import model_files, other_models
 
     model = other_models.open_embedder(model_path)
     embeddings = _embedded(model, manifest, output_dir, max_bad_share, truncated)
@@ -129,6 +129,8 @@ def fit(
     if page:
         curves["embedding"] = cross_validation.learning_curve(examples, config)
     if compare_log_mel:
+        from audio_triplet.embeddings import representations, saved_model
+
         log_mel = _embedded(
             lambda waveform: saved_model.embed_waveforms(representations.flat, waveform),
             manifest,
