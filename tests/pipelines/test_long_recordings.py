@@ -7,7 +7,7 @@ import soundfile
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
-from audio_triplet.embeddings import embed
+from audio_triplet.embeddings import embed, other_models
 from audio_triplet.embeddings import folder as embedding_folder
 from audio_triplet.embeddings.set_files import load_set
 from audio_triplet.pipelines import jobs, runners
@@ -42,6 +42,12 @@ def test_pieces_have_each_patch_once(hop_seconds, seconds):
         found.append(starts(first, last))
         assert piece is cut[-1] or len(found[-1]) == piece.patches
     np.testing.assert_array_equal(np.concatenate(found), starts(0, None))
+
+
+@pytest.fixture(scope="module")
+def small_model(small_model):
+    """As workers open it, so that bits can be compared."""
+    return other_models.open_embedder(small_model.path)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import folder as embedding_folder
+from audio_triplet.embeddings import other_models
 from audio_triplet.embeddings.set_files import load_set
 from audio_triplet.errors import UsageError
 from audio_triplet.pipelines import jobs, runners
@@ -20,6 +21,12 @@ from tests.search.index_content import assert_same, content
 pytest.importorskip("apache_beam", reason="apache-beam is not installed")
 
 IN_PROCESS = ["--runner=DirectRunner", "--direct_num_workers=1", "--direct_running_mode=in_memory"]
+
+
+@pytest.fixture(scope="module")
+def small_model(small_model):
+    """As workers open it, so that bits can be compared."""
+    return other_models.open_embedder(small_model.path)
 
 
 @pytest.fixture(scope="module")

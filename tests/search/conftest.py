@@ -19,7 +19,7 @@ def s3():
         patch.setenv("AWS_ACCESS_KEY_ID", "someone")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "something")
         fs.S3FileSystem.clear_instance_cache()  # of another server
-        fs.S3FileSystem().mkdir("sounds")
+        fs.S3FileSystem().makedirs("sounds", exist_ok=True)  # all servers of a process share it
         yield "s3://sounds"
     running.stop()
 

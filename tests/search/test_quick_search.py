@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def index(folder, small_model, tmp_path_factory):
     path = tmp_path_factory.mktemp("index") / "an.index"
-    return audio_triplet.build_index(path, folder, small_model).index.folder
+    return audio_triplet.build_index(path, folder, small_model.path).index.folder
 
 
 def test_the_command_runs_where_tensorflow_cannot_be_imported(index, folder):

@@ -45,7 +45,7 @@ def test_the_commands_take_addresses(place, machine, sounds, small_model, tmp_pa
     assert code == 0, err
     code, out, err = run("index", f"--index={place}", f"--merge={tmp_path / 'more'}", code=with_all)
     assert code == 0 and "4 files" in out, err
-    local = audio_triplet.build_index(tmp_path / "local", sounds, small_model)
+    local = audio_triplet.build_index(tmp_path / "local", sounds, small_model.path)
 
     machine("another")  # without TensorFlow
     code, out, err = run("search", sounds / "0.wav", f"--index={place}", "--json")
@@ -61,7 +61,7 @@ def test_the_commands_take_addresses(place, machine, sounds, small_model, tmp_pa
     )
     code, out, err = run("search", sounds / "0.wav", f"--index={place}", "--json")
     assert code == 0 and not err and json.loads(out)["hits"] == answer["hits"]
-    assert audio_triplet.open_index(place, small_model).find(sounds / "0.wav") == expected
+    assert audio_triplet.open_index(place, small_model.path).find(sounds / "0.wav") == expected
     code, out, err = run("browse", f"--index={place}")
     assert code == 1 and "--labels=FILE" in err and err.count("\n") == 1
     code, out, err = run(

@@ -15,8 +15,8 @@ from audio_triplet.search import index_writer, merging, object_store, remote_ind
 from audio_triplet.search.index import Index
 from audio_triplet.search.mirror import Mirror
 from audio_triplet.search.object_store import ObjectStore
+from tests.search.index_content import assert_same, content
 from tests.search.test_index import MODEL, embeddings
-from tests.search.test_merging import assert_same, content
 
 pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'audio_triplet[store]'")
 
@@ -187,7 +187,7 @@ def test_of_two_writers_the_second_stops_and_loses_nothing(place, machine, tmp_p
     machine("one")
     assert {hit.path[8] for hit in found(place)} == {"0", "2"}  # a reader sets it aside
     (aside,) = Mirror(ObjectStore(place)).set_aside()
-    assert {path[8] for path in content(aside)} == {"0", "1"}
+    assert {path[8] for path, _, _ in content(aside)} == {"0", "1"}
     assert add(place, sets[1]).set_aside == (aside,)  # as the same command does
     assert not os.path.exists(aside)
     add(tmp_path / "local", *sets)
