@@ -11,6 +11,8 @@ the paper act on the linear energies, so the logarithm is a step of its own.
 There is one front end, `DEFAULT`: every trained model, shard and index is made by it.
 """
 
+import math
+
 import tensorflow as tf
 
 from audio_triplet.config import FRONT_END as DEFAULT
@@ -27,7 +29,7 @@ __all__ = [
 ]
 
 # Keeps the gradient of the square root finite in silence.
-_LEAST_POWER = 1e-30
+_LEAST_ROOT = 1e-15
 
 
 def mel_energies(waveform) -> tf.Tensor:
@@ -41,13 +43,11 @@ def mel_energies(waveform) -> tf.Tensor:
       one window; `patches` pads that to one patch of silence.
     """
     waveform = tf.convert_to_tensor(waveform, tf.float32)
-    frames = _windowed_frames(waveform)  # [..., frames, fft_length]
-    spectrum = tf.signal.rfft(frames)  # [..., frames, bins]
+    spectrum = tf.signal.rfft(_windowed_frames(waveform))  # [..., frames, bins]
     # Not tf.abs: its protection from overflow costs as much as the transform.
     power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-    magnitude = tf.sqrt(power + _LEAST_POWER)
     weights = tf.constant(mel_weights(), tf.float32)
-    return tf.linalg.matmul(magnitude, weights)  # [..., frames, mels]
+    return tf.linalg.matmul(_root(power), weights)  # [..., frames, mels]
 
 
 def log_mel(mel_energies) -> tf.Tensor:
@@ -88,25 +88,28 @@ def patches(mel, hop_frames: int = 96) -> tf.Tensor:
 def _windowed_frames(waveform: tf.Tensor) -> tf.Tensor:
     """Windowed frames, zero-padded for the transform: [..., samples] → [..., frames, fft_length].
 
-    Put together from rows of a hop each: `tf.signal.frame` gathers sample by sample, which costs
-    more than the transform.
+    Put together from rows of 80 samples, of which hop and window are multiples: `tf.signal.frame`
+    gathers sample by sample, which costs more than the transform.
     """
     hop, window = DEFAULT.hop_samples, DEFAULT.window_samples
+    row = math.gcd(hop, window)
     samples, static = tf.shape(waveform)[-1], waveform.shape[-1]
     count = tf.maximum(0, 1 + (samples - window) // hop)
-    rows_of_frame = -(-window // hop)
-    rows = count + rows_of_frame - 1
+    rows = tf.where(count > 0, ((count - 1) * hop + window) // row, 0)
     leading = tf.shape(waveform)[:-1]
-    unpadded = [[0, 0]] * (waveform.shape.rank - 1)
-    waveform = tf.pad(waveform, [*unpadded, [0, tf.maximum(0, rows * hop - samples)]])
-    waveform = tf.reshape(waveform[..., : rows * hop], tf.concat([leading, [rows, hop]], 0))
-    hann = hann_window()
-    parts = []
-    for number in range(rows_of_frame):
-        part = hann[number * hop : (number + 1) * hop]
-        parts.append(waveform[..., number : number + count, : len(part)] * part)
-    parts.append(tf.zeros(tf.concat([leading, [count, DEFAULT.fft_length - window]], 0)))
-    frames = tf.concat(parts, axis=-1)
+    waveform = tf.reshape(waveform[..., : rows * row], tf.concat([leading, [rows, row]], 0))
+    places = tf.range(count)[:, None] * (hop // row) + tf.range(window // row)  # [frames, rows]
+    frames = tf.gather(waveform, places, axis=-2)  # [..., frames, rows of a window, 80]
+    frames = tf.reshape(frames, tf.concat([leading, [count, window]], 0)) * hann_window()
+    unpadded = [[0, 0]] * (frames.shape.rank - 1)
+    frames = tf.pad(frames, [*unpadded, [0, DEFAULT.fft_length - window]])
     count = None if static is None else DEFAULT.frames(static)
     frames.set_shape([*waveform.shape[:-2], count, DEFAULT.fft_length])
     return frames
+
+
+@tf.custom_gradient
+def _root(power: tf.Tensor):
+    """The square root, with a gradient that is finite at 0."""
+    root = tf.sqrt(power)
+    return root, lambda gradient: gradient * 0.5 / tf.maximum(root, _LEAST_ROOT)
