@@ -29,7 +29,9 @@ _FILE_RATE = 44_100
 _SECONDS = 10.56
 _BATCH = 64
 _WIDTHS = flags.DEFINE_list("widths", ["1", "0.25"], "Widths of vggish; the released one is last.")
-_FILES = flags.DEFINE_integer("files", 24, "Sound files.", lower_bound=2)
+_FILES = flags.DEFINE_integer(
+    "files", 24, "Sound files, at width 1; more at others, by 1 / width².", lower_bound=2
+)
 _OURS = "ours, audio-triplet embed"
 _TENSORFLOW = "ours, by TensorFlow"
 _FASTER = "ours, --precision=auto"
@@ -46,8 +48,10 @@ def _rate_table(folder: str, width: float) -> harness.Table:
     from audio_triplet import models
     from audio_triplet.embeddings import encoder_file, other_models, saved_model
 
-    sounds = harness.sounds(_FILES.value, _SECONDS, _FILE_RATE)
-    paths = harness.write_sounds(os.path.join(folder, "flac"), sounds, _FILE_RATE, "flac")
+    sounds = harness.sounds(round(_FILES.value / width**2), _SECONDS, _FILE_RATE)
+    paths = harness.write_sounds(
+        os.path.join(folder, f"flac {width:g}"), sounds, _FILE_RATE, "flac"
+    )
     encoder = models.build_encoder("vggish", width=width)
     path = os.path.join(folder, f"model {width:g}")
     settings = {"architecture": "vggish", "width": width}
@@ -179,7 +183,7 @@ def _memory_table(folder: str) -> harness.Table:
     model = os.path.join(folder, "small")
     saved_model.export(models.build_encoder("vggish", width=0.25), model, {})
     encoder_file.write(saved_model.Model(model), model)
-    path = os.path.join(folder, "flac", "00000.flac")
+    path = os.path.join(folder, f"flac {float(_WIDTHS.value[0]):g}", "00000.flac")
     table = harness.Table(
         "Embedding an archive: growth",
         f"copies of a FLAC file of {_SECONDS} s at 44.1 kHz, vggish of width 0.25, a process each",
