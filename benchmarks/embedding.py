@@ -49,9 +49,8 @@ def _rate_table(folder: str, width: float) -> harness.Table:
     from audio_triplet.embeddings import encoder_file, other_models, saved_model
 
     sounds = harness.sounds(round(_FILES.value / width**2), _SECONDS, _FILE_RATE)
-    paths = harness.write_sounds(
-        os.path.join(folder, f"flac {width:g}"), sounds, _FILE_RATE, "flac"
-    )
+    place = os.path.join(folder, f"flac {width:g}")
+    paths = harness.write_sounds(place, sounds, _FILE_RATE, "flac")
     encoder = models.build_encoder("vggish", width=width)
     path = os.path.join(folder, f"model {width:g}")
     settings = {"architecture": "vggish", "width": width}
