@@ -5,7 +5,7 @@
 Downloads recorded sounds from Debian packages, trains an embedding on them without labels and one
 with labels, scores both and log mel, exports a SavedModel, and writes a page with pictures and
 players, demo/report.html. It is Table 1 with the values of experiments/recipes/demo.py: a small
-corpus, a quarter of the encoder's width, few steps. 15 to 20 minutes on two cores. Vary with every
+corpus, a quarter of the encoder's width, few steps. 2 to 14 minutes on two cores. Vary with every
 flag of `experiments.table1`.
 """
 

@@ -2,7 +2,7 @@
 
     python -m experiments.demo
 
-Claim: two encoders trained, scored and shown on a page, in 15 to 20 minutes on two cores. Speech
+Claim: two encoders trained, scored and shown on a page, in 2 to 14 minutes on two cores. Speech
 and music are left out, because they have methods and corpora of their own.
 
 Vary: --steps; --recipe=best for the better embedding.
