@@ -142,10 +142,15 @@ def make_table(settings: ScoringSettings, options: Options) -> dict:
     from audio_triplet.provenance import provenance
 
     made_by = provenance()
-    embedded = scored_corpus.embed_corpus(settings)
-    splits = tuple(embedded.summary["test_splits"])
+    # All splits may be named: each is tested on its own, with the others to learn from.
+    one = dataclasses.replace(settings, test_splits=settings.test_splits[:1])
+    embedded = scored_corpus.embed_corpus(one)
+    splits = settings.test_splits or tuple(embedded.summary["test_splits"])
+    if unknown := set(splits) - set(embedded.whole.manifest.frame["split"]):
+        raise UsageError(f"{settings.corpus}: has no split {min(unknown)!r} with labels")
     found = rows(embedded.whole, embedded.classes, splits, options)
-    return write(found, embedded.summary | made_by, options, settings.output_dir)
+    summary = embedded.summary | {"test_splits": list(splits)}
+    return write(found, summary | made_by, options, settings.output_dir)
 
 
 def write(found: list[dict], made_by: dict, options: Options, output_dir: str) -> dict:

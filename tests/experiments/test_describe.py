@@ -11,7 +11,7 @@ from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.errors import UsageError
 from experiments import describe
-from experiments.lib import protocol
+from experiments.lib import protocol, scored_corpus
 from tests.conftest import flags_given
 
 CLASSES = ("cat", "dog", "owl")
@@ -108,3 +108,20 @@ def test_options():
             pytest.raises(UsageError, match=wrong.split("=")[0]),
         ):
             describe.options_from_flags()
+
+
+def test_all_splits_may_be_tested_in_turn(embeddings, tmp_path, monkeypatch):
+    def embed_corpus(settings):  # it needs a split that is not tested
+        assert settings.test_splits == ("a",)
+        summary = MADE_BY | {"test_splits": ["a"]}
+        return scored_corpus.ScoredCorpus(None, None, embeddings, CLASSES, summary)
+
+    monkeypatch.setattr(scored_corpus, "embed_corpus", embed_corpus)
+    settings = scored_corpus.ScoringSettings("model", "here", str(tmp_path), ("a", "b"))
+    options = dataclasses.replace(OPTIONS, ways=("mean",))
+    table = describe.make_table(settings, options)
+    assert len(table["rows"][0]["scores"]["all"]) == 2
+    assert table["config"]["test_splits"] == ["a", "b"]
+    wrong = dataclasses.replace(settings, test_splits=("a", "c"))
+    with pytest.raises(UsageError, match="has no split 'c' with labels"):
+        describe.make_table(wrong, options)
