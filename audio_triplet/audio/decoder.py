@@ -177,8 +177,9 @@ def checked_mono(
     """
     mono = _mix_down(block, carrying)
     # One quick pass that no bad sample comes through; what does not may be good still.
-    if float(mono @ mono) <= MAX_AMPLITUDE**2:
-        return mono
+    with np.errstate(over="ignore", invalid="ignore"):
+        if float(mono @ mono) <= MAX_AMPLITUDE**2:
+            return mono
     if max(mono.max(), -mono.min()) <= MAX_AMPLITUDE:  # False for NaN
         return mono
     for what, bad, fix in (
