@@ -43,7 +43,7 @@ def embedded(paths: list[str]) -> tuple[list[tuple[str, float]], np.ndarray]:
             inference.main(sounds, found)
         moments, vectors = [], []
         for path in sorted(glob.glob(os.path.join(found, "*.npy"))):
-            vectors.append(np.load(path))
+            vectors.append(np.load(path, allow_pickle=False))
             file, begin = begins[os.path.splitext(os.path.basename(path))[0]]
             hops = _HOP_SECONDS * np.arange(len(vectors[-1]))
             moments += [(os.path.basename(file), begin + float(at)) for at in hops]

@@ -29,7 +29,7 @@ def save(folder: str, moments: Sequence[tuple[str, float]], vectors: np.ndarray)
 
 def print_nearest(folder: str, query: np.ndarray) -> None:
     """Prints the moments that are nearest to the mean of a query's vectors."""
-    vectors = np.load(os.path.join(folder, _VECTORS))
+    vectors = np.load(os.path.join(folder, _VECTORS), allow_pickle=False)
     with open(os.path.join(folder, _MOMENTS), encoding="utf-8") as file:
         moments = json.load(file)
     scores = vectors @ _of_unit_norm(query.mean(axis=0))
