@@ -62,7 +62,7 @@ def loudest(patches):
 
 
 def test_the_share_of_visits_takes_another_chunk_of_the_recording_any_as_often(order):
-    visits = tf.range(60_000, dtype=tf.int64)
+    visits = tf.range(12_000, dtype=tf.int64)
     recording = np.repeat(np.arange(len(COUNT)), COUNT)
     plain, epochs = (x.numpy() for x in order.chunks_visited(3, visits))
     pairs, pair_epochs = (x.numpy() for x in order.pairs_visited(3, visits, 0.4))
@@ -72,8 +72,8 @@ def test_the_share_of_visits_takes_another_chunk_of_the_recording_any_as_often(o
     far = pairs[:, 0] != pairs[:, 1]
     for number, count in enumerate(COUNT):
         of_it = recording[pairs[:, 0]] == number
-        assert of_it.sum() == 10_000
-        assert abs(far[of_it].mean() - 0.4 * (count > 1)) < 0.017  # 3.4 deviations
+        assert of_it.sum() == 2_000
+        assert abs(far[of_it].mean() - 0.4 * (count > 1)) < 0.038  # 3.4 deviations
         apart = (pairs[of_it & far] @ [-1, 1]) % count
         if count > 1:  # χ² of 10 degrees at most: exceeded by 1 in 1,000
             found = np.bincount(apart, minlength=count)[1:]
