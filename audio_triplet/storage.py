@@ -100,6 +100,14 @@ def remove_folder(path: str) -> None:
     _gfile().rmtree(path) if is_remote(path) else shutil.rmtree(path)
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Gives a local file that never changes a second name; copies it where that cannot be."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def check_readable(folder: str) -> None:
     """Checks that a remote folder can be reached before any work; local ones pass.
 

@@ -336,10 +336,7 @@ def copy_tables(folder: str, target: str) -> str:
 def _link(source: str, path: str) -> None:
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with storage.replacing(path) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
+        storage.link_or_copy(source, temporary)
 
 
 def _is_of_size(path: str, size: int) -> bool:

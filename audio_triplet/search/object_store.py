@@ -20,7 +20,6 @@ from audio_triplet import storage
 from audio_triplet.errors import StoreError
 
 _AT_ONCE = 8  # transfers
-_BLOCK_BYTES = 1 << 20
 
 # What S3 answers to a conditional put that comes too late.
 _TOO_LATE = ("PreconditionFailed", "ConditionalRequestConflict")
@@ -246,11 +245,8 @@ def at_once(work: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
 
 def digest_of(path: str) -> str:
     """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _codes_of(error: BaseException) -> set[str]:

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -135,10 +134,7 @@ def write_linked(folder: str, info: IndexInfo, part: Part, owners: np.ndarray, d
         os.makedirs(temporary)
         for file in ("vectors.npy", "spans.npy"):
             source, target = os.path.join(part.path, file), os.path.join(temporary, file)
-            try:
-                os.link(source, target)
-            except OSError:
-                shutil.copyfile(source, target)
+            storage.link_or_copy(source, target)
         np.save(os.path.join(temporary, "owners.npy"), owners.astype(OWNER))
     return name
 
