@@ -63,7 +63,7 @@ def _rate_table(folder: str, width: float) -> harness.Table:
         _FASTER: saved_model.Model(path, "auto"),
     }
     calls = {
-        name: functools.partial(_ours(model), os.path.dirname(paths[0]), f"{path}, {name}")
+        name: functools.partial(ours(model), os.path.dirname(paths[0]), f"{path}, {name}")
         for name, model in opened.items()
     }
     if not harness.absent("torch"):
@@ -84,7 +84,8 @@ def _rate_table(folder: str, width: float) -> harness.Table:
     return table
 
 
-def _ours(model):
+def ours(model):
+    """A function of a folder of sounds and an output folder that embeds as `embed` does."""
     from audio_triplet.commands import inputs
     from audio_triplet.config import EmbedConfig
     from audio_triplet.embeddings.folder import embed_to_folder
@@ -169,7 +170,7 @@ def embed_copies(model: str, path: str, count: int) -> float:
         os.makedirs(sounds)
         for number in range(count):
             shutil.copy(path, os.path.join(sounds, f"{number}.flac"))
-        run = _ours(other_models.open_embedder(model))
+        run = ours(other_models.open_embedder(model))
         begin = time.perf_counter()
         run(sounds, os.path.join(folder, "embeddings"))
         return time.perf_counter() - begin

@@ -41,8 +41,11 @@ def vectors(count: int, seed: int) -> np.ndarray:
     return found
 
 
-def build(folder: str, dtype: str) -> None:
-    """An index of the vectors, 20 per file: 20 files have the same sounds in the same order."""
+def build(folder: str, dtype: str, count: int = _VECTORS) -> None:
+    """An index of `count` vectors, 20 per file: 20 files have the same sounds in the same order.
+
+    A part has 200,000 vectors; `count` is a multiple of it.
+    """
     import pandas as pd
 
     from audio_triplet.data.manifest import Manifest
@@ -52,7 +55,7 @@ def build(folder: str, dtype: str) -> None:
     with index_writer.Writer(folder, **_WHOSE, dtype=dtype) as writer:
         files = 10_000
         rows = files * _EACH
-        for part in range(_VECTORS // rows):
+        for part in range(count // rows):
             paths = [f"/sounds/{part}-{number}.wav" for number in range(files)]
             start = np.tile(np.arange(_EACH) * 0.96, files)
             writer.add(

@@ -34,6 +34,7 @@ STAGES = (
     "evaluation",
     "index",
     "index_tables",
+    "growth",
 )
 
 

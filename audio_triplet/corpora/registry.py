@@ -17,6 +17,7 @@ from audio_triplet.corpora import (
     webdataset,
 )
 from audio_triplet.corpora.debian_sounds import corpus as debian_sounds
+from audio_triplet.corpora.synthetic import corpus as synthetic
 from audio_triplet.data import prepared
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.errors import CorpusError
@@ -75,6 +76,12 @@ ADAPTERS = {
         "recorded sounds from Debian packages; downloaded if DIR is empty; larger sets are "
         "'DIR?packages=all', '…=wide', '…=widest' and '…=widest,packed'",
         debian_sounds.load,
+    ),
+    "synthetic": Adapter(
+        "DIR",
+        "sounds made by rule, to train on beside recorded ones; made if DIR is empty, as many as "
+        "'DIR?recordings=6000' says",
+        synthetic.load,
     ),
 }
 
