@@ -1,9 +1,9 @@
 """Makes the corpus `synthetic`: sounds by rule, as many as wanted, without a licence.
 
-    python -m data_prep.synthetic_sounds --output_dir=synthetic --recordings=6000
+    python -m data_prep.synthetic_sounds --output_dir=synthetic --recordings=10000
 
-Two takes of each recording, 2 to 10 s, 16 kHz FLAC: about 2.7 hours of sound and 220 MB for 1,000
-recordings. What they are made of: `audio_triplet/corpora/synthetic`. A stopped run is continued by
+Each 2 to 10 s, 16 kHz FLAC: 10,000 recordings are 13.7 hours and 1.1 GB, in four minutes of two
+cores. What they are made of: `audio_triplet/corpora/synthetic`. A stopped run is continued by
 the same command, a larger number adds recordings.
 """
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
         manifest = make(values.output_dir, values.recordings, values.seed)
     except (CorpusError, LockedError) as error:
         raise SystemExit(f"error: {error}") from None
-    print(f"{manifest.recordings} recordings, {len(manifest)} files")
+    print(f"{len(manifest)} recordings")
     print(f"wrote {os.path.join(values.output_dir, MANIFEST_FILE)}")
 
 

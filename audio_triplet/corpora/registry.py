@@ -80,7 +80,7 @@ ADAPTERS = {
     "synthetic": Adapter(
         "DIR",
         "sounds made by rule, to train on beside recorded ones; made if DIR is empty, as many as "
-        "'DIR?recordings=6000' says",
+        "'DIR?recordings=10000' says",
         synthetic.load,
     ),
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from audio_triplet.corpora.synthetic import corpus as synthetic
 from audio_triplet.data.manifest import Manifest
 from experiments.lib import tables
 from experiments.lib.fold_scores import SCORES
@@ -67,11 +70,18 @@ def card(name: str, metadata: dict, manifest: Manifest, hours: float, scores: di
 def _trained_on(metadata: dict, manifest: Manifest, hours: float) -> list[str]:
     run = metadata["training"]
     triplets, training = run["triplets"], run["training"]
+    kinds = manifest.frame.get("kind", np.full(len(manifest), ""))
+    made = np.asarray(kinds == synthetic.KIND)
+    by_rule = (
+        f" {made.sum():,} of them are made by rule (`--corpus=synthetic:DIR`), the others are"
+        if made.any()
+        else " They are"
+    )
     return [
-        f"{manifest.recordings:,} recordings ({len(manifest):,} files, {hours:.1f} h) of "
-        "Debian packages, freely licensed; no label was used. Draws are by recording.",
+        f"{manifest.recordings:,} recordings ({len(manifest):,} files, {hours:.1f} h); no label "
+        f"was used, draws are by recording.{by_rule} freely licensed sounds of Debian packages.",
         "",
-        *_licences(manifest),
+        *_licences(manifest.where(~made)),
         "",
         f"Constraints `{triplets['constraints']}`, objective `{training['objective']}`, "
         f"{training['steps']} steps of {run['pipeline']['batch_size']} pairs, Adam "

@@ -39,15 +39,17 @@ def test_release_is_a_scored_model_with_a_card(commands, folds, tmp_path):
         assert f"| {name} | {row['probe_accuracy']:.3f} | {row['probe_map']:.3f} |" in card
     assert 0 <= scores["qbe_map"] <= 1 and len(scores["each"]) == 2
     assert "began with" not in card
-    # Trained for longer.
+    # Trained for longer, on sounds made by rule besides.
     again = ["--recipe=debian_sounds", f"--init_model={model}", "--learning_rate=1e-3"]
     arguments = [f"--corpus={folds}", f"--output_dir={tmp_path}/longer", "--steps=2", *again]
     arguments += [f"--models_dir={tmp_path}/models", "--name=longer", "--batch_size=8"]
+    arguments += [f"--unlabelled=synthetic:{tmp_path}/synthetic?recordings=5"]
     process = commands.start("experiments.release", arguments, str(tmp_path / "log"))
     assert process.wait(300) == 0, process.text[-2000:]
     card = (tmp_path / "models" / "longer" / "README.md").read_text()
     assert f"began with the weights of `{metadata['digest'][:12]}` ({metadata['commit']}" in card
     assert ", 3 steps)" in card and "2 steps of 8 pairs" in card
+    assert "23 recordings (23 files, 0.0 h)" in card and "5 of them are made by rule" in card
 
 
 def test_scoring_needs_folds(tone_folder, folds, tmp_path):

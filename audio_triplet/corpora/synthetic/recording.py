@@ -9,21 +9,19 @@ from audio_triplet.corpora.synthetic.sources import KINDS, Noise, Tones
 SHORTEST_SECONDS, LONGEST_SECONDS = 2.0, 10.0
 
 
-def render(seed: int, recording: int, take: int, variation: float) -> np.ndarray:
-    """A take of a recording.
+def render(seed: int, recording: int) -> np.ndarray:
+    """A recording.
 
     Args:
       seed: Of the corpus.
       recording: Its number.
-      take: The number of the take.
-      variation: How far the parameters of takes lie from each other, see `Parameters`.
 
     Returns:
       float32[samples] at 16 kHz, 2 to 10 s, below full scale; the same bits for the same arguments
       on one kind of machine.
     """
-    p = Parameters(seed, recording, take, variation)
-    chance = np.random.default_rng([seed, recording, take, 1])
+    p = Parameters(seed, recording)
+    chance = np.random.default_rng([seed, recording, 1])
     seconds = np.exp(chance.uniform(np.log(SHORTEST_SECONDS), np.log(LONGEST_SECONDS)))
     samples = int(seconds * RATE)
     x = _source(p, chance, samples)

@@ -104,7 +104,8 @@ class _Events:
 
     def __init__(self, p: Parameters):
         self._rhythm = p.choose("one", "random", "random", "regular", "regular", "groups")
-        self._rate = p.log_uniform(0.5, 15)
+        slowest, fastest = {"random": (0.5, 12), "groups": (4, 30)}.get(self._rhythm, (0.6, 25))
+        self._rate = p.log_uniform(slowest, fastest)
         self._unsteady = p.choose(0.002, 0.05, 0.15)
         self._group, self._pause = p.count(2, 8), p.log_uniform(0.2, 2.0)
         self._hastens = p.normal(0.5) * p.choose(0.0, 0.0, 1.0)
@@ -244,5 +245,7 @@ class _Voice:
         return np.interp(np.arange(len(hz)), knots, levels)
 
 
-# Calls and knocks are what differs most from one to another, so they are drawn twice as often.
-KINDS: tuple[type[Source], ...] = (Noise, Tones, Tones, Strikes, Strikes, Grains, Pulses, Bursts)
+# What differs most from one to another is drawn more often.
+KINDS: tuple[type[Source], ...] = (
+    *(2 * [Noise]), *(3 * [Tones]), *(3 * [Strikes]), *(2 * [Grains]), Pulses, Bursts,
+)  # fmt: skip
