@@ -89,24 +89,23 @@ def on_the_fly(folder: str) -> harness.Table:
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.file_source import FileChunks
 
-    sounds = os.path.join(folder, "sounds")
-    harness.write_sounds(sounds, harness.sounds(64, 10, 44100), 44100, "flac")
-    batch = 32
+    batch, calls = 32, {}
 
-    def source(cache):
+    def source(sounds, cache=None):
         bad = BadFiles()
         table = chunks.scan(registry.load_corpus(f"folders:{sounds}"), bad)
         return FileChunks(table, bad, cache=cache)
 
+    for rate in (44_100, 16_000):
+        sounds = os.path.join(folder, f"sounds {rate}")
+        harness.write_sounds(sounds, harness.sounds(64, 10, rate), rate, "flac")
+        name = f"{rate / 1000:g} kHz, decoded each time"
+        calls[name] = consume(source(sounds), "joint", batch)
+    cache = decoded_cache.EnergyCache(os.path.join(folder, "cache"), 1)
+    calls["decoded once, --cache_dir"] = consume(source(sounds, cache), "joint", batch)
     table = harness.Table(
-        "Feeding from sound files", f"one core, 10 s of 44.1 kHz FLAC, joint, batches of {batch}"
+        "Feeding from sound files", f"one core, 10 s of FLAC, joint, batches of {batch}"
     )
-    calls = {
-        "decoded each time": consume(source(None), "joint", batch),
-        "decoded once, --cache_dir": consume(
-            source(decoded_cache.EnergyCache(os.path.join(folder, "cache"), 1)), "joint", batch
-        ),
-    }
     taken = _steady(calls)
     table.compare(taken, _BATCHES * batch, "triplets/s", "decoded once, --cache_dir")
     return table

@@ -13,7 +13,8 @@ paper's doubling of the network from scratch was not reproduced. About an hour f
 of it the networks from scratch.
 
 With the flags and the --output_dir of a finished table1, no embedding is trained again. Vary with
---rows (scratch_plain is from scratch as the paper's, without augmentation), --labels_per_class,
+--rows (scratch_plain is from scratch as the paper's, without augmentation; released the released
+model), --labels_per_class,
 --draws, --seeds, --classify_by and every flag of train_embedding. Every score is saved immediately:
 after a stop the same command continues, and logs how long it will take. With --rescore the
 classifiers are fitted again on the saved embeddings; the networks from scratch, which have no

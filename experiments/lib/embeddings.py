@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from audio_triplet.errors import UsageError
 from audio_triplet.evaluation import table_rows
-from audio_triplet.evaluation.table_rows import BASELINE, JOINT, RANDOM, SHUFFLED
+from audio_triplet.evaluation.table_rows import BASELINE, JOINT, RANDOM, RELEASED, SHUFFLED
+from audio_triplet.training import initial
 from experiments.lib import kept
 from experiments.lib.settings import ExperimentSettings
 
@@ -104,7 +105,8 @@ def embedded_as(row: str, seed: int, fold: str = "") -> str:
 def origin(settings: ExperimentSettings, corpus: Corpus, row: str, seed: int) -> dict:
     """What a row's embeddings depend on: its run (None for the untrained) and the corpus."""
     if not table_rows.of(row).seeded:
-        return {"run": None, "corpus": corpus.fingerprint}
+        model = {"model": initial.describe(initial.RELEASED).digest} if row == RELEASED else {}
+        return {"run": None, "corpus": corpus.fingerprint} | model
     config = dataclasses.asdict(settings.run_config(_triplets(row), corpus, seed))
     if not table_rows.of(row).trained:
         return {
@@ -143,13 +145,15 @@ def of_row(
       UsageError: They are missing, with `rescore`.
     """
     from audio_triplet import models
-    from audio_triplet.embeddings import representations
+    from audio_triplet.embeddings import representations, saved_model
     from audio_triplet.training import checkpoints
     from experiments.lib import runs
 
     run = embedded_as(row, seed, fold)
 
     def make() -> tuple[Representation, dict]:
+        if row == RELEASED:
+            return saved_model.Model(initial.describe(initial.RELEASED).path).network, {}
         if not table_rows.of(row).seeded:
             return (
                 representations.flat if row == BASELINE else representations.band_statistics

@@ -94,6 +94,19 @@ def test_description_and_a_plain_network_from_scratch(finished):
     assert recipe["mixup"] == recipe["noise_sigma"] == recipe["max_mel_shift"] == 0
 
 
+def test_the_released_model_as_a_row(finished):
+    """It is embedded and scored as it is; nothing is trained, and its digest is kept beside."""
+    out, settings, options = finished
+    kept = changes(out, "runs")
+    table = make_table(settings, dataclasses.replace(options, rows=("released", "joint")))
+    assert changes(out, "runs") == kept
+    rows = [row for row in table["rows"] if row["name"] == "released"]
+    assert [row["labels_per_class"] for row in rows] == [1, 2] and rows[0]["seeds"] == []
+    assert min(row["cls_map"] for row in rows) > 0.7  # tones of three classes
+    with open(os.path.join(out, "embeddings", "released.npz.json"), encoding="utf-8") as file:
+        assert len(json.load(file)["model"]) >= 12
+
+
 def changes(out, *parts):
     """Path → time of change, of all files in parts of a folder."""
     return {
