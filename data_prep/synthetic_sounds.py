@@ -2,7 +2,7 @@
 
     python -m data_prep.synthetic_sounds --output_dir=synthetic --recordings=10000
 
-Each 2 to 10 s, 16 kHz FLAC: 10,000 recordings are 13.7 hours and 1.1 GB, in four minutes of two
+Each 2 to 10 s, 16 kHz FLAC: 10,000 recordings are 13.7 hours and 0.8 GB, in four minutes of two
 cores. What they are made of: `audio_triplet/corpora/synthetic`. A stopped run is continued by
 the same command, a larger number adds recordings.
 """

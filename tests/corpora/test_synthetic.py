@@ -1,6 +1,8 @@
 """synthetic: takes are alike and not equal, sounds are sound, folders are filled and kept."""
 
 import itertools
+import resource
+import signal
 
 import numpy as np
 import pytest
@@ -107,6 +109,19 @@ def test_a_folder_of_other_things_or_another_seed_is_refused(tmp_path):
     with pytest.raises(CorpusError, match="holds sounds of seed 4; name an empty folder"):
         corpus.make(str(tmp_path / "new"), 1, seed=5)
     assert corpus.make(str(tmp_path / "new"), 1).recordings == 1
+
+
+def test_a_full_disk_is_told_with_what_is_needed(tmp_path):
+    """A limit on the size of files stops FLAC as a full disk does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+        with pytest.raises(CorpusError, match="cannot be written .*space for 0.8 GB"):
+            corpus.make(str(tmp_path / "new"), 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
 
 
 @pytest.mark.parametrize("location", ["", "x?recordings=0", "x?recordings=some"])

@@ -34,6 +34,7 @@ KIND = "synthetic"
 MANIFEST_FILE = "manifest.csv"
 SETTINGS_FILE = "synthetic.json"
 DEFAULT_RECORDINGS = 10_000
+BYTES_EACH = 80_000  # on average
 
 
 def load(location: str) -> Manifest:
@@ -108,8 +109,11 @@ def make(output_dir: str, recordings: int, seed: int | None = None) -> Manifest:
                 name="synthetic",
             )
             manifest.write(os.path.join(output_dir, MANIFEST_FILE))
-    except OSError as error:
-        raise CorpusError(f"{output_dir}: cannot be written: {error.strerror}") from error
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise CorpusError(
+            f"{output_dir}: cannot be written ({error}); name a folder with space for "
+            f"{recordings * BYTES_EACH / 1e9:.1f} GB"
+        ) from error
     return manifest
 
 
