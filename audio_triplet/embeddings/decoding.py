@@ -1,8 +1,9 @@
-"""Many sound files decoded and cut into patches in threads."""
+"""Many sound files decoded, cut into patches, and embedded if a model can, in threads."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -38,6 +39,21 @@ class Patches:
     energies: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Vectors:
+    """Some patches of a segment, embedded already.
+
+    Attributes:
+      row: The segment's row in the manifest.
+      vectors: float32[n, dim].
+      energies: float32[n].
+    """
+
+    row: int
+    vectors: np.ndarray
+    energies: np.ndarray
+
+
 @dataclasses.dataclass(frozen=True)
 class End:
     """The end of a segment: all its patches have been yielded.
@@ -67,8 +83,12 @@ class Failure:
 class Decoder:
     """Decodes the segments of a manifest in threads.
 
-    Iterating gives `Patches`, and for each segment an `End` or a `Failure`; those of one segment
-    come in order, those of different segments may alternate.
+    Iterating gives `Patches` or `Vectors`, and for each segment an `End` or a `Failure`; those of
+    one segment come in order, those of different segments may alternate.
+
+    With `encode` there is a thread for each core, and a thread embeds what it decoded, so that no
+    core waits for another. As soon as there are fewer files left than threads, patches are given
+    out as they are: the cores that are idle then can embed them.
     """
 
     def __init__(
@@ -78,6 +98,7 @@ class Decoder:
         cutting: Cutting,
         bad_files: BadFiles,
         listen: Listen | None = None,
+        encode: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
         """Makes the threads, which start with the iteration.
 
@@ -87,8 +108,10 @@ class Decoder:
           cutting: How patches are cut.
           bad_files: Says whether truncated files are used; notes what was read.
           listen: Hears the sound of each row, and passes it on.
+          encode: Patches as `Patches` has them → float32[n, dim], the same for a patch whatever
+            others are with it; called in threads.
         """
-        self._listen = listen
+        self._listen, self._encode = listen, encode
         self._hop, self._cutting = config.hop_samples / RATE, cutting
         # Lists: pandas takes longer for a row than libsndfile for a second of sound.
         columns = (manifest.frame[name] for name in ("path", "start_seconds", "end_seconds"))
@@ -96,14 +119,16 @@ class Decoder:
         self._bad_files = bad_files
         self._rows = iter(range(len(manifest)))
         self._lock = threading.Lock()
-        self._queue: queue.Queue = queue.Queue(4 * config.threads)
+        wanted = max(config.threads, os.cpu_count() or 1) if encode else config.threads
+        self._queue: queue.Queue = queue.Queue(4 * wanted)
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, daemon=True, name=f"decode-{number}")
-            for number in range(min(config.threads, len(manifest)))
+            for number in range(min(wanted, len(manifest)))
         ]
+        self._all_busy = len(self._threads) == wanted  # from False it never goes back
 
-    def __iter__(self) -> Iterator[Patches | End | Failure]:
+    def __iter__(self) -> Iterator[Patches | Vectors | End | Failure]:
         for thread in self._threads:
             thread.start()
         working = len(self._threads)
@@ -123,7 +148,7 @@ class Decoder:
             if thread.ident is not None:
                 thread.join()
 
-    def _put(self, item: Patches | End | Failure | BaseException | None) -> None:
+    def _put(self, item: Patches | Vectors | End | Failure | BaseException | None) -> None:
         while not self._stopped.is_set():
             try:
                 return self._queue.put(item, timeout=0.2)
@@ -136,6 +161,7 @@ class Decoder:
                 with self._lock:
                     row = next(self._rows, None)
                 if row is None:
+                    self._all_busy = False
                     break
                 self._decode(row)
         except BaseException as error:  # raised again in the consumer's thread
@@ -162,7 +188,9 @@ class Decoder:
             for patches, energies, decoded in self._cutting.cut(blocks, self._hop):
                 if self._stopped.is_set():
                     return
-                if len(patches):
+                if len(patches) and self._encode and self._all_busy:
+                    self._put(Vectors(row, self._encode(patches), energies))
+                elif len(patches):
                     self._put(Patches(row, patches, energies))
                 seconds = decoded / rate
             if not seconds:

@@ -6,7 +6,8 @@
     embed_shards(source, manifest, encoder)        # prepared shards; any function of patches
 
 Files are decoded in threads, block by block, and the network gets full batches of patches from
-however many files, so that an archive of short files is as quick as one of long ones. The result
+however many files, so that an archive of short files is as quick as one of long ones; a model that
+takes patches one by one (`quick_model`) embeds them in the thread that decoded them. The result
 equals the model's output for each whole segment on its own. Memory is that of a few blocks and a
 few batches, whatever the length of the recordings; only the embeddings of segments in progress are
 held.
@@ -27,7 +28,7 @@ from absl import logging
 from audio_triplet import front_end
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
-from audio_triplet.embeddings.decoding import Decoder, End, Failure, Listen, Patches
+from audio_triplet.embeddings.decoding import Decoder, End, Failure, Listen, Patches, Vectors
 from audio_triplet.embeddings.embedding_set import PATCH_SECONDS, Embedded, EmbeddingSet, Origin
 from audio_triplet.embeddings.patch_cutting import Cutting
 from audio_triplet.embeddings.sounds import RATE
@@ -67,7 +68,7 @@ def embed_files(
     config = config or EmbedConfig()
     bad_files = BadFiles() if bad_files is None else bad_files
     batches, cutting = _batches(model, config.batch_size)
-    decoder = Decoder(manifest, config, cutting, bad_files, listen)
+    decoder = Decoder(manifest, config, cutting, bad_files, listen, _encode_alone(model, cutting))
     in_progress: dict[int, _Segment] = collections.defaultdict(_Segment)
     starts = manifest.frame["start_seconds"].to_numpy(np.float64)
     ends = manifest.frame["end_seconds"].to_numpy(np.float64)
@@ -86,6 +87,11 @@ def embed_files(
                     segment.seconds, segment.expected = seconds, segment.sent
                     if ends[row] > starts[row] + seconds + 0.1:
                         cut.append(row)
+                case Vectors(row, vectors, energies):
+                    segment.sent += len(vectors)
+                    segment.energies.append(energies)
+                    on_progress(len(vectors) * hop_seconds)
+                    segment.take(vectors)
                 case Patches(row, patches, energies):
                     segment.sent += len(patches)
                     segment.energies.append(energies)
@@ -272,6 +278,13 @@ def _cutting(model: Any) -> Cutting:
 def _forward_mel(model) -> Callable[[np.ndarray], np.ndarray]:
     """Mel energies of patches to embeddings, [n, 96, mels] → [n, dim], by the encoder alone."""
     return lambda energies: np.asarray(model.encode(front_end.log_mel_numpy(energies)))
+
+
+def _encode_alone(model: Any, cutting: Cutting) -> Callable[[np.ndarray], np.ndarray] | None:
+    """What embeds patches in the thread that decoded them; None if a model wants full batches."""
+    if not cutting.by_mel or not getattr(model, "patch_by_patch", False):
+        return None
+    return lambda energies: model.encode_alone(front_end.log_mel_numpy(energies))
 
 
 def _forward_waveform(model: Callable) -> Callable[[np.ndarray], np.ndarray]:

@@ -30,8 +30,7 @@ from audio_triplet.errors import ExportError
 ENCODER_FILE = "encoder.tflite"
 
 _ORIGIN = "origin.json"
-_THREADS = 2  # of an interpreter: a patch is too little work for more
-_PATCHES_EACH = 8  # fewer are not worth sharing out among interpreters
+_PATCHES_EACH = 4  # fewer are not worth sharing out among interpreters
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -92,10 +91,10 @@ def write_file(path: str, content: bytes, model_digest: str, cosine: float) -> N
 
 
 class _Runner:
-    """An interpreter of an encoder file; one thread at a time."""
+    """An interpreter of an encoder file, on one core; one thread at a time."""
 
     def __init__(self, interpreter: Any, file: str):
-        self._interpreter = interpreter(model_path=file, num_threads=_THREADS)
+        self._interpreter = interpreter(model_path=file, num_threads=1)
         self._interpreter.allocate_tensors()
         (taken,), (given,) = (
             self._interpreter.get_input_details(),
@@ -151,10 +150,11 @@ class QuickModel:
             raise ExportError(f"LiteRT cannot be used ({error}): pip install ai-edge-litert") from (
                 error
             )
-        workers = max(1, (os.cpu_count() or 1) // _THREADS)
+        workers = os.cpu_count() or 1
+        self._make_runner = lambda: _Runner(Interpreter, file)
         try:
             with without_chatter():
-                self._idle = [_Runner(Interpreter, file) for _ in range(workers)]
+                self._idle = [self._make_runner()]
         except (ValueError, RuntimeError) as error:
             cause = str(error).strip().splitlines()[0]
             raise ExportError(f"{file}: cannot be loaded ({cause}); remove it") from error
@@ -174,13 +174,18 @@ class QuickModel:
         log_mel = np.asarray(log_mel, np.float32)
         shares = min(self._workers, len(log_mel) // _PATCHES_EACH)
         if self._pool is None or shares < 2:
-            return self._run(log_mel)
-        return np.concatenate(list(self._pool.map(self._run, np.array_split(log_mel, shares))))
+            return self.encode_alone(log_mel)
+        shared = np.array_split(log_mel, shares)
+        return np.concatenate(list(self._pool.map(self.encode_alone, shared)))
 
-    def _run(self, log_mel: np.ndarray) -> np.ndarray:
-        """`encode` by one interpreter, whichever is idle."""
+    def encode_alone(self, log_mel: np.ndarray) -> np.ndarray:
+        """`encode` in the thread that calls it, by an interpreter that is idle, or a new one."""
         with self._available:
-            runner = self._idle.pop()
+            try:
+                runner = self._idle.pop()
+            except IndexError:
+                with without_chatter():
+                    runner = self._make_runner()
             try:
                 return runner.encode(log_mel)
             finally:

@@ -12,7 +12,7 @@ from audio_triplet import audio, features, models
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data import shard_source
 from audio_triplet.data.bad_files import BadFiles
-from audio_triplet.embeddings import embed, patch_cutting
+from audio_triplet.embeddings import embed, patch_cutting, quick_model
 from audio_triplet.embeddings.representations import flat
 from audio_triplet.errors import ConfigError
 from tests.conftest import RATE
@@ -57,6 +57,28 @@ def test_a_rest_is_embedded_to_the_last_bit_as_in_the_whole(small_model, sounds)
         assert rest
         for one in rest:
             np.testing.assert_array_equal(one.vectors, whole[one.row + first].vectors)
+
+
+@pytest.mark.parametrize("cores", [1, 3, 64])
+def test_who_embeds_a_patch_changes_no_bit(small_model, sounds, monkeypatch, cores):
+    """Threads embed what they decoded while each has a file; then, or of few files, the caller."""
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    quick = quick_model.QuickModel(os.path.join(small_model.path, quick_model.ENCODER_FILE))
+    by_decoders, real = [], quick.encode_alone
+
+    def watch(log_mel):
+        by_decoders.append(threading.current_thread().name.startswith("decode-"))
+        return real(log_mel)
+
+    monkeypatch.setattr(quick, "encode_alone", watch)
+    config = EmbedConfig(hop_seconds=0.2, batch_size=5, threads=1)
+    found = list(embed.embed_files(quick, files(*sounds), config))
+    assert any(by_decoders) == (cores < 64) and (cores == 1) <= all(by_decoders)
+    assert len(found) == len(sounds) - 1  # one is broken
+    for one in found:
+        (alone,) = embed.embed_files(quick, files(sounds[one.row]), config)
+        np.testing.assert_array_equal(one.vectors, alone.vectors)
+        np.testing.assert_array_equal(one.start_seconds, alone.start_seconds)
 
 
 def test_segment_granularity_is_the_models_segment_embedding(small_model, sounds):
