@@ -98,7 +98,7 @@ class EmbedConfig(Checked):
       hop_seconds: From the start of a patch to that of the next, a multiple of 0.01; the default
         sets them side by side.
       batch_size: Patches in a forward pass.
-      threads: Files decoded at the same time.
+      threads: Files decoded at the same time; one a core at least, where LiteRT embeds them.
       precision: `float32`, the same on every machine; `mixed_bfloat16`, where hardware has it
         several times as fast and different in the third decimal; `auto`: that where it is faster.
     """
