@@ -11,10 +11,11 @@ Files in the folder:
 
 Made by NumPy from a seed, so no file needs a licence, and none was ever in another corpus. A
 stopped run is continued; a larger number adds recordings to those that are there. Claim (the lab
-notebook, "Sounds made by rule"): half of the draws from it make an embedding better on recorded
-sound that is in neither. "Contrastive Learning from Synthetic Audio Doppelgängers" (Cherep and
-Singh, 2024) showed that synthesizers can take the place of recordings; its positives, a second
-sound with perturbed parameters, made it worse here.
+notebook, "Sounds made by rule"): after 1,500 steps an encoder trained on these alone is as good on
+ESC-50 as one trained on 31 hours of recordings, one trained on both a point better; after as many
+steps as the released model's both add nothing to it. "Contrastive Learning from Synthetic Audio
+Doppelgängers" (Cherep and Singh, 2024) showed that synthesizers can take the place of recordings;
+its positives, a second sound with perturbed parameters, made it worse here.
 """
 
 import os
