@@ -14,11 +14,10 @@ of it the networks from scratch.
 
 With the flags and the --output_dir of a finished table1, no embedding is trained again. Vary with
 --rows (scratch_plain is from scratch as the paper's, without augmentation; released the released
-model), --labels_per_class,
---draws, --seeds, --classify_by and every flag of train_embedding. Every score is saved immediately:
-after a stop the same command continues, and logs how long it will take. With --rescore the
-classifiers are fitted again on the saved embeddings; the networks from scratch, which have no
-embedding, are kept.
+model), --labels_per_class, --draws, --seeds, --classify_by and every flag of train_embedding. Every
+score is saved immediately: after a stop the same command continues, and logs how long it will take.
+With --rescore the classifiers are fitted again on the saved embeddings; the networks from scratch,
+which have no embedding, are kept.
 
 Written to --output_dir: table2.json, table2.md, table2.png; few_labels/ROW/ (one score per file),
 and the files of table1 for the rows (runs/, embeddings/).

@@ -87,17 +87,15 @@ def embed_files(
                     segment.seconds, segment.expected = seconds, segment.sent
                     if ends[row] > starts[row] + seconds + 0.1:
                         cut.append(row)
-                case Vectors(row, vectors, energies):
-                    segment.sent += len(vectors)
-                    segment.energies.append(energies)
-                    on_progress(len(vectors) * hop_seconds)
-                    segment.take(vectors)
-                case Patches(row, patches, energies):
-                    segment.sent += len(patches)
-                    segment.energies.append(energies)
-                    on_progress(len(patches) * hop_seconds)
-                    for known, vectors in batches.add(row, patches):
-                        in_progress[known].take(vectors)
+                case Vectors() | Patches():
+                    segment.sent += len(item.energies)
+                    segment.energies.append(item.energies)
+                    on_progress(len(item.energies) * hop_seconds)
+                    if isinstance(item, Vectors):
+                        segment.take(item.vectors)
+                    else:
+                        for known, vectors in batches.add(item.row, item.patches):
+                            in_progress[known].take(vectors)
             for row in [row for row in in_progress if in_progress[row].finished]:
                 segment = in_progress.pop(row)
                 if not segment.failed:

@@ -93,8 +93,8 @@ def write_file(path: str, content: bytes, model_digest: str, cosine: float) -> N
 class _Runner:
     """An interpreter of an encoder file, on one core; one thread at a time."""
 
-    def __init__(self, interpreter: Any, file: str):
-        self._interpreter = interpreter(model_path=file, num_threads=1)
+    def __init__(self, interpreter: Any, content: bytes):
+        self._interpreter = interpreter(model_content=content, num_threads=1)
         self._interpreter.allocate_tensors()
         (taken,), (given,) = (
             self._interpreter.get_input_details(),
@@ -143,7 +143,10 @@ class QuickModel:
           ExportError: It is damaged, or LiteRT is not installed.
         """
         self.path = path or os.path.dirname(file)
-        self.digest = EncoderOrigin.read(file).model_digest
+        origin = EncoderOrigin.read(file)
+        self.digest = origin.model_digest
+        with open(file, "rb") as opened:  # kept: an index may be replaced before the last is made
+            content = opened.read(origin.size)
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
@@ -151,7 +154,7 @@ class QuickModel:
                 error
             )
         workers = os.cpu_count() or 1
-        self._make_runner = lambda: _Runner(Interpreter, file)
+        self._make_runner = lambda: _Runner(Interpreter, content)
         try:
             with without_chatter():
                 self._idle = [self._make_runner()]

@@ -1,4 +1,4 @@
-"""synthetic: takes are alike and not equal, sounds are sound, folders are filled and kept."""
+"""synthetic: sounds are sound, and the same again; folders are filled, continued and kept."""
 
 import itertools
 import resource

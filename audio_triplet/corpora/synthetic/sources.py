@@ -10,6 +10,7 @@
 No source is made to be one of these; the names say what its range of parameters holds.
 """
 
+import abc
 from typing import Protocol
 
 import numpy as np
@@ -99,7 +100,7 @@ class Grains:
         return x
 
 
-class _Events:
+class _Events(abc.ABC):
     """Events in time: one, at random, regular, or in groups. The base of what makes them."""
 
     def __init__(self, p: Parameters):
@@ -114,9 +115,9 @@ class _Events:
         held = p.log_uniform(0.02, 1.0)
         self._hold = held if p.whether(0.5) else 0.0
 
+    @abc.abstractmethod
     def _event(self, chance: np.random.Generator, samples: int, number: int) -> np.ndarray:
         """One event. float64[samples]."""
-        raise NotImplementedError
 
     def render(self, chance: np.random.Generator, samples: int) -> np.ndarray:
         """float64[samples]."""
