@@ -60,6 +60,11 @@ def define_flags() -> None:
         "Of recordings that are the same (duplicates.csv of the index), show the best and name "
         "the others.",
     )
+    flags.DEFINE_boolean(
+        "diffuse",
+        True,
+        "Let the best answers speak for each other; else scores are likenesses to the query alone.",
+    )
     flags.DEFINE_boolean("exact", False, "Search exactly even where there is a FAISS index.")
     flags.DEFINE_string("model", None, "Folder of the index's model, if it has moved.")
     flags.DEFINE_boolean("json", False, "Print JSON instead of a table.")
@@ -103,6 +108,7 @@ def main(argv: Sequence[str]) -> None:
                 exact=values.exact,
                 only=only,
                 fold_duplicates=values.fold_duplicates,
+                diffuse=values.diffuse,
                 words=values.word,
                 words_from=words_from,
             )

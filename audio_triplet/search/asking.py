@@ -3,12 +3,14 @@
     found = ask(index, [Patches(vectors, starts)], top=10)
 
 `scanning` passes over all vectors, or FAISS names some; `events` finds where something like the
-question sounds; `copies` looks into the sound files for the query itself.
+question sounds; `diffusion` lets the best of them speak for each other; `copies` looks into the
+sound files for the query itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ import numpy as np
 
 from audio_triplet.config import FRONT_END
 from audio_triplet.errors import SearchError
-from audio_triplet.search import copies
+from audio_triplet.search import copies, diffusion
 from audio_triplet.search.events import Event, best_events, limited
 from audio_triplet.search.index import Hit, Index
 from audio_triplet.search.question import NEVER, Patches, Question
@@ -41,6 +43,7 @@ def ask(
     exact: bool = False,
     only: SoundFilter | None = None,
     fold_duplicates: bool = False,
+    diffuse: bool = True,
 ) -> list[Hit]:
     """Searches an index.
 
@@ -57,6 +60,8 @@ def ask(
       only: What is searched at all; exactly.
       fold_duplicates: Whether to show one of each group of recordings that are the same, and name
         the others.
+      diffuse: Whether the best answers speak for each other, see `diffusion`; else scores are
+        likenesses to the query alone.
 
     Returns:
       Up to `top` hits, best first; equal ones in the order they were added.
@@ -87,9 +92,10 @@ def ask(
         answer.add_copies(question, wanted[0], scales, nearest, waveform)
     most_each = min(per_recording or top, top)
     found = best_events(question, index.parts, scales, keep, stretches, hop, most_each)
-    events = limited(
-        answer.without_copies(found), top, per_recording, answer.recording_of, answer.counts
-    )
+    found = answer.without_copies(found)
+    if diffuse:
+        found = answer.diffused(found)
+    events = limited(found, top, per_recording, answer.recording_of, answer.counts)
     best = max((event.score for event in events), default=0.0)
     hits = [dataclasses.replace(copy, score=max(copy.score, best)) for copy in answer.copies]
     hits += [answer.hit(event) for event in events]
@@ -109,6 +115,11 @@ class _Answer:
         self._spans: list[tuple[int, float, float]] = []  # of the copies: segment, start, end
         self.counts: dict[int, int] = {}  # of copies, by recording
 
+    def _know(self, events: Sequence[Event]) -> None:
+        """Looks up the segments of many events at once."""
+        owners = {int(self._index.parts[event.part].owners[event.first]) for event in events}
+        self._segments.update(self._index.tables.segments(owners - self._segments.keys()))
+
     def _segment(self, part: int, vector: int) -> Segment:
         owner = int(self._index.parts[part].owners[vector])
         if owner not in self._segments:
@@ -117,6 +128,22 @@ class _Answer:
 
     def recording_of(self, event: Event) -> int:
         return self._segment(event.part, event.first).recording
+
+    def diffused(self, events: Iterator[Event]) -> Iterator[Event]:
+        """The events by what the best of them say of each other, best first."""
+        best = list(itertools.islice(events, diffusion.SHORTLIST))
+        self._know(best)
+        parts, measure = self._index.parts, self._index.likeness[0]
+        if best:
+            scores = diffusion.scores(
+                np.array([event.score for event in best]),
+                [measure.mapped(parts[e.part].vectors[e.first : e.last + 1]) for e in best],
+                np.array([self.recording_of(event) for event in best]),
+            )
+            for number in np.argsort(-scores, kind="stable"):
+                yield best[number]._replace(score=float(scores[number]))
+        for event in events:
+            yield event._replace(score=diffusion.rest_score(event.score))
 
     def _is_shown(self, segment: int) -> bool:
         """Whether a segment may be shown: of a group the first that asks, which is the best."""

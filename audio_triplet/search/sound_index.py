@@ -169,6 +169,7 @@ class SoundIndex:
         exclude_own: bool = True,
         per_recording: int | None = None,
         exact: bool = False,
+        diffuse: bool = True,
     ) -> list[Hit]:
         """The sounds of the index that are most like a sound.
 
@@ -185,6 +186,8 @@ class SoundIndex:
           per_recording: Most hits of one recording; 0: any number; None: three, and more only where
             there would be fewer than `top` hits otherwise.
           exact: Whether to search exactly even where there is a FAISS index.
+          diffuse: Whether the best answers speak for each other, see `diffusion`; else scores are
+            likenesses to the sound alone.
 
         Returns:
           Up to `top` hits, best first.
@@ -202,6 +205,7 @@ class SoundIndex:
             exclude_own=exclude_own,
             per_recording=per_recording,
             exact=exact,
+            diffuse=diffuse,
             words=[] if word is None else [word],
             words_from=os.fspath(words_from),
         )
@@ -218,6 +222,7 @@ class SoundIndex:
         exact: bool = False,
         only: SoundFilter | None = None,
         fold_duplicates: bool = False,
+        diffuse: bool = True,
         words: Sequence[str] = (),
         words_from: str = "",
     ) -> Found:
@@ -232,6 +237,7 @@ class SoundIndex:
           exact: As for `find`.
           only: What is searched at all; None: everything.
           fold_duplicates: Of recordings that are the same, only the best is a hit.
+          diffuse: As for `find`.
           words: Words, each of whose labelled sounds counts as a sound together.
           words_from: Where labelled sound is, see `words.look_up`.
 
@@ -265,6 +271,7 @@ class SoundIndex:
             exact=exact,
             only=only,
             fold_duplicates=fold_duplicates,
+            diffuse=diffuse,
         )
         seconds = time.perf_counter() - begin
         return Found(

@@ -42,7 +42,7 @@ def test_it_answers_as_search_does_and_nothing_leaves(
     query = tmp_path / "query.flac"
     soundfile.write(query, tone(2.4, 2700, 20, 44_100), 44_100)
     searched = SoundIndex(indexed, small_model)
-    expected = searched.find(str(query), 10)
+    expected = searched.find(str(query), 10, diffuse=False)
     wanted = [(os.path.relpath(hit.path, sounds), hit.start_seconds, hit.score) for hit in expected]
     with visiting.served(published) as host:
         visit = visiting.Visit(browser, host, viewport={"width": 390, "height": 800})
@@ -67,7 +67,7 @@ def test_it_answers_as_search_does_and_nothing_leaves(
         page.fill("#word", "Highs")
         page.click("#go")
         visit.has("#status", "like high")
-        words = searched.find(word="high", top=10)
+        words = searched.find(word="high", top=10, diffuse=False)
         assert visiting.hits(page)[0][0] == os.path.relpath(words[0].path, sounds)
         assert ODD not in page.content()  # as text it is escaped
 

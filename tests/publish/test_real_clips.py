@@ -79,7 +79,7 @@ def test_it_answers_as_search_does(tmp_path, browser, plain_server):
         visit.page.set_input_files("#file", str(query))
         visit.has("#status", f"like {query.name}")
         found = {(path, round(start, 2)) for path, start, _ in visiting.hits(visit.page)}
-        hits = searched.find(str(query), 10)
+        hits = searched.find(str(query), 10, diffuse=False)
         shared += sum((pathlib.Path(h.path).name, round(h.start_seconds, 2)) in found for h in hits)
     assert shared >= 0.98 * 10 * QUERIES
     visit.close()

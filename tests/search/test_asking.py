@@ -1,5 +1,6 @@
 """Searches of an index by patches, on made-up vectors, and of sound."""
 
+import itertools
 import os
 
 import numpy as np
@@ -12,7 +13,7 @@ from audio_triplet.data.manifest import Manifest
 from audio_triplet.data.sound_filter import SoundFilter
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
 from audio_triplet.errors import SearchError
-from audio_triplet.search import index, index_writer, measuring
+from audio_triplet.search import diffusion, index, index_writer, measuring
 from audio_triplet.search.asking import ask
 from audio_triplet.search.likeness import Likeness, Moments
 from audio_triplet.search.question import Patches
@@ -71,13 +72,42 @@ def test_files_by_the_mean_of_the_nearest(an_index):
         own = sets[0].vectors[sets[0].segment_index == owner]
         nearest = (measure.mapped(query) @ measure.mapped(own).T).max(axis=1)
         expected[path] = nearest.mean()
-    hits = ask(an_index, [Patches.of_vectors(query)], top=200, per_recording=1)
+    query = [Patches.of_vectors(query)]
+    hits = ask(an_index, query, top=200, per_recording=1, diffuse=False)
     found = {hit.path: hit.score for hit in hits if hit.path in expected}
     # A window is one patch longer than the query: in a file of six no more than five answer.
     assert all(score <= expected[path] + 1e-5 for path, score in found.items())
     assert len(found) == 30 and next(iter(found)) == "/sounds/a0.wav"
     assert np.mean([expected[path] - score for path, score in found.items()]) < 0.02
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_the_best_speak_for_each_other(an_index):
+    """Every third file is of one sound: more of them are found by poor takes of it."""
+    vectors = a_set(1, 30, 6, "a").vectors[:3]
+    right = np.zeros(2)
+    for seed in range(30):
+        noise = np.random.default_rng(seed).normal(size=vectors.shape)
+        query = [Patches.of_vectors(unit(vectors + 0.3 * noise))]
+        for diffuse in (False, True):
+            hits = ask(an_index, query, top=10, per_recording=1, diffuse=diffuse)
+            scores = [hit.score for hit in hits]
+            assert scores == sorted(scores, reverse=True) and 0 < scores[-1] < scores[0] < 1
+            right[int(diffuse)] += sum(int(hit.path[9:-4]) % 3 == 0 for hit in hits)
+    assert right[1] > right[0] + 10
+    # The first hits do not depend on how many are asked for.
+    more = ask(an_index, query, top=20, per_recording=1)
+    assert [hit.path for hit in more[:10]] == [hit.path for hit in hits]
+
+
+def test_beyond_the_shortlist_likeness_decides(an_index, monkeypatch):
+    query = [Patches.of_vectors(a_set(1, 30, 6, "a").vectors[:4])]
+    alone = ask(an_index, query, top=99, per_recording=1, diffuse=False)
+    monkeypatch.setattr(diffusion, "SHORTLIST", 5)
+    hits = ask(an_index, query, top=99, per_recording=1)
+    assert {hit.path for hit in hits[:5]} == {hit.path for hit in alone[:5]}
+    assert [hit.path for hit in hits[5:]] == [hit.path for hit in alone[5:]]
+    assert all(a.score >= b.score for a, b in itertools.pairwise(hits))
 
 
 def test_what_is_left_out(an_index):
@@ -120,7 +150,9 @@ def test_faiss_gives_nearly_the_same_answers(tmp_path, dtype):
     for _ in range(20):
         chosen = sets[rng.integers(3)].vectors[rng.integers(1000) :][:4]
         query = [Patches.of_vectors(unit(chosen + 0.2 * rng.normal(size=chosen.shape)))]
-        by_faiss, exactly = (ask(found, query, top=10, exact=exact) for exact in (False, True))
+        by_faiss, exactly = (
+            ask(found, query, top=10, exact=exact, diffuse=False) for exact in (False, True)
+        )
         scores = {(hit.path, hit.start_seconds): hit.score for hit in exactly}
         for hit in by_faiss:
             assert hit.score <= exactly[0].score + 1e-5

@@ -1,0 +1,106 @@
+"""Diffusion: what is like the best answers ranks higher than what is only like the query.
+
+The sounds that seem most like a query are joined, each to those that are most like it, and the
+query's nearest pass their likeness on along these ties (ranking on manifolds: Zhou et al. 2004;
+Iscen et al. 2017 for pictures). So a rain that is unlike the rain that was asked for is found by
+way of the rains between. No label is used, and nothing is kept in an index: the ties are made anew
+for each search, among its best answers alone. docs/lab_notes.md has what it gains.
+
+No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+# [D] How many of the best answers are looked at.
+SHORTLIST = 400
+
+# [D] So many vectors of a sound, evenly spread, are compared with other sounds.
+MOST_VECTORS = 8
+
+# [D] Each sound is tied to so many others, and so many of the best answers pass theirs on: some of
+# the first ten of any question are wrong, fewer are too few to reach far.
+TIES = 7
+SOURCES = 7
+
+# [D] Likenesses count by this power, passed on by this part in each of so many steps; a sound's own
+# likeness to the query counts by the last weight, and orders what nothing is passed on to. A sound
+# is tied to itself, too, by this weight: one that is like no other keeps what it has.
+POWER = 3.0
+PASSED_ON = 0.9
+STEPS = 15
+OWN_WEIGHT = 0.1
+OWN_TIE = 0.3
+
+# [D] From this likeness on an answer is the sound itself, and no other changes its score.
+CERTAIN = 0.95
+
+
+def scores(
+    likeness: np.ndarray, sounds: Sequence[np.ndarray], recordings: np.ndarray
+) -> np.ndarray:
+    """The scores of a search's best answers, once they speak for each other.
+
+    Args:
+      likeness: float[n], to the query, descending.
+      sounds: For each float32[vectors, dim], its vectors of unit norm, as the archive's
+        measure maps them.
+      recordings: int[n]. Sounds of one recording are not tied: they are alike anyway.
+
+    Returns:
+      float64[n], none above the greatest likeness, on its scale: the power mean of what a sound
+      has itself and of what is passed on to it. What is certain keeps its likeness.
+    """
+    own = np.maximum(np.asarray(likeness, np.float64), 0.0) ** POWER
+    sources = np.where(np.arange(len(own)) < SOURCES, own, 0.0)
+    certain = own >= CERTAIN**POWER
+    sources = np.where(certain, own, sources)
+    ties = _ties(alike(sounds), np.asarray(recordings))
+    found = sources
+    for _ in range(STEPS):
+        found = np.where(certain, own, PASSED_ON * (ties @ found) + (1 - PASSED_ON) * sources)
+    return ((OWN_WEIGHT * own + found) / (OWN_WEIGHT + 1)) ** (1 / POWER)
+
+
+def rest_score(likeness: float) -> float:
+    """The score of an answer beyond the best, which nothing is passed on to."""
+    return float((OWN_WEIGHT * max(likeness, 0.0) ** POWER / (OWN_WEIGHT + 1)) ** (1 / POWER))
+
+
+def alike(sounds: Sequence[np.ndarray]) -> np.ndarray:
+    """How like each sound is to each other, as a query and an answer are.
+
+    Args:
+      sounds: For each float32[vectors, dim], unit norm.
+
+    Returns:
+      float32[n, n]: in row i, on the mean over the vectors of i, the nearest of each sound.
+    """
+    thin = [
+        sound[np.linspace(0, len(sound) - 1, MOST_VECTORS).round().astype(int)]
+        if len(sound) > MOST_VECTORS
+        else sound
+        for sound in sounds
+    ]
+    counts = np.array([len(sound) for sound in thin])
+    first = np.cumsum(counts) - counts
+    every = np.concatenate(thin)  # [vectors of all, dim]
+    found = np.empty((len(thin), len(thin)), np.float32)
+    for row, begin, count in zip(found, first, counts, strict=True):
+        products = every[begin : begin + count] @ every.T  # [count, vectors of all]
+        row[:] = np.maximum.reduceat(products, first, axis=1).mean(axis=0)
+    return found
+
+
+def _ties(alike: np.ndarray, recordings: np.ndarray) -> np.ndarray:
+    """float64[n, n], rows of sum 1: what each sound takes on from which others."""
+    apart = np.where(recordings[:, None] == recordings[None, :], 0.0, np.maximum(alike, 0.0))
+    if len(apart) > TIES:
+        least = np.partition(apart, -TIES, axis=1)[:, -TIES][:, None]
+        apart = np.where(apart >= least, apart, 0.0)
+    weights = apart**POWER
+    weights = (weights + weights.T) / 2 + OWN_TIE * np.eye(len(weights))
+    return weights / weights.sum(axis=1, keepdims=True)
