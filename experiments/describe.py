@@ -98,7 +98,7 @@ def define_flags() -> None:
         list(PENALTIES),
         "Inverse strengths to choose from; a single one is not chosen.",
     )
-    flags.DEFINE_list("ways", list(WAYS), "What is compared; by default everything.")
+    flags.DEFINE_list("ways", [*WAYS, TOGETHER], "What is compared; by default everything.")
 
 
 def main(argv: list[str]) -> None:
@@ -124,8 +124,8 @@ def options_from_flags() -> Options:
         raise UsageError(f"--labels, --penalties: must be numbers; {error}") from error
     if min((*labels, 1)) < 1 or min(penalties, default=0) <= 0:
         raise UsageError("--labels, --penalties: must be above 0, and one penalty at least")
-    if unknown := set(values.ways) - set(WAYS):
-        raise UsageError(f"--ways: {min(unknown)!r} is none of {', '.join(WAYS)}")
+    if unknown := set(values.ways) - {*WAYS, TOGETHER}:
+        raise UsageError(f"--ways: {min(unknown)!r} is none of {', '.join([*WAYS, TOGETHER])}")
     return Options(labels, values.draws, penalties, tuple(values.ways))
 
 
@@ -181,18 +181,20 @@ def rows(
     Returns:
       A row for each description: `name`, and `scores`: column → accuracy of each split.
     """
-    names = options.ways or tuple(WAYS)
+    names = options.ways or (*WAYS, TOGETHER)
     found: dict[str, dict[str, list[float]]] = {name: {} for name in names}
     split_of = embeddings.manifest.frame["split"].to_numpy(str)
     for split in splits:
         test = Patches.of(embeddings.select(split_of == split), classes)
         train = embeddings.select(split_of != split)
         sides = {"all": test} | of_lengths(test)
+        ways = WAYS | {TOGETHER: _together(Patches.of(embeddings, classes), split_of == split)}
         for name in names:
-            by_column = score(WAYS[name], Patches.of(train, classes), sides, options)
+            these = {"all": test} if name == TOGETHER else sides
+            by_column = score(ways[name], Patches.of(train, classes), these, options)
             for count in options.labels:
                 few = [
-                    score(WAYS[name], drawn, {"all": test}, options)["all"]
+                    score(ways[name], drawn, {"all": test}, options)["all"]
                     for drawn in _draws(train, classes, count, options.draws)
                 ]
                 by_column[str(count)] = sum(few) / len(few)
@@ -332,6 +334,38 @@ def _description_and_patches(train: Patches, penalties: tuple[float, ...]) -> Sc
     return lambda side: fitted.predict(_described(side))
 
 
+def _together(archive: Patches, tested: np.ndarray) -> Way:
+    """As `classify predict --together` on the whole archive; its scorer gives those of the tested.
+
+    Args:
+      archive: All segments, those that are learned from among them.
+      tested: bool[segments].
+    """
+    import functools
+
+    import numpy as np
+
+    from audio_triplet.classify import together
+    from audio_triplet.config import TripletConfig
+
+    audible = archive.energy > TripletConfig.silence_energy
+    borders = np.flatnonzero(np.diff(archive.owner)) + 1
+    sounds = [
+        vectors[heard]
+        for vectors, heard in zip(
+            np.split(archive.vectors, borders), np.split(audible, borders), strict=True
+        )
+    ]
+    recordings = np.unique(archive.groups, return_inverse=True)[1]
+    ties = functools.cache(lambda: together.ties(sounds, recordings))
+
+    def way(train: Patches, penalties: tuple[float, ...]) -> Scorer:
+        fitted = _fit(_to_learn_from(train), train, penalties)
+        return lambda side: together.passed_on(ties(), fitted.predict(_described(archive)))[tested]
+
+    return way
+
+
 def _prototypes(train: Patches, penalties: tuple[float, ...]) -> Scorer:
     """Cosine to the mean of each class's segments; a class without any has 0."""
     import numpy as np
@@ -358,6 +392,8 @@ WAYS: dict[str, Way] = {
     "prototypes": _prototypes,
 }
 
+TOGETHER = "together"
+
 IN_WORDS = {
     "mean": "mean of the patches",
     "patches averaged": "learned from means, the patches' probabilities averaged",
@@ -365,6 +401,7 @@ IN_WORDS = {
     "all at once": "mean, deviation and maximum over all patches",
     "windows": "the same over windows of five patches, averaged",
     "windows + patches": "the same; learned from single patches too (`classify fit`)",
+    TOGETHER: "the same, all sounds scored together (`classify predict --together`)",
     "generalised mean": "mean, and generalised mean of power 3",
     "prototypes": "cosine to the mean of each class (no classifier)",
 }
@@ -424,8 +461,9 @@ def markdown(table: dict) -> str:
     columns = [str(count) for count in config["labels"]] + ["all", *LENGTHS]
     lines = tables.heading("description", *(LENGTHS.get(column, column) for column in columns))
     for row in table["rows"]:
-        means = [sum(row["scores"][key]) / len(row["scores"][key]) for key in columns]
-        lines.append(tables.line(IN_WORDS[row["name"]], *map(tables.cell, means)))
+        found = [row["scores"].get(key, ()) for key in columns]
+        cells = [tables.cell(sum(each) / len(each)) if each else "" for each in found]
+        lines.append(tables.line(IN_WORDS[row["name"]], *cells))
     lines += [
         "",
         f"Accuracy of linear classifiers on {config['corpus']} by {config['model']}, "

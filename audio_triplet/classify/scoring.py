@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audio_triplet.config import EmbedConfig
+from audio_triplet.classify import together
+from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.embeddings.description import window_patches
+from audio_triplet.search.diffusion import thinned
 
 if TYPE_CHECKING:
     from audio_triplet.classify.classifier import SoundClassifier
@@ -30,6 +32,8 @@ class Scored:
         as a whole.
       end_seconds: float64[n], where it ends.
       scores: float32[n, classes].
+      sounds: For each moment the vectors of its audible patches, float32[vectors, dim], if they
+        were asked for.
     """
 
     row: int
@@ -37,6 +41,7 @@ class Scored:
     start_seconds: np.ndarray
     end_seconds: np.ndarray
     scores: np.ndarray
+    sounds: Sequence[np.ndarray] = ()
 
 
 class Scorer:
@@ -45,9 +50,11 @@ class Scorer:
     Args:
       fitted: The classifier.
       config: Granularity of the scores, and hop of the patches.
+      with_sounds: Whether `Scored.sounds` is wanted.
     """
 
-    def __init__(self, fitted: SoundClassifier, config: EmbedConfig):
+    def __init__(self, fitted: SoundClassifier, config: EmbedConfig, with_sounds: bool = False):
+        self._with_sounds = with_sounds
         self._classifier, self._window = fitted.classifier, window_patches(config.hop_seconds)
         self._by_patch = config.granularity == "patch"
 
@@ -60,7 +67,14 @@ class Scorer:
             owner = np.zeros(len(vectors), np.int32)
             scores = self._classifier.predict_segments(vectors, owner, 1, self._window)
             starts, ends = starts[:1], starts[:1] + segment.seconds
-        return Scored(segment.row, path, starts, ends, scores)
+        sounds = self._sounds(segment) if self._with_sounds else ()
+        return Scored(segment.row, path, starts, ends, scores, sounds)
+
+    def _sounds(self, segment: Embedded) -> list[np.ndarray]:
+        vectors, audible = segment.vectors, segment.energy > TripletConfig.silence_energy
+        if not self._by_patch:
+            return [thinned(vectors[audible], together.MOST_VECTORS)]
+        return [vectors[n : n + 1] if heard else vectors[:0] for n, heard in enumerate(audible)]
 
 
 def score_files(
@@ -70,6 +84,7 @@ def score_files(
     config: EmbedConfig,
     bad_files: BadFiles,
     on_segment: Callable[[], object] = lambda: None,
+    with_sounds: bool = False,
 ) -> Iterator[Scored]:
     """Embeds and scores segments, in the manifest's order.
 
@@ -80,13 +95,14 @@ def score_files(
       config: How they are embedded; its granularity is that of the scores.
       bad_files: Unreadable files are added to it.
       on_segment: Called for each segment that is finished.
+      with_sounds: As for `Scorer`.
 
     Yields:
       Each segment that can be read.
     """
     from audio_triplet.embeddings import embed
 
-    score = Scorer(fitted, config)
+    score = Scorer(fitted, config, with_sounds)
     of_patches = dataclasses.replace(config, granularity="patch")
     paths, following = manifest.frame["path"].tolist(), 0
     waiting: dict[int, Scored] = {}

@@ -11,7 +11,8 @@ No TensorFlow here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -20,6 +21,9 @@ SHORTLIST = 400
 
 # [D] So many vectors of a sound, evenly spread, are compared with other sounds.
 MOST_VECTORS = 8
+
+# Vectors whose products with all are made at once.
+_ROWS = 1024
 
 # [D] Each sound is tied to so many others, and so many of the best answers pass theirs on: some of
 # the first ten of any question are wrong, fewer are too few to reach far.
@@ -74,25 +78,50 @@ def alike(sounds: Sequence[np.ndarray]) -> np.ndarray:
     """How like each sound is to each other, as a query and an answer are.
 
     Args:
-      sounds: For each float32[vectors, dim], unit norm.
+      sounds: For each float32[vectors, dim], unit norm; at least one.
 
     Returns:
       float32[n, n]: in row i, on the mean over the vectors of i, the nearest of each sound.
     """
-    thin = [
-        sound[np.linspace(0, len(sound) - 1, MOST_VECTORS).round().astype(int)]
-        if len(sound) > MOST_VECTORS
-        else sound
-        for sound in sounds
-    ]
-    counts = np.array([len(sound) for sound in thin])
-    first = np.cumsum(counts) - counts
-    every = np.concatenate(thin)  # [vectors of all, dim]
-    found = np.empty((len(thin), len(thin)), np.float32)
-    for row, begin, count in zip(found, first, counts, strict=True):
-        products = every[begin : begin + count] @ every.T  # [count, vectors of all]
-        row[:] = np.maximum.reduceat(products, first, axis=1).mean(axis=0)
-    return found
+    together = Sounds([thinned(sound, MOST_VECTORS) for sound in sounds])
+    return np.concatenate([like for _, like in together.alike(_ROWS)])
+
+
+def thinned(vectors: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of a sound's vectors, evenly spread."""
+    if len(vectors) <= most:
+        return vectors
+    return vectors[np.linspace(0, len(vectors) - 1, most).round().astype(int)]
+
+
+class Sounds:
+    """Sounds that are compared with each other.
+
+    Args:
+      sounds: For each float32[vectors, dim], unit norm, at least one.
+    """
+
+    def __init__(self, sounds: Sequence[np.ndarray]):
+        self._counts = np.array([len(sound) for sound in sounds])
+        self._first = np.cumsum(self._counts) - self._counts
+        self._every = np.concatenate(sounds)  # [vectors of all, dim]
+
+    def alike(self, rows: int) -> Iterator[tuple[int, np.ndarray]]:
+        """How like they are, about so many vectors at a time.
+
+        Yields:
+          The number of the first sound, and float32[sounds, n] of it and those that follow it.
+        """
+        edges = np.unique(np.searchsorted(self._first, np.arange(0, len(self._every), rows)))
+        for begin, end in itertools.pairwise([*edges[edges < len(self._first)], len(self._first)]):
+            first = self._first[begin:end]
+            last = first[-1] + self._counts[end - 1]
+            found = self._every[first[0] : last] @ self._every.T  # [vectors of some, of all]
+            if len(self._every) > len(self._counts):
+                found = np.maximum.reduceat(found, self._first, axis=1)  # [vectors, n]
+                found = np.add.reduceat(found, first - first[0], axis=0)  # [some, n]
+                found /= self._counts[begin:end, None]
+            yield int(begin), found
 
 
 def _ties(alike: np.ndarray, recordings: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import audio_triplet
 from audio_triplet import audio, models
 from audio_triplet.annotations import reading
-from audio_triplet.classify import classifier, predictions
+from audio_triplet.classify import classifier, predictions, together
 from audio_triplet.commands import inputs
 from audio_triplet.commands.classify import fit, predict, suggest
 from audio_triplet.config import ClassifyConfig, EmbedConfig
@@ -141,6 +142,40 @@ def test_predictions_have_the_clock_time_and_are_filtered_by_it(fitted, tone_fol
     assert predicted("--after=2024-06-12T12:00:01.8") == [every[6], every[7]]
     with pytest.raises(UsageError, match="holds no sound of those times and paths"):
         predicted("--after=2025-01-01")
+
+
+@pytest.mark.parametrize("level", ["patch", "segment"])
+def test_sounds_are_scored_together(fitted, tone_folder, tmp_path, level):
+    """The same rows as without, their scores those that `together.spread` makes of them."""
+    tables = []
+    for name, arguments in (("alone", []), ("together", ["--together"])):
+        given = [f"--classifier={fitted[0] / 'classifier'}", f"--output_dir={tmp_path / name}"]
+        (tmp_path / name).mkdir()
+        with flags_given(predict.define_flags, [*given, f"--granularity={level}", *arguments]):
+            predict.main(["predict", str(tone_folder)])
+        tables.append(read_csv(tmp_path / name / "predictions.csv"))
+    (head, *alone), (same, *both) = tables
+    assert head == same and [row[:3] for row in alone] == [row[:3] for row in both]
+    before, after = (np.array([row[5:8] for row in rows], float) for rows in (alone, both))
+    saved = classifier.SoundClassifier.load(str(fitted[0] / "classifier"))
+    model = audio_triplet.load(saved.metadata["model"])  # bit by bit what `predict` has
+    sounds = []
+    for path in dict.fromkeys(row[0] for row in both):
+        vectors = model.embed(path).patches
+        silent = path.endswith("silent.wav")  # shares nothing
+        apart = [vectors] if level == "segment" else [vector[None] for vector in vectors]
+        sounds += [sound[:0] if silent else sound for sound in apart]
+    numbers = np.unique([row[0] for row in both], return_inverse=True)[1]
+    np.testing.assert_allclose(after, together.spread(before, sounds, numbers), atol=2e-3)
+    assert np.abs(after - before).max() > 0.01
+
+
+def test_workers_do_not_score_together(fitted, tone_folder, tmp_path):
+    pytest.importorskip("apache_beam")
+    given = [f"--classifier={fitted[0] / 'classifier'}", f"--output_dir={tmp_path}", "--together"]
+    with flags_given(predict.define_flags, [*given, "--runner=DirectRunner"]):
+        with pytest.raises(UsageError, match="leave --runner out"):
+            predict.main(["predict", str(tone_folder)])
 
 
 def test_predicting_passes_over_what_is_no_sound(fitted, tone_folder, tmp_path):

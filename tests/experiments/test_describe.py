@@ -43,10 +43,12 @@ def embeddings() -> EmbeddingSet:
 
 def test_every_way_tells_apart_what_lies_apart(embeddings, tmp_path):
     found = describe.rows(embeddings, CLASSES, ("b",), OPTIONS)
-    assert [row["name"] for row in found] == list(describe.WAYS) == list(describe.IN_WORDS)
+    assert [row["name"] for row in found] == [*describe.WAYS, describe.TOGETHER]
+    assert {row["name"] for row in found} == set(describe.IN_WORDS)
     for row in found:
-        assert set(row["scores"]) == {"all", "2", *describe.LENGTHS}
-        for column in ("all", "two", "joined"):
+        columns = [] if row["name"] == describe.TOGETHER else list(describe.LENGTHS)
+        assert set(row["scores"]) == {"all", "2", *columns}
+        for column in {"all", "two", "joined"} & set(row["scores"]):
             assert row["scores"][column] == [pytest.approx(1, abs=0.1)], (row["name"], column)
         assert row["scores"]["2"][0] > 0.7, row["name"]
     table = describe.write(found, MADE_BY, OPTIONS, str(tmp_path))
@@ -101,7 +103,7 @@ def test_options():
     given = ["--model=m", "--corpus=x", "--output_dir=y"]
     with flags_given(describe.define_flags, given):
         found = describe.options_from_flags()
-        assert found == describe.Options(ways=tuple(describe.WAYS))
+        assert found == describe.Options(ways=(*describe.WAYS, describe.TOGETHER))
     for wrong in ("--labels=few", "--labels=0", "--penalties=", "--penalties=-1", "--ways=median"):
         with (
             flags_given(describe.define_flags, [*given, wrong]),

@@ -7,7 +7,8 @@ names or files state when they were recorded, and `truncated`, if an end of a fi
 rest is used. A classifier that could be checked adds the classes that reach the precision fit was
 asked for (`found`), and a probability of each class. --after, --before, --hours and --path take a
 part of an archive. Files that cannot be read are listed in bad_files.csv, truncated ones in
-truncated.csv. With --runner workers score: all cores, or a cluster.
+truncated.csv. With --runner workers score: all cores, or a cluster. With --together sounds that are
+alike share their scores.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import datetime
 
     from audio_triplet.classify.calibration import Calibration
+    from audio_triplet.classify.classifier import SoundClassifier
     from audio_triplet.classify.scoring import Scored
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
@@ -45,6 +47,11 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("output_dir", None, "Output folder.", required=True)
     flags.DEFINE_string("model", None, "Folder of the classifier's model, if it has moved.")
+    flags.DEFINE_boolean(
+        "together",
+        False,
+        "Let sounds that are alike share their scores: for few labels and many sounds.",
+    )
     config_flags.define_truncated_flag("use")
     config_flags.define_filter_flags()
     config_flags.define_runner_flag()
@@ -59,6 +66,8 @@ def main(argv: Sequence[str]) -> None:
     values = flags.FLAGS
     only = config_flags.filter_from_flags()
     sounds, runner = config_flags.runner_from_flags(argv[1:])
+    if runner and values.together:
+        raise UsageError("--together compares all sounds in this process; leave --runner out")
     manifest, _ = inputs.load_inputs(sounds, "none")
     with locks.exclusive(values.output_dir):
         locks.clear_leftovers(values.output_dir)
@@ -73,6 +82,7 @@ def main(argv: Sequence[str]) -> None:
                 values.form,
                 values.truncated,
                 runner,
+                values.together,
             )
         )
 
@@ -87,6 +97,7 @@ def predict(
     forms: Sequence[str] = (),
     truncated: str = "use",
     runner: Parsed | None = None,
+    together: bool = False,
 ) -> str:
     """Writes predictions.csv: a row for every patch, or every segment, in the inputs' order.
 
@@ -101,6 +112,7 @@ def predict(
         in each row; with its best class if the classifier cannot tell which are.
       truncated: `use` or `refuse` files of which an end is missing.
       runner: Whose workers score; None: this process.
+      together: Whether sounds that are alike share their scores, see `classify.together`.
 
     Returns:
       A line for the user.
@@ -132,6 +144,8 @@ def predict(
         for segment in (
             _by_workers(*work, runner, classifier_dir, output_dir)
             if runner
+            else _together(fitted, *work)
+            if together
             else scored(fitted, *work)
         ):
             source, starts, ends = segment.path, segment.start_seconds, segment.end_seconds
@@ -172,6 +186,20 @@ def predict(
     if summary := bad_files.summary(output_dir):
         text += f"\n{summary}"
     return text
+
+
+def _together(
+    fitted: SoundClassifier,
+    model: Embedder,
+    manifest: Manifest,
+    config: EmbedConfig,
+    bad_files: BadFiles,
+) -> list[Scored]:
+    """As `scored`, those that are alike together."""
+    from audio_triplet.classify.together import together
+
+    recordings = manifest.frame["recording_id"].tolist()
+    return together(scored(fitted, model, manifest, config, bad_files, True), recordings)
 
 
 def _by_workers(

@@ -47,6 +47,7 @@ def scored(
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,
+    with_sounds: bool = False,
 ) -> Iterator[Scored]:
     """As `scoring.score_files`, with a bar on a terminal."""
     from tqdm import tqdm
@@ -54,7 +55,8 @@ def scored(
     from audio_triplet.classify import scoring
 
     with tqdm(total=len(manifest), unit="sound", desc="classifying", disable=None) as bar:
-        yield from scoring.score_files(fitted, model, manifest, config, bad_files, bar.update)
+        work = fitted, model, manifest, config, bad_files
+        yield from scoring.score_files(*work, bar.update, with_sounds)
 
 
 def segment_key(row: Any) -> tuple[str, float, float | None]:
