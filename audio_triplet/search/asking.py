@@ -133,11 +133,14 @@ class _Answer:
         """The events by what the best of them say of each other, best first."""
         best = list(itertools.islice(events, diffusion.SHORTLIST))
         self._know(best)
-        parts, measure = self._index.parts, self._index.likeness[0]
         if best:
+            parts = self._index.parts
+            vectors = [parts[e.part].vectors[e.first : e.last + 1] for e in best]
+            borders = np.cumsum([len(each) for each in vectors])[:-1]
+            mapped = self._index.likeness[0].mapped(np.concatenate(vectors))
             scores = diffusion.scores(
                 np.array([event.score for event in best]),
-                [measure.mapped(parts[e.part].vectors[e.first : e.last + 1]) for e in best],
+                np.split(mapped, borders),
                 np.array([self.recording_of(event) for event in best]),
             )
             for number in np.argsort(-scores, kind="stable"):

@@ -114,6 +114,12 @@ def _of_stretch(
     else:
         gridded = np.full((len(likenesses), length), NEVER, np.float32)
         gridded[:, slots] = likenesses
+    if width == length:  # one window: nearly all stretches of an archive of clips
+        score = float(question.scores(gridded.max(axis=1, keepdims=True))[0])
+        if score > NEVER / 2 and most:
+            answered = gridded[: question.wanted_patches].argmax(axis=1)
+            yield (score, *_vectors_at(slots, int(answered.min()), int(answered.max())))
+        return
     scores = question.scores(window_maxima(gridded, width))  # [windows]
     left = scores.copy()
     wanted = gridded[: question.wanted_patches]
@@ -132,14 +138,15 @@ def _of_stretch(
         )  # [q, windows, width]
         answered = views.argmax(axis=2) + np.arange(low, high + 1)
         begin, end = int(answered.min()), int(answered.max())
-        yield (
-            score,
-            int(np.searchsorted(slots, begin)),
-            int(np.searchsorted(slots, end, side="right")) - 1,
-        )
+        yield (score, *_vectors_at(slots, begin, end))
         # No window of another event may share a patch with this one.
         left[max(0, begin - width + 1) : end + 1] = NEVER
         left[low : high + 1] = NEVER
+
+
+def _vectors_at(slots: np.ndarray, begin: int, end: int) -> tuple[int, int]:
+    """The first and the last vector that lie on the grid from one slot to another."""
+    return int(np.searchsorted(slots, begin)), int(np.searchsorted(slots, end, side="right")) - 1
 
 
 def limited(
