@@ -203,7 +203,7 @@ def compared(searched, path: str, left_out: set[int], answer: dict) -> dict:
     mapped = searched.index.likeness[0].mapped(patches.thinned().vectors)
     found = np.asarray(answer["vectors"], np.float32)
     count = min(len(mapped), len(found))
-    hits = ask(searched.index, [patches], top=10, without=left_out)
+    hits = ask(searched.index, [patches], top=10, without=left_out, diffuse=False)
     theirs = [(hit.path, round(hit.start_seconds, 3)) for hit in hits]
     ours = {(name, round(start, 3)) for name, start, _ in answer["hits"]}
     # The page does not know where the archive is.
