@@ -72,8 +72,9 @@ def differences(scores: dict[str, dict[Trial, dict]]) -> dict[str, dict]:
       scores: As in `rows_of`.
 
     Returns:
-      Score → `mean` of the classes' differences, its bootstrap `interval` over classes, and how
-      many of the `classes` are `better` with joint; empty without both rows.
+      Score → `mean` of the classes' differences, its bootstrap `interval` over classes, how many
+      of the `classes` are `better` with joint, and the `recovery_interval`, None without a topline;
+      empty without both rows.
     """
     if not {BASELINE, JOINT} <= set(scores):
         return {}
@@ -86,8 +87,21 @@ def differences(scores: dict[str, dict[Trial, dict]]) -> dict[str, dict]:
             "interval": _interval(gains),
             "classes": len(gains),
             "better": sum(gain > 0 for gain in gains),
+            "recovery_interval": _recovery_interval(scores, key),
         }
     return found
+
+
+def _recovery_interval(scores: dict[str, dict[Trial, dict]], key: str) -> list[float] | None:
+    """The interval over classes of what joint recovers, [low, high]."""
+    if EXPLICIT not in scores:
+        return None
+    each = [_per_class_mean(scores[name], key) for name in (JOINT, BASELINE, EXPLICIT)]
+    known = [c for c in each[0] if None not in [of_row[c] for of_row in each]]
+    if len(known) < 2:
+        return None
+    found = recovery.recovery_interval(*([of_row[c] for c in known] for of_row in each))
+    return None if math.isnan(found[0]) else list(found)
 
 
 def chance_of(scores: dict[str, dict[Trial, dict]]) -> dict[str, float | None]:

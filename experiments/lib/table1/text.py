@@ -93,6 +93,13 @@ def _intervals(table: dict) -> list[str]:
     if table["differences"]:
         cells = [difference(table["differences"][score]) for score in PER_CLASS]
         lines.append(line("Joint less log mel", *cells))
+        recovered = [table["differences"][score].get("recovery_interval") for score in PER_CLASS]
+        if any(recovered):
+            shares = [
+                f"{low:.0%} … {high:.0%}" if low is not None else "–"
+                for low, high in (interval or (None, None) for interval in recovered)
+            ]
+            lines.append(line("Recovered by joint", *shares))
     return [*lines, ""]
 
 
