@@ -96,7 +96,7 @@ def _intervals(table: dict) -> list[str]:
         recovered = [table["differences"][score].get("recovery_interval") for score in PER_CLASS]
         if any(recovered):
             shares = [
-                f"{low:.0%} … {high:.0%}" if low is not None else "–"
+                f"{100 * low:.0f} … {100 * high:.0f} %" if low is not None else "–"
                 for low, high in (interval or (None, None) for interval in recovered)
             ]
             lines.append(line("Recovered by joint", *shares))
