@@ -73,6 +73,14 @@ def test_folds_and_seeds_are_averaged_alike():
     assert gain["mean"] == pytest.approx((0.2 - 0.1) / 2)
     assert (gain["better"], gain["classes"]) == (1, 2)
     assert gain["interval"] == pytest.approx([-0.1, 0.2])
+    assert gain["recovery_interval"] is None  # without a topline
+    top = {
+        (fold, 0): scores(0.9, 0.9, others={"a": 0.45, "b": 0.95, "c": 0.9})
+        for fold in ("fold1", "fold2")
+    }
+    three = {"log_mel": base, "joint": trials, "explicit": top}
+    recovered = table1_rows.differences(three)["qbe_map"]["recovery_interval"]
+    assert recovered == pytest.approx([-0.1 / 0.4, 0.2 / 0.4])
 
 
 def test_rows_without_topline():
