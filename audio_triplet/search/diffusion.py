@@ -31,8 +31,8 @@ TIES = 7
 SOURCES = 7
 
 # [D] Likenesses count by this power, passed on by this part in each of so many steps; a sound's own
-# likeness to the query counts by the last weight, and orders what nothing is passed on to. A sound
-# is tied to itself, too, by this weight: one that is like no other keeps what it has.
+# likeness to the query counts by this weight, and orders what nothing is passed on to. A sound is
+# tied to itself, too, by the last weight: one that is like few others keeps more of what it has.
 POWER = 3.0
 PASSED_ON = 0.9
 STEPS = 15
@@ -59,10 +59,12 @@ def scores(
       has itself and of what is passed on to it. What is certain keeps its likeness.
     """
     own = np.maximum(np.asarray(likeness, np.float64), 0.0) ** POWER
-    sources = np.where(np.arange(len(own)) < SOURCES, own, 0.0)
-    certain = own >= CERTAIN**POWER
-    sources = np.where(certain, own, sources)
-    ties = _ties(alike(sounds), np.asarray(recordings))
+    weights = _ties(alike(sounds), np.asarray(recordings))
+    # What is tied to nothing, as all sounds of a single recording are, keeps its likeness.
+    certain = (own >= CERTAIN**POWER) | ~weights.any(axis=1)
+    sources = np.where((np.arange(len(own)) < SOURCES) | certain, own, 0.0)
+    ties = weights + OWN_TIE * np.eye(len(weights))
+    ties /= ties.sum(axis=1, keepdims=True)
     found = sources
     for _ in range(STEPS):
         found = np.where(certain, own, PASSED_ON * (ties @ found) + (1 - PASSED_ON) * sources)
@@ -125,11 +127,10 @@ class Sounds:
 
 
 def _ties(alike: np.ndarray, recordings: np.ndarray) -> np.ndarray:
-    """float64[n, n], rows of sum 1: what each sound takes on from which others."""
+    """float64[n, n], symmetric: how much each sound is tied to each other."""
     apart = np.where(recordings[:, None] == recordings[None, :], 0.0, np.maximum(alike, 0.0))
     if len(apart) > TIES:
         least = np.partition(apart, -TIES, axis=1)[:, -TIES][:, None]
         apart = np.where(apart >= least, apart, 0.0)
     weights = apart**POWER
-    weights = (weights + weights.T) / 2 + OWN_TIE * np.eye(len(weights))
-    return weights / weights.sum(axis=1, keepdims=True)
+    return (weights + weights.T) / 2

@@ -50,6 +50,10 @@ def test_what_is_like_nothing_keeps_its_likeness():
     assert diffusion.scores(np.array([0.7]), on_a_circle(0), np.array([0])) == pytest.approx([0.7])
     apart = diffusion.scores(np.array([0.7, 0.2]), on_a_circle(0, 90), np.array([0, 1]))
     np.testing.assert_allclose(apart, [0.7, 0.2], rtol=1e-6)
+    # Twelve moments of the only recording, more than there are sources.
+    likeness = np.linspace(0.9, 0.3, 12)
+    one = diffusion.scores(likeness, on_a_circle(*range(12)), np.zeros(12))
+    np.testing.assert_allclose(one, likeness, rtol=1e-6)
 
 
 def arc(axis, begin, end, count):
