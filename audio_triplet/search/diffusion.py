@@ -36,7 +36,7 @@ SOURCES = 7
 POWER = 3.0
 PASSED_ON = 0.9
 STEPS = 15
-OWN_WEIGHT = 0.05
+OWN_WEIGHT = 0.1
 OWN_TIE = 0.3
 
 # [D] From this likeness on an answer is the sound itself, and no other changes its score.

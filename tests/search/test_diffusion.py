@@ -38,7 +38,7 @@ def test_two_sounds_by_hand():
     passed = own
     for _ in range(15):
         passed = 0.9 * ties @ passed + 0.1 * own
-    expected = ((0.05 * own + passed) / 1.05) ** (1 / 3)
+    expected = ((0.1 * own + passed) / 1.1) ** (1 / 3)
     found = diffusion.scores(np.array([0.9, 0.5]), sounds, np.array([0, 1]))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     # Two takes of one recording say nothing of each other.
@@ -99,7 +99,7 @@ def test_against_many_products():
     found = 0.1 * sum(powers) + np.linalg.matrix_power(0.9 * walk, 15) @ sources
     np.testing.assert_allclose(
         diffusion.scores(likeness, sounds, recordings),
-        ((0.05 * own + found) / 1.05) ** (1 / 3),
+        ((0.1 * own + found) / 1.1) ** (1 / 3),
         rtol=1e-5,
     )
 
