@@ -98,7 +98,7 @@ def define_flags() -> None:
         list(PENALTIES),
         "Inverse strengths to choose from; a single one is not chosen.",
     )
-    flags.DEFINE_list("ways", [*WAYS, TOGETHER], "What is compared; by default everything.")
+    flags.DEFINE_list("ways", list(NAMES), "What is compared; by default everything.")
 
 
 def main(argv: list[str]) -> None:
@@ -124,8 +124,8 @@ def options_from_flags() -> Options:
         raise UsageError(f"--labels, --penalties: must be numbers; {error}") from error
     if min((*labels, 1)) < 1 or min(penalties, default=0) <= 0:
         raise UsageError("--labels, --penalties: must be above 0, and one penalty at least")
-    if unknown := set(values.ways) - {*WAYS, TOGETHER}:
-        raise UsageError(f"--ways: {min(unknown)!r} is none of {', '.join([*WAYS, TOGETHER])}")
+    if unknown := set(values.ways) - set(NAMES):
+        raise UsageError(f"--ways: {min(unknown)!r} is none of {', '.join(NAMES)}")
     return Options(labels, values.draws, penalties, tuple(values.ways))
 
 
@@ -181,14 +181,15 @@ def rows(
     Returns:
       A row for each description: `name`, and `scores`: column → accuracy of each split.
     """
-    names = options.ways or (*WAYS, TOGETHER)
+    names = options.ways or NAMES
     found: dict[str, dict[str, list[float]]] = {name: {} for name in names}
     split_of = embeddings.manifest.frame["split"].to_numpy(str)
+    together = _together(Patches.of(embeddings, classes))
     for split in splits:
         test = Patches.of(embeddings.select(split_of == split), classes)
         train = embeddings.select(split_of != split)
         sides = {"all": test} | of_lengths(test)
-        ways = WAYS | {TOGETHER: _together(Patches.of(embeddings, classes), split_of == split)}
+        ways = WAYS | {TOGETHER: together(split_of == split)}
         for name in names:
             these = {"all": test} if name == TOGETHER else sides
             by_column = score(ways[name], Patches.of(train, classes), these, options)
@@ -334,12 +335,14 @@ def _description_and_patches(train: Patches, penalties: tuple[float, ...]) -> Sc
     return lambda side: fitted.predict(_described(side))
 
 
-def _together(archive: Patches, tested: np.ndarray) -> Way:
-    """As `classify predict --together` on the whole archive; its scorer gives those of the tested.
+def _together(archive: Patches) -> Callable[[np.ndarray], Way]:
+    """As `classify predict --together` on the whole archive, those that are learned from included.
 
     Args:
-      archive: All segments, those that are learned from among them.
-      tested: bool[segments].
+      archive: All segments.
+
+    Returns:
+      Which are tested, bool[segments] → the way, whose scorer gives the scores of these.
     """
     import functools
 
@@ -348,22 +351,19 @@ def _together(archive: Patches, tested: np.ndarray) -> Way:
     from audio_triplet.classify import together
     from audio_triplet.config import TripletConfig
 
-    audible = archive.energy > TripletConfig.silence_energy
-    borders = np.flatnonzero(np.diff(archive.owner)) + 1
-    sounds = [
-        vectors[heard]
-        for vectors, heard in zip(
-            np.split(archive.vectors, borders), np.split(audible, borders), strict=True
-        )
-    ]
-    recordings = np.unique(archive.groups, return_inverse=True)[1]
-    ties = functools.cache(lambda: together.ties(sounds, recordings))
+    @functools.cache
+    def ties():
+        audible = archive.energy > TripletConfig.silence_energy
+        borders = np.flatnonzero(np.diff(archive.owner)) + 1
+        parts = np.split(archive.vectors, borders), np.split(audible, borders)
+        sounds = [vectors[heard] for vectors, heard in zip(*parts, strict=True)]
+        return together.ties(sounds, np.unique(archive.groups, return_inverse=True)[1])
 
-    def way(train: Patches, penalties: tuple[float, ...]) -> Scorer:
+    def way(tested: np.ndarray, train: Patches, penalties: tuple[float, ...]) -> Scorer:
         fitted = _fit(_to_learn_from(train), train, penalties)
         return lambda side: together.passed_on(ties(), fitted.predict(_described(archive)))[tested]
 
-    return way
+    return lambda tested: functools.partial(way, tested)
 
 
 def _prototypes(train: Patches, penalties: tuple[float, ...]) -> Scorer:
@@ -393,6 +393,8 @@ WAYS: dict[str, Way] = {
 }
 
 TOGETHER = "together"
+
+NAMES = (*WAYS, TOGETHER)
 
 IN_WORDS = {
     "mean": "mean of the patches",

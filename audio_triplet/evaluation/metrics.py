@@ -181,13 +181,56 @@ def bootstrap_interval(
         raise ValueError(f"bootstrap_interval: repeats must be at least 1, got {repeats}")
     if not values.size:
         return Interval(float("nan"), float("nan"))
-    rng = np.random.default_rng(seed)
+    means = _class_means(values[None], seed, repeats)[:, 0]
+    return _middle(means, confidence)
+
+
+def recovery_interval(
+    scores,
+    baselines,
+    toplines,
+    seed: int = 0,
+    confidence: float = 0.95,
+    repeats: int = 10_000,
+) -> Interval:
+    """Percentile bootstrap interval of `recovery.recovery` of the means over classes [D].
+
+    The classes are drawn again, all three scores of a class together. As with
+    `bootstrap_interval`, it says nothing about training seeds.
+
+    Args:
+      scores: float[classes].
+      baselines: of the same classes.
+      toplines: of the same classes.
+      seed: of the draws.
+      confidence: share of the draws inside the interval.
+      repeats: number of draws.
+
+    Returns:
+      `Interval(low, high)`. A draw without a gap between baseline and topline is left out; both
+      are NaN if none is left.
+    """
+    columns = np.array([scores, baselines, toplines], np.float64)  # [3, classes]
+    score, baseline, topline = _class_means(columns, seed, repeats).T  # [repeats] each
+    has_gap = topline > baseline
+    if not has_gap.any():
+        return Interval(float("nan"), float("nan"))
+    return _middle((score - baseline)[has_gap] / (topline - baseline)[has_gap], confidence)
+
+
+def _class_means(columns: np.ndarray, seed: int, repeats: int) -> np.ndarray:
+    """Means over classes that are drawn again: float64[scores, classes] → [repeats, scores]."""
+    rng, classes = np.random.default_rng(seed), columns.shape[1]
     # How often each class is drawn is all that matters: one multinomial per repeat. Not
     # scipy.stats.bootstrap: it would be as many lines, raise on a single class, and draw otherwise,
     # so that published intervals would move in the fourth digit.
-    draws = rng.multinomial(values.size, np.full(values.size, 1 / values.size), size=repeats)
-    means = draws @ values / values.size
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    draws = rng.multinomial(classes, np.full(classes, 1 / classes), size=repeats)
+    return draws @ columns.T / classes
+
+
+def _middle(values: np.ndarray, confidence: float) -> Interval:
+    """The interval that this share of the values lies in, as much below it as above."""
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(float(low), float(high))
 
 

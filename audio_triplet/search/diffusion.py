@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from audio_triplet.search.question import evenly
+
 # [D] How many of the best answers are looked at.
 SHORTLIST = 400
 
@@ -93,7 +95,7 @@ def thinned(vectors: np.ndarray, most: int) -> np.ndarray:
     """At most so many of a sound's vectors, evenly spread."""
     if len(vectors) <= most:
         return vectors
-    return vectors[np.linspace(0, len(vectors) - 1, most).round().astype(int)]
+    return vectors[evenly(len(vectors), most)]
 
 
 class Sounds:

@@ -30,6 +30,11 @@ UNLIKE = 0.2
 NEVER = -4.0
 
 
+def evenly(count: int, most: int) -> np.ndarray:
+    """Numbers of so many of `count` things, at least as many, evenly spread: int64[most]."""
+    return np.linspace(0, count - 1, most).round().astype(int)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Patches:
     """A sound that is asked for.
@@ -52,10 +57,9 @@ class Patches:
 
     def thinned(self) -> Patches:
         """The same with `MOST_PATCHES` at most."""
-        count = len(self.vectors)
-        if count <= MOST_PATCHES:
+        if len(self.vectors) <= MOST_PATCHES:
             return self
-        chosen = np.linspace(0, count - 1, MOST_PATCHES).round().astype(int)
+        chosen = evenly(len(self.vectors), MOST_PATCHES)
         return Patches(self.vectors[chosen], self.start_seconds[chosen], self.begin_seconds)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from audio_triplet.evaluation import recovery
+from audio_triplet.evaluation import metrics, recovery
 
 
 def test_the_papers_own_table_gives_the_abstracts_figures():
@@ -33,7 +33,7 @@ def test_the_interval_is_that_of_drawn_classes():
     baselines = rng.uniform(0, 0.3, 40)
     toplines = baselines + rng.uniform(0.2, 0.5, 40)
     scores = baselines + 0.6 * (toplines - baselines) + rng.normal(0, 0.05, 40)
-    low, high = recovery.recovery_interval(scores, baselines, toplines)
+    low, high = metrics.recovery_interval(scores, baselines, toplines)
     share = recovery.recovery(scores.mean(), baselines.mean(), toplines.mean())
     assert low < share < high
     by_hand = []
@@ -45,6 +45,6 @@ def test_the_interval_is_that_of_drawn_classes():
 
 
 def test_the_interval_without_spread_or_without_a_gap():
-    exact = recovery.recovery_interval([0.3, 0.4], [0.1, 0.2], [0.5, 0.6])
+    exact = metrics.recovery_interval([0.3, 0.4], [0.1, 0.2], [0.5, 0.6])
     assert exact == pytest.approx((0.5, 0.5))
-    assert all(map(math.isnan, recovery.recovery_interval([0.3, 0.4], [0.5, 0.6], [0.5, 0.6])))
+    assert all(map(math.isnan, metrics.recovery_interval([0.3, 0.4], [0.5, 0.6], [0.5, 0.6])))

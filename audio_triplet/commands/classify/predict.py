@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -141,13 +141,14 @@ def predict(
         writer = csv.writer(file)
         writer.writerow(predictions.header(fitted.classes, meaning is not None, timed))
         work = model, manifest, config, bad_files
-        for segment in (
-            _by_workers(*work, runner, classifier_dir, output_dir)
-            if runner
-            else _together(fitted, *work)
-            if together
-            else scored(fitted, *work)
-        ):
+        segments: Iterable[Scored]
+        if runner:
+            segments = _by_workers(*work, runner, classifier_dir, output_dir)
+        elif together:
+            segments = _together(fitted, *work)
+        else:
+            segments = scored(fitted, *work)
+        for segment in segments:
             source, starts, ends = segment.path, segment.start_seconds, segment.end_seconds
             found = predictions.results(fitted.classes, segment.scores, meaning)
             for start, end, result in zip(starts, ends, found, strict=True):

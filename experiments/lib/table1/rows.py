@@ -94,13 +94,15 @@ def differences(scores: dict[str, dict[Trial, dict]]) -> dict[str, dict]:
 
 def _recovery_interval(scores: dict[str, dict[Trial, dict]], key: str) -> list[float] | None:
     """The interval over classes of what joint recovers, [low, high]."""
+    from audio_triplet.evaluation import metrics
+
     if EXPLICIT not in scores:
         return None
     each = [_per_class_mean(scores[name], key) for name in (JOINT, BASELINE, EXPLICIT)]
     known = [c for c in each[0] if None not in [of_row[c] for of_row in each]]
     if len(known) < 2:
         return None
-    found = recovery.recovery_interval(*([of_row[c] for c in known] for of_row in each))
+    found = metrics.recovery_interval(*([of_row[c] for c in known] for of_row in each))
     return None if math.isnan(found[0]) else list(found)
 
 

@@ -76,6 +76,9 @@ def _intervals(table: dict) -> list[str]:
     def between(interval: Sequence[float] | None) -> str:
         return "–" if interval is None else f"{interval[0]:.3f} … {interval[1]:.3f}"
 
+    def shares(interval: Sequence[float] | None) -> str:
+        return "–" if interval is None else f"{100 * interval[0]:.0f} … {100 * interval[1]:.0f} %"
+
     def difference(found: dict) -> str:
         if found["mean"] is None:
             return "–"
@@ -95,11 +98,7 @@ def _intervals(table: dict) -> list[str]:
         lines.append(line("Joint less log mel", *cells))
         recovered = [table["differences"][score].get("recovery_interval") for score in PER_CLASS]
         if any(recovered):
-            shares = [
-                f"{100 * low:.0f} … {100 * high:.0f} %" if low is not None else "–"
-                for low, high in (interval or (None, None) for interval in recovered)
-            ]
-            lines.append(line("Recovered by joint", *shares))
+            lines.append(line("Recovered by joint", *map(shares, recovered)))
     return [*lines, ""]
 
 
