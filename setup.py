@@ -35,6 +35,8 @@ INSTALL = [
     # Queries without TensorFlow; 1.4 is the oldest that was tried. There are no newer wheels for
     # Macs with Intel processors: TensorFlow serves there.
     "ai-edge-litert>=1.4; sys_platform != 'darwin' or platform_machine == 'arm64'",
+    # Embeds many patches; 3.6 is the oldest that was tried. Elsewhere LiteRT does.
+    "MNN>=3.6; sys_platform == 'linux' and platform_machine == 'x86_64'",
     "charset-normalizer>=3.3",  # tables that spreadsheets saved in a code page or in UTF-16
     "numba>=0.59",  # loops over all pairs; resampy brings it anyway
     "resampy>=0.4.3",

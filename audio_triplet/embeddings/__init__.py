@@ -16,6 +16,7 @@ In reading order:
     description.py       mean, deviation, maximum of a segment's patches: for classifiers
     set_files.py         the same in a file: .npz or Parquet
     quick_model.py       a model for queries: its encoder by LiteRT, without TensorFlow
+    mnn_encoder.py       the same file by MNN, for many patches
     encoder_file.py      writing the file that it needs, beside an export and into an index
     native_log.py        what native libraries print on their own
     folder.py            filling a folder with such files; after a stop it continues

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 import queue
@@ -19,6 +20,10 @@ from audio_triplet.errors import AudioError
 if TYPE_CHECKING:
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
+
+# Patches that a thread embeds at a time, of however many files: a network takes some at once, and
+# those of a short file would leave most of a batch empty.
+_AT_A_TIME = 32
 
 # Row and its sound, float32[samples] at 16 kHz at a time → the same sound; called in threads.
 Listen = Callable[[int, Iterator[np.ndarray]], Iterator[np.ndarray]]
@@ -80,15 +85,18 @@ class Failure:
     reason: str
 
 
+Item = Patches | Vectors | End | Failure
+
+
 class Decoder:
     """Decodes the segments of a manifest in threads.
 
     Iterating gives `Patches` or `Vectors`, and for each segment an `End` or a `Failure`; those of
     one segment come in order, those of different segments may alternate.
 
-    With `encode` there is a thread for each core, and a thread embeds what it decoded, so that no
-    core waits for another. As soon as there are fewer files left than threads, patches are given
-    out as they are: the cores that are idle then can embed them.
+    With `encode` there is a thread for each core, and a thread embeds what it decoded, some files'
+    patches at once, so that no core waits for another. As soon as there are fewer files left than
+    threads, patches are given out as they are: the cores that are idle then can embed them.
     """
 
     def __init__(
@@ -128,7 +136,7 @@ class Decoder:
         ]
         self._all_busy = len(self._threads) == wanted  # from False it never goes back
 
-    def __iter__(self) -> Iterator[Patches | Vectors | End | Failure]:
+    def __iter__(self) -> Iterator[Item]:
         for thread in self._threads:
             thread.start()
         working = len(self._threads)
@@ -148,7 +156,7 @@ class Decoder:
             if thread.ident is not None:
                 thread.join()
 
-    def _put(self, item: Patches | Vectors | End | Failure | BaseException | None) -> None:
+    def _put(self, item: Item | BaseException | None) -> None:
         while not self._stopped.is_set():
             try:
                 return self._queue.put(item, timeout=0.2)
@@ -156,6 +164,7 @@ class Decoder:
                 continue
 
     def _work(self) -> None:
+        gathered = _Gathered()
         try:
             while not self._stopped.is_set():
                 with self._lock:
@@ -163,7 +172,16 @@ class Decoder:
                 if row is None:
                     self._all_busy = False
                     break
-                self._decode(row)
+                for item in self._decode(row):
+                    if not self._encode:
+                        self._put(item)
+                        continue
+                    gathered.items.append(item)
+                    while self._all_busy and gathered.count >= _AT_A_TIME:
+                        self._embed(gathered.taken(_AT_A_TIME))
+                    if not self._all_busy:
+                        self._put_all(gathered)
+            self._put_all(gathered)
         except BaseException as error:  # raised again in the consumer's thread
             self._put(error)
         else:
@@ -173,7 +191,28 @@ class Decoder:
         bad_files = self._bad_files
         return read_blocks(path, start, end, bad_files.truncated, bad_files.log, rate)
 
-    def _decode(self, row: int) -> None:
+    def _embed(self, items: list[Item]) -> None:
+        """Gives out some items with their patches embedded."""
+        assert self._encode is not None
+        vectors = self._encode(
+            np.concatenate([item.patches for item in items if isinstance(item, Patches)])
+        )
+        first = 0
+        for item in items:
+            if isinstance(item, Patches):
+                last = first + len(item.patches)
+                self._put(Vectors(item.row, vectors[first:last], item.energies))
+                first = last
+            else:
+                self._put(item)
+
+    def _put_all(self, gathered: _Gathered) -> None:
+        """Gives out what is left as it is: cores that are idle now can embed it."""
+        for item in gathered.items:
+            self._put(item)
+        gathered.items.clear()
+
+    def _decode(self, row: int) -> Iterator[Patches | End | Failure]:
         path, start, end = self._paths[row], self._starts[row], self._ends[row]
         seconds = 0.0
         try:
@@ -188,14 +227,41 @@ class Decoder:
             for patches, energies, decoded in self._cutting.cut(blocks, self._hop):
                 if self._stopped.is_set():
                     return
-                if len(patches) and self._encode and self._all_busy:
-                    self._put(Vectors(row, self._encode(patches), energies))
-                elif len(patches):
-                    self._put(Patches(row, patches, energies))
+                if len(patches):
+                    yield Patches(row, patches, energies)
                 seconds = decoded / rate
             if not seconds:
                 raise AudioError(path, f"no sound at {start:g} s")
         except AudioError as error:
-            self._put(Failure(row, error.reason))
+            yield Failure(row, error.reason)
         else:
-            self._put(End(row, seconds))
+            yield End(row, seconds)
+
+
+class _Gathered:
+    """What a thread has decoded and not given out yet, in order."""
+
+    def __init__(self):
+        self.items: collections.deque[Item] = collections.deque()
+
+    @property
+    def count(self) -> int:
+        """Patches in it."""
+        return sum(len(item.patches) for item in self.items if isinstance(item, Patches))
+
+    def taken(self, count: int) -> list[Item]:
+        """Takes out items up to a number of patches, and what ends with them; cuts the last."""
+        taken: list[Item] = []
+        while self.items:
+            item = self.items[0]
+            if isinstance(item, Patches):
+                if not count:
+                    break
+                if len(item.patches) > count:
+                    taken.append(Patches(item.row, item.patches[:count], item.energies[:count]))
+                    rest = item.patches[count:], item.energies[count:]
+                    self.items[0] = Patches(item.row, *rest)
+                    break
+                count -= len(item.patches)
+            taken.append(self.items.popleft())
+        return taken

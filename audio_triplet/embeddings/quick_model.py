@@ -16,9 +16,9 @@ import json
 import os
 import threading
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent import futures
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from absl import logging
@@ -90,12 +90,21 @@ def write_file(path: str, content: bytes, model_digest: str, cosine: float) -> N
         archive.writestr(zipfile.ZipInfo(_ORIGIN, _DATE), told)
 
 
-class _Runner:
+class Runner(Protocol):
+    """What computes an encoder on one core; one thread at a time."""
+
+    def encode(self, log_mel: np.ndarray) -> np.ndarray:
+        """float32[n, 96, 64] log mel → float32[n, dim], unit norm."""
+        ...
+
+
+class _LiteRtRunner:
     """An interpreter of an encoder file, on one core; one thread at a time."""
 
     def __init__(self, interpreter: Any, content: bytes):
-        self._interpreter = interpreter(model_content=content, num_threads=1)
-        self._interpreter.allocate_tensors()
+        with without_chatter():
+            self._interpreter = interpreter(model_content=content, num_threads=1)
+            self._interpreter.allocate_tensors()
         (taken,), (given,) = (
             self._interpreter.get_input_details(),
             self._interpreter.get_output_details(),
@@ -113,7 +122,7 @@ class _Runner:
 
 
 class QuickModel:
-    """The encoder of an export by LiteRT; threads may share it.
+    """The encoder of an export by LiteRT, or see `run_by`; threads may share it.
 
     `search.query`, `embeddings.embed` and `Model.embed`'s users take it as they take a
     `saved_model.Model`.
@@ -125,6 +134,7 @@ class QuickModel:
       precision: `float32`.
       has_encoder: True: patches come to it as mel energies.
       patch_by_patch: True: a patch's embedding does not depend on others of its batch.
+      content: The TensorFlow Lite model.
     """
 
     precision = "float32"
@@ -146,7 +156,7 @@ class QuickModel:
         origin = EncoderOrigin.read(file)
         self.digest = origin.model_digest
         with open(file, "rb") as opened:  # kept: an index may be replaced before the last is made
-            content = opened.read(origin.size)
+            self.content = opened.read(origin.size)
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
@@ -154,16 +164,25 @@ class QuickModel:
                 error
             )
         workers = os.cpu_count() or 1
-        self._make_runner = lambda: _Runner(Interpreter, content)
+        self._make_runner: Callable[[], Runner] = lambda: _LiteRtRunner(Interpreter, self.content)
         try:
-            with without_chatter():
-                self._idle = [self._make_runner()]
+            first = _LiteRtRunner(Interpreter, self.content)
         except (ValueError, RuntimeError) as error:
             cause = str(error).strip().splitlines()[0]
             raise ExportError(f"{file}: cannot be loaded ({cause}); remove it") from error
-        self.embedding_size = self._idle[0].size
+        self.embedding_size = first.size
+        self._idle: list[Runner] = [first]
         self._workers, self._available = workers, threading.Semaphore(workers)
         self._pool = futures.ThreadPoolExecutor(workers) if workers > 1 else None
+
+    def run_by(self, make_runner: Callable[[], Runner], first: Runner) -> None:
+        """Takes other runners of the same encoder from now on; before any thread shares the model.
+
+        Args:
+          make_runner: Makes one.
+          first: One that is made already.
+        """
+        self._make_runner, self._idle = make_runner, [first]
 
     def encode(self, log_mel) -> np.ndarray:
         """The encoder, patch by patch: the same bits whatever the batch and the number of cores.
@@ -187,8 +206,7 @@ class QuickModel:
             try:
                 runner = self._idle.pop()
             except IndexError:
-                with without_chatter():
-                    runner = self._make_runner()
+                runner = self._make_runner()
             try:
                 return runner.encode(log_mel)
             finally:
