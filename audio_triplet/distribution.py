@@ -175,6 +175,23 @@ def fast_bfloat16(vendor: str, flags: frozenset[str]) -> bool:
     return "amx_bf16" in flags or (vendor == "AuthenticAMD" and "avx512_bf16" in flags)
 
 
+def forward_gradients_are_faster(strategy: tf.distribute.Strategy, precision: str) -> bool:
+    """Whether convolutions' gradients are better computed as convolutions forward.
+
+    So it is on CPUs without AVX-512, where a training step in float32 gains a fifth.
+
+    Args:
+      strategy: Where it will run.
+      precision: From `choose_precision`.
+    """
+    if precision != "float32" or isinstance(strategy, tf.distribute.TPUStrategy):
+        return False
+    if any("GPU" in device for device in strategy.extended.worker_devices):
+        return False
+    _, flags = cpu_vendor_and_flags()
+    return "avx2" in flags and "avx512f" not in flags
+
+
 def cpu_vendor_and_flags() -> tuple[str, frozenset[str]]:
     """Vendor and instruction set flags of this machine's CPU; empty where they are unknown."""
     try:

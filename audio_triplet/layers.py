@@ -78,6 +78,41 @@ class UnitNorm(keras.Layer):
 
 
 @keras.saving.register_keras_serializable("audio_triplet")
+class ForwardConvolution(keras.layers.Conv2D):
+    """A 3×3 convolution of stride 1 whose gradients are computed as convolutions forward.
+
+    On a CPU without AVX-512 oneDNN's kernels for gradients reach half the rate of its forward ones.
+    The input's gradient is that of the output convolved with the filter, turned round; the filter's
+    is the input convolved with the output's gradient, with channels for the batch and the batch for
+    channels. Outputs are Keras' own, gradients equal but for rounding.
+    """
+
+    def call(self, inputs, training: bool | None = None) -> keras.KerasTensor:
+        """float32[batch, height, width, channels] → float32[batch, height, width, filters]."""
+        if not training:  # an export holds no gradient of ours
+            return super().call(inputs)
+        outputs = _convolved(inputs, tf.convert_to_tensor(self.kernel))
+        return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
+
+
+@tf.custom_gradient
+def _convolved(inputs: tf.Tensor, kernel: tf.Tensor):
+    def gradients(of_outputs: tf.Tensor):
+        # [3, 3, in, out] → [3, 3, out, in]
+        turned = tf.transpose(kernel[::-1, ::-1], [0, 1, 3, 2])
+        of_inputs = tf.nn.conv2d(of_outputs, turned, 1, "SAME")
+        of_kernel = tf.nn.conv2d(
+            tf.transpose(inputs, [3, 1, 2, 0]),  # [in, height, width, batch]
+            tf.transpose(of_outputs, [1, 2, 0, 3]),  # [height, width, batch, out]
+            1,
+            [[0, 0], [1, 1], [1, 1], [0, 0]],
+        )  # [in, 3, 3, out]
+        return of_inputs, tf.transpose(of_kernel, [1, 2, 0, 3])
+
+    return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradients
+
+
+@keras.saving.register_keras_serializable("audio_triplet")
 class FusedBatchNormalization(keras.Layer):
     """Batch normalisation over [batch, height, width] by TensorFlow's fused kernel.
 

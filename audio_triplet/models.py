@@ -22,6 +22,7 @@ from audio_triplet.config import FRONT_END, EncoderConfig
 from audio_triplet.errors import ConfigError
 from audio_triplet.layers import (
     BandScaling,
+    ForwardConvolution,
     FusedBatchNormalization,
     LoudnessNormalization,
     TimePooling,
@@ -42,6 +43,7 @@ def build_encoder(
     normalize_loudness: bool = False,
     precision: str = "float32",
     seed: int = 0,
+    forward_gradients: bool = False,
 ) -> keras.Model:
     """Builds an encoder.
 
@@ -63,6 +65,8 @@ def build_encoder(
       precision: Keras dtype policy of the layers, `float32` or `mixed_bfloat16`. Pooling over the
         last map, the linear layer and the normalisation are float32 in either.
       seed: Seed of the initial weights.
+      forward_gradients: Whether the gradients of 3×3 convolutions are computed as convolutions
+        forward, see `layers.ForwardConvolution`.
 
     Returns:
       A Keras model, [batch, 96, 64] log mel → [batch, embedding_size], unit norm, float32.
@@ -81,7 +85,8 @@ def build_encoder(
     )
     if normalisation == "default":
         normalisation = "batch" if architecture == "resnet50" else "none"
-    block = _Blocks(width, normalisation, precision, keras.random.SeedGenerator(seed))
+    seeds = keras.random.SeedGenerator(seed)
+    block = _Blocks(width, normalisation, precision, seeds, forward_gradients)
     inputs = keras.Input([FRONT_END.patch_frames, FRONT_END.mel_bands], name="log_mel")
     x = inputs
     if normalize_loudness:
@@ -106,9 +111,19 @@ def build_encoder(
     return keras.Model(inputs, outputs, name=architecture)
 
 
-def build(config: EncoderConfig, precision: str = "float32", seed: int = 0) -> keras.Model:
-    """Builds the encoder that `config` describes."""
-    return build_encoder(**dataclasses.asdict(config), precision=precision, seed=seed)
+def build(
+    config: EncoderConfig,
+    precision: str = "float32",
+    seed: int = 0,
+    forward_gradients: bool = False,
+) -> keras.Model:
+    """Builds the encoder that `config` describes; the rest as in `build_encoder`."""
+    return build_encoder(
+        **dataclasses.asdict(config),
+        precision=precision,
+        seed=seed,
+        forward_gradients=forward_gradients,
+    )
 
 
 def scale_input(encoder: keras.Model, log_mel) -> None:
@@ -173,6 +188,8 @@ def _plain_layer(layer: keras.Layer) -> keras.Layer:
         return layers.BatchNormalization(
             momentum=layer.momentum, epsilon=layer.epsilon, dtype=layer.dtype_policy, name=name
         )
+    if isinstance(layer, ForwardConvolution):
+        return layers.Conv2D.from_config(layer.get_config())
     if isinstance(layer, BandScaling):
         variance = np.asarray(layer.scale) ** -2.0
         return layers.Normalization(
@@ -229,9 +246,9 @@ def _resnet50(x, block: "_Blocks"):
 class _Blocks:
     """Convolution, normalisation and rectification with the settings of one network."""
 
-    def __init__(self, width, normalisation, precision, seeds):
+    def __init__(self, width, normalisation, precision, seeds, forward_gradients):
         self.width, self.normalisation, self.precision = width, normalisation, precision
-        self._seeds = seeds
+        self._seeds, self._forward_gradients = seeds, forward_gradients
 
     def next_seed(self) -> int:
         return int(keras.random.randint((), 0, 2**31 - 1, seed=self._seeds))
@@ -245,7 +262,10 @@ class _Blocks:
         """
         channels = max(1, round(channels * self.width))
         plain = self.normalisation == "none"
-        x = layers.Conv2D(
+        # The first convolution has no gradient of its input, and little of its filter.
+        forward = self._forward_gradients and (size, stride) == (3, 1) and x.shape[-1] > 1
+        convolution = ForwardConvolution if forward else layers.Conv2D
+        x = convolution(
             channels,
             size,
             stride,

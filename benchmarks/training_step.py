@@ -4,7 +4,7 @@
     python -m benchmarks.training_step --architectures=vggish --width=0.25 --vggish_batch=64
 
 The same network (equal outputs for equal weights are checked), batch, mining, loss and Adam, each
-in float32 and bfloat16; PyTorch channels last, plain and by torch.compile. Operations counted are
+in float32 and, where the processor has instructions for it, bfloat16; PyTorch channels last, plain and by torch.compile. Operations counted are
 those of the convolutions, forward and both gradients; they are compared with the largest rate of a
 float32 matrix product of 2048 × 2048. Goals: 1.3 times PyTorch's best for vggish, 1 for resnet50.
 
@@ -33,6 +33,13 @@ _PRECISION_WIDTHS = flags.DEFINE_list(
 )
 _COMPILE = flags.DEFINE_list("compile", ["vggish"], "Encoders also timed under torch.compile.")
 _LOOP_WIDTHS = flags.DEFINE_list("loop_widths", ["1", "0.25"], "Widths of vggish in the loop.")
+
+
+def _has_bfloat16() -> bool:
+    """Whether it is done by instructions: without, a step takes fifteen times as long."""
+    from audio_triplet import distribution
+
+    return bool({"avx512_bf16", "amx_bf16"} & distribution.cpu_vendor_and_flags()[1])
 
 
 def random_batch(batch_size: int) -> dict:
@@ -70,7 +77,7 @@ def trainer(architecture: str, width: float, precision: str, batch_size: int):
 def measure() -> list[harness.Table]:
     """Steps on data in memory, then the loop."""
     tables = [_step_table(architecture) for architecture in _ARCHITECTURES.value]
-    if _PRECISION_WIDTHS.value:
+    if _PRECISION_WIDTHS.value and _has_bfloat16():
         tables.append(_precision_table([float(width) for width in _PRECISION_WIDTHS.value]))
     with tempfile.TemporaryDirectory() as folder:
         sources = _sources(folder)
@@ -86,7 +93,7 @@ def _step_table(architecture: str) -> harness.Table:
     )
     batch = random_batch(batch_size)
     calls, encoder = {}, None
-    for precision in ("float32", "mixed_bfloat16"):
+    for precision in ("float32", "mixed_bfloat16")[: 1 + _has_bfloat16()]:
         made = trainer(architecture, _WIDTH.value, precision, batch_size)
         calls[f"TensorFlow (ours), {precision}"] = lambda made=made: float(made.step(batch)["loss"])
         encoder = encoder or made.encoder
@@ -156,7 +163,7 @@ def _torch_steps(encoder, architecture: str, batch: dict) -> dict:
     anchor, positive = (torch.from_numpy(batch[name].numpy()) for name in ("anchor", "positive"))
     calls = {}
     for compiled in (False, True)[: 2 if architecture in _COMPILE.value else 1]:
-        for precision in ("float32", "bfloat16"):
+        for precision in ("float32", "bfloat16")[: 1 + _has_bfloat16()]:
             step = torch_twin.Step(
                 torch_twin.twin(encoder, architecture, _WIDTH.value),
                 precision == "bfloat16",

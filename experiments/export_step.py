@@ -55,7 +55,7 @@ def export(settings, seed: int, run: str = "", **how) -> dict:
     with locks.exclusive(settings.output_dir):
         corpus = settings.open_corpus()
         config = settings.run_config(settings.triplets.constraints, corpus, seed)
-        trainer = Trainer(config, distribution.build_strategy("cpu"))
+        trainer = Trainer(config, distribution.build_strategy("cpu"), for_other_hardware=True)
         if run:
             config.check_continues(RunConfig.read(run), run)
             folder = storage.join(run, "checkpoints")

@@ -2,8 +2,10 @@
 
 import pytest
 
-from audio_triplet import distribution
+from audio_triplet import distribution, layers
+from audio_triplet.config import EncoderConfig, RunConfig, TrainingConfig
 from audio_triplet.errors import ConfigError
+from audio_triplet.training.trainer import Trainer
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,30 @@ def test_float32_where_onednn_may_not_multiply_bfloat16(monkeypatch):
     assert distribution.has_native_bfloat16(strategy)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
     assert not distribution.has_native_bfloat16(strategy)
+
+
+@pytest.mark.parametrize(
+    "flags, precision, faster",
+    [
+        ({"avx2"}, "float32", True),
+        ({"avx2"}, "mixed_bfloat16", False),
+        ({"avx2", "avx512f"}, "float32", False),
+        ({"sse2"}, "float32", False),  # such as an ARM's: not measured
+    ],
+)
+def test_gradients_forward_where_they_were_measured_to_be_faster(
+    monkeypatch, flags, precision, faster
+):
+    monkeypatch.setattr(distribution, "cpu_vendor_and_flags", lambda: ("", frozenset(flags)))
+    strategy = distribution.build_strategy("cpu")
+    assert distribution.forward_gradients_are_faster(strategy, precision) == faster
+    config = RunConfig(
+        encoder=EncoderConfig(width=0.0625), training=TrainingConfig(precision=precision)
+    )
+    for elsewhere in (False, True):
+        encoder = Trainer(config, strategy, for_other_hardware=elsewhere).encoder
+        kinds = {type(layer) for layer in encoder.layers}
+        assert (layers.ForwardConvolution in kinds) == (faster and not elsewhere)
 
 
 def test_the_cpu_is_told_as_the_kernel_tells_it():

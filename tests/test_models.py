@@ -126,6 +126,51 @@ def test_fused_batch_normalization_equals_keras():
     np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize("shape", [(2, 6, 4, 3), (1, 5, 7, 8), (9, 3, 2, 1), (4, 1, 1, 5)])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_gradients_forward_are_the_convolution_s_own(shape, use_bias):
+    random = np.random.default_rng(0)
+    settings = {"filters": 6, "kernel_size": 3, "padding": "same", "use_bias": use_bias}
+    theirs, ours = keras.layers.Conv2D(**settings), layers.ForwardConvolution(**settings)
+    x = tf.constant(random.normal(size=shape), tf.float32)
+    direction = tf.constant(random.normal(size=(*shape[:3], 6)), tf.float32)
+    theirs(x), ours(x)
+    ours.set_weights([random.normal(size=w.shape) for w in theirs.get_weights()])
+    theirs.set_weights(ours.get_weights())
+    found = []
+    for layer, arguments in ((theirs, {}), (ours, {"training": True})):
+
+        @tf.function
+        def gradients(layer=layer, arguments=arguments):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = layer(x, **arguments)
+                value = tf.reduce_sum(outputs * direction)
+            variables = [variable.value for variable in layer.trainable_variables]
+            return [outputs, *tape.gradient(value, [x, *variables])]
+
+        found.append(gradients())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(ours(x), theirs(x))
+
+
+def test_an_encoder_with_gradients_forward_is_the_same_and_saved_without_them(tmp_path):
+    plain, forward = (
+        models.build_encoder(width=0.125, normalisation="batch", seed=5, forward_gradients=own)
+        for own in (False, True)
+    )
+    assert [w.shape for w in plain.weights] == [w.shape for w in forward.weights]
+    np.testing.assert_allclose(plain(patches()), forward(patches()), atol=1e-6)
+    kinds = {layer.name: type(layer) for layer in forward.layers}
+    assert kinds["conv1_1"] is keras.layers.Conv2D  # one channel: nothing to gain
+    assert kinds["conv2_1"] is kinds["conv4_2"] is layers.ForwardConvolution
+    models.plain(forward).save(tmp_path / "encoder.keras")
+    loaded = keras.models.load_model(tmp_path / "encoder.keras", custom_objects={})
+    assert not any("audio_triplet" in type(layer).__module__ for layer in loaded.layers)
+    np.testing.assert_allclose(loaded(patches()), forward(patches()), atol=1e-5)
+
+
 def test_zero_vector_has_finite_gradient():
     layer = layers.UnitNorm()
     x = tf.Variable(tf.zeros([2, 4]))

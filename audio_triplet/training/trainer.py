@@ -58,8 +58,20 @@ class Trainer:
       precision: Keras dtype policy that was chosen.
     """
 
-    def __init__(self, config: RunConfig, strategy: tf.distribute.Strategy | None = None):
-        """Builds encoder and optimizer under the strategy."""
+    def __init__(
+        self,
+        config: RunConfig,
+        strategy: tf.distribute.Strategy | None = None,
+        for_other_hardware: bool = False,
+    ):
+        """Builds encoder and optimizer under the strategy.
+
+        Args:
+          config: The run.
+          strategy: Where it runs.
+          for_other_hardware: The step will be compiled for another device than the strategy's: it
+            has nothing that is quicker on this machine alone.
+        """
         self.config = config
         self.strategy = strategy or distribution.build_strategy()
         replicas = self.strategy.num_replicas_in_sync
@@ -71,7 +83,13 @@ class Trainer:
         self.replicas = Replicas(self.strategy, batch_size)
         self.precision = distribution.choose_precision(training.precision, self.strategy)
         with self.strategy.scope():
-            self.encoder = models.build(config.encoder, self.precision, training.seed)
+            self.encoder = models.build(
+                config.encoder,
+                self.precision,
+                training.seed,
+                forward_gradients=not for_other_hardware
+                and distribution.forward_gradients_are_faster(self.strategy, self.precision),
+            )
             models.freeze(self.encoder, training.frozen_layers)
             self.optimizer = keras.optimizers.Adam(learning_rate(training))
             self.optimizer.build(self.encoder.trainable_variables)
