@@ -79,19 +79,26 @@ class UnitNorm(keras.Layer):
 
 @keras.saving.register_keras_serializable("audio_triplet")
 class ForwardConvolution(keras.layers.Conv2D):
-    """A 3×3 convolution of stride 1 whose gradients are computed as convolutions forward.
+    """A 3×3 convolution of stride 1, or a 1×1 one, with gradients by the kernels for forward.
 
     On a CPU without AVX-512 oneDNN's kernels for gradients reach half the rate of its forward ones.
-    The input's gradient is that of the output convolved with the filter, turned round; the filter's
-    is the input convolved with the output's gradient, with channels for the batch and the batch for
-    channels. Outputs are Keras' own, gradients equal but for rounding.
+    Of a 3×3 convolution the input's gradient is that of the output convolved with the filter,
+    turned round; the filter's is the input convolved with the output's gradient, with channels for
+    the batch and the batch for channels. Of a 1×1 convolution both are matrix products. Outputs are
+    Keras' own, gradients equal but for rounding.
     """
 
     def call(self, inputs, training: bool | None = None) -> keras.KerasTensor:
         """float32[batch, height, width, channels] → float32[batch, height, width, filters]."""
         if not training:  # an export holds no gradient of ours
             return super().call(inputs)
-        outputs = _convolved(inputs, tf.convert_to_tensor(self.kernel))
+        kernel = tf.convert_to_tensor(self.kernel)
+        if self.kernel_size == (1, 1):
+            step, _ = self.strides
+            inputs = inputs[:, ::step, ::step] if step > 1 else inputs
+            outputs = _mixed_channels(inputs, kernel)
+        else:
+            outputs = _convolved(inputs, kernel)
         return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
 
 
@@ -108,6 +115,20 @@ def _convolved(inputs: tf.Tensor, kernel: tf.Tensor):
             [[0, 0], [1, 1], [1, 1], [0, 0]],
         )  # [in, 3, 3, out]
         return of_inputs, tf.transpose(of_kernel, [1, 2, 0, 3])
+
+    return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradients
+
+
+@tf.custom_gradient
+def _mixed_channels(inputs: tf.Tensor, kernel: tf.Tensor):
+    before, after = kernel.shape[2:]
+
+    def gradients(of_outputs: tf.Tensor):
+        of_outputs = tf.reshape(of_outputs, [-1, after])  # [cells, out]
+        of_inputs = tf.matmul(of_outputs, tf.reshape(kernel, [before, after]), transpose_b=True)
+        cells = tf.reshape(inputs, [-1, before])  # [cells, in]
+        of_kernel = tf.matmul(cells, of_outputs, transpose_a=True)
+        return tf.reshape(of_inputs, tf.shape(inputs)), tf.reshape(of_kernel, kernel.shape)
 
     return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradients
 

@@ -65,7 +65,7 @@ def build_encoder(
       precision: Keras dtype policy of the layers, `float32` or `mixed_bfloat16`. Pooling over the
         last map, the linear layer and the normalisation are float32 in either.
       seed: Seed of the initial weights.
-      forward_gradients: Whether the gradients of 3×3 convolutions are computed as convolutions
+      forward_gradients: Whether the gradients of convolutions are computed by the kernels for
         forward, see `layers.ForwardConvolution`.
 
     Returns:
@@ -263,7 +263,8 @@ class _Blocks:
         channels = max(1, round(channels * self.width))
         plain = self.normalisation == "none"
         # The first convolution has no gradient of its input, and little of its filter.
-        forward = self._forward_gradients and (size, stride) == (3, 1) and x.shape[-1] > 1
+        suits = size == 1 or (size, stride) == (3, 1)
+        forward = self._forward_gradients and suits and x.shape[-1] > 1
         convolution = ForwardConvolution if forward else layers.Conv2D
         x = convolution(
             channels,

@@ -4,9 +4,10 @@
     python -m benchmarks.training_step --architectures=vggish --width=0.25 --vggish_batch=64
 
 The same network (equal outputs for equal weights are checked), batch, mining, loss and Adam, each
-in float32 and, where the processor has instructions for it, bfloat16; PyTorch channels last, plain and by torch.compile. Operations counted are
-those of the convolutions, forward and both gradients; they are compared with the largest rate of a
-float32 matrix product of 2048 × 2048. Goals: 1.3 times PyTorch's best for vggish, 1 for resnet50.
+in float32 and, where the processor has instructions for it, bfloat16; PyTorch channels last, plain
+and by torch.compile. Operations counted are those of the convolutions, forward and both gradients;
+they are compared with the largest rate of a float32 matrix product of 2048 × 2048. Goals: 1.3 times
+PyTorch's best for vggish, 1 for resnet50.
 
 Then bfloat16 against float32 in batches of 64 triplets. Goal on a CPU with AMX: 3 times as fast.
 

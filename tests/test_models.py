@@ -127,14 +127,17 @@ def test_fused_batch_normalization_equals_keras():
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 4, 3), (1, 5, 7, 8), (9, 3, 2, 1), (4, 1, 1, 5)])
-@pytest.mark.parametrize("use_bias", [True, False])
-def test_gradients_forward_are_the_convolution_s_own(shape, use_bias):
+@pytest.mark.parametrize(
+    ("size", "stride", "use_bias"), [(3, 1, True), (3, 1, False), (1, 1, True), (1, 2, False)]
+)
+def test_gradients_forward_are_the_convolution_s_own(shape, size, stride, use_bias):
     random = np.random.default_rng(0)
-    settings = {"filters": 6, "kernel_size": 3, "padding": "same", "use_bias": use_bias}
+    settings = {"filters": 6, "kernel_size": size, "strides": stride, "padding": "same"}
+    settings["use_bias"] = use_bias
     theirs, ours = keras.layers.Conv2D(**settings), layers.ForwardConvolution(**settings)
     x = tf.constant(random.normal(size=shape), tf.float32)
-    direction = tf.constant(random.normal(size=(*shape[:3], 6)), tf.float32)
-    theirs(x), ours(x)
+    direction = tf.constant(random.normal(size=theirs(x).shape), tf.float32)
+    ours(x)
     ours.set_weights([random.normal(size=w.shape) for w in theirs.get_weights()])
     theirs.set_weights(ours.get_weights())
     found = []
