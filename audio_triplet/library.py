@@ -96,8 +96,10 @@ def build_index(
     """
     from audio_triplet.config import EmbedConfig
     from audio_triplet.data.bad_files import BadFiles
+    from audio_triplet.embeddings import mnn_encoder
     from audio_triplet.embeddings.encoder_file import provide
     from audio_triplet.embeddings.other_models import open_embedder, with_own_hop
+    from audio_triplet.embeddings.quick_model import QuickModel
     from audio_triplet.search import merging, remote_index
     from audio_triplet.search.adding import add_files
     from audio_triplet.search.index_writer import Writer
@@ -105,10 +107,13 @@ def build_index(
     from audio_triplet.search.tables import exists
 
     manifest, config, dtype = _manifest_of(sounds, labels), EmbedConfig(), "float32"
+    given = model
     with remote_index.writing(os.fspath(folder)) as target:
         if exists(target.folder):
             opened = SoundIndex(target.folder, model)
             info, model = opened.index.info, opened.query_model
+            if isinstance(model, QuickModel) and model is not given:
+                mnn_encoder.serve(model)
             config = EmbedConfig(info.granularity, info.hop_seconds)
             dtype = info.dtype
         else:
@@ -129,7 +134,8 @@ def build_index(
                 merging.merge(writer, earlier)
             add_files(writer, model, manifest, config, BadFiles())
             provide(target.folder, model.digest, model, [model.path])
-    return SoundIndex(target.folder, model)
+    # Queries are embedded as by `open_index`, to the last bit.
+    return SoundIndex(target.folder, given)
 
 
 def _manifest_of(sounds: str | os.PathLike | Iterable[str | os.PathLike], labels: str) -> Manifest:
