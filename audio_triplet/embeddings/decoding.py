@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
 
-# Patches that a thread embeds at a time, of however many files: a network takes some at once, and
-# those of a short file would leave most of a batch empty.
-_AT_A_TIME = 32
+# Patches that a thread embeds at a time, of however many files: a network takes so many at once,
+# and those of a short file would leave most of a batch empty.
+AT_A_TIME = 8
 
 # Row and its sound, float32[samples] at 16 kHz at a time → the same sound; called in threads.
 Listen = Callable[[int, Iterator[np.ndarray]], Iterator[np.ndarray]]
@@ -177,8 +177,8 @@ class Decoder:
                         self._put(item)
                         continue
                     gathered.items.append(item)
-                    while self._all_busy and gathered.count >= _AT_A_TIME:
-                        self._embed(gathered.taken(_AT_A_TIME))
+                    while self._all_busy and gathered.count >= AT_A_TIME:
+                        self._embed(gathered.taken(AT_A_TIME))
                     if not self._all_busy:
                         self._put_all(gathered)
             self._put_all(gathered)

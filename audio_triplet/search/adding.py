@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.bad_files import BadFiles
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings.decoding import AT_A_TIME
 from audio_triplet.embeddings.embed import embed_files
 from audio_triplet.embeddings.embedding_set import Embedded, EmbeddingSet, Origin
 from audio_triplet.embeddings.folder import readable
@@ -20,8 +22,9 @@ from audio_triplet.search.outline import Listener
 if TYPE_CHECKING:
     from audio_triplet.embeddings.other_models import Embedder
 
-# Added together. As many wait until others are done, which were begun before and take longer: so an
-# archive of ordinary files has the same order each time that it is indexed.
+# Added together. As many, and some for each thread, wait until others are done, which were begun
+# before and take longer: so an archive of ordinary files has the same order each time that it is
+# indexed.
 _SEGMENTS_AT_ONCE = 32
 
 
@@ -111,6 +114,7 @@ def embed_into(
       find_duplicates: Whether to note what whole files sound like, for `duplicates.find`.
     """
     origin, waiting = Origin.of(model, config), []
+    held_back = max(_SEGMENTS_AT_ONCE, 2 * AT_A_TIME * max(config.threads, os.cpu_count() or 1))
     listener = Listener() if find_duplicates else None
     whole = _whole_files(wanted)
 
@@ -125,7 +129,7 @@ def embed_into(
     try:
         for segment in embed_files(model, wanted, config, bad_files, on_progress, listen):
             waiting.append(segment)
-            if len(waiting) == 2 * _SEGMENTS_AT_ONCE:
+            if len(waiting) == held_back + _SEGMENTS_AT_ONCE:
                 waiting.sort(key=lambda segment: segment.row)
                 add(waiting[:_SEGMENTS_AT_ONCE])
                 waiting = waiting[_SEGMENTS_AT_ONCE:]
