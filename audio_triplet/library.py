@@ -112,7 +112,9 @@ def build_index(
         if exists(target.folder):
             opened = SoundIndex(target.folder, model)
             info, model = opened.index.info, opened.query_model
-            if isinstance(model, QuickModel) and model is not given:
+            # An encoder that came with an index, from whomever, is left to LiteRT.
+            quick = isinstance(model, QuickModel) and model is not given
+            if quick and model.path != target.folder:
                 mnn_encoder.serve(model)
             config = EmbedConfig(info.granularity, info.hop_seconds)
             dtype = info.dtype

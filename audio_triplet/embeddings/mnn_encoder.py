@@ -118,14 +118,16 @@ def _converted(content: bytes) -> bytes:
     Raises:
       ExportError: MNN is not installed, or cannot convert it.
     """
-    tools = _installed("_tools")
+    convert = getattr(_installed("_tools"), "mnnconvert", None)
+    if convert is None:
+        raise ExportError("MNN cannot be used (another module is called _tools, as its own)")
     with tempfile.TemporaryDirectory() as folder:
         before, after = (os.path.join(folder, name) for name in ("a.tflite", "a.mnn"))
         with open(before, "wb") as file:
             file.write(_for_mnn(content))
         arguments = ["-f", "TFLITE", "--modelFile", before, "--MNNModel", after, "--bizCode", "a"]
         with without_chatter():
-            tools.mnnconvert(["mnnconvert", *arguments])
+            convert(["mnnconvert", *arguments])
         try:
             with open(after, "rb") as file:
                 return file.read()

@@ -48,12 +48,14 @@ def _give_back(output: int, real: int, held: IO[bytes]) -> None:
     held.seek(0)
     rest = b"".join(line for line in held if not _CHATTER.match(line))
     if rest:
-        os.write(output, rest)
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            os.write(output, rest)
 
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()
+            with contextlib.suppress(OSError, ValueError):  # a broken pipe, closed
+                stream.flush()
     with contextlib.suppress(AttributeError, OSError, TypeError):  # of C, where it can be called
         ctypes.CDLL(None).fflush(None)
