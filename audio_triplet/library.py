@@ -113,9 +113,9 @@ def build_index(
             opened = SoundIndex(target.folder, model)
             info, model = opened.index.info, opened.query_model
             # An encoder that came with an index, from whomever, is left to LiteRT.
-            if isinstance(model, QuickModel) and model is not given:
-                if model.path != target.folder:
-                    mnn_encoder.serve(model)
+            lent = model is given or model.path == target.folder
+            if isinstance(model, QuickModel) and not lent:
+                mnn_encoder.serve(model)
             config = EmbedConfig(info.granularity, info.hop_seconds)
             dtype = info.dtype
         else:
