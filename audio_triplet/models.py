@@ -262,7 +262,7 @@ class _Blocks:
         """
         channels = max(1, round(channels * self.width))
         plain = self.normalisation == "none"
-        # The first convolution has no gradient of its input, and little of its filter.
+        # Not the first: it needs no gradient of its input, and its filter's takes little time.
         suits = size == 1 or (size, stride) == (3, 1)
         forward = self._forward_gradients and suits and x.shape[-1] > 1
         convolution = ForwardConvolution if forward else layers.Conv2D

@@ -14,8 +14,9 @@ from typing import IO
 # processor and, step by step, of a conversion.
 _CHATTER = re.compile(
     rb"INFO: Created TensorFlow Lite XNNPACK|WARNING: All log messages before absl|W0000 .*Ignored "
-    rb"|The device supports: |MNN use |Start to |(in|out)putTensors ?: "
-    rb"|Converted Success|\[ERROR\] Conv|\[\d\d:\d\d:\d\d\] .*:\d+: Check failed"
+    rb"|The device supports: i8sdot|MNN use \w+ precision|Start to (Convert Other|Optimize the MNN)"
+    rb"|(in|out)putTensors ?: \[|Converted Success!|\[ERROR\] Convert error"
+    rb"|\[\d\d:\d\d:\d\d\] .*:\d+: Check failed"
 )
 _OUTPUTS = (1, 2)
 
