@@ -151,7 +151,7 @@ def _nearest(sounds: Sequence[np.ndarray], recordings: np.ndarray) -> tuple[np.n
     order = np.argsort(recordings, kind="stable")
     low = np.searchsorted(recordings[order], recordings)
     high = np.searchsorted(recordings[order], recordings, side="right")
-    for begin, alike in every.alike(max(1, _PRODUCTS // len(vectors))):
+    for begin, alike in every.alike(max(1, _PRODUCTS // len(sounds))):
         block = slice(begin, begin + len(alike))
         for row, (first, last) in enumerate(zip(low[block], high[block], strict=True)):
             alike[row, order[first:last]] = 0.0

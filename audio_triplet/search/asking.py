@@ -135,7 +135,8 @@ class _Answer:
         self._know(best)
         if best:
             parts = self._index.parts
-            vectors = [parts[e.part].vectors[e.first : e.last + 1] for e in best]
+            arrays = [np.asarray(part.vectors) for part in parts]  # quicker than memory maps
+            vectors = [arrays[e.part][e.first : e.last + 1] for e in best]
             borders = np.cumsum([len(each) for each in vectors])[:-1]
             mapped = self._index.likeness[0].mapped(np.concatenate(vectors))
             scores = diffusion.scores(
@@ -204,12 +205,14 @@ class _Answer:
         for event in events:
             part = self._index.parts[event.part]
             owner = int(part.owners[event.first])
-            start, end = part.spans["start"][event.first], part.spans["end"][event.last]
-            if self._is_shown(owner) and not any(
-                owner == copied and start < copy_end and copy_start < end
-                for copied, copy_start, copy_end in self._spans
-            ):
-                yield event
+            if not self._is_shown(owner):
+                continue
+            copied = [span[1:] for span in self._spans if span[0] == owner]
+            if copied:
+                start, end = part.spans["start"][event.first], part.spans["end"][event.last]
+                if any(start < copy_end and copy_start < end for copy_start, copy_end in copied):
+                    continue
+            yield event
 
 
 def _by_faiss(

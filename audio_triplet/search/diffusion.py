@@ -11,7 +11,6 @@ No TensorFlow here.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -19,13 +18,13 @@ import numpy as np
 from audio_triplet.search.question import evenly
 
 # [D] How many of the best answers are looked at.
-SHORTLIST = 400
+SHORTLIST = 1000
 
 # [D] So many vectors of a sound, evenly spread, are compared with other sounds.
-MOST_VECTORS = 8
+MOST_VECTORS = 6
 
-# Vectors whose products with all are made at once.
-_ROWS = 1024
+# Sounds that are compared with all at once.
+_ROWS = 512
 
 # [D] Each sound is tied to so many others, and so many of the best answers pass theirs on: some of
 # the first ten of any question are wrong, fewer are too few to reach far.
@@ -38,10 +37,15 @@ SOURCES = 7
 POWER = 3.0
 PASSED_ON = 0.9
 STEPS = 15
-OWN_WEIGHT = 0.1
+OWN_WEIGHT = 0.05
 OWN_TIE = 0.3
 
-# [D] From this likeness on an answer is the sound itself, and no other changes its score.
+# [D] Then all pass on what they got, once more, by this power of it: what got much counts, however
+# few or many there are of it.
+AGAIN = 2.0
+
+# [D] From this likeness on an answer is the sound itself: no other changes its score, and it says
+# nothing of others that the query does not.
 CERTAIN = 0.95
 
 
@@ -60,17 +64,28 @@ def scores(
       float64[n], none above the greatest likeness, on its scale: the power mean of what a sound
       has itself and of what is passed on to it. What is certain keeps its likeness.
     """
-    own = np.maximum(np.asarray(likeness, np.float64), 0.0) ** POWER
-    weights = _ties(alike(sounds), np.asarray(recordings))
-    # What is tied to nothing, as all sounds of a single recording are, keeps its likeness.
-    certain = (own >= CERTAIN**POWER) | ~weights.any(axis=1)
-    sources = np.where((np.arange(len(own)) < SOURCES) | certain, own, 0.0)
-    ties = weights + OWN_TIE * np.eye(len(weights))
+    found = np.maximum(np.asarray(likeness, np.float64), 0.0)
+    certain = int(np.searchsorted(-found, -CERTAIN, side="right"))
+    own = found[certain:] ** POWER
+    if not len(own) or not own[0]:
+        return found
+    weights = _ties(alike(sounds[certain:]), np.asarray(recordings)[certain:])
+    tied = weights.any(axis=1)
+    ties = weights + OWN_TIE * np.eye(len(weights), dtype=np.float32)
     ties /= ties.sum(axis=1, keepdims=True)
+    once = _passed_on(ties, np.where(np.arange(len(own)) < SOURCES, own, 0.0), own)
+    twice = _passed_on(ties, own[0] * (once / once.max()) ** AGAIN, own)
+    # What is tied to nothing, as all sounds of a single recording are, keeps its likeness.
+    found[certain:][tied] = twice[tied] ** (1 / POWER)
+    return found
+
+
+def _passed_on(ties: np.ndarray, sources: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """float64[n]: what sounds have once the sources have passed theirs on, and of their own."""
     found = sources
     for _ in range(STEPS):
-        found = np.where(certain, own, PASSED_ON * (ties @ found) + (1 - PASSED_ON) * sources)
-    return ((OWN_WEIGHT * own + found) / (OWN_WEIGHT + 1)) ** (1 / POWER)
+        found = PASSED_ON * (ties @ found.astype(np.float32)) + (1 - PASSED_ON) * sources
+    return (OWN_WEIGHT * own + found) / (OWN_WEIGHT + 1)
 
 
 def rest_score(likeness: float) -> float:
@@ -107,32 +122,48 @@ class Sounds:
 
     def __init__(self, sounds: Sequence[np.ndarray]):
         self._counts = np.array([len(sound) for sound in sounds])
-        self._first = np.cumsum(self._counts) - self._counts
-        self._every = np.concatenate(sounds)  # [vectors of all, dim]
+        # Those with most vectors first: so all that have a second, a third … stand in front.
+        self._order = np.argsort(-self._counts, kind="stable")
+        self._place = np.argsort(self._order)
+        # The first vector of each sound, the second of each that has one …
+        self._nth = [
+            np.stack([sounds[n][nth] for n in self._order[: np.sum(self._counts > nth)]])
+            for nth in range(self._counts.max())
+        ]  # each [sounds that have it, dim]
 
     def alike(self, rows: int) -> Iterator[tuple[int, np.ndarray]]:
-        """How like they are, about so many vectors at a time.
+        """How like they are, so many sounds at a time.
 
         Yields:
           The number of the first sound, and float32[sounds, n] of it and those that follow it.
         """
-        edges = np.unique(np.searchsorted(self._first, np.arange(0, len(self._every), rows)))
-        for begin, end in itertools.pairwise([*edges[edges < len(self._first)], len(self._first)]):
-            first = self._first[begin:end]
-            last = first[-1] + self._counts[end - 1]
-            found = self._every[first[0] : last] @ self._every.T  # [vectors of some, of all]
-            if len(self._every) > len(self._counts):
-                found = np.maximum.reduceat(found, self._first, axis=1)  # [vectors, n]
-                found = np.add.reduceat(found, first - first[0], axis=0)  # [some, n]
-                found /= self._counts[begin:end, None]
-            yield int(begin), found
+        count = len(self._counts)
+        for begin in range(0, count, rows):
+            places = self._place[begin : begin + rows]
+            found = np.zeros((len(places), count), np.float32)
+            for vectors in self._nth:
+                have = np.flatnonzero(places < len(vectors))
+                if len(have):
+                    found[have] += self._nearest(vectors[places[have]])
+            found /= self._counts[begin : begin + rows, None]
+            yield begin, found[:, self._place]
+
+    def _nearest(self, vectors: np.ndarray) -> np.ndarray:
+        """float32[vectors, n]: the nearest vector of each sound, those with most first."""
+        nearest = vectors @ self._nth[0].T
+        for others in self._nth[1:]:
+            some = nearest[:, : len(others)]
+            np.maximum(some, vectors @ others.T, out=some)
+        return nearest
 
 
 def _ties(alike: np.ndarray, recordings: np.ndarray) -> np.ndarray:
-    """float64[n, n], symmetric: how much each sound is tied to each other."""
-    apart = np.where(recordings[:, None] == recordings[None, :], 0.0, np.maximum(alike, 0.0))
+    """float32[n, n], symmetric: how much each sound is tied to each other."""
+    apart = np.where(recordings[:, None] == recordings, np.float32(0.0), alike)
+    least = np.zeros((len(apart), 1), np.float32)
     if len(apart) > TIES:
-        least = np.partition(apart, -TIES, axis=1)[:, -TIES][:, None]
-        apart = np.where(apart >= least, apart, 0.0)
-    weights = apart**POWER
+        least = np.maximum(np.partition(apart, -TIES, axis=1)[:, -TIES][:, None], 0.0)
+    weights = np.zeros_like(apart)
+    tied = (apart >= least) & (apart > 0.0)
+    weights[tied] = apart[tied] ** POWER
     return (weights + weights.T) / 2

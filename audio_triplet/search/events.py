@@ -9,7 +9,7 @@ question's.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,12 @@ JOINED_WITHIN = 0.1
 
 # [D] A recording shows three of its events, unless others have too few to show.
 USUAL_PER_RECORDING = 3
+
+# Stretches that are looked at together: first so many, then twice as many each time, up to so many
+# stretches and vectors.
+_AT_FIRST = 32
+_AT_MOST = 1024
+_MOST_VECTORS = 1 << 15
 
 
 class Event(NamedTuple):
@@ -61,65 +67,137 @@ def best_events(
       most_each: Most events of one stretch.
 
     Yields:
-      Events; no more is computed than is asked for.
+      Events; not many more are computed than are asked for.
     """
     waiting: list[tuple[float, int, Event]] = []  # a heap: best first, then as the stretches are
     number = 0
-    for group in stretches.best_first():
-        for part, first, count, bound in zip(*(array.tolist() for array in group), strict=True):
-            while waiting and waiting[0][0] < -bound:
-                yield heapq.heappop(waiting)[2]
-            last = first + count
-            likenesses = question.likenesses(
-                parts[part].vectors[first:last], scales[part][first:last]
-            )
-            mask = keep[part]
-            if mask is not None:
-                likenesses[:, ~mask[first:last]] = NEVER
-            starts = parts[part].spans["start"][first:last]
-            for score, begin, end in _of_stretch(
-                question, likenesses, starts, hop_seconds, most_each
-            ):
-                event = Event(score, part, first + begin, first + end)
-                heapq.heappush(waiting, (-score, number, event))
-            number += 1
+    for group in _groups(stretches):
+        while waiting and waiting[0][0] < -float(group.bound[0]):
+            yield heapq.heappop(waiting)[2]
+        for place, event in _of_group(question, parts, scales, keep, group, hop_seconds, most_each):
+            heapq.heappush(waiting, (-event.score, number + place, event))
+        number += len(group.first)
     while waiting:
         yield heapq.heappop(waiting)[2]
 
 
-def _of_stretch(
+def _groups(stretches: Stretches) -> Iterator[Stretches]:
+    """Stretches by descending bound, few at first: most searches ask for no more."""
+    size = _AT_FIRST
+    for group in stretches.best_first():
+        ends = np.cumsum(group.vectors)
+        begin = 0
+        while begin < len(ends):
+            most = ends[begin] - group.vectors[begin] + _MOST_VECTORS
+            fit = int(np.searchsorted(ends, most, side="right"))
+            end = min(begin + size, max(fit, begin + 1))
+            yield Stretches(*(array[begin:end] for array in group))
+            begin, size = end, min(2 * size, _AT_MOST)
+
+
+def _of_group(
     question: Question,
-    likenesses: np.ndarray,
-    starts: np.ndarray,
+    parts: Sequence[Vectors],
+    scales: Sequence[np.ndarray],
+    keep: Sequence[np.ndarray | None],
+    group: Stretches,
     hop_seconds: float,
     most: int,
-) -> Iterator[tuple[float, int, int]]:
-    """Score, first and last vector of the events of one stretch, best first.
+) -> Iterator[tuple[int, Event]]:
+    """The events of some stretches, each with the place of its stretch among them."""
+    width = question.width(hop_seconds)
+    for part in np.unique(group.part).tolist():
+        places = np.flatnonzero(group.part == part)
+        first, count = group.first[places], group.vectors[places]
+        borders = np.cumsum([0, *count])
+        vectors = np.arange(borders[-1]) + np.repeat(first - borders[:-1], count)
+        likenesses = question.likenesses(parts[part].vectors[vectors], scales[part][vectors])
+        mask = keep[part]
+        if mask is not None:
+            likenesses[:, ~mask[vectors]] = NEVER
+        starts = np.asarray(parts[part].spans["start"][vectors])
+        slots, lengths = _slots(starts, borders, hop_seconds)
+        single = _single_windows(question, likenesses, borders)
+        for number, place in enumerate(places.tolist()):
+            inside = slice(borders[number], borders[number + 1])
+            found: Iterable[tuple[float, int, int]] = [single[number]][:most]
+            if lengths[number] > width:
+                found = _windows(question, likenesses[:, inside], slots[inside], width, most)
+            for score, begin, end in found:
+                if score > NEVER / 2:
+                    start = int(first[number])
+                    yield place, Event(score, part, start + begin, start + end)
+
+
+def _slots(
+    starts: np.ndarray, borders: np.ndarray, hop_seconds: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the vectors of stretches lie on the grid of hops.
+
+    Args:
+      starts: float64[n], seconds, ascending in each stretch.
+      borders: int64[stretches + 1], where stretches begin and the last one ends: from 0 to n.
+      hop_seconds: From one vector to the next, where none is left out.
+
+    Returns:
+      int64[n], the slot of each vector from the first of its stretch, and int64[stretches], how
+      many slots a stretch has.
+    """
+    begins = np.repeat(starts[borders[:-1]], np.diff(borders))
+    slots = np.rint((starts - begins) / hop_seconds).astype(int)
+    # Two vectors of one slot are of a segment that is not on a grid: then each has its own.
+    close = np.flatnonzero(np.diff(slots) < 1)
+    runs = np.searchsorted(borders, close, side="right") - 1
+    for run in np.unique(runs[close + 1 < borders[runs + 1]]):
+        slots[borders[run] : borders[run + 1]] = np.arange(borders[run + 1] - borders[run])
+    return slots, slots[borders[1:] - 1] + 1
+
+
+def _single_windows(
+    question: Question, likenesses: np.ndarray, borders: np.ndarray
+) -> list[tuple[float, int, int]]:
+    """Score, first and last vector that answer, of stretches that are one window each.
 
     Args:
       question: What is asked.
       likenesses: float32[q, n].
-      starts: float64[n], seconds, ascending.
-      hop_seconds: From one vector to the next, where none is left out.
+      borders: As for `_slots`.
+    """
+    begins, count = borders[:-1], np.diff(borders)
+    nearest = np.maximum.reduceat(likenesses, begins, axis=1)  # [q, stretches]
+    wanted = question.wanted_patches
+    columns = np.arange(likenesses.shape[1])
+    # The first vector of each stretch that is a patch's nearest.
+    is_nearest = likenesses[:wanted] == np.repeat(nearest[:wanted], count, axis=1)
+    answered = np.minimum.reduceat(np.where(is_nearest, columns, len(columns)), begins, axis=1)
+    answered -= begins
+    return list(
+        zip(
+            question.scores(nearest).tolist(),
+            answered.min(axis=0).tolist(),
+            answered.max(axis=0).tolist(),
+            strict=True,
+        )
+    )
+
+
+def _windows(
+    question: Question, likenesses: np.ndarray, slots: np.ndarray, width: int, most: int
+) -> Iterator[tuple[float, int, int]]:
+    """Score, first and last vector of the events of one stretch of many windows, best first.
+
+    Args:
+      question: What is asked.
+      likenesses: float32[q, n].
+      slots: int64[n], where the vectors lie on the grid of hops.
+      width: Slots of a window.
       most: Most events.
     """
-    slots = np.rint((starts - starts[0]) / hop_seconds).astype(int)
-    # Two vectors of one slot are of a segment that is not on a grid: then each has its own.
-    if (np.diff(slots) < 1).any():
-        slots = np.arange(len(starts))
     length = int(slots[-1]) + 1
-    width = min(question.width(hop_seconds), length)
-    if length == len(starts):
-        gridded = likenesses
-    else:
+    gridded = likenesses
+    if length > len(slots):
         gridded = np.full((len(likenesses), length), NEVER, np.float32)
         gridded[:, slots] = likenesses
-    if width == length:  # one window: nearly all stretches of an archive of clips
-        score = float(question.scores(gridded.max(axis=1, keepdims=True))[0])
-        if score > NEVER / 2 and most:
-            answered = gridded[: question.wanted_patches].argmax(axis=1)
-            yield (score, *_vectors_at(slots, int(answered.min()), int(answered.max())))
-        return
     scores = question.scores(window_maxima(gridded, width))  # [windows]
     left = scores.copy()
     wanted = gridded[: question.wanted_patches]

@@ -10,6 +10,7 @@ No TensorFlow here.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -30,9 +31,12 @@ UNLIKE = 0.2
 NEVER = -4.0
 
 
+@functools.lru_cache
 def evenly(count: int, most: int) -> np.ndarray:
     """Numbers of so many of `count` things, at least as many, evenly spread: int64[most]."""
-    return np.linspace(0, count - 1, most).round().astype(int)
+    found = np.linspace(0, count - 1, most).round().astype(int)
+    found.flags.writeable = False  # the same for all who ask
+    return found
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -29,16 +29,34 @@ def test_likeness_of_sounds_by_hand():
     np.testing.assert_allclose(found, [[1, 0, 1], [0, 1, 1], [0.5, 0.5, 1]], atol=1e-6)
 
 
+@hypothesis.given(
+    strategies.lists(strategies.integers(1, 5), min_size=1, max_size=12), strategies.integers(1, 15)
+)
+def test_likeness_of_sounds_of_any_length(lengths, rows):
+    rng = np.random.default_rng(len(lengths))
+    sounds = [unit(rng.normal(0, 1, (length, 4))) for length in lengths]
+    expected = [[(one @ other.T).max(axis=1).mean() for other in sounds] for one in sounds]
+    parts = list(diffusion.Sounds(sounds).alike(rows))
+    assert [begin for begin, _ in parts] == list(range(0, len(sounds), rows))
+    np.testing.assert_allclose(np.concatenate([part for _, part in parts]), expected, atol=1e-6)
+
+
 def test_two_sounds_by_hand():
-    """Likenesses 0.9 and 0.5 to the query, 0.8 to each other: ten lines of arithmetic."""
+    """Likenesses 0.9 and 0.5 to the query, 0.8 to each other."""
     sounds = on_a_circle(0, np.degrees(np.arccos(0.8)))
     tie = 0.8**3 / (0.8**3 + 0.3)
     ties = np.array([[1 - tie, tie], [tie, 1 - tie]])
     own = np.array([0.9, 0.5]) ** 3
-    passed = own
-    for _ in range(15):
-        passed = 0.9 * ties @ passed + 0.1 * own
-    expected = ((0.1 * own + passed) / 1.1) ** (1 / 3)
+
+    def passed_on(sources):
+        passed = sources
+        for _ in range(15):
+            passed = 0.9 * ties @ passed + 0.1 * sources
+        return (0.05 * own + passed) / 1.05
+
+    once = passed_on(own)
+    again = own[0] * (once / once.max()) ** 2
+    expected = passed_on(again) ** (1 / 3)
     found = diffusion.scores(np.array([0.9, 0.5]), sounds, np.array([0, 1]))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     # Two takes of one recording say nothing of each other.
@@ -95,12 +113,26 @@ def test_against_many_products():
     walk = weights / weights.sum(axis=1, keepdims=True)
     own = np.maximum(likeness, 0) ** 3
     sources = np.where(np.arange(30) < 7, own, 0)
-    powers = [np.linalg.matrix_power(0.9 * walk, n) @ sources for n in range(15)]
-    found = 0.1 * sum(powers) + np.linalg.matrix_power(0.9 * walk, 15) @ sources
+    powers = [np.linalg.matrix_power(0.9 * walk, n) for n in range(16)]
+    passes = 0.1 * sum(powers[:15]) + powers[15]
+    once = (0.05 * own + passes @ sources) / 1.05
+    twice = (0.05 * own + passes @ (own[0] * (once / once.max()) ** 2)) / 1.05
     np.testing.assert_allclose(
-        diffusion.scores(likeness, sounds, recordings),
-        ((0.1 * own + found) / 1.1) ** (1 / 3),
-        rtol=1e-5,
+        diffusion.scores(likeness, sounds, recordings), twice ** (1 / 3), rtol=1e-5
+    )
+
+
+def test_what_is_certain_takes_no_part():
+    """The query itself, found twice: it keeps its likeness, and others have the same without it."""
+    rng = np.random.default_rng(2)
+    sounds = [unit(rng.normal(0.5, 1, (3, 6))) for _ in range(30)]
+    likeness = np.sort(rng.uniform(0.2, 0.9, 30))[::-1]
+    without = diffusion.scores(likeness, sounds, np.arange(30))
+    both = [sounds[0], sounds[4], *sounds]
+    found = diffusion.scores(np.r_[1.0, 0.95, likeness], both, np.r_[70, 71, np.arange(30)])
+    np.testing.assert_allclose(found, np.r_[1.0, 0.95, without], rtol=1e-12)
+    np.testing.assert_allclose(
+        diffusion.scores(np.array([1.0, 0.96]), both[:2], np.array([0, 1])), [1.0, 0.96]
     )
 
 
