@@ -9,13 +9,14 @@ question's.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from audio_triplet.search.question import NEVER, Question
-from audio_triplet.search.scanning import Stretches, Vectors, window_maxima
+from audio_triplet.search.scanning import Stretches, Vectors
 
 # [D] Windows that score less by no more than this are joined to the best one beside them.
 JOINED_WITHIN = 0.1
@@ -118,11 +119,15 @@ def _of_group(
         starts = np.asarray(parts[part].spans["start"][vectors])
         slots, lengths = _slots(starts, borders, hop_seconds)
         single = _single_windows(question, likenesses, borders)
+        many = _windows(question, likenesses, borders, slots, lengths, width)
         for number, place in enumerate(places.tolist()):
-            inside = slice(borders[number], borders[number + 1])
             found: Iterable[tuple[float, int, int]] = [single[number]][:most]
             if lengths[number] > width:
-                found = _windows(question, likenesses[:, inside], slots[inside], width, most)
+                own = slots[borders[number] : borders[number + 1]]
+                found = (
+                    (score, *_vectors_at(own, begin, end))
+                    for score, begin, end in _peaks(next(many), width, most)
+                )
             for score, begin, end in found:
                 if score > NEVER / 2:
                     start = int(first[number])
@@ -181,26 +186,77 @@ def _single_windows(
     )
 
 
+class _Windows(NamedTuple):
+    """All windows of a stretch.
+
+    Attributes:
+      score: float32[windows].
+      first: int[windows], the first slot that answers in each, and
+      last: int[windows], the last.
+    """
+
+    score: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+
 def _windows(
-    question: Question, likenesses: np.ndarray, slots: np.ndarray, width: int, most: int
-) -> Iterator[tuple[float, int, int]]:
-    """Score, first and last vector of the events of one stretch of many windows, best first.
+    question: Question,
+    likenesses: np.ndarray,
+    borders: np.ndarray,
+    slots: np.ndarray,
+    lengths: np.ndarray,
+    width: int,
+) -> Iterator[_Windows]:
+    """The windows of each stretch that is longer than one.
 
     Args:
       question: What is asked.
       likenesses: float32[q, n].
-      slots: int64[n], where the vectors lie on the grid of hops.
+      borders: As for `_slots`.
+      slots: int64[n], and
+      lengths: int64[stretches], as `_slots` gives them.
+      width: Slots of a window.
+    """
+    long = lengths > width
+    if not long.any():
+        return
+    columns = np.flatnonzero(np.repeat(long, np.diff(borders)))
+    begins = np.cumsum([0, *lengths[long]])
+    gridded = np.full((len(likenesses), begins[-1]), NEVER, np.float32)
+    gridded[:, slots[columns] + np.repeat(begins[:-1], np.diff(borders)[long])] = likenesses[
+        :, columns
+    ]
+    nearest, places = _window_maxima(gridded, width)  # [q, windows]
+    wanted = places[: question.wanted_patches]
+    windows = _Windows(question.scores(nearest), wanted.min(axis=0), wanted.max(axis=0))
+    for begin, end in itertools.pairwise(begins.tolist()):
+        score, first, last = (array[begin : end - width + 1] for array in windows)
+        yield _Windows(score, first - begin, last - begin)
+
+
+def _window_maxima(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `scanning.window_maxima`, and where each is: the first column that has it."""
+    places = np.broadcast_to(np.arange(values.shape[1], dtype=np.int32), values.shape)
+    have = 1
+    while have < width:
+        step = min(have, width - have)
+        later = values[:, step:] > values[:, :-step]
+        places = np.where(later, places[:, step:], places[:, :-step])
+        values = np.maximum(values[:, :-step], values[:, step:])
+        have += step
+    return values, places
+
+
+def _peaks(windows: _Windows, width: int, most: int) -> Iterator[tuple[float, int, int]]:
+    """Score, first and last slot of the events of a stretch, best first.
+
+    Args:
+      windows: The stretch's.
       width: Slots of a window.
       most: Most events.
     """
-    length = int(slots[-1]) + 1
-    gridded = likenesses
-    if length > len(slots):
-        gridded = np.full((len(likenesses), length), NEVER, np.float32)
-        gridded[:, slots] = likenesses
-    scores = question.scores(window_maxima(gridded, width))  # [windows]
-    left = scores.copy()
-    wanted = gridded[: question.wanted_patches]
+    left = windows.score.copy()
     for _ in range(most):
         peak = int(left.argmax())
         score = float(left[peak])
@@ -211,12 +267,9 @@ def _windows(
             low -= 1
         while high + 1 < len(left) and left[high + 1] >= score - JOINED_WITHIN:
             high += 1
-        views = np.lib.stride_tricks.sliding_window_view(
-            wanted[:, low : high + width], width, axis=1
-        )  # [q, windows, width]
-        answered = views.argmax(axis=2) + np.arange(low, high + 1)
-        begin, end = int(answered.min()), int(answered.max())
-        yield (score, *_vectors_at(slots, begin, end))
+        begin = int(windows.first[low : high + 1].min())
+        end = int(windows.last[low : high + 1].max())
+        yield score, begin, end
         # No window of another event may share a patch with this one.
         left[max(0, begin - width + 1) : end + 1] = NEVER
         left[low : high + 1] = NEVER
