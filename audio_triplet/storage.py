@@ -19,6 +19,7 @@ universal_pathlib brings a second client for each store, with credentials of its
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 URI = r"[A-Za-z][A-Za-z0-9+.-]+://"
 
 _BLOCK_BYTES = 1 << 20
+
+# Of what is in an archive: the same content makes the same file.
+_DATE = (1980, 1, 1, 0, 0, 0)
 
 # At the end of the name under which a folder lies that is being replaced.
 _EARLIER = ".earlier.tmp"
@@ -260,8 +264,25 @@ def write_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+            array, entry = np.asanyarray(array), f"{name}.npy"
+            if array.nbytes <= _BLOCK_BYTES and not array.dtype.hasobject:  # the same, sooner
+                header = _npy_header(array.shape, array.dtype)
+                archive.writestr(zipfile.ZipInfo(entry, _DATE), header + array.tobytes())
+                continue
+            with archive.open(zipfile.ZipInfo(entry, _DATE), "w", force_zip64=True) as opened:
+                np.lib.format.write_array(opened, array, allow_pickle=False)
+
+
+@functools.lru_cache(1024)
+def _npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """What an .npy file of an array in C order begins with."""
+    import numpy as np
+
+    described = {"shape": shape, "fortran_order": False}
+    header = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(header, described | {"descr": descr})
+    return header.getvalue()
 
 
 def _move(temporary: str, path: str) -> None:
@@ -269,9 +290,12 @@ def _move(temporary: str, path: str) -> None:
     if is_remote(path):
         _gfile().rename(temporary, path, overwrite=True)
         return
-    if not (os.path.isdir(temporary) and os.path.lexists(path)):
+    try:
         os.replace(temporary, path)
         return
+    except OSError:
+        if not (os.path.isdir(temporary) and os.path.lexists(path)):
+            raise
     earlier = path + _EARLIER  # No system replaces a folder that holds something.
     _discard(earlier)
     os.rename(path, earlier)
@@ -312,11 +336,13 @@ def _discard(temporary: str) -> None:
     if is_remote(temporary):
         if exists(temporary):
             remove(temporary)
-    elif os.path.isdir(temporary) and not os.path.islink(temporary):
+        return
+    try:
+        os.unlink(temporary)
+    except FileNotFoundError:
+        pass
+    except OSError:  # of a folder; which error, the system decides
         shutil.rmtree(temporary, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
 
 
 def _sync_tree(path: str) -> None:

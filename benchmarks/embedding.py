@@ -12,6 +12,7 @@ files.
 """
 
 import functools
+import itertools
 import os
 import shutil
 import tempfile
@@ -85,16 +86,22 @@ def _rate_table(folder: str, width: float) -> harness.Table:
 
 
 def ours(model):
-    """A function of a folder of sounds and an output folder that embeds as `embed` does."""
+    """A function of a folder of sounds and an output folder that embeds as `embed` does.
+
+    Each call writes into a folder of its own, of that name and a number: files that are there are
+    not embedded again, and to replace them takes longer than to make them.
+    """
     from audio_triplet.commands import inputs
     from audio_triplet.config import EmbedConfig
     from audio_triplet.embeddings.folder import embed_to_folder
 
     config = EmbedConfig(batch_size=_BATCH, threads=harness.cores())
 
+    number = itertools.count()
+
     def run(sounds: str, output_dir: str) -> None:
         manifest, names = inputs.load_inputs([sounds])
-        embed_to_folder(model, manifest, names, output_dir, config, overwrite=True)
+        embed_to_folder(model, manifest, names, f"{output_dir} {next(number)}", config)
 
     return run
 
@@ -108,7 +115,7 @@ def _peers(encoder, width: float, paths: list[str], output_dir: str) -> dict:
 
     torch.set_num_threads(harness.cores())
     twin = torch_twin.twin(encoder, "vggish", width).eval()
-    os.makedirs(output_dir, exist_ok=True)
+    number = itertools.count()
 
     def load(path: str) -> np.ndarray:
         waveform, rate = soundfile.read(path, dtype="float32")
@@ -118,10 +125,16 @@ def _peers(encoder, width: float, paths: list[str], output_dir: str) -> dict:
         mel = torch.from_numpy(front_end.by_torch_stft(waveform[None])[0])
         return torch.log(mel[: len(mel) // 96 * 96] + 0.01).reshape(-1, 96, 64)
 
-    def save(path: str, vectors: torch.Tensor) -> None:
-        np.save(os.path.join(output_dir, os.path.basename(path)), vectors.numpy())
+    def save(folder: str, path: str, vectors: torch.Tensor) -> None:
+        np.save(os.path.join(folder, os.path.basename(path)), vectors.numpy())
+
+    def new_folder() -> str:
+        folder = f"{output_dir} {next(number)}"
+        os.mkdir(folder)
+        return folder
 
     def in_batches() -> None:
+        folder = new_folder()
         with torch.inference_mode(), futures.ThreadPoolExecutor(harness.cores()) as pool:
             loaded = zip(paths, pool.map(load, paths), strict=True)
             for group in _groups((path, patches(waveform)) for path, waveform in loaded):
@@ -129,14 +142,15 @@ def _peers(encoder, width: float, paths: list[str], output_dir: str) -> dict:
                 for (path, _), found in zip(
                     group, vectors.split([len(cut) for _, cut in group]), strict=True
                 ):
-                    save(path, found)
+                    save(folder, path, found)
 
     def file_by_file() -> None:
         import librosa
 
+        folder = new_folder()
         with torch.inference_mode():
             for path in paths:
-                save(path, twin(patches(librosa.load(path, sr=_RATE)[0])))
+                save(folder, path, twin(patches(librosa.load(path, sr=_RATE)[0])))
 
     found = {"PyTorch, soundfile and soxr in threads, full batches": in_batches}
     if not harness.absent("librosa"):

@@ -1,11 +1,15 @@
 """Whole or not at all: text, JSON, arrays, files and folders, here and elsewhere."""
 
+import io
 import os
 import subprocess
 import sys
 
+import hypothesis
+import hypothesis.extra.numpy
 import numpy as np
 import pytest
+from hypothesis import strategies
 
 from audio_triplet import locks, storage
 
@@ -171,3 +175,24 @@ def test_files_and_folders_elsewhere():
             os.makedirs(os.path.join(temporary, "below"))
             storage.write_text(os.path.join(temporary, "below", name), name)
         assert storage.names_in(f"{folder}/made/below") == {name}
+
+
+@hypothesis.given(
+    hypothesis.extra.numpy.arrays(
+        strategies.sampled_from(["f4", "f2", "i8", "?", "U3", "S5", ">i4", "c8"]),
+        hypothesis.extra.numpy.array_shapes(min_dims=0, min_side=0),
+    ),
+    strategies.booleans(),
+)
+@hypothesis.settings(max_examples=40, deadline=None)
+def test_arrays_of_any_kind_are_read_as_they_were(array, fortran):
+    array = np.asfortranarray(array) if fortran else array
+    files = [io.BytesIO(), io.BytesIO()]
+    for file in files:
+        storage.write_arrays(file, {"some": array, "more": np.arange(3)})
+    # The same content makes the same file, whenever it is written.
+    assert files[0].getvalue() == files[1].getvalue()
+    with np.load(io.BytesIO(files[0].getvalue()), allow_pickle=False) as found:
+        assert found["some"].dtype == array.dtype and found["some"].shape == array.shape
+        assert found["some"].tobytes() == array.tobytes()
+        assert found["more"].tolist() == [0, 1, 2]

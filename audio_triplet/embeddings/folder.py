@@ -228,8 +228,11 @@ def write_one(
     """Writes the embeddings of one file, which has so many seconds of sound; see `write_files`."""
     columns, _ = part
     output = outputs[str(columns["path"][0])]
-    os.makedirs(os.path.dirname(output), exist_ok=True)
-    write_npz(output, part, unique=unique)
+    try:
+        write_npz(output, part, unique=unique)
+    except FileNotFoundError:  # the first of its folder
+        os.makedirs(os.path.dirname(output), exist_ok=True)
+        write_npz(output, part, unique=unique)
     return Written(len(columns["embeddings"]), seconds)
 
 
