@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 
     from audio_triplet.embeddings.description import ToLearnFrom
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
+    from audio_triplet.search.likeness import Likeness
 
 PENALTIES = ("0.003", "0.01", "0.03", "0.1", "0.3")
 JOINED = 4  # segments
+SHARPNESS, SLACK = 2.0, 3.0  # of the kernel of likenesses, and of its machine
 CHOICE_ITERATIONS = 30
 LENGTHS = {"patch": "patches alone", "two": "two patches", "joined": "four joined"}
 
@@ -189,9 +191,9 @@ def rows(
         test = Patches.of(embeddings.select(split_of == split), classes)
         train = embeddings.select(split_of != split)
         sides = {"all": test} | of_lengths(test)
-        ways = WAYS | {TOGETHER: together(split_of == split)}
+        ways = WAYS | together(split_of == split)
         for name in names:
-            these = {"all": test} if name == TOGETHER else sides
+            these = sides if name in WAYS else {"all": test}
             by_column = score(ways[name], Patches.of(train, classes), these, options)
             for count in options.labels:
                 few = [
@@ -335,14 +337,75 @@ def _description_and_patches(train: Patches, penalties: tuple[float, ...]) -> Sc
     return lambda side: fitted.predict(_described(side))
 
 
-def _together(archive: Patches) -> Callable[[np.ndarray], Way]:
+def _by_likeness(train: Patches, penalties: tuple[float, ...]) -> Scorer:
+    """A support vector machine on how like a sound is to each that is learned from.
+
+    Sounds are as like as a search takes them to be, by their nearest patches, about the mean of
+    what is learned from [D].
+    """
+    import numpy as np
+    from sklearn.svm import SVC
+
+    from audio_triplet.search import diffusion
+    from audio_triplet.search.likeness import Likeness, Moments
+
+    del penalties
+    measure = Likeness.of(Moments.of([train.vectors], train.vectors.shape[1]))
+    learned = _sounds(train, measure)
+
+    def kernel(others: list[np.ndarray]) -> np.ndarray:
+        """float[others, learned from]; the mean of both directions is a kernel, nearly."""
+        alike = diffusion.alike([*learned, *others])
+        count = len(learned)
+        return np.exp(SHARPNESS * ((alike[count:, :count] + alike[:count, count:].T) / 2 - 1))
+
+    machine = SVC(C=SLACK, kernel="precomputed")
+    machine.fit(kernel(learned), train.labels.argmax(axis=1))
+
+    def scorer(side: Patches) -> np.ndarray:
+        decided = machine.decision_function(kernel(_sounds(side, measure)))
+        if decided.ndim == 1:  # of two classes, how much it is the second
+            decided = np.stack([-decided, decided], axis=1)
+        scores = np.full((len(decided), train.labels.shape[1]), -np.inf)
+        scores[:, machine.classes_] = decided
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    return scorer
+
+
+def _sounds(side: Patches, measure: Likeness) -> list[np.ndarray]:
+    """The audible patches of each segment as a measure maps them; all if none is."""
+    import numpy as np
+
+    from audio_triplet.config import TripletConfig
+
+    audible = side.energy > TripletConfig.silence_energy
+    audible |= np.bincount(side.owner, audible, len(side.labels))[side.owner] == 0
+    borders = np.searchsorted(side.owner[audible], np.arange(1, len(side.labels)))
+    return np.split(measure.mapped(side.vectors[audible]), borders)
+
+
+def _by_both(train: Patches, penalties: tuple[float, ...]) -> Scorer:
+    """The product of what the description and the likenesses say."""
+    by_description = _description_and_patches(train, penalties)
+    by_likeness = _by_likeness(train, penalties)
+
+    def scorer(side: Patches) -> np.ndarray:
+        scores = by_description(side) * by_likeness(side)
+        return scores / scores.sum(axis=1, keepdims=True)
+
+    return scorer
+
+
+def _together(archive: Patches) -> Callable[[np.ndarray], dict[str, Way]]:
     """As `classify predict --together` on the whole archive, those that are learned from included.
 
     Args:
       archive: All segments.
 
     Returns:
-      Which are tested, bool[segments] → the way, whose scorer gives the scores of these.
+      Which are tested, bool[segments] → the ways, whose scorers give the scores of these.
     """
     import functools
 
@@ -359,11 +422,14 @@ def _together(archive: Patches) -> Callable[[np.ndarray], Way]:
         sounds = [vectors[heard] for vectors, heard in zip(*parts, strict=True)]
         return together.ties(sounds, np.unique(archive.groups, return_inverse=True)[1])
 
-    def way(tested: np.ndarray, train: Patches, penalties: tuple[float, ...]) -> Scorer:
-        fitted = _fit(_to_learn_from(train), train, penalties)
-        return lambda side: together.passed_on(ties(), fitted.predict(_described(archive)))[tested]
+    def way(alone: Way, tested: np.ndarray, train: Patches, penalties: tuple) -> Scorer:
+        scores = alone(train, penalties)(archive)
+        return lambda side: together.passed_on(ties(), scores)[tested]
 
-    return lambda tested: functools.partial(way, tested)
+    return lambda tested: {
+        name: functools.partial(way, alone, tested)
+        for name, alone in ((TOGETHER, _description_and_patches), (BOTH_TOGETHER, _by_both))
+    }
 
 
 def _prototypes(train: Patches, penalties: tuple[float, ...]) -> Scorer:
@@ -390,11 +456,14 @@ WAYS: dict[str, Way] = {
     "windows + patches": _description_and_patches,
     "generalised mean": _linear(_generalised),
     "prototypes": _prototypes,
+    "likeness": _by_likeness,
+    "both": _by_both,
 }
 
 TOGETHER = "together"
+BOTH_TOGETHER = "both together"
 
-NAMES = (*WAYS, TOGETHER)
+NAMES = (*WAYS, TOGETHER, BOTH_TOGETHER)
 
 IN_WORDS = {
     "mean": "mean of the patches",
@@ -406,6 +475,9 @@ IN_WORDS = {
     TOGETHER: "the same, all sounds scored together (`classify predict --together`)",
     "generalised mean": "mean, and generalised mean of power 3",
     "prototypes": "cosine to the mean of each class (no classifier)",
+    "likeness": "likeness to each sound that is learned from, as in a search (support vectors)",
+    "both": "the product of that and of `classify fit`",
+    BOTH_TOGETHER: "the product, all sounds scored together",
 }
 
 

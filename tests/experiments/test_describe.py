@@ -43,10 +43,10 @@ def embeddings() -> EmbeddingSet:
 
 def test_every_way_tells_apart_what_lies_apart(embeddings, tmp_path):
     found = describe.rows(embeddings, CLASSES, ("b",), OPTIONS)
-    assert [row["name"] for row in found] == [*describe.WAYS, describe.TOGETHER]
+    assert [row["name"] for row in found] == list(describe.NAMES)
     assert {row["name"] for row in found} == set(describe.IN_WORDS)
     for row in found:
-        columns = [] if row["name"] == describe.TOGETHER else list(describe.LENGTHS)
+        columns = list(describe.LENGTHS) if row["name"] in describe.WAYS else []
         assert set(row["scores"]) == {"all", "2", *columns}
         for column in {"all", "two", "joined"} & set(row["scores"]):
             assert row["scores"][column] == [pytest.approx(1, abs=0.1)], (row["name"], column)
@@ -103,7 +103,7 @@ def test_options():
     given = ["--model=m", "--corpus=x", "--output_dir=y"]
     with flags_given(describe.define_flags, given):
         found = describe.options_from_flags()
-        assert found == describe.Options(ways=(*describe.WAYS, describe.TOGETHER))
+        assert found == describe.Options(ways=describe.NAMES)
     for wrong in ("--labels=few", "--labels=0", "--penalties=", "--penalties=-1", "--ways=median"):
         with (
             flags_given(describe.define_flags, [*given, wrong]),

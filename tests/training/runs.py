@@ -17,6 +17,9 @@ from audio_triplet.data import shard_source
 from audio_triplet.training import loop
 from audio_triplet.training.trainer import Trainer
 
+# For jax on a CPU: a test compiles a step for longer than it runs it.
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
 SMALL = EncoderConfig(width=0.0625, embedding_size=16)
 
 

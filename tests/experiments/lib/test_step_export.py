@@ -22,7 +22,7 @@ from audio_triplet.errors import ConfigError, ExportError, TrainingError
 from audio_triplet.training import checkpoints, loop, pjrt_runner
 from audio_triplet.training.trainer import Trainer
 from experiments.lib import step_export
-from tests.training.runs import combined, config_of, run
+from tests.training.runs import QUICK_TO_COMPILE, combined, config_of, run
 
 pytest.importorskip("jax", reason="jax is not installed (extra pjrt)")
 STEPS = 20
@@ -35,6 +35,7 @@ def command(folder, output, *arguments):
 
 def called(folder, output, *arguments, limit=None, **environment):
     """The runner in a process of its own, which has nothing of ours; files of `limit` bytes."""
+    environment["XLA_FLAGS"] = f"{QUICK_TO_COMPILE} {environment.get('XLA_FLAGS', '')}"
     environment |= {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         command(folder, output, *arguments),
@@ -184,7 +185,9 @@ def test_its_state_is_a_run_of_ours(joint, trained, under_tensorflow, prepared, 
 @pytest.mark.slow
 def test_killed_and_continued_to_the_same_bits(joint, trained, tmp_path):
     killed = tmp_path / "killed"
-    with subprocess.Popen(command(joint, killed, "--save_every=1", "--log_every=1")) as process:
+    arguments = command(joint, killed, "--save_every=1", "--log_every=1")
+    quick = os.environ | {"XLA_FLAGS": QUICK_TO_COMPILE}  # as `called`: other code, other bits
+    with subprocess.Popen(arguments, env=quick) as process:
         deadline = time.monotonic() + 200
         while not killed.exists() or len(list(killed.glob("state-*.npz"))) < 2:
             assert time.monotonic() < deadline
