@@ -79,6 +79,8 @@ def measure() -> list[harness.Table]:
         raise UsageError("--corpus is missing; name the clips, e.g. esc50:DIR")
     paths = registry.load_corpus(values.corpus).frame["path"].unique()[: values.clips].tolist()
     candidates = [whole_candidates.ours(), *_peers()]
+    if values.work_dir:
+        os.makedirs(values.work_dir, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=values.work_dir or None) as folder:
         folder = os.path.abspath(folder)
         starts = _starts(paths, folder, candidates)

@@ -135,7 +135,8 @@ class _Answer:
         self._know(best)
         if best:
             parts = self._index.parts
-            arrays = [np.asarray(part.vectors) for part in parts]  # quicker than memory maps
+            found_in = {event.part for event in best}
+            arrays = {n: np.asarray(parts[n].vectors) for n in found_in}  # quicker than memory maps
             vectors = [arrays[e.part][e.first : e.last + 1] for e in best]
             borders = np.cumsum([len(each) for each in vectors])[:-1]
             mapped = self._index.likeness[0].mapped(np.concatenate(vectors))
