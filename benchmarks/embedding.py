@@ -68,7 +68,7 @@ def _rate_table(folder: str, width: float) -> harness.Table:
         for name, model in opened.items()
     }
     if not harness.absent("torch"):
-        calls |= _peers(encoder, width, paths, os.path.join(folder, "theirs"))
+        calls |= _peers(encoder, width, paths, os.path.join(folder, f"theirs {width:g}"))
     table = harness.Table(
         f"Embedding an archive: width {width:g}",
         f"{len(paths)} FLAC files of {_SECONDS} s at 44.1 kHz, vggish of width {width:g}, "
