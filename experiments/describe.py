@@ -344,6 +344,7 @@ def _by_likeness(train: Patches, penalties: tuple[float, ...]) -> Scorer:
     what is learned from [D].
     """
     import numpy as np
+    import scipy.special
     from sklearn.svm import SVC
 
     from audio_triplet.search import diffusion
@@ -352,24 +353,24 @@ def _by_likeness(train: Patches, penalties: tuple[float, ...]) -> Scorer:
     del penalties
     measure = Likeness.of(Moments.of([train.vectors], train.vectors.shape[1]))
     learned = _sounds(train, measure)
+    count = len(learned)
 
-    def kernel(others: list[np.ndarray]) -> np.ndarray:
-        """float[others, learned from]; the mean of both directions is a kernel, nearly."""
-        alike = diffusion.alike([*learned, *others])
-        count = len(learned)
-        return np.exp(SHARPNESS * ((alike[count:, :count] + alike[:count, count:].T) / 2 - 1))
+    def kernel(to_learned: np.ndarray, from_learned: np.ndarray) -> np.ndarray:
+        """The mean of both directions is a kernel, nearly."""
+        return np.exp(SHARPNESS * ((to_learned + from_learned.T) / 2 - 1))
 
+    alike = diffusion.alike(learned)
     machine = SVC(C=SLACK, kernel="precomputed")
-    machine.fit(kernel(learned), train.labels.argmax(axis=1))
+    machine.fit(kernel(alike, alike), train.labels.argmax(axis=1))
 
     def scorer(side: Patches) -> np.ndarray:
-        decided = machine.decision_function(kernel(_sounds(side, measure)))
+        alike = diffusion.alike([*learned, *_sounds(side, measure)])
+        decided = machine.decision_function(kernel(alike[count:, :count], alike[:count, count:]))
         if decided.ndim == 1:  # of two classes, how much it is the second
             decided = np.stack([-decided, decided], axis=1)
         scores = np.full((len(decided), train.labels.shape[1]), -np.inf)
         scores[:, machine.classes_] = decided
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return scores / scores.sum(axis=1, keepdims=True)
+        return scipy.special.softmax(scores, axis=1)
 
     return scorer
 
@@ -378,10 +379,9 @@ def _sounds(side: Patches, measure: Likeness) -> list[np.ndarray]:
     """The audible patches of each segment as a measure maps them; all if none is."""
     import numpy as np
 
-    from audio_triplet.config import TripletConfig
+    from experiments.lib.search_rows import audible_patches
 
-    audible = side.energy > TripletConfig.silence_energy
-    audible |= np.bincount(side.owner, audible, len(side.labels))[side.owner] == 0
+    audible = audible_patches(side.energy, side.owner, len(side.labels))
     borders = np.searchsorted(side.owner[audible], np.arange(1, len(side.labels)))
     return np.split(measure.mapped(side.vectors[audible]), borders)
 

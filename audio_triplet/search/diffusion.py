@@ -123,11 +123,11 @@ class Sounds:
     def __init__(self, sounds: Sequence[np.ndarray]):
         self._counts = np.array([len(sound) for sound in sounds])
         # Those with most vectors first: so all that have a second, a third … stand in front.
-        self._order = np.argsort(-self._counts, kind="stable")
-        self._place = np.argsort(self._order)
+        order = np.argsort(-self._counts, kind="stable")
+        self._place = np.argsort(order)
         # The first vector of each sound, the second of each that has one …
         self._nth = [
-            np.stack([sounds[n][nth] for n in self._order[: np.sum(self._counts > nth)]])
+            np.stack([sounds[n][nth] for n in order[: np.sum(self._counts > nth)]])
             for nth in range(self._counts.max())
         ]  # each [sounds that have it, dim]
 

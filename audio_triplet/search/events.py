@@ -118,10 +118,11 @@ def _of_group(
             likenesses[:, ~mask[vectors]] = NEVER
         starts = np.asarray(parts[part].spans["start"][vectors])
         slots, lengths = _slots(starts, borders, hop_seconds)
-        single = _single_windows(question, likenesses, borders)
+        # Not for long recordings alone, of which none is a single window.
+        single = _single_windows(question, likenesses, borders) if min(lengths) <= width else []
         many = _windows(question, likenesses, borders, slots, lengths, width)
         for number, place in enumerate(places.tolist()):
-            found: Iterable[tuple[float, int, int]] = [single[number]][:most]
+            found: Iterable[tuple[float, int, int]] = single[number : number + 1][:most]
             if lengths[number] > width:
                 own = slots[borders[number] : borders[number + 1]]
                 found = (

@@ -87,12 +87,24 @@ class _Part:
 
 def _audible(embeddings: EmbeddingSet) -> _Part:
     """The patches that are not silent; all of a segment that has no other."""
-    audible = embeddings.energy > _SILENCE
-    has_some = np.bincount(embeddings.segment_index, audible, len(embeddings.manifest)) > 0
-    audible |= ~has_some[embeddings.segment_index]
+    owners, count = embeddings.segment_index, len(embeddings.manifest)
+    audible = audible_patches(embeddings.energy, owners, count)
     starts = embeddings.start_seconds
     assert starts is not None
-    return _Part(embeddings.vectors[audible], embeddings.segment_index[audible], starts[audible])
+    return _Part(embeddings.vectors[audible], owners[audible], starts[audible])
+
+
+def audible_patches(energy: np.ndarray, owners: np.ndarray, segments: int) -> np.ndarray:
+    """bool[n], the patches that are not silent, and all of a segment that has no other.
+
+    Args:
+      energy: float32[n], of each patch.
+      owners: int[n], the segment of each.
+      segments: How many there are.
+    """
+    audible = energy > _SILENCE
+    has_some = np.bincount(owners, audible, segments) > 0
+    return audible | ~has_some[owners]
 
 
 def _query_map(
