@@ -94,7 +94,7 @@ def ask(
     found = best_events(question, index.parts, scales, keep, stretches, hop, most_each)
     found = answer.without_copies(found)
     if diffuse:
-        found = answer.diffused(found)
+        found = answer.diffused(question, found)
     events = limited(found, top, per_recording, answer.recording_of, answer.counts)
     best = max((event.score for event in events), default=0.0)
     hits = [dataclasses.replace(copy, score=max(copy.score, best)) for copy in answer.copies]
@@ -129,7 +129,7 @@ class _Answer:
     def recording_of(self, event: Event) -> int:
         return self._segment(event.part, event.first).recording
 
-    def diffused(self, events: Iterator[Event]) -> Iterator[Event]:
+    def diffused(self, question: Question, events: Iterator[Event]) -> Iterator[Event]:
         """The events by what the best of them say of each other, best first."""
         best = list(itertools.islice(events, diffusion.SHORTLIST))
         self._know(best)
@@ -138,17 +138,29 @@ class _Answer:
             found_in = {event.part for event in best}
             arrays = {n: np.asarray(parts[n].vectors) for n in found_in}  # quicker than memory maps
             vectors = [arrays[e.part][e.first : e.last + 1] for e in best]
-            borders = np.cumsum([len(each) for each in vectors])[:-1]
+            first = np.cumsum([0, *(len(each) for each in vectors[:-1])])
             mapped = self._index.likeness[0].mapped(np.concatenate(vectors))
+            unlike = 0.0
+            if question.wanted_patches < len(question.weights):
+                # The other way round than a query: an event that lies in a counter-example is it.
+                likeness = question.likenesses(np.concatenate(vectors), self._scales(best))
+                nearest = likeness[question.wanted_patches :].max(axis=0)
+                unlike = np.add.reduceat(nearest, first) / [len(each) for each in vectors]
             scores = diffusion.scores(
                 np.array([event.score for event in best]),
-                np.split(mapped, borders),
+                np.split(mapped, first[1:]),
                 np.array([self.recording_of(event) for event in best]),
+                unlike,
             )
             for number in np.argsort(-scores, kind="stable"):
                 yield best[number]._replace(score=float(scores[number]))
         for event in events:
             yield event._replace(score=diffusion.rest_score(event.score))
+
+    def _scales(self, events: Sequence[Event]) -> np.ndarray:
+        """float32[vectors], of all events' vectors, one after the other."""
+        scales = self._index.likeness[1]
+        return np.concatenate([scales[e.part][e.first : e.last + 1] for e in events])
 
     def _is_shown(self, segment: int) -> bool:
         """Whether a segment may be shown: of a group the first that asks, which is the best."""

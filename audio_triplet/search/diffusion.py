@@ -44,13 +44,16 @@ OWN_TIE = 0.3
 # few or many there are of it.
 AGAIN = 2.0
 
-# [D] From this likeness on an answer is the sound itself: no other changes its score, and it says
-# nothing of others that the query does not.
+# [D] From this likeness on an answer is the sound itself, of a query or of a counter-example: no
+# other changes its score, and it says nothing of others that the question does not.
 CERTAIN = 0.95
 
 
 def scores(
-    likeness: np.ndarray, sounds: Sequence[np.ndarray], recordings: np.ndarray
+    likeness: np.ndarray,
+    sounds: Sequence[np.ndarray],
+    recordings: np.ndarray,
+    unlike: np.ndarray | float = 0.0,
 ) -> np.ndarray:
     """The scores of a search's best answers, once they speak for each other.
 
@@ -59,24 +62,28 @@ def scores(
       sounds: For each float32[vectors, dim], its vectors of unit norm, as the archive's
         measure maps them.
       recordings: int[n]. Sounds of one recording are not tied: they are alike anyway.
+      unlike: float[n], how like each is to the nearest in the counter-examples.
 
     Returns:
       float64[n], none above the greatest likeness, on its scale: the power mean of what a sound
-      has itself and of what is passed on to it. What is certain keeps its likeness.
+      has itself and of what is passed on to it. What is certain keeps its likeness, and what is
+      certainly a counter-example gets nothing from others.
     """
     found = np.maximum(np.asarray(likeness, np.float64), 0.0)
-    certain = int(np.searchsorted(-found, -CERTAIN, side="right"))
-    own = found[certain:] ** POWER
+    unwanted = (unlike >= CERTAIN) & (found < CERTAIN)
+    part = np.flatnonzero(~unwanted & (found < CERTAIN))
+    own = found[part] ** POWER
+    found[unwanted] = [rest_score(each) for each in found[unwanted]]
     if not len(own) or not own[0]:
         return found
-    weights = _ties(alike(sounds[certain:]), np.asarray(recordings)[certain:])
+    weights = _ties(alike([sounds[n] for n in part]), np.asarray(recordings)[part])
     tied = weights.any(axis=1)
     ties = weights + OWN_TIE * np.eye(len(weights), dtype=np.float32)
     ties /= ties.sum(axis=1, keepdims=True)
     once = _passed_on(ties, np.where(np.arange(len(own)) < SOURCES, own, 0.0), own)
     twice = _passed_on(ties, own[0] * (once / once.max()) ** AGAIN, own)
     # What is tied to nothing, as all sounds of a single recording are, keeps its likeness.
-    found[certain:][tied] = twice[tied] ** (1 / POWER)
+    found[part[tied]] = twice[tied] ** (1 / POWER)
     return found
 
 

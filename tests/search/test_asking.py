@@ -128,10 +128,10 @@ def test_counter_examples_rank_lower(an_index):
     like, unlike = (Patches.of_vectors(first.vectors[6 * n : 6 * n + 6]) for n in (0, 3))
     places = []
     for unwanted in ([], [unlike]):
-        hits = ask(an_index, [like], unwanted, top=99, per_recording=1, diffuse=False)
+        hits = ask(an_index, [like], unwanted, top=99, per_recording=1)
         places.append([hit.path for hit in hits].index("/sounds/a3.wav"))
         assert hits[0].path == "/sounds/a0.wav"
-    assert places[0] < places[1]
+    assert places[0] < 10 and places[1] > 20  # nobody speaks for it
     both = ask(an_index, [like, Patches.of_vectors(first.vectors[6:12])], top=99, per_recording=1)
     assert {"/sounds/a0.wav", "/sounds/a1.wav"} == {hit.path for hit in both[:2]}
 
