@@ -150,6 +150,8 @@ class ClassifyConfig(Checked):
     Attributes:
       hidden_units: Width of the hidden layer (the paper's has 512); 0 for none, which a few labels
         are enough for.
+      likeness: Whether it also learns from how like sounds are to each labelled one, patch by
+        patch, and keeps some of their vectors; not with a hidden layer.
       labelling: `single`: each sound is of one class; `multi`: of any number; `auto`: single if
         every labelled sound has one label.
       folds: Parts that the recordings are divided into for the cross-validated score.
@@ -159,6 +161,7 @@ class ClassifyConfig(Checked):
     """
 
     hidden_units: int = checked(0, least=0)
+    likeness: bool = True
     labelling: str = checked("auto", choices=LABELLINGS)
     folds: int = checked(5, least=2)
     precision: float = checked(0.9, above=0, most=1)

@@ -33,11 +33,9 @@ if TYPE_CHECKING:
 
     from audio_triplet.embeddings.description import ToLearnFrom
     from audio_triplet.embeddings.embedding_set import EmbeddingSet
-    from audio_triplet.search.likeness import Likeness
 
 PENALTIES = ("0.003", "0.01", "0.03", "0.1", "0.3")
 JOINED = 4  # segments
-SHARPNESS, SLACK = 2.0, 3.0  # of the kernel of likenesses, and of its machine
 CHOICE_ITERATIONS = 30
 LENGTHS = {"patch": "patches alone", "two": "two patches", "joined": "four joined"}
 
@@ -338,64 +336,23 @@ def _description_and_patches(train: Patches, penalties: tuple[float, ...]) -> Sc
 
 
 def _by_likeness(train: Patches, penalties: tuple[float, ...]) -> Scorer:
-    """A support vector machine on how like a sound is to each that is learned from.
-
-    Sounds are as like as a search takes them to be, by their nearest patches, about the mean of
-    what is learned from [D].
-    """
-    import numpy as np
-    import scipy.special
-    from sklearn.svm import SVC
-
-    from audio_triplet.search import diffusion
-    from audio_triplet.search.likeness import Likeness, Moments
+    """The classifier by likenesses alone."""
+    from audio_triplet.classify import by_likeness
 
     del penalties
-    measure = Likeness.of(Moments.of([train.vectors], train.vectors.shape[1]))
-    learned = _sounds(train, measure)
-    count = len(learned)
-
-    def kernel(to_learned: np.ndarray, from_learned: np.ndarray) -> np.ndarray:
-        """The mean of both directions is a kernel, nearly."""
-        return np.exp(SHARPNESS * ((to_learned + from_learned.T) / 2 - 1))
-
-    alike = diffusion.alike(learned)
-    machine = SVC(C=SLACK, kernel="precomputed")
-    machine.fit(kernel(alike, alike), train.labels.argmax(axis=1))
-
-    def scorer(side: Patches) -> np.ndarray:
-        alike = diffusion.alike([*learned, *_sounds(side, measure)])
-        decided = machine.decision_function(kernel(alike[count:, :count], alike[:count, count:]))
-        if decided.ndim == 1:  # of two classes, how much it is the second
-            decided = np.stack([-decided, decided], axis=1)
-        scores = np.full((len(decided), train.labels.shape[1]), -np.inf)
-        scores[:, machine.classes_] = decided
-        return scipy.special.softmax(scores, axis=1)
-
-    return scorer
-
-
-def _sounds(side: Patches, measure: Likeness) -> list[np.ndarray]:
-    """The audible patches of each segment as a measure maps them; all if none is."""
-    import numpy as np
-
-    from experiments.lib.search_rows import audible_patches
-
-    audible = audible_patches(side.energy, side.owner, len(side.labels))
-    borders = np.searchsorted(side.owner[audible], np.arange(1, len(side.labels)))
-    return np.split(measure.mapped(side.vectors[audible]), borders)
+    fitted = by_likeness.fit(train.vectors, train.owner, train.energy, train.labels, single=True)
+    return lambda side: fitted.predict_segments(
+        side.vectors, side.owner, len(side.labels), energy=side.energy
+    )
 
 
 def _by_both(train: Patches, penalties: tuple[float, ...]) -> Scorer:
-    """The product of what the description and the likenesses say."""
+    """What the description and the likenesses say together, as `classify fit` combines them."""
+    from audio_triplet.classify.combined import combined
+
     by_description = _description_and_patches(train, penalties)
     by_likeness = _by_likeness(train, penalties)
-
-    def scorer(side: Patches) -> np.ndarray:
-        scores = by_description(side) * by_likeness(side)
-        return scores / scores.sum(axis=1, keepdims=True)
-
-    return scorer
+    return lambda side: combined(by_description(side), by_likeness(side), single=True)
 
 
 def _together(archive: Patches) -> Callable[[np.ndarray], dict[str, Way]]:
@@ -471,13 +428,13 @@ IN_WORDS = {
     "mean + patches": "mean; learned from single patches too",
     "all at once": "mean, deviation and maximum over all patches",
     "windows": "the same over windows of five patches, averaged",
-    "windows + patches": "the same; learned from single patches too (`classify fit`)",
-    TOGETHER: "the same, all sounds scored together (`classify predict --together`)",
+    "windows + patches": "the same; learned from single patches too (`classify fit --nolikeness`)",
+    TOGETHER: "the same, all sounds scored together",
     "generalised mean": "mean, and generalised mean of power 3",
     "prototypes": "cosine to the mean of each class (no classifier)",
-    "likeness": "likeness to each sound that is learned from, as in a search (support vectors)",
-    "both": "the product of that and of `classify fit`",
-    BOTH_TOGETHER: "the product, all sounds scored together",
+    "likeness": "likeness to each sound that is learned from, patch by patch",
+    "both": "that and the description (`classify fit`)",
+    BOTH_TOGETHER: "the same, all sounds scored together (`classify predict --together`)",
 }
 
 

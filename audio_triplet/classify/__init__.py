@@ -11,6 +11,8 @@ embeddings, its score on other recordings, and the sounds to label next.
 In reading order:
 
     examples.py            `Examples`: the labelled segments
+    by_likeness.py         a classifier by likenesses to each labelled sound
+    combined.py            that and one of descriptions, as one
     classifier.py          fitting, and a classifier on disk
     cross_validation.py    its score, with an interval, and the scores with fewer labels
     report.py              what scores.json says

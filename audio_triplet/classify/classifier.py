@@ -15,7 +15,9 @@ import numpy as np
 import threadpoolctl
 
 from audio_triplet import storage
+from audio_triplet.classify import by_likeness
 from audio_triplet.classify.calibration import Calibration
+from audio_triplet.classify.combined import CombinedClassifier
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.embeddings import description
@@ -48,7 +50,7 @@ class Fitted:
       regularised: By what and how much, in words.
     """
 
-    classifier: Classifier
+    classifier: CombinedClassifier
     regularised: str
 
 
@@ -56,8 +58,9 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
     """Fits a classifier on all examples.
 
     Without a hidden layer it is the linear probe on segments' descriptions, which has one solution
-    and takes a moment; on their means if no segment has two patches. With one it is the paper's
-    classifier on patches.
+    and takes a moment; on their means if no segment has two patches; and beside it, if
+    `config.likeness`, the classifier by likenesses. With one it is the paper's classifier on
+    patches.
 
     Args:
       examples: Segments of at least two classes.
@@ -76,7 +79,7 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
     )
     # The probe makes a softmax of whatever has one class per segment.
     if not config.hidden_units and single == (examples.labels.sum(axis=1) == 1).all():
-        return _fit_linear(examples, settings, choose)
+        return _fit_linear(examples, settings, choose, config.likeness)
     from audio_triplet.evaluation import classification  # TensorFlow, which the probe needs not
 
     fitted = classification.fit_classifier(
@@ -88,10 +91,12 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
         WEIGHT_DECAYS if choose else (),
     )
     decay = fitted.config.weight_decay
-    return Fitted(fitted, f"weight decay {decay:g}, {fitted.rounds} rounds")
+    return Fitted(CombinedClassifier(fitted), f"weight decay {decay:g}, {fitted.rounds} rounds")
 
 
-def _fit_linear(examples: Examples, settings: ClassifierConfig, choose: bool) -> Fitted:
+def _fit_linear(
+    examples: Examples, settings: ClassifierConfig, choose: bool, by_likenesses: bool
+) -> Fitted:
     described = len(examples.vectors) > len(examples)
     if described:
         given = description.to_learn_from(
@@ -124,13 +129,28 @@ def _fit_linear(examples: Examples, settings: ClassifierConfig, choose: bool) ->
     mean, scale, weights, bias = (array.astype(np.float32) for array in arrays)
     settings = dataclasses.replace(settings, described=described)
     fitted = Classifier(settings, mean, scale, (weights, bias), rounds=0)
-    return Fitted(fitted, f"L2 penalty of inverse strength {found.penalty:g}")
+    regularised = f"L2 penalty of inverse strength {found.penalty:g}"
+    if not by_likenesses or examples.vectors.shape[1] > by_likeness.MOST_DIMENSIONS:
+        return Fitted(CombinedClassifier(fitted), regularised)
+    likeness = by_likeness.fit(
+        examples.vectors,
+        examples.segment_index,
+        examples.embeddings.energy,
+        examples.labels,
+        settings.loss == "softmax",
+        settings.seed,
+    )
+    regularised += f"; of likenesses {by_likeness.SLACK:g}"
+    return Fitted(CombinedClassifier(fitted, likeness), regularised)
 
 
 def predict(fitted: Fitted, examples: Examples) -> np.ndarray:
     """Scores of the examples: float32[segments, classes]."""
     return fitted.classifier.predict_segments(
-        examples.vectors, examples.segment_index, len(examples)
+        examples.vectors,
+        examples.segment_index,
+        len(examples),
+        energy=examples.embeddings.energy,
     )
 
 
@@ -146,7 +166,7 @@ class SoundClassifier:
     """
 
     classes: tuple[str, ...]
-    classifier: Classifier
+    classifier: CombinedClassifier
     model_digest: str
     metadata: dict = dataclasses.field(default_factory=dict)
 
@@ -202,8 +222,8 @@ class SoundClassifier:
         try:
             content = storage.read_json(path)
             classes, digest = tuple(content.pop("classes")), content.pop("model_digest")
-            fitted = Classifier.load(folder)
-            if len(fitted.weights[-1]) != len(classes):
+            fitted = CombinedClassifier.load(folder)
+            if fitted.classes != len(classes):
                 raise ValueError("classes and weights differ in number")
         except FileNotFoundError as error:
             raise ClassifierError(

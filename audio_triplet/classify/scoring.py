@@ -65,7 +65,9 @@ class Scorer:
             scores = self._classifier.predict_patches(vectors)
         else:
             owner = np.zeros(len(vectors), np.int32)
-            scores = self._classifier.predict_segments(vectors, owner, 1, self._window)
+            scores = self._classifier.predict_segments(
+                vectors, owner, 1, self._window, segment.energy
+            )
             starts, ends = starts[:1], starts[:1] + segment.seconds
         sounds = self._sounds(segment) if self._with_sounds else ()
         return Scored(segment.row, path, starts, ends, scores, sounds)

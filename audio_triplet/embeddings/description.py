@@ -49,12 +49,7 @@ def describe(
     order = np.argsort(segment_index, kind="stable")
     vectors, segment_index = np.asarray(vectors)[order], np.asarray(segment_index)[order]
     sizes = np.bincount(segment_index, minlength=segments)
-    windows = -(-sizes // window_patches)
-    first = np.cumsum(sizes) - sizes
-    place = np.arange(len(vectors)) - first[segment_index]
-    # n patches in k windows: patch p lies in window ⌊p·k / n⌋, which has ⌊n/k⌋ or ⌈n/k⌉ patches.
-    window = place * windows[segment_index] // sizes[segment_index]
-    window += (np.cumsum(windows) - windows)[segment_index]
+    window, windows = windows_of(sizes, window_patches)
     lengths = np.bincount(window)
     starts = np.cumsum(lengths) - lengths
     mean = np.add.reduceat(vectors, starts, axis=0, dtype=np.float64) / lengths[:, None]
@@ -67,6 +62,25 @@ def describe(
         return described.astype(np.float32)
     owner = np.repeat(np.arange(segments), windows)
     return mean_by_segment(described, owner, segments, lengths.astype(np.float32))
+
+
+def windows_of(sizes: np.ndarray, window_patches: int) -> tuple[np.ndarray, np.ndarray]:
+    """The windows of segments whose patches lie one after the other.
+
+    Args:
+      sizes: int64[segments], patches of each.
+      window_patches: How many patches a window has at most.
+
+    Returns:
+      window: int64[patches], the window of each, numbered over all segments.
+      windows: int64[segments], how many each has.
+    """
+    windows = -(-sizes // window_patches)
+    segment = np.repeat(np.arange(len(sizes)), sizes)
+    place = np.arange(len(segment)) - (np.cumsum(sizes) - sizes)[segment]
+    # n patches in k windows: patch p lies in window ⌊p·k / n⌋, which has ⌊n/k⌋ or ⌈n/k⌉ patches.
+    window = place * windows[segment] // sizes[segment]
+    return window + (np.cumsum(windows) - windows)[segment], windows
 
 
 def describe_patches(vectors: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -198,7 +199,7 @@ class Classifier:
                 rounds=description["rounds"],
                 validation_map=tuple(description["validation_map"]),
             )
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"{directory}: not a saved classifier: {error}") from error
 
 

@@ -140,7 +140,7 @@ class _Answer:
             vectors = [arrays[e.part][e.first : e.last + 1] for e in best]
             first = np.cumsum([0, *(len(each) for each in vectors[:-1])])
             mapped = self._index.likeness[0].mapped(np.concatenate(vectors))
-            unlike = 0.0
+            unlike: np.ndarray | float = 0.0
             if question.wanted_patches < len(question.weights):
                 # The other way round than a query: an event that lies in a counter-example is it.
                 likeness = question.likenesses(np.concatenate(vectors), self._scales(best))

@@ -155,6 +155,31 @@ class Sounds:
             found /= self._counts[begin : begin + rows, None]
             yield begin, found[:, self._place]
 
+    def both_ways(self, vectors: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """How like other sounds are to these, on the mean of both directions.
+
+        Args:
+          vectors: float32[n, dim], unit norm, those of a sound together.
+          lengths: int64[others], how many each of them has, one at least.
+
+        Returns:
+          float32[others, sounds].
+        """
+        starts = np.cumsum(lengths) - lengths
+        nearest = vectors @ self._nth[0].T  # of each vector the nearest of a sound
+        back = np.maximum.reduceat(nearest, starts, axis=0)  # the other way: sums over a sound's
+        for nth in self._nth[1:]:
+            products = vectors @ nth.T
+            some = nearest[:, : len(nth)]
+            np.maximum(some, products, out=some)
+            back[:, : len(nth)] += np.maximum.reduceat(products, starts, axis=0)
+        there = np.add.reduceat(nearest, starts, axis=0)
+        there /= lengths[:, None]
+        found = there[:, self._place]
+        found += back[:, self._place] / self._counts.astype(np.float32)
+        found *= 0.5
+        return found
+
     def _nearest(self, vectors: np.ndarray) -> np.ndarray:
         """float32[vectors, n]: the nearest vector of each sound, those with most first."""
         nearest = vectors @ self._nth[0].T

@@ -135,7 +135,9 @@ def test_the_classifier_is_one_of_classify_fit(client, session, labelled, tmp_pa
     scores = fitted.classifier.predict_patches(vectors)[:, 1]
     assert scores[:3].min() > scores[3:].max()
     # An answer to several moments: then it is of descriptions, as `classify fit` makes it.
-    assert fitted.classifier.config.described and len(fitted.classifier.mean) == 3 * len(vectors.T)
+    described = fitted.classifier.described
+    assert described.config.described and len(described.mean) == 3 * len(vectors.T)
+    assert fitted.classifier.likeness
     assert len(fitted.metadata["calibration"]["patch"]["thresholds"]) == len(fitted.classes)
     assert {tuple(span) for span in fitted.metadata["fitted_on"]} == {
         *((moment.path, moment.start_seconds, moment.end_seconds) for moment in moments),

@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from audio_triplet.classify import average_precision, classifier, cross_validation, suggestions
 from audio_triplet.classify.classifier import SoundClassifier
+from audio_triplet.classify.combined import CombinedClassifier, combined
 from audio_triplet.classify.examples import Examples
 from audio_triplet.config import ClassifyConfig
 from audio_triplet.data.manifest import Manifest
@@ -16,6 +17,7 @@ from audio_triplet.errors import ClassifierError, ConfigError
 from audio_triplet.evaluation.shallow_network import Classifier, ClassifierConfig
 
 CONFIG = ClassifyConfig(folds=3)
+LINEAR = ClassifyConfig(folds=3, likeness=False)
 
 
 def embedded(labels, recordings=None, spread=0.35, patches=3, dim=8, seed=0) -> EmbeddingSet:
@@ -176,8 +178,8 @@ def test_weight_decay_is_chosen_on_held_out_recordings(monkeypatch):
     fitted = classifier.fit(examples, ClassifyConfig(hidden_units=4))
     assert tried == [0.01, 0.1, 1.0]
     assert fitted.regularised == "weight decay 0.1, 3 rounds"
-    assert fitted.classifier.validation_map == (0.5, 0.6, 0.7)
-    assert [len(weight) for weight in fitted.classifier.weights] == [8, 4, 4, 2]
+    assert fitted.classifier.described.validation_map == (0.5, 0.6, 0.7)
+    assert [len(weight) for weight in fitted.classifier.described.weights] == [8, 4, 4, 2]
 
 
 def scikit_learn(inputs, labels, asked, weights=None):
@@ -192,7 +194,7 @@ def scikit_learn(inputs, labels, asked, weights=None):
 
 
 def test_linear_classifier_learns_from_descriptions_and_from_patches(examples):
-    fitted = classifier.fit(examples, CONFIG, choose=False).classifier
+    fitted = classifier.fit(examples, LINEAR, choose=False).classifier
     patches = examples.vectors.reshape(27, 3, 8)
     described = np.concatenate([patches.mean(1), patches.std(1), patches.max(1)], axis=1)
     alone = np.concatenate([examples.vectors, 0 * examples.vectors, examples.vectors], axis=1)
@@ -214,10 +216,37 @@ def test_linear_classifier_learns_from_descriptions_and_from_patches(examples):
     assert scores[6::12].max() <= 1 and (scores.sum(axis=1) > 1.2).any()  # a sigmoid a class
 
 
+@pytest.mark.parametrize("labels", [["cat", "dog", "owl"] * 9, ["cat", "dog", "cat;dog"] * 9])
+def test_likenesses_are_learned_from_beside_descriptions(labels):
+    found = Examples.of(embedded(labels, spread=0.6))
+    both = classifier.fit(found, CONFIG).classifier
+    described = classifier.fit(found, LINEAR).classifier
+    single = len(found.classes) == 3
+    segments = found.vectors, found.segment_index, len(found)
+    np.testing.assert_allclose(
+        both.predict_segments(*segments),
+        combined(
+            described.predict_segments(*segments), both.likeness.predict_segments(*segments), single
+        ),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        both.predict_patches(found.vectors),
+        combined(
+            described.predict_patches(found.vectors),
+            both.likeness.predict_patches(found.vectors),
+            single,
+        ),
+        atol=1e-6,
+    )
+    assert classifier.fit(found, ClassifyConfig(hidden_units=4)).classifier.likeness is None
+
+
 def test_segments_of_one_patch_each_are_learned_from_as_they_are():
     examples = Examples.of(embedded(["cat", "dog", "owl"] * 9, patches=1))
-    fitted = classifier.fit(examples, CONFIG, choose=False).classifier
-    assert not fitted.config.described and len(fitted.mean) == 8
+    fitted = classifier.fit(examples, LINEAR, choose=False).classifier
+    assert fitted.likeness is None
+    assert not fitted.described.config.described and len(fitted.described.mean) == 8
     expected = scikit_learn(examples.vectors, examples.labels, examples.vectors)
     np.testing.assert_allclose(fitted.predict_patches(examples.vectors), expected, atol=2e-3)
 
@@ -257,7 +286,7 @@ def test_classifiers_of_earlier_versions_score_segments_by_their_patches(example
     config = ClassifierConfig(hidden_units=0, loss="softmax")
     old = Classifier(config, np.zeros(8, "f4"), np.ones(8, "f4"), weights, rounds=0)
     folder = str(tmp_path / "classifier")
-    SoundClassifier(examples.classes, old, "abc").save(folder)
+    SoundClassifier(examples.classes, CombinedClassifier(old), "abc").save(folder)
     path = tmp_path / "classifier" / "classifier.json"
     content = json.loads(path.read_text())
     del content["config"]["described"]
@@ -303,6 +332,13 @@ def test_saved_and_read_without_pickle(examples, tmp_path):
     SoundClassifier(("a", "b"), fitted, "abc").save(folder)  # replaces it whole
     with pytest.raises(ClassifierError, match="differ in number"):
         SoundClassifier.load(folder)
+    SoundClassifier(examples.classes, fitted, "abc").save(folder)
+    for name in ("likeness.npz", "weights.npz"):
+        path = tmp_path / "classifier" / name
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(ClassifierError, match="is damaged"):
+            SoundClassifier.load(folder)
+        SoundClassifier(examples.classes, fitted, "abc").save(folder)
     (tmp_path / "classifier" / "sounds.json").write_text(json.dumps({"classes": 3}))
     with pytest.raises(ClassifierError, match="is damaged"):
         SoundClassifier.load(folder)

@@ -86,7 +86,7 @@ def test_predictions_are_the_scores_of_the_embeddings(fitted, tone_folder, tmp_p
     sound = audio.load_audio(path)
     model = saved_model.Model(saved.metadata["model"])
     vectors = model(sound[None])["patch_embeddings"][0].numpy()
-    assert saved.classifier.config.described and len(vectors) > 1
+    assert saved.classifier.described.config.described and len(vectors) > 1
     expected = (
         saved.classifier.predict_patches(vectors)
         if level == "patch"
