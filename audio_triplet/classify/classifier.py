@@ -140,7 +140,6 @@ def _fit_linear(
         settings.loss == "softmax",
         settings.seed,
     )
-    regularised += f"; of likenesses {by_likeness.SLACK:g}"
     return Fitted(CombinedClassifier(fitted, likeness), regularised)
 
 

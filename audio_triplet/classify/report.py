@@ -47,6 +47,7 @@ def report_of(
         "model": model,
         "labelling": "single" if examples.is_single(config) else "multi",
         "hidden_units": config.hidden_units,
+        "likeness": fitted.classifier.likeness is not None,
         "seed": config.seed,
         "regularised": fitted.regularised,
         "labels_per_class": float(np.median(examples.labels.sum(axis=0))),

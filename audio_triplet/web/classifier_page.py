@@ -292,19 +292,18 @@ def _mistakes(examples, manifest, scores: np.ndarray, clips: Clips) -> Mistakes:
 
 
 def _facts(summary: Mapping) -> list[tuple[str, object]]:
-    hidden = summary["hidden_units"]
+    classifier = "no hidden layer (logistic regression)"
+    if summary["hidden_units"]:
+        classifier = f"hidden layer of {summary['hidden_units']} units"
+    elif summary.get("likeness"):
+        classifier = "logistic regressions of a description, and of likenesses to each labelled sound"
     return [
         ("Labelled", f"{summary['segments']} sounds of {summary['recordings']} recordings"),
         (
             "Each sound has",
             "one class" if summary["labelling"] == "single" else "any of the classes",
         ),
-        (
-            "Classifier",
-            f"hidden layer of {hidden} units"
-            if hidden
-            else "no hidden layer (logistic regression)",
-        ),
+        ("Classifier", classifier),
         (
             "Regularised by",
             f"{summary['regularised']}, chosen on recordings held out of what it is fitted on",

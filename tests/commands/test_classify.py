@@ -46,7 +46,7 @@ def test_fit_says_and_writes_what_it_is_worth(fitted, small_model):
     assert scores["score"]["map"] > 0.6  # low, middle and high tones, even unlearned
     low, high = scores["score"]["map_interval"]
     assert low <= scores["score"]["map"] <= high
-    assert set(scores["learning_curve"]) == {"embedding", "log_mel"}
+    assert set(scores["learning_curve"]) == {"embedding", "log_mel"} and scores["likeness"]
     assert scores["learning_curve"]["embedding"]["1"]
     saved = classifier.SoundClassifier.load(str(out / "classifier"))
     assert saved.classes == ("high", "low", "middle")

@@ -94,6 +94,18 @@ def test_description_and_a_plain_network_from_scratch(finished):
     assert recipe["mixup"] == recipe["noise_sigma"] == recipe["max_mel_shift"] == 0
 
 
+def test_likenesses_as_classify_fit_has_them(finished):
+    out, settings, options = finished
+    table = make_table(
+        settings, dataclasses.replace(options, rows=("joint", "log_mel"), classify_by="likeness")
+    )
+    assert [row["name"] for row in table["rows"]] == ["joint", "joint", "log_mel", "log_mel"]
+    assert min(row["cls_map"] for row in table["rows"]) > 0.7
+    for name, both in (("joint-seed0-likeness", True), ("log_mel-likeness", False)):
+        with open(os.path.join(out, "few_labels", name, "labels2-draw0.json")) as file:
+            assert json.load(file)["scores"]["likenesses"] == both
+
+
 def test_the_released_model_as_a_row(finished):
     """It is embedded and scored as it is; nothing is trained, and its digest is kept beside."""
     out, settings, options = finished

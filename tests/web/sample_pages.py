@@ -137,6 +137,7 @@ def _classifier(path: str, frame: pd.DataFrame) -> None:
         "model": "models/debian-sounds",
         "labelling": "single",
         "hidden_units": 0,
+        "likeness": True,
         "seed": 0,
         "regularised": "L2 penalty",
         "labels_per_class": 6.0,

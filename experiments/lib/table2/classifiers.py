@@ -6,19 +6,30 @@ import dataclasses
 
 import numpy as np
 
+from audio_triplet.classify import by_likeness, combined
 from audio_triplet.embeddings import description
 from audio_triplet.evaluation import classification, probe
 from audio_triplet.evaluation.shallow_network import ClassifierConfig
 from experiments.lib import protocol
 from experiments.lib.protocol import Sides
-from experiments.lib.table2.classify_by import DESCRIPTION, PATCHES
+from experiments.lib.table2.classify_by import DESCRIPTION, LIKENESS, PATCHES
 
 
 def settings(classify_by: str) -> dict:
     """The settings of a classifier, by its key in `CLASSIFY_BY`."""
     if classify_by == PATCHES:
         return dataclasses.asdict(ClassifierConfig())
-    return dataclasses.asdict(probe.ProbeConfig()) | {"window_patches": description.WINDOW_PATCHES}
+    described = dataclasses.asdict(probe.ProbeConfig())
+    described["window_patches"] = description.WINDOW_PATCHES
+    if classify_by == DESCRIPTION:
+        return described
+    return described | {
+        "most_vectors": by_likeness.MOST_VECTORS,
+        "sharpness": by_likeness.SHARPNESS,
+        "slack": by_likeness.SLACK,
+        "prior": by_likeness.PRIOR,
+        "powers": [combined.DESCRIPTION, combined.LIKENESS],
+    }
 
 
 def score(
@@ -36,7 +47,8 @@ def score(
       Scores float[segments, classes]; and `held_back`, whether clips were held back for a choice,
       with what was chosen by them.
     """
-    return {PATCHES: _by_patches, DESCRIPTION: _by_description}[classify_by](sides, classes, draw)
+    ways = {PATCHES: _by_patches, DESCRIPTION: _by_description, LIKENESS: _by_likeness}
+    return ways[classify_by](sides, classes, draw)
 
 
 def _by_patches(sides: Sides, classes: tuple[str, ...], draw: int) -> tuple[np.ndarray, dict]:
@@ -58,3 +70,20 @@ def _by_description(sides: Sides, classes: tuple[str, ...], draw: int) -> tuple[
     fitted, described = protocol.fit_described(sides, classes, probe.ProbeConfig(seed=draw))
     chosen = {"penalty": fitted.penalty, "held_back": bool(fitted.cross_validated)}
     return fitted.predict(described), chosen
+
+
+def _by_likeness(sides: Sides, classes: tuple[str, ...], draw: int) -> tuple[np.ndarray, dict]:
+    """That, and likenesses to each labelled segment, as `classify fit` combines them [D]."""
+    described, chosen = _by_description(sides, classes, draw)
+    train, test = sides.train, sides.test
+    if train.vectors.shape[1] > by_likeness.MOST_DIMENSIONS:
+        return described, chosen | {"likenesses": False}
+    labels = train.manifest.label_matrix(classes)
+    single = bool((labels.sum(axis=1) == 1).all())
+    fitted = by_likeness.fit(
+        train.vectors, train.segment_index, train.energy, labels, single, seed=draw
+    )
+    scores = fitted.predict_segments(
+        test.vectors, test.segment_index, len(test.manifest), energy=test.energy
+    )
+    return combined.combined(described, scores, single), chosen | {"likenesses": True}
