@@ -296,7 +296,7 @@ def _facts(summary: Mapping) -> list[tuple[str, object]]:
     if summary["hidden_units"]:
         classifier = f"hidden layer of {summary['hidden_units']} units"
     elif summary.get("likeness"):
-        classifier = "logistic regressions of a description, and of likenesses to each labelled sound"
+        classifier = "logistic regressions of descriptions, and of likenesses to labelled sounds"
     return [
         ("Labelled", f"{summary['segments']} sounds of {summary['recordings']} recordings"),
         (
