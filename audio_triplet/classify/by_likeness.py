@@ -50,7 +50,7 @@ _DAMAGE = (
     OSError, KeyError, IndexError, AttributeError, TypeError, ValueError, EOFError,
     zipfile.BadZipFile,
 )  # fmt: skip
-_PRODUCTS = 1 << 23  # of vectors, made at once: 32 MB
+_PRODUCTS = 1 << 19  # of vectors, made at once: 2 MB, which stay near the processor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

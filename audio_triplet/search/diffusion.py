@@ -166,19 +166,25 @@ class Sounds:
           float32[others, sounds].
         """
         starts = np.cumsum(lengths) - lengths
+        alone = len(vectors) == len(lengths)
+
+        def over(ufunc: np.ufunc, rows: np.ndarray) -> np.ndarray:
+            """float32[others, …], over the vectors of each."""
+            return rows if alone else ufunc.reduceat(rows, starts, axis=0)
+
         nearest = vectors @ self._nth[0].T  # of each vector the nearest of a sound
-        back = np.maximum.reduceat(nearest, starts, axis=0)  # the other way: sums over a sound's
+        back = over(np.maximum, nearest).copy()  # the other way: sums over a sound's vectors
         for nth in self._nth[1:]:
             products = vectors @ nth.T
             some = nearest[:, : len(nth)]
             np.maximum(some, products, out=some)
-            back[:, : len(nth)] += np.maximum.reduceat(products, starts, axis=0)
-        there = np.add.reduceat(nearest, starts, axis=0)
-        there /= lengths[:, None]
-        found = there[:, self._place]
-        found += back[:, self._place] / self._counts.astype(np.float32)
+            back[:, : len(nth)] += over(np.maximum, products)
+        found = over(np.add, nearest)
+        found /= lengths[:, None].astype(np.float32)
+        back /= np.sort(self._counts)[::-1].astype(np.float32)
+        found += back
         found *= 0.5
-        return found
+        return found[:, self._place]
 
     def _nearest(self, vectors: np.ndarray) -> np.ndarray:
         """float32[vectors, n]: the nearest vector of each sound, those with most first."""
