@@ -48,8 +48,8 @@ def define_flags() -> None:
     flags.DEFINE_boolean(
         "compare_log_mel",
         False,
-        "Check log mel too, for comparison, without likenesses; it has 48 times as many dimensions, "
-        "so this takes longer.",
+        "Check log mel too, for comparison, without likenesses; it has 48 times as many "
+        "dimensions, so this takes longer.",
     )
 
 
