@@ -29,14 +29,14 @@ from audio_triplet.search.diffusion import Sounds, thinned
 from audio_triplet.search.likeness import Likeness, Moments
 
 # [D] So many vectors of a sound are kept, evenly spread; and of so many sounds, in turns of their
-# classes: fitting takes the square of their number, 4,000 about a minute.
+# classes: a fit takes the square of their number, of 4,000 24 s on two cores.
 MOST_VECTORS = 6
 MOST_LEARNED = 4000
 
-# [D] The kernel is exp(SHARPNESS · (likeness - 1)), and this the inverse strength of the penalty,
-# of features whose mean square is 1. Chosen on ESC-50 and debian-sounds, at 1 to 32 labels a class.
+# [D] The kernel is exp(SHARPNESS · (likeness - 1)); the penalty is the inverse strength of L2, on
+# features whose mean square is 1. Chosen on ESC-50 and debian-sounds, at 1 to 32 labels a class.
 SHARPNESS = 2.0
-SLACK = 30.0
+PENALTY = 30.0
 
 # [D] As many patches that vary alike in every direction are added to those of the classes: few
 # labels say little of how the sounds of a class differ.
@@ -46,10 +46,7 @@ PRIOR = 2000.0
 MOST_DIMENSIONS = 2048
 
 _FILE = "likeness.npz"
-_DAMAGE = (
-    OSError, KeyError, IndexError, AttributeError, TypeError, ValueError, EOFError,
-    zipfile.BadZipFile,
-)  # fmt: skip
+_DAMAGE = (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile)
 _PRODUCTS = 1 << 19  # of vectors, made at once: 2 MB, which stay near the processor
 
 
@@ -243,7 +240,7 @@ def _regression(
     axes = axes[:, keep] / np.sqrt(values[keep])
     features = kernel @ axes
     mean = features.mean(axis=0)
-    size = np.sqrt(((features - mean) ** 2).sum(axis=1).mean()) or 1.0
+    size = max(np.sqrt(((features - mean) ** 2).sum(axis=1).mean()), 1e-6)  # all may be alike
     slope, bias = _logistic((features - mean) / size, labels, single)
     weights = axes @ slope / size  # [sounds, classes]
     return weights.astype(np.float32), (bias - mean @ slope / size).astype(np.float32)
@@ -258,7 +255,7 @@ def _logistic(
     def fitted(targets: np.ndarray) -> LogisticRegression:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # few labels per class are intended
-            return LogisticRegression(C=SLACK, max_iter=300, tol=1e-4).fit(features, targets)
+            return LogisticRegression(C=PENALTY, max_iter=300, tol=1e-4).fit(features, targets)
 
     slope = np.zeros((features.shape[1], labels.shape[1]))
     bias = np.full(labels.shape[1], -np.inf)

@@ -189,6 +189,13 @@ def test_two_classes_and_one_without_a_sound(single):
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5 if single else 0.2)
 
 
+def test_sounds_that_are_all_the_same_are_guessed():
+    labels = np.eye(2, dtype=bool)[[0, 0, 0, 1]]
+    vectors = np.tile(unit(np.ones((1, DIM))), (8, 1))
+    fitted = by_likeness.fit(vectors, np.arange(8) // 2, np.ones(8, "f4"), labels, single=True)
+    np.testing.assert_allclose(fitted.predict_patches(vectors[:2]), [[0.75, 0.25]] * 2, atol=0.02)
+
+
 def test_of_many_sounds_the_classes_are_learned_from_in_turns(monkeypatch):
     labels = np.zeros((100, 3), bool)
     labels[:90, 0] = labels[90:96, 1] = labels[94:, 2] = True  # two are of both

@@ -26,7 +26,7 @@ def settings(classify_by: str) -> dict:
     return described | {
         "most_vectors": by_likeness.MOST_VECTORS,
         "sharpness": by_likeness.SHARPNESS,
-        "slack": by_likeness.SLACK,
+        "penalty": by_likeness.PENALTY,
         "prior": by_likeness.PRIOR,
         "powers": [combined.DESCRIPTION, combined.LIKENESS],
     }
