@@ -218,7 +218,9 @@ def make_table(
         for number, trial in enumerate(todo, 1):
             logging.info("trial %d of %d: %s", number, len(todo), trial.name)
             rows.append(trials.run(trial))
-            config = making.config(scored, model=released.path, precision=rows[-1]["precision"])
+            config = making.config(
+                scored, model=model, digest=released.digest, precision=rows[-1]["precision"]
+            )
             table = {"rows": rows, "means": means(rows), "config": config}
             kept.write_json(os.path.join(output_dir, "own_archive.json"), table)
             storage.write_text(os.path.join(output_dir, "own_archive.md"), markdown(table))
@@ -293,9 +295,10 @@ def markdown(table: dict[str, Any]) -> str:
         )
     lines += [
         "",
-        f"{config['corpus']}; the released model is {config['model']}. An archive is the sound of "
-        "the folds that are not held out, without labels, cut down to its hours. Probe and "
-        "retrieval are means over what is held out, which no encoder has heard; the last column "
+        f"{config['corpus']}; the released model is --init_model={config['model']} "
+        f"({config['digest'][:12]}). An archive is the sound of the folds that are not held out, "
+        "without labels, cut down to its hours. Probe and retrieval are means over what is held "
+        "out, which no encoder has heard; the last column "
         f"has their differences to the released model on the same folds. {config['precision']}.",
         "",
         *tables.how_to_repeat(config, " (with what was kept)"),

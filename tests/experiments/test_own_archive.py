@@ -116,6 +116,7 @@ def test_a_table_of_trials_is_made_once(tone_folder, tmp_path, monkeypatch):
         f"| {rows[NOTHING]['probe_accuracy']:.3f} |" in text
         and "| from nothing | 0.004 h |" in text
     )
+    assert f"--init_model={model} ({saved_model.Model(model).digest[:12]})" in text
     monkeypatch.setattr(archive_trials.Trials, "_make", lambda *_: pytest.fail("made again"))
     again = own_archive.make_table(f"manifest:{corpus}", out, options, model, "cpu")
     assert again["rows"] == table["rows"]
