@@ -144,8 +144,8 @@ def _limits(model: dict) -> str:
         "7.5 kHz is not used. "
         + ("" if model.get("normalize_loudness") else _LOUDNESS_MATTERS)
         + "The network is small, so that it trains on two cores in hours. A model trained on a "
-        "small archive of one's own from nothing does worse, one that goes on from a released model "
-        "better: with two hours and 586 steps 0.338 and 0.408 per query, where the model of "
+        "small archive of one's own from nothing does worse, one that goes on from a released "
+        "model better: with two hours and 586 steps 0.338 and 0.408 per query, where the model of "
         "2026-11-29 has 0.389 (results/own_archive.md). What "
         "changed sound costs is in results/robustness.md, what else there is in results/peers.md."
     )
