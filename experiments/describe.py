@@ -429,12 +429,12 @@ IN_WORDS = {
     "all at once": "mean, deviation and maximum over all patches",
     "windows": "the same over windows of five patches, averaged",
     "windows + patches": "the same; learned from single patches too (`classify fit --nolikeness`)",
-    TOGETHER: "the same, all sounds scored together",
+    TOGETHER: "`classify fit --nolikeness`, all sounds scored together",
     "generalised mean": "mean, and generalised mean of power 3",
     "prototypes": "cosine to the mean of each class (no classifier)",
     "likeness": "likeness to each sound that is learned from, patch by patch",
-    "both": "that and the description (`classify fit`)",
-    BOTH_TOGETHER: "the same, all sounds scored together (`classify predict --together`)",
+    "both": "likeness and description (`classify fit`)",
+    BOTH_TOGETHER: "`classify fit`, all sounds scored together (`classify predict --together`)",
 }
 
 

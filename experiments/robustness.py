@@ -154,9 +154,10 @@ def make_table(
     def changed(change: Change) -> Heard:
         return heard(_embed_changed(embedded.model, sides.test.manifest, change, settings))
 
-    rows = [row("as it is", heard(sides.test))]
+    as_it_is = heard(sides.test)
+    rows = [row("as it is", as_it_is)]
     if LEVEL in kinds and decibels:
-        by_level = {0.0: heard(sides.test)}
+        by_level = {0.0: as_it_is}
         by_level |= {level: changed(sound_changes.louder(level)) for level in decibels}
         rows = [
             row(f"{level:+g} dB" if level else "as it is", by_level[level])

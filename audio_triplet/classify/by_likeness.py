@@ -22,9 +22,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from audio_triplet import storage
-from audio_triplet.config import TripletConfig
 from audio_triplet.embeddings import description
-from audio_triplet.evaluation.shallow_network import checked_embeddings, checked_segments
+from audio_triplet.evaluation.shallow_network import (
+    checked_embeddings,
+    checked_segments,
+    sigmoid,
+    softmax,
+)
 from audio_triplet.search.diffusion import Sounds, thinned
 from audio_triplet.search.likeness import Likeness, Moments
 
@@ -97,7 +101,7 @@ class LikenessClassifier:
         Raises:
           ValueError: For another dim, NaN or infinity.
         """
-        mapped = self._mapped(self._checked(patch_embeddings))
+        mapped = self._mapped(checked_embeddings(patch_embeddings, len(self.mean)))
         return self._scores(mapped, np.ones(len(mapped), int))
 
     def predict_segments(
@@ -124,11 +128,13 @@ class LikenessClassifier:
         Raises:
           ValueError: As `predict_patches`, and for a segment without a patch.
         """
-        vectors = self._checked(patch_embeddings)
+        vectors = checked_embeddings(patch_embeddings, len(self.mean))
         segment = checked_segments(patch_segment, len(vectors), num_segments)
         order = np.argsort(segment, kind="stable")
         if energy is not None:
-            order = order[_heard(np.asarray(energy)[order], segment[order], num_segments)]
+            order = order[
+                description.audible_patches(np.asarray(energy)[order], segment[order], num_segments)
+            ]
         segment = segment[order]
         window, windows = description.windows_of(np.bincount(segment), window_patches)
         lengths = np.bincount(window)
@@ -136,15 +142,6 @@ class LikenessClassifier:
         first = np.cumsum(windows) - windows
         total = np.add.reduceat(found * lengths[:, None], first, axis=0)
         return (total / np.bincount(segment)[:, None]).astype(np.float32)
-
-    def _checked(self, patch_embeddings) -> np.ndarray:
-        embeddings = checked_embeddings(patch_embeddings)
-        if embeddings.shape[1] != len(self.mean):
-            raise ValueError(
-                f"embeddings have {embeddings.shape[1]} dimensions, "
-                f"the classifier was trained on {len(self.mean)}"
-            )
-        return embeddings
 
     def _mapped(self, vectors: np.ndarray) -> np.ndarray:
         return _unit(Likeness(self.mean, self.map).mapped(vectors) @ self.within)
@@ -156,9 +153,9 @@ class LikenessClassifier:
     def _scores(self, mapped: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """float32[sounds, classes] of sounds with these vectors, so many each."""
         scores = np.empty((len(lengths), self.classes), np.float32)
-        for block, alike in _alike(self._sounds, mapped, lengths, len(self.counts)):
+        for block, alike in _alike(self._sounds, mapped, lengths):
             logits = _kernel(alike) @ self.weights + self.bias
-            scores[block] = _probabilities(logits, self.single)
+            scores[block] = softmax(logits) if self.single else sigmoid(logits)
         return scores
 
     def save(self, folder: str) -> None:
@@ -208,7 +205,7 @@ def fit(
       The classifier.
     """
     order = np.argsort(segment_index, kind="stable")
-    order = order[_heard(energy[order], segment_index[order], len(labels))]
+    order = order[description.audible_patches(energy[order], segment_index[order], len(labels))]
     owner = segment_index[order]
     kept = _in_turns(labels, MOST_LEARNED, seed)
     borders = np.searchsorted(owner, np.arange(len(labels) + 1))
@@ -231,7 +228,7 @@ def _regression(
     learned: np.ndarray, counts: np.ndarray, labels: np.ndarray, single: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights of the kernel and biases of the classes."""
-    blocks = _alike(_split(learned, counts), learned.astype(np.float32), counts, len(counts))
+    blocks = _alike(_split(learned, counts), learned.astype(np.float32), counts)
     kernel = _kernel(np.concatenate([alike for _, alike in blocks]).astype(np.float64))
     # Along its principal axes the problem is an ordinary one. Small and negative ones (the mean of
     # nearest patches is a kernel only nearly) are rounding, and left out.
@@ -297,11 +294,11 @@ def _within(mapped: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _alike(
-    sounds: Sounds, vectors: np.ndarray, lengths: np.ndarray, count: int
+    sounds: Sounds, vectors: np.ndarray, lengths: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """How like sounds are to `count` others, some at a time: which, and float32[of them, count]."""
+    """How like others are to sounds, some at a time: which, and float32[of them, sounds]."""
     ends = np.cumsum(lengths)
-    rows, begin = max(1, _PRODUCTS // count), 0
+    rows, begin = max(1, _PRODUCTS // len(sounds)), 0
     while begin < len(lengths):
         first = ends[begin] - lengths[begin]
         end = max(begin + 1, int(np.searchsorted(ends, first + rows, side="right")))
@@ -314,26 +311,12 @@ def _kernel(alike: np.ndarray) -> np.ndarray:
     return np.exp(SHARPNESS * (alike - 1))
 
 
-def _probabilities(logits: np.ndarray, single: bool) -> np.ndarray:
-    if single:
-        found = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return found / found.sum(axis=1, keepdims=True)
-    return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-
-
 def _split(learned: np.ndarray, counts: np.ndarray) -> Sounds:
     return Sounds(np.split(learned.astype(np.float32), np.cumsum(counts)[:-1]))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
-
-
-def _heard(energy: np.ndarray, segment: np.ndarray, segments: int) -> np.ndarray:
-    """bool[n]: the audible patches of each segment; all of a segment that has none."""
-    audible = energy > TripletConfig.silence_energy
-    some = np.bincount(segment[audible], minlength=segments) > 0
-    return audible | ~some[segment]
 
 
 def _in_turns(labels: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from audio_triplet.classify.by_likeness import LikenessClassifier
 from audio_triplet.embeddings import description
-from audio_triplet.evaluation.shallow_network import Classifier
+from audio_triplet.evaluation.shallow_network import Classifier, sigmoid, softmax
 
 # [D] The powers. Chosen on ESC-50 and debian-sounds, at 1 to 32 labels a class.
 DESCRIPTION, LIKENESS = 0.5, 1.0
@@ -114,8 +114,7 @@ def combined(described: np.ndarray, likeness: np.ndarray, single: bool) -> np.nd
     given = (described, DESCRIPTION), (likeness, LIKENESS)
     if single:
         logits = sum(power * np.log(np.maximum(each, _LEAST)) for each, power in given)
-        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return scores / scores.sum(axis=1, keepdims=True)
+        return softmax(logits)
     limited = [(np.clip(each, _LEAST, 1 - _LEAST), power) for each, power in given]
     logits = sum(power * (np.log(each) - np.log1p(-each)) for each, power in limited)
-    return 1 / (1 + np.exp(-logits))
+    return sigmoid(logits)

@@ -83,6 +83,19 @@ def windows_of(sizes: np.ndarray, window_patches: int) -> tuple[np.ndarray, np.n
     return window + (np.cumsum(windows) - windows)[segment], windows
 
 
+def audible_patches(energy: np.ndarray, owners: np.ndarray, segments: int) -> np.ndarray:
+    """bool[n], the patches that are not silent, and all of a segment that has no other.
+
+    Args:
+      energy: float32[n], of each patch.
+      owners: int[n], the segment of each.
+      segments: How many there are.
+    """
+    audible = energy > TripletConfig.silence_energy
+    has_some = np.bincount(owners, audible, segments) > 0
+    return audible | ~has_some[owners]
+
+
 def describe_patches(vectors: np.ndarray) -> np.ndarray:
     """Descriptions of patches, each by itself: float32[n, dim] → float32[n, 3 · dim]."""
     vectors = np.asarray(vectors, np.float32)

@@ -141,14 +141,8 @@ class Classifier:
 
     def _checked(self, patch_embeddings) -> np.ndarray:
         """float32[patches, dim], validated to be finite and of the right dim."""
-        embeddings = checked_embeddings(patch_embeddings)
         dim = len(self.mean) // (description.PARTS if self.config.described else 1)
-        if embeddings.shape[1] != dim:
-            raise ValueError(
-                f"embeddings have {embeddings.shape[1]} dimensions, "
-                f"the classifier was trained on {dim}"
-            )
-        return embeddings
+        return checked_embeddings(patch_embeddings, dim)
 
     def _predict(self, inputs: np.ndarray, prepare=None) -> np.ndarray:
         """Scores of inputs; of patches that have to be described, a part at a time."""
@@ -160,7 +154,7 @@ class Classifier:
             for kernel, bias in zip(self.weights[:-2:2], self.weights[1:-2:2], strict=True):
                 hidden = np.maximum(hidden @ kernel + bias, 0)
             logits = hidden @ self.weights[-2] + self.weights[-1]
-            scores[part] = _softmax(logits) if self.config.loss == "softmax" else _sigmoid(logits)
+            scores[part] = softmax(logits) if self.config.loss == "softmax" else sigmoid(logits)
         return scores
 
     def save(self, directory) -> None:
@@ -203,8 +197,8 @@ class Classifier:
             raise ValueError(f"{directory}: not a saved classifier: {error}") from error
 
 
-def checked_embeddings(embeddings) -> np.ndarray:
-    """float32[patches, dim], validated to be finite and not empty."""
+def checked_embeddings(embeddings, dim: int | None = None) -> np.ndarray:
+    """float32[patches, dim], validated to be finite, not empty, and of a dim if one is given."""
     embeddings = np.asarray(embeddings, np.float32)
     if embeddings.ndim != 2 or 0 in embeddings.shape:
         raise ValueError(f"embeddings must be float[patches, dim], got shape {embeddings.shape}")
@@ -213,6 +207,10 @@ def checked_embeddings(embeddings) -> np.ndarray:
         raise ValueError(
             f"embeddings of {broken.sum()} of {len(embeddings)} patches hold NaN or infinity, "
             f"the first is patch {np.flatnonzero(broken)[0]}"
+        )
+    if dim not in (None, embeddings.shape[1]):
+        raise ValueError(
+            f"embeddings have {embeddings.shape[1]} dimensions, the classifier was trained on {dim}"
         )
     return embeddings
 
@@ -247,10 +245,12 @@ def _segment_means(scores: np.ndarray, segment: np.ndarray, num_segments: int) -
     return sums / sizes[:, None].astype(np.float32)
 
 
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """float32, of the same shape."""
     return (0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32)  # does not overflow
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Of each row: the same dtype and shape, rows of sum 1."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)

@@ -132,11 +132,15 @@ class Sounds:
         # Those with most vectors first: so all that have a second, a third … stand in front.
         order = np.argsort(-self._counts, kind="stable")
         self._place = np.argsort(order)
+        self._lengths = self._counts[order].astype(np.float32)
         # The first vector of each sound, the second of each that has one …
         self._nth = [
             np.stack([sounds[n][nth] for n in order[: np.sum(self._counts > nth)]])
             for nth in range(self._counts.max())
         ]  # each [sounds that have it, dim]
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def alike(self, rows: int) -> Iterator[tuple[int, np.ndarray]]:
         """How like they are, so many sounds at a time.
@@ -181,7 +185,7 @@ class Sounds:
             back[:, : len(nth)] += over(np.maximum, products)
         found = over(np.add, nearest)
         found /= lengths[:, None].astype(np.float32)
-        back /= np.sort(self._counts)[::-1].astype(np.float32)
+        back /= self._lengths
         found += back
         found *= 0.5
         return found[:, self._place]

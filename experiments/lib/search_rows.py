@@ -11,8 +11,9 @@ import os
 
 import numpy as np
 
-from audio_triplet.config import EmbedConfig, TripletConfig
+from audio_triplet.config import EmbedConfig
 from audio_triplet.data.manifest import Manifest
+from audio_triplet.embeddings import description
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.evaluation import metrics, retrieval
 from audio_triplet.evaluation.cosines import as_scores
@@ -27,8 +28,6 @@ SEARCHES = "what searches: the best answers speak for each other"
 EXPONENTS = (0.0, 0.25, 0.5, 1.0)
 
 MOST_QUERIES = 2000
-
-_SILENCE = TripletConfig.silence_energy
 
 
 def score(archive: EmbeddingSet, queries: EmbeddingSet, classes: tuple[str, ...]) -> list[dict]:
@@ -88,23 +87,10 @@ class _Part:
 def _audible(embeddings: EmbeddingSet) -> _Part:
     """The patches that are not silent; all of a segment that has no other."""
     owners, count = embeddings.segment_index, len(embeddings.manifest)
-    audible = audible_patches(embeddings.energy, owners, count)
+    audible = description.audible_patches(embeddings.energy, owners, count)
     starts = embeddings.start_seconds
     assert starts is not None
     return _Part(embeddings.vectors[audible], owners[audible], starts[audible])
-
-
-def audible_patches(energy: np.ndarray, owners: np.ndarray, segments: int) -> np.ndarray:
-    """bool[n], the patches that are not silent, and all of a segment that has no other.
-
-    Args:
-      energy: float32[n], of each patch.
-      owners: int[n], the segment of each.
-      segments: How many there are.
-    """
-    audible = energy > _SILENCE
-    has_some = np.bincount(owners, audible, segments) > 0
-    return audible | ~has_some[owners]
 
 
 def _query_map(
