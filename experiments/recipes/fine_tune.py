@@ -2,7 +2,7 @@
 
 The released model's pairs and objective at a tenth of its learning rate.
 
-Claim (results/own_archive.md): on two hours of ESC-50, 586 steps, 0.774 → 0.789 and 0.389 → 0.408
+Claim: results/own_archive.md. On two hours of ESC-50, 586 steps, 0.774 → 0.789 and 0.389 → 0.408
 (probe, per query) on a fold that was not heard; from nothing 0.686 and 0.338.
 
     python -m experiments.train_embedding --corpus=folders:DIR --output_dir=runs/mine \
