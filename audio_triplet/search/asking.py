@@ -138,19 +138,21 @@ class _Answer:
             found_in = {event.part for event in best}
             arrays = {n: np.asarray(parts[n].vectors) for n in found_in}  # quicker than memory maps
             vectors = [arrays[e.part][e.first : e.last + 1] for e in best]
-            first = np.cumsum([0, *(len(each) for each in vectors[:-1])])
-            mapped = self._index.likeness[0].mapped(np.concatenate(vectors))
             unlike: np.ndarray | float = 0.0
             if question.wanted_patches < len(question.weights):
                 # The other way round than a query: an event that lies in a counter-example is it.
                 likeness = question.likenesses(np.concatenate(vectors), self._scales(best))
                 nearest = likeness[question.wanted_patches :].max(axis=0)
-                unlike = np.add.reduceat(nearest, first) / [len(each) for each in vectors]
+                counts = [len(each) for each in vectors]
+                unlike = np.add.reduceat(nearest, _firsts(counts)) / counts
+            compared = [diffusion.thinned(each, diffusion.MOST_VECTORS) for each in vectors]
+            mapped = self._index.likeness[0].mapped(np.concatenate(compared))
             scores = diffusion.scores(
                 np.array([event.score for event in best]),
-                np.split(mapped, first[1:]),
+                np.split(mapped, _firsts([len(each) for each in compared])[1:]),
                 np.array([self.recording_of(event) for event in best]),
                 unlike,
+                self._index.threads,
             )
             for number in np.argsort(-scores, kind="stable"):
                 yield best[number]._replace(score=float(scores[number]))
@@ -226,6 +228,11 @@ class _Answer:
                 if any(start < copy_end and copy_start < end for copy_start, copy_end in copied):
                     continue
             yield event
+
+
+def _firsts(counts: Sequence[int]) -> np.ndarray:
+    """Where each begins of so many, one after the other: int64[n]."""
+    return np.cumsum([0, *counts[:-1]])
 
 
 def _by_faiss(

@@ -12,10 +12,12 @@ No TensorFlow here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from audio_triplet.search.question import evenly
+from audio_triplet.search.scanning import in_threads
 
 # [D] How many of the best answers are looked at.
 SHORTLIST = 1000
@@ -23,8 +25,8 @@ SHORTLIST = 1000
 # [D] So many vectors of a sound, evenly spread, are compared with other sounds.
 MOST_VECTORS = 6
 
-# Sounds that are compared with all at once.
-_ROWS = 512
+# Sounds that are compared with all at once, by a core.
+_ROWS = 256
 
 # [D] Each sound is tied to so many others, and so many of the best answers pass theirs on: some of
 # the first ten of any question are wrong, fewer are too few to reach far.
@@ -40,6 +42,9 @@ STEPS = 15
 OWN_WEIGHT = 0.05
 OWN_TIE = 0.3
 
+# What rounding alone may make of two sounds that have nothing in common.
+_LEAST_TIE = 1e-6
+
 # [D] Then all pass on what they got, once more, by this power of it: what got much counts, however
 # few or many there are of it.
 AGAIN = 2.0
@@ -54,6 +59,7 @@ def scores(
     sounds: Sequence[np.ndarray],
     recordings: np.ndarray,
     unlike: np.ndarray | float = 0.0,
+    threads: int = 1,
 ) -> np.ndarray:
     """The scores of a search's best answers, once they speak for each other.
 
@@ -63,6 +69,7 @@ def scores(
         measure maps them.
       recordings: int[n]. Sounds of one recording are not tied: they are alike anyway.
       unlike: float[n], how like each is to the nearest in the counter-examples.
+      threads: Processor cores to use.
 
     Returns:
       float64[n], none above the greatest likeness, on its scale: the power mean of what a sound
@@ -76,41 +83,26 @@ def scores(
     found[unwanted] = [rest_score(each) for each in found[unwanted]]
     if not len(own) or not own[0]:
         return found
-    weights = _ties(alike([sounds[n] for n in part]), np.asarray(recordings)[part])
-    tied = weights.any(axis=1)
-    ties = weights + OWN_TIE * np.eye(len(weights), dtype=np.float32)
-    ties /= ties.sum(axis=1, keepdims=True)
+    compared = Sounds([thinned(sounds[n], MOST_VECTORS) for n in part])
+    ties = _Ties.of(compared, np.asarray(recordings)[part], threads)
     once = _passed_on(ties, np.where(np.arange(len(own)) < SOURCES, own, 0.0), own)
     twice = _passed_on(ties, own[0] * (once / once.max()) ** AGAIN, own)
     # What is tied to nothing, as all sounds of a single recording are, keeps its likeness.
-    found[part[tied]] = twice[tied] ** (1 / POWER)
+    found[part[ties.tied]] = twice[ties.tied] ** (1 / POWER)
     return found
 
 
-def _passed_on(ties: np.ndarray, sources: np.ndarray, own: np.ndarray) -> np.ndarray:
+def _passed_on(ties: _Ties, sources: np.ndarray, own: np.ndarray) -> np.ndarray:
     """float64[n]: what sounds have once the sources have passed theirs on, and of their own."""
     found = sources
     for _ in range(STEPS):
-        found = PASSED_ON * (ties @ found.astype(np.float32)) + (1 - PASSED_ON) * sources
+        found = PASSED_ON * ties.means(found) + (1 - PASSED_ON) * sources
     return (OWN_WEIGHT * own + found) / (OWN_WEIGHT + 1)
 
 
 def rest_score(likeness: float) -> float:
     """The score of an answer beyond the best, which nothing is passed on to."""
     return float((OWN_WEIGHT * max(likeness, 0.0) ** POWER / (OWN_WEIGHT + 1)) ** (1 / POWER))
-
-
-def alike(sounds: Sequence[np.ndarray]) -> np.ndarray:
-    """How like each sound is to each other, as a query and an answer are.
-
-    Args:
-      sounds: For each float32[vectors, dim], unit norm; at least one.
-
-    Returns:
-      float32[n, n]: in row i, on the mean over the vectors of i, the nearest of each sound.
-    """
-    together = Sounds([thinned(sound, MOST_VECTORS) for sound in sounds])
-    return np.concatenate([like for _, like in together.alike(_ROWS)])
 
 
 def thinned(vectors: np.ndarray, most: int) -> np.ndarray:
@@ -148,16 +140,21 @@ class Sounds:
         Yields:
           The number of the first sound, and float32[sounds, n] of it and those that follow it.
         """
-        count = len(self._counts)
-        for begin in range(0, count, rows):
-            places = self._place[begin : begin + rows]
-            found = np.zeros((len(places), count), np.float32)
-            for vectors in self._nth:
-                have = np.flatnonzero(places < len(vectors))
-                if len(have):
-                    found[have] += self._nearest(vectors[places[have]])
-            found /= self._counts[begin : begin + rows, None]
-            yield begin, found[:, self._place]
+        for begin in range(0, len(self), rows):
+            yield begin, self.rows(begin, rows)
+
+    def rows(self, begin: int, count: int) -> np.ndarray:
+        """How like so many sounds, from a first one on, are to all: float32[count, n]."""
+        places = self._place[begin : begin + count]
+        found = np.zeros((len(places), len(self)), np.float32)
+        for vectors in self._nth:
+            have = np.flatnonzero(places < len(vectors))
+            if len(have) == len(places):
+                found += self._nearest(vectors[places])
+            elif len(have):
+                found[have] += self._nearest(vectors[places[have]])
+        found /= self._counts[begin : begin + count, None]
+        return found[:, self._place]
 
     def both_ways(self, vectors: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """How like other sounds are to these, on the mean of both directions.
@@ -199,13 +196,55 @@ class Sounds:
         return nearest
 
 
-def _ties(alike: np.ndarray, recordings: np.ndarray) -> np.ndarray:
-    """float32[n, n], symmetric: how much each sound is tied to each other."""
-    apart = np.where(recordings[:, None] == recordings, np.float32(0.0), alike)
-    least = np.zeros((len(apart), 1), np.float32)
-    if len(apart) > TIES:
-        least = np.maximum(np.partition(apart, -TIES, axis=1)[:, -TIES][:, None], 0.0)
-    weights = np.zeros_like(apart)
-    tied = (apart >= least) & (apart > 0.0)
-    weights[tied] = apart[tied] ** POWER
-    return (weights + weights.T) / 2
+class _Ties(NamedTuple):
+    """How much each sound is tied to others and to itself: few of all pairs.
+
+    Attributes:
+      begins: int64[n], the first tie of each sound.
+      others: int64[ties], the sound at the other end, sound by sound.
+      weights: float64[ties]; those of a sound add up to 1.
+      tied: bool[n], whether there is a tie to another sound.
+    """
+
+    begins: np.ndarray
+    others: np.ndarray
+    weights: np.ndarray
+    tied: np.ndarray
+
+    @classmethod
+    def of(cls, sounds: Sounds, recordings: np.ndarray, threads: int) -> _Ties:
+        """The ties of some sounds: symmetric before they are divided by their sums.
+
+        Args:
+          sounds: They.
+          recordings: int[n], theirs.
+          threads: Processor cores to use.
+        """
+        count = len(sounds)
+
+        def of_rows(first: int) -> tuple[np.ndarray, np.ndarray]:
+            """int64[2, ties] and float32[ties]: which are tied, and how like they are."""
+            alike = sounds.rows(first, _ROWS)
+            alike[recordings[first : first + _ROWS, None] == recordings] = 0.0
+            least = np.full((len(alike), 1), _LEAST_TIE, np.float32)
+            if count > TIES:
+                least = np.maximum(np.partition(alike, -TIES, axis=1)[:, -TIES, None], least)
+            pair = np.nonzero(alike >= least)
+            return np.stack([pair[0] + first, pair[1]]), alike[pair]
+
+        found = in_threads(of_rows, range(0, count, _ROWS), threads)
+        one, other = np.concatenate([pair for pair, _ in found], axis=1)
+        half = 0.5 * np.concatenate([alike for _, alike in found]).astype(np.float64) ** POWER
+        itself = np.arange(count)
+        begin = np.concatenate([one, other, itself])
+        order = np.argsort(begin, kind="stable")
+        weights = np.concatenate([half, half, np.full(count, OWN_TIE)])[order]
+        ties = np.bincount(begin, minlength=count)
+        begins = np.cumsum(ties) - ties
+        weights /= np.repeat(np.add.reduceat(weights, begins), ties)
+        others = np.concatenate([other, one, itself])[order]
+        return cls(begins, others, weights, ties > 1)
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """float64[n]: what each sound gets along its ties, of float64[n]."""
+        return np.add.reduceat(self.weights * values[self.others], self.begins)

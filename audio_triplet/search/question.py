@@ -154,8 +154,9 @@ class Question:
           float32[q, n].
         """
         rows = self.wanted_patches if wanted_only else len(self.weights)
-        found = self.weights[:rows] @ np.asarray(vectors, np.float32).T  # [q, n]
-        found -= self.offsets[:rows, None]
+        # This way round BLAS takes three quarters of the time, the turning included.
+        products = np.asarray(vectors, np.float32) @ self.weights[:rows].T  # [n, q]
+        found = np.subtract(products.T, self.offsets[:rows, None], order="C")  # [q, n]
         found *= scales
         return found
 

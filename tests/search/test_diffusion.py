@@ -25,7 +25,7 @@ def by_likeness(query, sounds):
 def test_likeness_of_sounds_by_hand():
     first, second = on_a_circle(0, 90)
     both = np.concatenate([first, second])
-    found = diffusion.alike([first, second, both])
+    found = diffusion.Sounds([first, second, both]).rows(0, 3)
     np.testing.assert_allclose(found, [[1, 0, 1], [0, 1, 1], [0.5, 0.5, 1]], atol=1e-6)
 
 
