@@ -13,6 +13,7 @@ There is one front end, `DEFAULT`: every trained model, shard and index is made 
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from audio_triplet.config import FRONT_END as DEFAULT
@@ -27,6 +28,8 @@ __all__ = [
     "mel_weights",
     "patches",
 ]
+
+_BAND_GROUPS = 4
 
 # Keeps the gradient of the square root finite in silence.
 _LEAST_ROOT = 1e-15
@@ -46,8 +49,9 @@ def mel_energies(waveform) -> tf.Tensor:
     spectrum = tf.signal.rfft(_windowed_frames(waveform))  # [..., frames, bins]
     # Not tf.abs: its protection from overflow costs as much as the transform.
     power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-    weights = tf.constant(mel_weights(), tf.float32)
-    return tf.linalg.matmul(_root(power), weights)  # [..., frames, mels]
+    magnitude = _root(power)
+    groups = [magnitude[..., bins] @ weights for bins, weights in _band_groups()]
+    return tf.concat(groups, axis=-1)  # [..., frames, mels]
 
 
 def log_mel(mel_energies) -> tf.Tensor:
@@ -106,6 +110,19 @@ def _windowed_frames(waveform: tf.Tensor) -> tf.Tensor:
     count = None if static is None else DEFAULT.frames(static)
     frames.set_shape([*waveform.shape[:-2], count, DEFAULT.fft_length])
     return frames
+
+
+def _band_groups() -> list[tuple[slice, np.ndarray]]:
+    """The bands in groups: the bins that a group has, and its weights float32[bins, bands].
+
+    Of the whole matrix nearly all is zeros; in four groups a product takes two thirds of the time.
+    """
+    groups = []
+    for weights in np.split(mel_weights().astype(np.float32), _BAND_GROUPS, axis=1):
+        used = np.flatnonzero(weights.any(axis=1))
+        bins = slice(int(used[0]), int(used[-1]) + 1)
+        groups.append((bins, weights[bins]))
+    return groups
 
 
 @tf.custom_gradient
