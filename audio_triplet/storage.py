@@ -7,6 +7,8 @@
     storage.write_text(path, text)                     # shortcuts for common content
     storage.write_json(path, content)
     storage.save_arrays(path, arrays)
+    with storage.open_arrays(path) as arrays:          # raises DamagedError
+        vectors = arrays["vectors"]
 
 Remote is `gs://…` and whatever else `tf.io.gfile` takes. TensorFlow is imported only for paths
 that need it, so that tools on local files start at once.
@@ -28,12 +30,25 @@ import shutil
 import tempfile
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
 if TYPE_CHECKING:
     import numpy as np
     from _typeshed import StrPath
+
+# What Python raises for a ZIP with a bit that is flipped or an end that is missing.
+DAMAGE = (
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 # How an address begins; two letters at least, so that `C:\` is none.
 URI = r"[A-Za-z][A-Za-z0-9+.-]+://"
@@ -252,6 +267,35 @@ def save_arrays(path: StrPath, arrays: Mapping[str, np.ndarray], *, unique: bool
             buffer = io.BytesIO()
             write_arrays(buffer, arrays)
             file.write(buffer.getbuffer())
+
+
+class DamagedError(ValueError):
+    """A file of arrays is not what was written; the message says why."""
+
+
+@contextlib.contextmanager
+def open_arrays(file: StrPath | IO[bytes]) -> Iterator[np.lib.npyio.NpzFile]:
+    """Opens an .npz for reading.
+
+    Args:
+      file: A local path, or an open file.
+
+    Yields:
+      Its arrays by name; each is read, and its checksum checked, when it is asked for.
+
+    Raises:
+      OSError: It is not there, or may not be read.
+      DamagedError: It is damaged, or what is asked for inside the block is not in it.
+    """
+    import numpy as np  # here, so that --help stays quick
+
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            yield arrays
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedError(str(error) or "it ends too early") from error
 
 
 def write_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:

@@ -1,6 +1,7 @@
 """Whole or not at all: text, JSON, arrays, files and folders, here and elsewhere."""
 
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -38,6 +39,43 @@ def test_objects_are_refused_and_what_was_there_stays(tmp_path):
     with pytest.raises(ValueError, match="[Oo]bject"):
         storage.save_arrays(path, {"a": np.array([{}])})
     assert np.load(path)["a"].sum() == 3
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_any_flipped_bit_is_one_kind_of_error_or_harmless(save):
+    arrays = {"a": np.arange(6.0), "names": np.array(["rain", "wind"])}
+    buffer = io.BytesIO()
+    save(buffer, **arrays)
+    content, refused = buffer.getvalue(), 0
+    for place, bit in itertools.product(range(len(content)), (0, 3, 6)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << bit
+        try:
+            with storage.open_arrays(io.BytesIO(bytes(damaged))) as read:
+                found = {name: read[name] for name in arrays}
+        except storage.DamagedError as error:
+            refused += 1
+            assert str(error)
+        else:
+            assert all((found[name] == arrays[name]).all() for name in arrays)
+    assert refused > len(content)
+    for end in range(0, len(content), 20):
+        with pytest.raises(storage.DamagedError), storage.open_arrays(io.BytesIO(content[:end])):
+            pass
+
+
+def test_what_is_not_there_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError), storage.open_arrays(tmp_path / "none.npz"):
+        pass
+    with pytest.raises(IsADirectoryError), storage.open_arrays(tmp_path):
+        pass
+    storage.save_arrays(tmp_path / "one.npz", {"a": np.zeros(1)})
+    with pytest.raises(storage.DamagedError, match="b is not"):
+        with storage.open_arrays(tmp_path / "one.npz") as read:
+            read["b"]
+    np.save(tmp_path / "array.npz.npy", np.zeros(3))
+    with pytest.raises(storage.DamagedError), storage.open_arrays(tmp_path / "array.npz.npy"):
+        pass
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")

@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 
+from audio_triplet import storage
 from audio_triplet.browse.archive import Archive
 
 # Arrays as they are sent: little-endian, in this order.
@@ -43,14 +44,14 @@ class Map:
           ValueError: It is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as found:
+            with storage.open_arrays(path) as found:
                 return cls(
                     found["version"].tobytes().decode(),
                     int(found["of_vectors"][0]),
                     json.loads(found["paths"].tobytes()),
                     {name: found[name] for name in SENT},
                 )
-        except (KeyError, EOFError, IndexError) as error:
+        except ValueError as error:
             raise ValueError(f"{path}: is damaged ({error})") from error
 
     def __len__(self) -> int:

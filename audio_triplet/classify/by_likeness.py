@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import os
 import warnings
-import zipfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -50,7 +49,6 @@ PRIOR = 2000.0
 MOST_DIMENSIONS = 2048
 
 _FILE = "likeness.npz"
-_DAMAGE = (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile)
 _PRODUCTS = 1 << 19  # of vectors, made at once: 2 MB, which stay near the processor
 
 
@@ -176,10 +174,11 @@ class LikenessClassifier:
         if not os.path.exists(path):
             return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with storage.open_arrays(path) as arrays:
                 given = {field.name: arrays[field.name] for field in dataclasses.fields(cls)}
-            return cls(**given | {"single": bool(given["single"])})
-        except _DAMAGE as error:
+                single = bool(given.pop("single"))
+                return cls(**given, single=single)
+        except (OSError, ValueError) as error:
             raise ValueError(f"{path}: is damaged ({error})") from error
 
 

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import threading
-import zipfile
 from collections.abc import Sequence
 from typing import IO
 
@@ -135,14 +134,14 @@ def _load(stem: str, key: str) -> dict[str, np.ndarray] | None:
     """The arrays of an index; None if there are none, or damaged ones, or of other shards."""
     path = stem + _TABLE
     try:
-        with np.load(path, allow_pickle=False) as file:  # a zip file: checksums are verified
+        with storage.open_arrays(path) as file:
             table = {name: file[name] for name in file.files}
         size = os.path.getsize(stem + _ENERGIES)
         if str(table.pop("key")) == key and size == 4 * _windows(table["frames"]).sum():
             return table
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError) as error:
         logging.warning("%s: is damaged (%s); it is made again", path, error)
     return None
 

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -303,9 +302,9 @@ def _check_folder(
 def _is_finished(output: str, source: str) -> bool:
     """Whether there is an undamaged file of embeddings of this sound file as it is now."""
     try:
-        with np.load(output, allow_pickle=False) as file:
+        with storage.open_arrays(output) as file:
             return str(file["path"][0]) == source and tuple(file["stamp"][0]) == stamp_of(source)
-    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError):
         return False
 
 

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from absl import logging
 
+from audio_triplet import storage
 from audio_triplet.embeddings.native_log import without_chatter
 from audio_triplet.embeddings.sound_embedding import SoundEmbedding, embed_sound
 from audio_triplet.errors import ExportError
@@ -65,7 +66,7 @@ class EncoderOrigin:
                 content = file.read(origin.size)
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except storage.DAMAGE as error:
             raise ExportError(f"{path}: is damaged ({error}); remove it") from error
         if len(content) != origin.size or hashlib.sha256(content).hexdigest() != origin.sha256:
             raise ExportError(f"{path}: is damaged; remove it")

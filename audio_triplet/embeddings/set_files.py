@@ -11,7 +11,6 @@ No file holds a pickle. Keys on disk are of older versions: `level` is the granu
 import contextlib
 import json
 import os
-import zipfile
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -220,7 +219,7 @@ def read_part(path: str) -> Part:
         raise ArchiveError(f"{path}: no such file") from None
     except ArchiveError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArchiveError(
             f"{path}: not a set of embeddings, or damaged ({' '.join(str(error).split())}); "
             "make it again with audio-triplet embed"
@@ -232,7 +231,7 @@ def _origin_json(origin: Origin) -> str:
 
 
 def _read_npz(path: str) -> tuple[dict, dict]:
-    with np.load(path, allow_pickle=False) as file:
+    with storage.open_arrays(path) as file:
         columns = {name: file[name] for name in file.files}
     return columns, json.loads(str(columns.pop("config")))
 
@@ -352,11 +351,11 @@ def load_for_corpus(path: str, manifest: Manifest) -> EmbeddingSet:
       CorpusError: The file is damaged, or of other segments.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with storage.open_arrays(path) as file:
             row, vectors, segment_index, energy, names = (
                 file[name] for name in ("row", "patch", "patch_segment", "patch_energy", "names")
             )
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         raise CorpusError(f"{path}: is damaged ({error}); delete it") from error
     if len(row) and row.max() < len(manifest):
         taken = manifest.take(row)

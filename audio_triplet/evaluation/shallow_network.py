@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +181,7 @@ class Classifier:
         directory = Path(directory)
         try:
             description = storage.read_json(directory / _CONFIG_FILE)
-            with np.load(directory / _WEIGHTS_FILE, allow_pickle=False) as arrays:
+            with storage.open_arrays(directory / _WEIGHTS_FILE) as arrays:
                 mean, scale = arrays["mean"], arrays["scale"]
                 weights = tuple(arrays[f"weight_{i}"] for i in range(len(arrays.files) - 2))
             return cls(
@@ -193,7 +192,7 @@ class Classifier:
                 rounds=description["rounds"],
                 validation_map=tuple(description["validation_map"]),
             )
-        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{directory}: not a saved classifier: {error}") from error
 
 

@@ -165,9 +165,9 @@ def _unpacked(constant: tuple[int, bytes] | None) -> dict[str, np.ndarray]:
     if constant is None or constant[0] != _VERSION:
         return {}
     try:
-        with np.load(io.BytesIO(constant[1]), allow_pickle=False) as arrays:
+        with storage.open_arrays(io.BytesIO(constant[1])) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError):
         return {}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -65,7 +64,7 @@ class WordTable:
         if os.path.isdir(path):
             path = os.path.join(path, WORDS_FILE)
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with storage.open_arrays(path) as content:
                 words, first = content["words"].tolist(), content["first"].tolist()
                 vectors = content["vectors"].astype(np.float32)
                 told = json.loads(content["origin"].item())
@@ -81,5 +80,5 @@ class WordTable:
                 )
         except FileNotFoundError:
             raise SearchError(f"{path}: there is no table of words; name another one") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError) as error:
             raise SearchError(f"{path}: is damaged ({error}); install it again") from error

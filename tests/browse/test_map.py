@@ -7,6 +7,7 @@ import pytest
 
 from audio_triplet.browse import mapping
 from audio_triplet.browse.map_file import SENT, Map, MapFile
+from tests.zip_damage import refused_when_flagged
 
 
 def test_kinds_keep_together_also_those_that_are_no_landmarks():
@@ -68,6 +69,7 @@ def test_a_damaged_file_is_computed_again(indexed, session, tmp_path, monkeypatc
     map_file._process = Process(0)
     state, found = map_file.state(indexed, session.archives.now())
     assert state == "ready" and len(found) and len(started) == 2
+    refused_when_flagged(path, lambda: Map.read(str(path)), ValueError)
 
 
 class Process:

@@ -7,6 +7,7 @@ from audio_triplet.classify import by_likeness
 from audio_triplet.classify.by_likeness import LikenessClassifier
 from audio_triplet.classify.combined import combined
 from audio_triplet.search.likeness import Likeness, Moments
+from tests.zip_damage import refused_when_flagged
 
 DIM = 12
 
@@ -218,6 +219,7 @@ def test_saved_and_read(tmp_path):
     read = LikenessClassifier.load(str(tmp_path))
     np.testing.assert_array_equal(read.predict_patches(vectors), fitted.predict_patches(vectors))
     path = tmp_path / "likeness.npz"
+    refused_when_flagged(path, lambda: LikenessClassifier.load(str(tmp_path)), ValueError)
     for damage in (path.read_bytes()[:-200], b"nothing"):
         path.write_bytes(damage)
         with pytest.raises(ValueError, match=r"likeness\.npz: is damaged"):

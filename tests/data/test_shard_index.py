@@ -10,6 +10,7 @@ from audio_triplet.data import shard_format, shard_index, shard_source
 from audio_triplet.data.keys import key_of
 from audio_triplet.data.prepared import PreparedInfo, SplitInfo, shard_name
 from audio_triplet.errors import CorpusError
+from tests.zip_damage import flag_damages
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def test_index_is_made_anew_when_damaged_or_when_a_shard_changes(folder, caplog)
         "cut": whole[: len(whole) // 2],
         "empty": b"",
         "text": b"no index",
-    }
+    } | dict(enumerate(flag_damages(whole)))
     for damage in damages.values():
         table.write_bytes(damage)
         caplog.clear()

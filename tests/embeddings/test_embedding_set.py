@@ -19,6 +19,7 @@ from audio_triplet.embeddings.set_files import (
 )
 from audio_triplet.errors import ArchiveError, CorpusError
 from tests.embeddings.conftest import files
+from tests.zip_damage import refused_when_flagged
 
 
 def by_hand():
@@ -140,6 +141,8 @@ def test_damaged_sets_are_named(embedded, tmp_path):
         path.write_bytes(damage)
         with pytest.raises(ArchiveError, match=r"set\.npz: not a set"):
             load_set(str(path))
+    path.write_bytes(content)
+    refused_when_flagged(path, lambda: load_set(str(path)), ArchiveError)
     np.savez(path, embeddings=np.zeros((2, 3)))
     with pytest.raises(ArchiveError, match="not a set"):
         load_set(str(path))

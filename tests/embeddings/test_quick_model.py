@@ -23,6 +23,7 @@ from audio_triplet.embeddings import (
 from audio_triplet.embeddings.quick_model import ENCODER_FILE, EncoderOrigin, QuickModel
 from audio_triplet.errors import AudioError, ConfigError, DeploymentError, ExportError
 from tests.conftest import RATE, tone
+from tests.zip_damage import flag_damages
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +88,15 @@ def test_real_like_patches_differ_and_reach_from_silence_to_full_scale():
     assert apart.min() > 1
 
 
-@pytest.mark.parametrize("where", ["weights", "origin", "cut", "empty"])
+@pytest.mark.parametrize("where", ["weights", "origin", "cut", "empty", "flags"])
 def test_a_damaged_file_is_refused_and_passed_over(small_model, tmp_path, caplog, where):
     content = bytearray(pathlib.Path(small_model.path, ENCODER_FILE).read_bytes())
     if where == "cut":
         content = content[: len(content) // 2]
     elif where == "empty":
         content = bytearray()
+    elif where == "flags":
+        content = bytearray(flag_damages(bytes(content))[0])
     else:
         position = len(content) // 2 if where == "weights" else content.index(b"sha256") + 12
         content[position] ^= 1

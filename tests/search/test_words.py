@@ -16,6 +16,7 @@ from audio_triplet.search.question import Patches
 from audio_triplet.search.sound_index import Query, SoundIndex
 from audio_triplet.search.word_table import WORDS_FILE, WordTable
 from tests.conftest import RATE, tone
+from tests.zip_damage import refused_when_flagged
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,8 @@ def test_a_damaged_table_is_told(small_model, tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(SearchError, match="is damaged"):
         WordTable.read(path)
+    a_table(small_model, a=unit(*np.eye(24)[:1])).write(path)
+    refused_when_flagged(path, lambda: WordTable.read(path), SearchError)
 
 
 def test_a_long_stock_is_spread_over():
