@@ -349,6 +349,7 @@ def constants(index: Index) -> dict:
         "silence_energy": TripletConfig.silence_energy,
         "most_patches": question.MOST_PATCHES,
         "leaning": question.LEANING,
+        "energy_power": question.ENERGY_POWER,
         "joined_within": events.JOINED_WITHIN,
         "fine_steps": FINE_STEPS,
         "per_recording": events.USUAL_PER_RECORDING,

@@ -91,7 +91,9 @@ def embed_sound(
             query.seconds,
             window,
         )
-    patches = Patches(query.vectors[audible], query.start_seconds[audible], start_seconds)
+    patches = Patches(
+        query.vectors[audible], query.start_seconds[audible], start_seconds, query.energy[audible]
+    )
     heard = resampling.resampled(iter(kept), rate, sounds.RATE, "soxr")
     return QuerySound(patches, np.concatenate(list(heard)))
 

@@ -1,8 +1,8 @@
 """What is asked of an archive: the patches of sounds that are wanted and of sounds that are not.
 
 A sound is as like a query as, on the mean over the query's patches, its own nearest patch is (late
-interaction). Several queries are joined by a mean that leans to the nearest; a fifth of the
-likeness to counter-examples is taken off.
+interaction); louder patches count more. Several queries are joined by a mean that leans to the
+nearest; a fifth of the likeness to counter-examples is taken off.
 
 No TensorFlow here.
 """
@@ -27,6 +27,10 @@ MOST_PATCHES = 64
 LEANING = 0.4
 UNLIKE = 0.2
 
+# [D] A patch of a sound counts by this power of its energy: the loud ones are what is asked for,
+# between them a room is heard. docs/lab_notes.md has the trial.
+ENERGY_POWER = 0.5
+
 # What a vector that may not be found has for likeness: below every other.
 NEVER = -4.0
 
@@ -47,11 +51,13 @@ class Patches:
       vectors: float32[patches, dim], of unit norm, silent ones left out; at least one.
       start_seconds: float64[patches], where each begins, ascending.
       begin_seconds: Where the sound begins, silence included.
+      energy: float32[patches], mean mel energy per cell; None: not known, all count alike.
     """
 
     vectors: np.ndarray
     start_seconds: np.ndarray
     begin_seconds: float = 0.0
+    energy: np.ndarray | None = None
 
     @classmethod
     def of_vectors(cls, vectors: np.ndarray, hop_seconds: float = 0.96) -> Patches:
@@ -64,7 +70,15 @@ class Patches:
         if len(self.vectors) <= MOST_PATCHES:
             return self
         chosen = evenly(len(self.vectors), MOST_PATCHES)
-        return Patches(self.vectors[chosen], self.start_seconds[chosen], self.begin_seconds)
+        energy = None if self.energy is None else self.energy[chosen]
+        return Patches(self.vectors[chosen], self.start_seconds[chosen], self.begin_seconds, energy)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """float32[patches], how much each counts; together 1."""
+        energy = np.ones(len(self.vectors)) if self.energy is None else self.energy
+        loud = np.maximum(np.asarray(energy, np.float64), np.finfo(np.float32).tiny) ** ENERGY_POWER
+        return (loud / loud.sum()).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,6 +88,7 @@ class Question:
     Attributes:
       weights: float32[q, dim], and
       offsets: float32[q], of all patches, see `Likeness.folded`.
+      shares: float32[q], how much each counts in its example.
       first: int64[examples], the first patch of each example; those that are wanted first.
       wanted: How many examples are wanted.
       window_seconds: From the start of the first patch to that of the last that may answer at once.
@@ -81,6 +96,7 @@ class Question:
 
     weights: np.ndarray
     offsets: np.ndarray
+    shares: np.ndarray
     first: np.ndarray
     wanted: int
     window_seconds: float
@@ -121,6 +137,7 @@ class Question:
         return cls(
             weights,
             offsets,
+            np.concatenate([example.shares for example in examples]),
             np.cumsum([0, *(len(example.vectors) for example in examples[:-1])]),
             len(wanted),
             # One hop more: the archive's patches begin between those of the query.
@@ -171,8 +188,11 @@ class Question:
           float32[sounds].
         """
         first = self.first[self.first < len(nearest)]
-        counts = np.diff(np.append(first, len(nearest)))[:, None]
-        each = np.add.reduceat(nearest, first, axis=0) / counts  # [examples, sounds]
+        shares = self.shares[: len(nearest)]
+        if len(first) == 1:
+            each = (shares @ nearest)[None]  # [examples, sounds]
+        else:
+            each = np.add.reduceat(shares[:, None] * nearest, first, axis=0)
         score = _leaning_mean(each[: self.wanted])
         if len(each) > self.wanted:
             score = score - UNLIKE * np.maximum(_leaning_mean(each[self.wanted :]), 0)

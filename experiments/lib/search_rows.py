@@ -78,8 +78,10 @@ def at_half_hop(model, manifest: Manifest) -> EmbeddingSet:
 class _Part:
     """The audible patches of a set, as `scanning` takes them."""
 
-    def __init__(self, vectors: np.ndarray, owners: np.ndarray, starts: np.ndarray):
-        self.vectors, self.owners = vectors, owners.astype(np.int32)
+    def __init__(
+        self, vectors: np.ndarray, owners: np.ndarray, starts: np.ndarray, energy: np.ndarray
+    ):
+        self.vectors, self.owners, self.energy = vectors, owners.astype(np.int32), energy
         self.spans = np.zeros(len(vectors), SPAN)
         self.spans["start"] = starts
 
@@ -90,7 +92,9 @@ def _audible(embeddings: EmbeddingSet) -> _Part:
     audible = description.audible_patches(embeddings.energy, owners, count)
     starts = embeddings.start_seconds
     assert starts is not None
-    return _Part(embeddings.vectors[audible], owners[audible], starts[audible])
+    return _Part(
+        embeddings.vectors[audible], owners[audible], starts[audible], embeddings.energy[audible]
+    )
 
 
 def _query_map(
@@ -113,7 +117,11 @@ def _query_map(
     drawn = np.random.default_rng(0).choice(count, min(count, MOST_QUERIES), replace=False)
     for number in sorted(drawn.tolist()):
         first, last = borders[number], borders[number + 1]
-        own = Patches(queries.vectors[first:last], queries.spans["start"][first:last])
+        own = Patches(
+            queries.vectors[first:last],
+            queries.spans["start"][first:last],
+            energy=queries.energy[first:last],
+        )
         question = Question.of(measure, [own], hop_seconds=hop)
         stretches, _ = scanning.scan(
             question, [part], scales, [None], [0], question.width(hop), 0, threads

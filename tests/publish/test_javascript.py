@@ -164,7 +164,13 @@ def test_a_long_recording_is_fetched_only_where_it_may_answer(tmp_path):
     vectors = random.normal(size=(count, dim)).astype("f4")
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     query = vectors[[700, 1500]]
-    info = {"dim": dim, "hop_seconds": 0.96, "leaning": 0.4, "joined_within": 0.1}
+    info = {
+        "dim": dim,
+        "hop_seconds": 0.96,
+        "leaning": 0.4,
+        "joined_within": 0.1,
+        "energy_power": 0.5,
+    }
     info |= {"per_recording": 3, "files": [{"name": "long"}], "segments": [[0, 0, []]]}
     code = """
     const fetched = [], dim = given.dim;
@@ -229,11 +235,13 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
     # A gap in time, as silence leaves it.
     starts = 0.96 * (slots + 3 * (slots > 4))
     part = _Part(raw, owners, starts)
-    examples = []
+    examples, loudness = [], []
     for number in lengths:
         vectors = random.normal(size=(number, dim)).astype("f4")
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        examples.append(Patches(vectors, 0.48 * np.arange(number)))
+        energy = None if number == 2 else random.lognormal(size=number)
+        loudness.append(np.full(number, -1.0) if energy is None else energy)
+        examples.append(Patches(vectors, 0.48 * np.arange(number), energy=energy))
     asked = Question.of(Likeness.plain(dim), examples)
     ones = [np.ones(len(part), "f4")]
     width = asked.width(0.96)
@@ -253,6 +261,7 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
         "fine_steps": FINE_STEPS,
         "hop_seconds": 0.96,
         "leaning": question.LEANING,
+        "energy_power": question.ENERGY_POWER,
         "joined_within": events.JOINED_WITHIN,
         "per_recording": events.USUAL_PER_RECORDING,
         "files": [{"name": str(number)} for number in range(30)],
@@ -291,8 +300,10 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
       const chosen = it.thinned(every, given.most_patches);
       const rowOf = (n) => queries.subarray((at + n) * given.dim, (at + n + 1) * given.dim);
       const vectors = chosen.map(rowOf);
+      const energies = chosen.map((n) => loudness[at + n]);
       at += length;
-      return {vectors, starts: chosen.map((n) => 0.48 * n)};
+      const starts = chosen.map((n) => 0.48 * n);
+      return energies[0] < 0 ? {vectors, starts} : {vectors, starts, energies};
     });
     return (await archive.ask(examples, {top: 10, keep})).flatMap(
       (hit) => [hit.score, hit.file, hit.start_seconds, hit.end_seconds]);
@@ -314,6 +325,7 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
         owners=owners,
         keep=keep,
         queries=np.concatenate([example.vectors for example in examples]),
+        loudness=np.concatenate(loudness),
     ).reshape(-1, 4)
     wanted = [
         (e.score, owners[e.first], part.spans["start"][e.first], part.spans["end"][e.last])

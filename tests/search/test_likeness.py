@@ -99,3 +99,21 @@ def test_a_long_query_is_thinned():
     thin = long.thinned()
     assert len(thin.vectors) == 64 and thin.start_seconds[[0, -1]].tolist() == [0, 999 * 0.96]
     assert len(Question.of(Likeness.plain(6), [long]).weights) == 64
+
+
+def test_louder_patches_count_more_by_the_root_of_their_energy(vectors):
+    nearest = np.array([[0.9], [0.3], [0.6]], np.float32)
+    starts = np.arange(3.0)
+    plain, even, loud = (
+        Question.of(Likeness.plain(6), [Patches(vectors[:3], starts, energy=energy)])
+        for energy in (None, np.full(3, 7e-3), np.array([4.0, 0.0, 1.0]))
+    )
+    np.testing.assert_allclose(plain.scores(nearest), [0.6], atol=1e-6)
+    np.testing.assert_allclose(even.scores(nearest), [0.6], atol=1e-6)
+    np.testing.assert_allclose(loud.scores(nearest), [(2 * 0.9 + 0.6) / 3], atol=1e-6)
+    # Of a long sound those that are asked for count among themselves; counter-examples likewise.
+    many = Patches(np.resize(vectors, (200, 6)), np.arange(200.0), energy=np.arange(1.0, 201.0))
+    both = Question.of(Likeness.plain(6), [many], [Patches(vectors[:2], starts[:2])])
+    roots = np.sqrt(many.thinned().energy)
+    np.testing.assert_allclose(both.shares[:64], roots / roots.sum(), rtol=1e-5)
+    np.testing.assert_allclose(both.shares[64:], 0.5)

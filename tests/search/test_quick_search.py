@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -13,6 +14,8 @@ import audio_triplet
 from audio_triplet.embeddings.quick_model import ENCODER_FILE, QuickModel
 from audio_triplet.embeddings.saved_model import Model
 from audio_triplet.errors import ExportError
+from audio_triplet.search.index import Index
+from audio_triplet.search.query import embed_sound
 from audio_triplet.search.sound_index import SoundIndex
 from audio_triplet.search.word_table import WordTable
 from tests.conftest import RATE, tone
@@ -127,3 +130,14 @@ def test_without_an_encoder_file_tensorflow_serves(index, folder, small_model, t
     assert "TensorFlow is used instead" in caplog.text
     expected = SoundIndex(index).find(folder / "0.wav")
     assert [hit.path for hit in hits] == [hit.path for hit in expected]
+
+
+def test_a_sound_that_is_asked_for_knows_how_loud_its_patches_are(index, small_model):
+    """Three patches of a tone, the second ten times as loud, the third silent."""
+    sound = tone(3.0, 440, 0)
+    sound *= np.repeat([0.05, 0.5, 0.0], RATE)[: len(sound)]
+    model = QuickModel(os.path.join(small_model.path, ENCODER_FILE))
+    asked = embed_sound(model, Index(index).info, sound, sample_rate=RATE, hop_seconds=1.0).patches
+    assert len(asked.energy) == len(asked.vectors) == 2
+    assert asked.energy[1] / asked.energy[0] == pytest.approx(10, rel=0.1)
+    assert asked.shares[1] / asked.shares[0] == pytest.approx(10**0.5, rel=0.05)

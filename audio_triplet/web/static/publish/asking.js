@@ -63,7 +63,7 @@ export class Archive {
     return found;
   }
 
-  // examples: [{vectors: [Float32Array of unit norm, mapped], starts: [seconds]}], each not empty.
+  // examples: as `Question` takes them.
   // without: numbers of recordings; keep: 1 for each vector that may be found, null: all.
   async ask(examples, {top = 10, without = new Set(), keep = null} = {}) {
     const question = new Question(examples, this, keep);

@@ -30,6 +30,13 @@ function leaningMean(each, leaning) {
   return best + leaning * Math.log(sum / each.length);
 }
 
+// How much each patch of an example counts: louder ones more, together 1.
+function sharesOf({vectors, energies}, power) {
+  const loud = vectors.map((_, n) => (energies ? Math.max(energies[n], 1e-30) ** power : 1));
+  const all = loud.reduce((a, b) => a + b, 0);
+  return loud.map((one) => one / all);
+}
+
 const mostOf = (values) => values.reduce((a, b) => Math.max(a, b), NEVER);
 
 // Numbers of the scores that are one, the largest first, equal ones as they are; no more are put in
@@ -59,13 +66,15 @@ export function* descending(values) {
 }
 
 export class Question {
-  // examples: [{vectors: [Float32Array of unit norm, mapped], starts: [seconds]}], each not empty.
+  // examples: [{vectors: [Float32Array of unit norm, mapped], starts: [seconds], energies: [number],
+  // or none}], each not empty.
   // keep: 1 for each vector that may be found, null: all.
   constructor(examples, archive, keep = null) {
     this.archive = archive;
     this.keep = keep;
     this.rows = examples.flatMap((example) => example.vectors);
     this.coarse = archive.store.scorer(this.rows);
+    this.shares = examples.flatMap((example) => sharesOf(example, archive.info.energy_power));
     this.first = [];
     let longest = 0, count = 0;
     for (const {vectors, starts} of examples) {
@@ -81,11 +90,11 @@ export class Question {
 
   // The score of what each row finds at best: values[at], values[at + step], …
   scored(values, at = 0, step = 1) {
-    const {each, first} = this;
+    const {each, first, shares} = this;
     for (let example = 0; example < each.length; example++) {
       let sum = 0;
-      for (let row = first[example]; row < first[example + 1]; row++) sum += values[at + row * step];
-      each[example] = sum / (first[example + 1] - first[example]);
+      for (let row = first[example]; row < first[example + 1]; row++) sum += shares[row] * values[at + row * step];
+      each[example] = sum;
     }
     return leaningMean(each, this.archive.info.leaning);
   }

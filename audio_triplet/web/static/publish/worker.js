@@ -74,7 +74,7 @@ async function exampleOf(given) {
     const vector = await encode.embed(frontEnd.logMel(patch.mel), [1, frontEnd.FRAMES, frontEnd.MELS]);
     vectors.push(asking.mapped(vector, constants, info.dim));
   }
-  return {vectors, starts: chosen.map((patch) => patch.start)};
+  return {vectors, starts: chosen.map((patch) => patch.start), energies: chosen.map((patch) => patch.energy)};
 }
 
 // Stored vectors as an example.
