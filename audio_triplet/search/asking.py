@@ -21,6 +21,7 @@ from audio_triplet.errors import SearchError
 from audio_triplet.search import copies, diffusion
 from audio_triplet.search.events import Event, best_events, limited
 from audio_triplet.search.index import Hit, Index
+from audio_triplet.search.index_format import with_energy
 from audio_triplet.search.question import NEVER, Patches, Question
 from audio_triplet.search.scanning import Nearest, Stretches, best_of_runs, scan
 
@@ -136,8 +137,11 @@ class _Answer:
         if best:
             parts = self._index.parts
             found_in = {event.part for event in best}
-            arrays = {n: np.asarray(parts[n].vectors) for n in found_in}  # quicker than memory maps
+            # Quicker than memory maps.
+            arrays = {n: np.asarray(parts[n].vectors) for n in found_in}
+            spans = {n: np.asarray(parts[n].spans) for n in found_in}
             vectors = [arrays[e.part][e.first : e.last + 1] for e in best]
+            energies = [with_energy(spans[e.part][e.first : e.last + 1])["energy"] for e in best]
             unlike: np.ndarray | float = 0.0
             if question.wanted_patches < len(question.weights):
                 # The other way round than a query: an event that lies in a counter-example is it.
@@ -153,6 +157,7 @@ class _Answer:
                 np.array([self.recording_of(event) for event in best]),
                 unlike,
                 self._index.threads,
+                energies,
             )
             for number in np.argsort(-scores, kind="stable"):
                 yield best[number]._replace(score=float(scores[number]))

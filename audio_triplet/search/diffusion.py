@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audio_triplet.search.question import evenly
+from audio_triplet.search.question import evenly, shares_of
 from audio_triplet.search.scanning import in_threads
 
 # [D] How many of the best answers are looked at.
@@ -60,6 +60,7 @@ def scores(
     recordings: np.ndarray,
     unlike: np.ndarray | float = 0.0,
     threads: int = 1,
+    energies: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
     """The scores of a search's best answers, once they speak for each other.
 
@@ -70,6 +71,8 @@ def scores(
       recordings: int[n]. Sounds of one recording are not tied: they are alike anyway.
       unlike: float[n], how like each is to the nearest in the counter-examples.
       threads: Processor cores to use.
+      energies: For each float[vectors], by which its vectors count, see `question.shares_of`; None:
+        all alike.
 
     Returns:
       float64[n], none above the greatest likeness, on its scale: the power mean of what a sound
@@ -83,7 +86,10 @@ def scores(
     found[unwanted] = [rest_score(each) for each in found[unwanted]]
     if not len(own) or not own[0]:
         return found
-    compared = Sounds([thinned(sounds[n], MOST_VECTORS) for n in part])
+    compared = Sounds(
+        [thinned(sounds[n], MOST_VECTORS) for n in part],
+        None if energies is None else [thinned(energies[n], MOST_VECTORS) for n in part],
+    )
     ties = _Ties.of(compared, np.asarray(recordings)[part], threads)
     once = _passed_on(ties, np.where(np.arange(len(own)) < SOURCES, own, 0.0), own)
     twice = _passed_on(ties, own[0] * (once / once.max()) ** AGAIN, own)
@@ -106,7 +112,7 @@ def rest_score(likeness: float) -> float:
 
 
 def thinned(vectors: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of a sound's vectors, evenly spread."""
+    """At most so many of a sound's vectors, or of what belongs to each, evenly spread."""
     if len(vectors) <= most:
         return vectors
     return vectors[evenly(len(vectors), most)]
@@ -117,9 +123,10 @@ class Sounds:
 
     Args:
       sounds: For each float32[vectors, dim], unit norm, at least one.
+      energies: For each float[vectors], see `scores`.
     """
 
-    def __init__(self, sounds: Sequence[np.ndarray]):
+    def __init__(self, sounds: Sequence[np.ndarray], energies: Sequence[np.ndarray] | None = None):
         self._counts = np.array([len(sound) for sound in sounds])
         # Those with most vectors first: so all that have a second, a third … stand in front.
         order = np.argsort(-self._counts, kind="stable")
@@ -130,6 +137,13 @@ class Sounds:
             np.stack([sounds[n][nth] for n in order[: np.sum(self._counts > nth)]])
             for nth in range(self._counts.max())
         ]  # each [sounds that have it, dim]
+        shares = [np.full(n, 1 / n, np.float32) for n in self._counts]
+        if energies is not None:
+            shares = [shares_of(energy) for energy in energies]
+        self._shares = [
+            np.array([shares[n][nth] for n in order[: len(vectors)]], np.float32)
+            for nth, vectors in enumerate(self._nth)
+        ]
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -144,16 +158,22 @@ class Sounds:
             yield begin, self.rows(begin, rows)
 
     def rows(self, begin: int, count: int) -> np.ndarray:
-        """How like so many sounds, from a first one on, are to all: float32[count, n]."""
+        """How like so many sounds, from a first one on, are to all: float32[count, n].
+
+        In row i, on the mean over the vectors of i, loud ones counting more, the nearest of each.
+        """
         places = self._place[begin : begin + count]
         found = np.zeros((len(places), len(self)), np.float32)
-        for vectors in self._nth:
+        for vectors, shares in zip(self._nth, self._shares, strict=True):
             have = np.flatnonzero(places < len(vectors))
+            if not len(have):
+                continue
+            nearest = self._nearest(vectors[places[have]])
+            nearest *= shares[places[have], None]
             if len(have) == len(places):
-                found += self._nearest(vectors[places])
-            elif len(have):
-                found[have] += self._nearest(vectors[places[have]])
-        found /= self._counts[begin : begin + count, None]
+                found += nearest
+            else:
+                found[have] += nearest
         return found[:, self._place]
 
     def both_ways(self, vectors: np.ndarray, lengths: np.ndarray) -> np.ndarray:

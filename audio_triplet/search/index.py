@@ -33,6 +33,7 @@ from audio_triplet.search.index_format import (
     other_model,
     sample_vectors,
     vector_blocks,
+    with_energy,
 )
 from audio_triplet.search.likeness import Likeness
 from audio_triplet.search.tables import Segment, Tables
@@ -237,7 +238,8 @@ class Index:
             count[segment.recording] = count.get(segment.recording, 0) + 1
             if per_recording and count[segment.recording] > per_recording:
                 continue
-            start, end = self.parts[near.part].spans[near.vector].tolist()
+            span = self.parts[near.part].spans[near.vector]
+            start, end = float(span["start"]), float(span["end"])
             hits.append(self.hit(segment, near.score, start, end, group))
             if len(hits) == top:
                 break
@@ -373,7 +375,9 @@ class Index:
         if not places:
             return np.zeros((0, self.info.dim), np.float32), np.zeros(0), np.zeros(0)
         vectors = [self.parts[number].vectors[where] for number, where in places]
-        spans = np.concatenate([self.parts[number].spans[where] for number, where in places])
+        spans = np.concatenate(
+            [with_energy(self.parts[number].spans[where]) for number, where in places]
+        )
         joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
         return joined.astype(np.float32, copy=False), spans["start"], spans["end"]
 

@@ -3,7 +3,7 @@
     index.sqlite        the tables, see `database`
     part-ID/            embeddings, never changed once they are listed
         vectors.npy     float32 or float16[n, dim], of unit norm
-        spans.npy       [n], start and end of each in its file, seconds
+        spans.npy       [n], start and end of each in its file, seconds, and its energy
         owners.npy      int32[n], id of each one's segment
     faiss-ID.bin        of some of the parts
     index.json          says to earlier versions of this package that the index is not theirs
@@ -25,8 +25,9 @@ from audio_triplet.search import database
 # Vectors that are read at once.
 BLOCK = 1 << 15
 
-# A row of spans.npy, seconds.
-SPAN = np.dtype([("start", "<f8"), ("end", "<f8")])
+# A row of spans.npy: seconds, and mean mel energy per cell. Parts of an earlier version have no
+# energies; `with_energy` gives them NaN.
+SPAN = np.dtype([("start", "<f8"), ("end", "<f8"), ("energy", "<f4")])
 
 # A row of owners.npy.
 OWNER = np.dtype("<i4")
@@ -213,6 +214,15 @@ def runs_of(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     first = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]]) if len(owners) else np.arange(0)
     count = np.diff(np.r_[first, len(owners)])
     return np.asarray(owners[first], np.int64), first, count
+
+
+def with_energy(spans: np.ndarray) -> np.ndarray:
+    """Rows of a part's spans as `SPAN` has them, whatever version wrote them."""
+    if "energy" in spans.dtype.names:
+        return spans
+    found = np.empty(len(spans), SPAN)
+    found["start"], found["end"], found["energy"] = spans["start"], spans["end"], np.nan
+    return found
 
 
 def other_model(folder: str, info: IndexInfo, name: str, digest: str) -> str:

@@ -11,7 +11,7 @@ from audio_triplet.audio import clock
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.search.database import segment_key
 from audio_triplet.search.filling import NewSegment
-from audio_triplet.search.index_format import BLOCK, OWNER, SPAN, IndexInfo, Part
+from audio_triplet.search.index_format import BLOCK, OWNER, SPAN, IndexInfo, Part, with_energy
 
 # A set, and which of its segments and which of its vectors to write: bool[segments], bool[n].
 Selection = tuple[EmbeddingSet, np.ndarray, np.ndarray]
@@ -82,6 +82,7 @@ def write_selected(
         span = np.empty(len(order), SPAN)
         span["start"] = sources.start_seconds[order]
         span["end"] = sources.end_seconds[order]
+        span["energy"] = embeddings.energy[order]
         spans.append(span)
     return _write(folder, info, vectors, np.concatenate(spans), owners)
 
@@ -102,7 +103,9 @@ def write_merged(folder: str, info: IndexInfo, parts: Sequence[Part]) -> tuple[s
     owners = np.concatenate([p.owners[keep] for p, keep in zip(parts, counting, strict=True)])
     if not len(owners):
         return "", owners
-    spans = np.concatenate([p.spans[keep] for p, keep in zip(parts, counting, strict=True)])
+    spans = np.concatenate(
+        [with_energy(p.spans[keep]) for p, keep in zip(parts, counting, strict=True)]
+    )
     vectors = (
         part.vectors[first:last]
         for part, keep in zip(parts, counting, strict=True)

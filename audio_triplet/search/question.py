@@ -43,6 +43,17 @@ def evenly(count: int, most: int) -> np.ndarray:
     return found
 
 
+def shares_of(energy: np.ndarray) -> np.ndarray:
+    """How much each patch of a sound counts by its energy: float32[n], together 1.
+
+    Args:
+      energy: float[n], mean mel energy per cell; NaN where it is not known.
+    """
+    known = np.nan_to_num(np.asarray(energy, np.float64), nan=1.0)
+    loud = np.maximum(known, np.finfo(np.float32).tiny) ** ENERGY_POWER
+    return (loud / loud.sum()).astype(np.float32)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Patches:
     """A sound that is asked for.
@@ -77,8 +88,7 @@ class Patches:
     def shares(self) -> np.ndarray:
         """float32[patches], how much each counts; together 1."""
         energy = np.ones(len(self.vectors)) if self.energy is None else self.energy
-        loud = np.maximum(np.asarray(energy, np.float64), np.finfo(np.float32).tiny) ** ENERGY_POWER
-        return (loud / loud.sum()).astype(np.float32)
+        return shares_of(energy)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -130,7 +130,7 @@ def _query_map(
         shared = labels[:, labels[number]].any(axis=1)
         scores = stretches.bound.astype(np.float64)
         if diffuse:
-            scores = _diffused(scores, others, groups, mapped, parts)
+            scores = _diffused(scores, others, groups, mapped, part.energy, parts)
         scores = as_scores(np.clip(scores, -1, 1))
         found[number] = rank_targets(scores[others & shared], [scores[others & ~shared]])[0]
     return metrics.mean_over_classes(found)
@@ -141,12 +141,15 @@ def _diffused(
     others: np.ndarray,
     groups: np.ndarray,
     mapped: np.ndarray,
+    energy: np.ndarray,
     borders: np.ndarray,
 ) -> np.ndarray:
     """The scores of segments once the best of the others speak for each other, as in `asking`."""
     best = np.flatnonzero(others)[np.argsort(-scores[others], kind="stable")]
     best = best[: diffusion.SHORTLIST]
     found = np.array([diffusion.rest_score(score) for score in scores])
-    sounds = [mapped[borders[n] : borders[n + 1]] for n in best]
-    found[best] = diffusion.scores(scores[best], sounds, groups[best])
+    sounds, energies = (
+        [rows[borders[n] : borders[n + 1]] for n in best] for rows in (mapped, energy)
+    )
+    found[best] = diffusion.scores(scores[best], sounds, groups[best], energies=energies)
     return found

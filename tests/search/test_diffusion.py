@@ -149,3 +149,22 @@ def test_scores_stay_within_the_likenesses(count, vectors, seed):
     assert (scores >= 0).all() and scores.max() <= max(likeness[0], 0) + 1e-6
     # What is beyond the best never passes what is among them.
     assert scores.min() >= diffusion.rest_score(likeness[-1]) - 1e-9
+
+
+def test_loud_vectors_of_a_sound_count_more():
+    sounds = [*on_a_circle(0, 90)]
+    both = np.concatenate(sounds)
+    energies = [np.ones(1), np.ones(1), np.array([4.0, 1.0])]
+    found = diffusion.Sounds([*sounds, both], energies).rows(0, 3)
+    np.testing.assert_allclose(found, [[1, 0, 1], [0, 1, 1], [2 / 3, 1 / 3, 1]], atol=1e-6)
+    unknown = diffusion.Sounds([*sounds, both], [np.full(len(e), np.nan) for e in energies])
+    plain = diffusion.Sounds([*sounds, both])
+    np.testing.assert_array_equal(unknown.rows(0, 3), plain.rows(0, 3))
+    rng = np.random.default_rng(4)
+    likeness = np.sort(rng.uniform(0.2, 0.9, 20))[::-1]
+    many = [unit(rng.normal(0.5, 1, (8, 6))) for _ in range(20)]
+    loud = [rng.lognormal(0, 1, 8) for _ in range(20)]
+    same = diffusion.scores(likeness, many, np.arange(20), energies=[np.full(8, 3.0)] * 20)
+    np.testing.assert_allclose(same, diffusion.scores(likeness, many, np.arange(20)), rtol=1e-6)
+    other = diffusion.scores(likeness, many, np.arange(20), energies=loud)
+    assert np.abs(other - same).max() > 1e-3
