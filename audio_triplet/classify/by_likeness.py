@@ -30,6 +30,7 @@ from audio_triplet.evaluation.shallow_network import (
 )
 from audio_triplet.search.diffusion import Sounds, thinned
 from audio_triplet.search.likeness import Likeness, Moments
+from audio_triplet.search.question import shares_of
 
 # [D] So many vectors of a sound are kept, evenly spread; and of so many sounds, in turns of their
 # classes: a fit takes the square of their number, of 4,000 24 s on two cores.
@@ -62,6 +63,7 @@ class LikenessClassifier:
       within: float32[dim, dim], and brought to unit norm again.
       learned: float16[vectors, dim], of the sounds that were learned from, after all that.
       counts: int64[sounds], how many vectors each has, one at least.
+      shares: float32[vectors], how much each counts in its sound: louder ones more.
       weights: float32[sounds, classes], of the kernel.
       bias: float32[classes]; -inf for a class without a sound.
       single: Whether a sound is of exactly one class: scores sum to one.
@@ -72,6 +74,7 @@ class LikenessClassifier:
     within: np.ndarray
     learned: np.ndarray
     counts: np.ndarray
+    shares: np.ndarray
     weights: np.ndarray
     bias: np.ndarray
     single: bool
@@ -82,6 +85,7 @@ class LikenessClassifier:
             self.map.shape == self.within.shape == (dim, dim)
             and self.learned.shape == (self.counts.sum(), dim)
             and self.counts.shape == (sounds,)
+            and self.shares.shape == (len(self.learned),)
             and self.counts.min() >= 1
             and self.bias.shape == (classes,)
         )
@@ -100,7 +104,7 @@ class LikenessClassifier:
           ValueError: For another dim, NaN or infinity.
         """
         mapped = self._mapped(checked_embeddings(patch_embeddings, len(self.mean)))
-        return self._scores(mapped, np.ones(len(mapped), int))
+        return self._scores(mapped, np.ones(len(mapped), int), np.ones(len(mapped), np.float32))
 
     def predict_segments(
         self,
@@ -118,7 +122,7 @@ class LikenessClassifier:
           num_segments: Number of segments.
           window_patches: As for `description.describe`.
           energy: float[patches], by which silence is known, and left out of segments that have
-            something else; None: nothing is silent.
+            something else, and by which louder patches count more; None: all count alike.
 
         Returns:
           float32[num_segments, classes].
@@ -129,14 +133,13 @@ class LikenessClassifier:
         vectors = checked_embeddings(patch_embeddings, len(self.mean))
         segment = checked_segments(patch_segment, len(vectors), num_segments)
         order = np.argsort(segment, kind="stable")
-        if energy is not None:
-            order = order[
-                description.audible_patches(np.asarray(energy)[order], segment[order], num_segments)
-            ]
+        energies = np.ones(len(vectors)) if energy is None else np.asarray(energy)
+        order = order[description.audible_patches(energies[order], segment[order], num_segments)]
         segment = segment[order]
         window, windows = description.windows_of(np.bincount(segment), window_patches)
         lengths = np.bincount(window)
-        found = self._scores(self._mapped(vectors[order]), lengths)
+        shares = shares_of(energies[order], lengths)
+        found = self._scores(self._mapped(vectors[order]), lengths, shares)
         first = np.cumsum(windows) - windows
         total = np.add.reduceat(found * lengths[:, None], first, axis=0)
         return (total / np.bincount(segment)[:, None]).astype(np.float32)
@@ -146,12 +149,12 @@ class LikenessClassifier:
 
     @functools.cached_property
     def _sounds(self) -> Sounds:
-        return _split(self.learned, self.counts)
+        return _split(self.learned, self.counts, self.shares)
 
-    def _scores(self, mapped: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """float32[sounds, classes] of sounds with these vectors, so many each."""
+    def _scores(self, mapped: np.ndarray, lengths: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """float32[sounds, classes] of sounds with these vectors, so many and so loud each."""
         scores = np.empty((len(lengths), self.classes), np.float32)
-        for block, alike in _alike(self._sounds, mapped, lengths):
+        for block, alike in _alike(self._sounds, mapped, lengths, shares):
             logits = _kernel(alike) @ self.weights + self.bias
             scores[block] = softmax(logits) if self.single else sigmoid(logits)
         return scores
@@ -175,8 +178,15 @@ class LikenessClassifier:
             return None
         try:
             with storage.open_arrays(path) as arrays:
-                given = {field.name: arrays[field.name] for field in dataclasses.fields(cls)}
-                single = bool(given.pop("single"))
+                names = {field.name for field in dataclasses.fields(cls)} - {"shares"}
+                given = {name: arrays[name] for name in names}
+                single, counts = bool(given.pop("single")), given["counts"]
+                # The first that were written count all vectors of a sound alike.
+                given["shares"] = (
+                    arrays["shares"]
+                    if "shares" in arrays.files
+                    else shares_of(np.ones(counts.sum()), counts)
+                )
                 return cls(**given, single=single)
         except (OSError, ValueError) as error:
             raise ValueError(f"{path}: is damaged ({error})") from error
@@ -195,7 +205,7 @@ def fit(
     Args:
       vectors: float32[n, dim], the patches of a segment in the order of time.
       segment_index: int[n], the segment of each.
-      energy: float32[n], by which silence is known.
+      energy: float32[n], by which silence is known, and louder patches count more.
       labels: bool[segments, classes], of two classes at least.
       single: Whether each segment is of exactly one class.
       seed: Of which sounds are learned from, where they are more than `MOST_LEARNED`.
@@ -212,22 +222,25 @@ def fit(
     thin = [thinned(each, MOST_VECTORS) for each in chosen]
     counts, labels = np.array([len(each) for each in thin]), labels[kept]
     raw = np.asarray(vectors, np.float32)[np.concatenate(thin)]
+    shares = shares_of(energy[np.concatenate(thin)], counts)
 
     measure = Likeness.of(Moments.of([raw], raw.shape[1]))
     mapped = measure.mapped(raw)
-    within = _within(mapped, labels[np.repeat(np.arange(len(counts)), counts)])
+    owner = np.repeat(np.arange(len(counts)), counts)
+    within = _within(mapped, labels[owner], shares * counts[owner])
     learned = _unit(mapped @ within).astype(np.float16)
-    weights, bias = _regression(learned, counts, labels, single)
+    weights, bias = _regression(learned, counts, shares, labels, single)
     return LikenessClassifier(
-        measure.mean, measure.map, within, learned, counts, weights, bias, single
+        measure.mean, measure.map, within, learned, counts, shares, weights, bias, single
     )
 
 
 def _regression(
-    learned: np.ndarray, counts: np.ndarray, labels: np.ndarray, single: bool
+    learned: np.ndarray, counts: np.ndarray, shares: np.ndarray, labels: np.ndarray, single: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights of the kernel and biases of the classes."""
-    blocks = _alike(_split(learned, counts), learned.astype(np.float32), counts)
+    sounds = _split(learned, counts, shares)
+    blocks = _alike(sounds, learned.astype(np.float32), counts, shares)
     kernel = _kernel(np.concatenate([alike for _, alike in blocks]).astype(np.float64))
     # Along its principal axes the problem is an ordinary one. Small and negative ones (the mean of
     # nearest patches is a kernel only nearly) are rounding, and left out.
@@ -273,17 +286,20 @@ def _logistic(
     return slope, bias
 
 
-def _within(mapped: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _within(mapped: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """float32[dim, dim], symmetric: what brings the differences inside classes to one size.
 
     Args:
       mapped: float32[n, dim].
       labels: bool[n, classes], of each vector.
+      weights: float[n], how much each counts, on the mean 1.
     """
-    counts = np.maximum(labels.sum(axis=0), 1)[:, None]
-    of_class = (labels.T.astype(np.float32) @ mapped) / counts  # [classes, dim]
+    counted = labels * weights[:, None].astype(np.float32)
+    total = np.maximum(counted.sum(axis=0), 1e-6)[:, None]
+    of_class = (counted.T @ mapped) / total  # [classes, dim]
     share = labels / np.maximum(labels.sum(axis=1, keepdims=True), 1)
     apart = (mapped - share.astype(np.float32) @ of_class).astype(np.float64)
+    apart *= np.sqrt(weights)[:, None]
     dim = mapped.shape[1]
     products = apart.T @ apart
     alike = max(np.trace(products) / (len(mapped) * dim), 1e-12)
@@ -293,7 +309,7 @@ def _within(mapped: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _alike(
-    sounds: Sounds, vectors: np.ndarray, lengths: np.ndarray
+    sounds: Sounds, vectors: np.ndarray, lengths: np.ndarray, shares: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """How like others are to sounds, some at a time: which, and float32[of them, sounds]."""
     ends = np.cumsum(lengths)
@@ -301,8 +317,9 @@ def _alike(
     while begin < len(lengths):
         first = ends[begin] - lengths[begin]
         end = max(begin + 1, int(np.searchsorted(ends, first + rows, side="right")))
-        some = vectors[first : ends[end - 1]], lengths[begin:end]
-        yield slice(begin, end), sounds.both_ways(*some)
+        here = slice(first, ends[end - 1])
+        alike = sounds.both_ways(vectors[here], lengths[begin:end], shares[here])
+        yield slice(begin, end), alike
         begin = end
 
 
@@ -310,8 +327,9 @@ def _kernel(alike: np.ndarray) -> np.ndarray:
     return np.exp(SHARPNESS * (alike - 1))
 
 
-def _split(learned: np.ndarray, counts: np.ndarray) -> Sounds:
-    return Sounds(np.split(learned.astype(np.float32), np.cumsum(counts)[:-1]))
+def _split(learned: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> Sounds:
+    borders = np.cumsum(counts)[:-1]
+    return Sounds(np.split(learned.astype(np.float32), borders), np.split(shares, borders))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

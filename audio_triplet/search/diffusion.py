@@ -88,7 +88,7 @@ def scores(
         return found
     compared = Sounds(
         [thinned(sounds[n], MOST_VECTORS) for n in part],
-        None if energies is None else [thinned(energies[n], MOST_VECTORS) for n in part],
+        energies and [shares_of(thinned(energies[n], MOST_VECTORS)) for n in part],
     )
     ties = _Ties.of(compared, np.asarray(recordings)[part], threads)
     once = _passed_on(ties, np.where(np.arange(len(own)) < SOURCES, own, 0.0), own)
@@ -123,23 +123,21 @@ class Sounds:
 
     Args:
       sounds: For each float32[vectors, dim], unit norm, at least one.
-      energies: For each float[vectors], see `scores`.
+      shares: For each float32[vectors], how much they count, together 1; None: all alike.
     """
 
-    def __init__(self, sounds: Sequence[np.ndarray], energies: Sequence[np.ndarray] | None = None):
+    def __init__(self, sounds: Sequence[np.ndarray], shares: Sequence[np.ndarray] | None = None):
         self._counts = np.array([len(sound) for sound in sounds])
         # Those with most vectors first: so all that have a second, a third … stand in front.
         order = np.argsort(-self._counts, kind="stable")
         self._place = np.argsort(order)
-        self._lengths = self._counts[order].astype(np.float32)
         # The first vector of each sound, the second of each that has one …
         self._nth = [
             np.stack([sounds[n][nth] for n in order[: np.sum(self._counts > nth)]])
             for nth in range(self._counts.max())
         ]  # each [sounds that have it, dim]
-        shares = [np.full(n, 1 / n, np.float32) for n in self._counts]
-        if energies is not None:
-            shares = [shares_of(energy) for energy in energies]
+        if shares is None:
+            shares = [np.full(n, 1 / n) for n in self._counts]
         self._shares = [
             np.array([shares[n][nth] for n in order[: len(vectors)]], np.float32)
             for nth, vectors in enumerate(self._nth)
@@ -176,12 +174,13 @@ class Sounds:
                 found[have] += nearest
         return found[:, self._place]
 
-    def both_ways(self, vectors: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def both_ways(self, vectors: np.ndarray, lengths: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """How like other sounds are to these, on the mean of both directions.
 
         Args:
           vectors: float32[n, dim], unit norm, those of a sound together.
           lengths: int64[others], how many each of them has, one at least.
+          shares: float32[n], how much each counts in its sound, together 1.
 
         Returns:
           float32[others, sounds].
@@ -194,15 +193,15 @@ class Sounds:
             return rows if alone else ufunc.reduceat(rows, starts, axis=0)
 
         nearest = vectors @ self._nth[0].T  # of each vector the nearest of a sound
-        back = over(np.maximum, nearest).copy()  # the other way: sums over a sound's vectors
-        for nth in self._nth[1:]:
+        # The other way: sums over a sound's vectors.
+        back = over(np.maximum, nearest) * self._shares[0]
+        for nth, own in zip(self._nth[1:], self._shares[1:], strict=True):
             products = vectors @ nth.T
             some = nearest[:, : len(nth)]
             np.maximum(some, products, out=some)
-            back[:, : len(nth)] += over(np.maximum, products)
+            back[:, : len(nth)] += over(np.maximum, products) * own
+        nearest *= shares[:, None]
         found = over(np.add, nearest)
-        found /= lengths[:, None].astype(np.float32)
-        back /= self._lengths
         found += back
         found *= 0.5
         return found[:, self._place]

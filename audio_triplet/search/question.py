@@ -43,15 +43,19 @@ def evenly(count: int, most: int) -> np.ndarray:
     return found
 
 
-def shares_of(energy: np.ndarray) -> np.ndarray:
-    """How much each patch of a sound counts by its energy: float32[n], together 1.
+def shares_of(energy: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
+    """How much each patch of a sound counts by its energy: float32[n], together 1 in each sound.
 
     Args:
       energy: float[n], mean mel energy per cell; NaN where it is not known.
+      lengths: int[sounds], how many patches each of several sounds has, one at least; None: all
+        are of one.
     """
     known = np.nan_to_num(np.asarray(energy, np.float64), nan=1.0)
     loud = np.maximum(known, np.finfo(np.float32).tiny) ** ENERGY_POWER
-    return (loud / loud.sum()).astype(np.float32)
+    lengths = np.array([len(loud)]) if lengths is None else lengths
+    total = np.add.reduceat(loud, np.cumsum(lengths) - lengths)
+    return (loud / np.repeat(total, lengths)).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

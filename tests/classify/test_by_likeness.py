@@ -36,14 +36,25 @@ def thin(vectors):
     return vectors[np.linspace(0, len(vectors) - 1, 6).round().astype(int)]
 
 
-def twin(vectors, owner, labels, asked):
-    """The same by the formulas, one pair of sounds after the other: scores of the asked sounds."""
-    learned = [thin(vectors[owner == n]) for n in range(len(labels))]
-    raw = np.concatenate(learned)
+def shares(energy):
+    return np.sqrt(energy) / np.sqrt(energy).sum()
+
+
+def twin(vectors, owner, energy, labels, asked):
+    """The same by the formulas, one pair of sounds after the other: scores of the asked sounds.
+
+    asked: vectors and energies of each.
+    """
+    learned = [(thin(vectors[owner == n]), thin(energy[owner == n])) for n in range(len(labels))]
+    raw = np.concatenate([each for each, _ in learned])
+    counted = np.concatenate([len(loud) * shares(loud) for _, loud in learned])[:, None]
     measure = Likeness.of(Moments.of([raw], DIM))
-    classes = np.repeat(labels.argmax(axis=1), [len(each) for each in learned])
+    classes = np.repeat(labels.argmax(axis=1), [len(each) for each, _ in learned])
     mapped = measure.mapped(raw).astype(float)
-    apart = mapped - np.stack([mapped[classes == c].mean(axis=0) for c in classes])
+    centres = [
+        (counted * mapped)[classes == c].sum(axis=0) / counted[classes == c].sum() for c in range(3)
+    ]
+    apart = (mapped - np.stack([centres[c] for c in classes])) * np.sqrt(counted)
     size = (apart**2).mean()
     covariance = (apart.T @ apart + by_likeness.PRIOR * size * np.eye(DIM)) / (
         len(raw) + by_likeness.PRIOR
@@ -52,9 +63,11 @@ def twin(vectors, owner, labels, asked):
     within = axes @ np.diag(values**-0.5) @ axes.T
 
     def kernel(one, other):
+        (one, loud), (other, other_loud) = one, other
         one, other = (unit(measure.mapped(each) @ within) for each in (one, other))
         products = one @ other.T
-        alike = (products.max(axis=1).mean() + products.max(axis=0).mean()) / 2
+        there = shares(loud) @ products.max(axis=1)
+        alike = (there + shares(other_loud) @ products.max(axis=0)) / 2
         return np.exp(2 * (alike - 1))
 
     own = np.array([[kernel(one, other) for other in learned] for one in learned])
@@ -68,13 +81,23 @@ def twin(vectors, owner, labels, asked):
     return model.predict_proba((theirs @ axes - mean) / size)
 
 
-def test_it_is_the_formula():
+@pytest.mark.parametrize("uneven", [0.0, 1.0])
+def test_it_is_the_formula(uneven):
     vectors, owner, energy, labels = GIVEN
+    rng = np.random.default_rng(5)
+    energy = rng.lognormal(0, uneven, len(energy))
     fitted = by_likeness.fit(vectors, owner, energy, labels, single=True)
     asked, of, *_ = sounds([1, 2, 5, 3], seed=4)
-    expected = twin(vectors, owner, labels, [asked[of == n] for n in range(4)])
-    np.testing.assert_allclose(fitted.predict_segments(asked, of, 4), expected, atol=0.01)
-    alone = twin(vectors, owner, labels, [asked[n : n + 1] for n in range(11)])
+    loud = rng.lognormal(0, uneven, len(of))
+    expected = twin(
+        vectors, owner, energy, labels, [(asked[of == n], loud[of == n]) for n in range(4)]
+    )
+    found = fitted.predict_segments(asked, of, 4, energy=loud)
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    if not uneven:
+        np.testing.assert_array_equal(fitted.predict_segments(asked, of, 4), found)
+    each = [(asked[n : n + 1], np.ones(1)) for n in range(11)]
+    alone = twin(vectors, owner, energy, labels, each)
     np.testing.assert_allclose(fitted.predict_patches(asked), alone, atol=0.01)
 
 
@@ -83,11 +106,11 @@ def test_the_measure_holds_down_what_differs_inside_a_class():
     labels = np.eye(2, dtype=bool)[np.arange(4000) % 2]
     vectors = rng.normal(size=(4000, 4)) * [3.0, 0.3, 0.3, 0.3]
     vectors[:, 1] += np.where(labels[:, 0], 1.0, -1.0)
-    within = by_likeness._within(vectors.astype("f4"), labels)
+    within = by_likeness._within(vectors.astype("f4"), labels, np.ones(4000))
     np.testing.assert_allclose(within, within.T, atol=1e-6)
     sizes = np.diag(within)
     assert sizes[1:] == pytest.approx(sizes[1], rel=0.05) and sizes[1] > 1.5 * sizes[0]
-    few = by_likeness._within(vectors[:8].astype("f4"), labels[:8])
+    few = by_likeness._within(vectors[:8].astype("f4"), labels[:8], np.ones(8))
     np.testing.assert_allclose(few, np.eye(4), atol=0.02)  # eight patches say nothing yet
 
 
@@ -219,6 +242,16 @@ def test_saved_and_read(tmp_path):
     read = LikenessClassifier.load(str(tmp_path))
     np.testing.assert_array_equal(read.predict_patches(vectors), fitted.predict_patches(vectors))
     path = tmp_path / "likeness.npz"
+    with np.load(path) as arrays:
+        earlier = {name: arrays[name] for name in arrays.files if name != "shares"}
+    whole = path.read_bytes()
+    np.savez(path, **earlier)
+    np.testing.assert_allclose(
+        LikenessClassifier.load(str(tmp_path)).predict_segments(vectors, owner, len(labels)),
+        fitted.predict_segments(vectors, owner, len(labels)),
+        atol=1e-6,
+    )
+    path.write_bytes(whole)
     refused_when_flagged(path, lambda: LikenessClassifier.load(str(tmp_path)), ValueError)
     for damage in (path.read_bytes()[:-200], b"nothing"):
         path.write_bytes(damage)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies
 
 from audio_triplet.search import diffusion
+from audio_triplet.search.question import shares_of
 from tests.search.archives import unit
 
 
@@ -155,11 +156,13 @@ def test_loud_vectors_of_a_sound_count_more():
     sounds = [*on_a_circle(0, 90)]
     both = np.concatenate(sounds)
     energies = [np.ones(1), np.ones(1), np.array([4.0, 1.0])]
-    found = diffusion.Sounds([*sounds, both], energies).rows(0, 3)
+    found = diffusion.Sounds([*sounds, both], [shares_of(e) for e in energies]).rows(0, 3)
     np.testing.assert_allclose(found, [[1, 0, 1], [0, 1, 1], [2 / 3, 1 / 3, 1]], atol=1e-6)
-    unknown = diffusion.Sounds([*sounds, both], [np.full(len(e), np.nan) for e in energies])
+    unknown = [shares_of(np.full(len(e), np.nan)) for e in energies]
     plain = diffusion.Sounds([*sounds, both])
-    np.testing.assert_array_equal(unknown.rows(0, 3), plain.rows(0, 3))
+    np.testing.assert_array_equal(
+        diffusion.Sounds([*sounds, both], unknown).rows(0, 3), plain.rows(0, 3)
+    )
     rng = np.random.default_rng(4)
     likeness = np.sort(rng.uniform(0.2, 0.9, 20))[::-1]
     many = [unit(rng.normal(0.5, 1, (8, 6))) for _ in range(20)]
