@@ -375,9 +375,12 @@ def _together(archive: Patches) -> Callable[[np.ndarray], dict[str, Way]]:
     def ties():
         audible = archive.energy > TripletConfig.silence_energy
         borders = np.flatnonzero(np.diff(archive.owner)) + 1
-        parts = np.split(archive.vectors, borders), np.split(audible, borders)
-        sounds = [vectors[heard] for vectors, heard in zip(*parts, strict=True)]
-        return together.ties(sounds, np.unique(archive.groups, return_inverse=True)[1])
+        heard = np.split(audible, borders)
+        sounds, energies = (
+            [part[kept] for part, kept in zip(np.split(rows, borders), heard, strict=True)]
+            for rows in (archive.vectors, archive.energy)
+        )
+        return together.ties(sounds, np.unique(archive.groups, return_inverse=True)[1], energies)
 
     def way(alone: Way, tested: np.ndarray, train: Patches, penalties: tuple) -> Scorer:
         scores = alone(train, penalties)(archive)

@@ -34,6 +34,7 @@ class Scored:
       scores: float32[n, classes].
       sounds: For each moment the vectors of its audible patches, float32[vectors, dim], if they
         were asked for.
+      energies: For each of these float32[vectors], how loud they are.
     """
 
     row: int
@@ -42,6 +43,7 @@ class Scored:
     end_seconds: np.ndarray
     scores: np.ndarray
     sounds: Sequence[np.ndarray] = ()
+    energies: Sequence[np.ndarray] = ()
 
 
 class Scorer:
@@ -69,14 +71,17 @@ class Scorer:
                 vectors, owner, 1, self._window, segment.energy
             )
             starts, ends = starts[:1], starts[:1] + segment.seconds
-        sounds = self._sounds(segment) if self._with_sounds else ()
-        return Scored(segment.row, path, starts, ends, scores, sounds)
+        if not self._with_sounds:
+            return Scored(segment.row, path, starts, ends, scores)
+        sounds, energies = (self._sounds(segment, of) for of in (vectors, segment.energy))
+        return Scored(segment.row, path, starts, ends, scores, sounds, energies)
 
-    def _sounds(self, segment: Embedded) -> list[np.ndarray]:
-        vectors, audible = segment.vectors, segment.energy > TripletConfig.silence_energy
+    def _sounds(self, segment: Embedded, rows: np.ndarray) -> list[np.ndarray]:
+        """Of each moment the rows of its audible patches."""
+        audible = segment.energy > TripletConfig.silence_energy
         if not self._by_patch:
-            return [thinned(vectors[audible], together.MOST_VECTORS)]
-        return [vectors[n : n + 1] if heard else vectors[:0] for n, heard in enumerate(audible)]
+            return [thinned(rows[audible], together.MOST_VECTORS)]
+        return [rows[n : n + 1] if heard else rows[:0] for n, heard in enumerate(audible)]
 
 
 def score_files(

@@ -20,6 +20,7 @@ import numpy as np
 from audio_triplet.errors import UsageError
 from audio_triplet.search.diffusion import Sounds, thinned
 from audio_triplet.search.likeness import Likeness, Moments
+from audio_triplet.search.question import shares_of
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -60,21 +61,28 @@ def together(scored: Iterable[Scored], recordings: Sequence[str]) -> list[Scored
         np.concatenate([segment.scores for segment in given]),
         [sound for segment in given for sound in segment.sounds],
         np.repeat([numbers[recordings[segment.row]] for segment in given], counts),
+        [energy for segment in given for energy in segment.energies],
     )
     parts = np.split(found, np.cumsum(counts)[:-1])
     return [
-        dataclasses.replace(segment, scores=part, sounds=())
+        dataclasses.replace(segment, scores=part, sounds=(), energies=())
         for segment, part in zip(given, parts, strict=True)
     ]
 
 
-def spread(scores: np.ndarray, sounds: Sequence[np.ndarray], recordings: np.ndarray) -> np.ndarray:
+def spread(
+    scores: np.ndarray,
+    sounds: Sequence[np.ndarray],
+    recordings: np.ndarray,
+    energies: Sequence[np.ndarray] | None = None,
+) -> np.ndarray:
     """The scores of sounds, once those that are alike share them.
 
     Args:
       scores: float[n, classes].
       sounds: For each float32[vectors, dim], raw; none of a silent one, which shares nothing.
       recordings: int[n]. Sounds of one recording are not tied.
+      energies: For each float[vectors]: louder ones count more; None: all alike.
 
     Returns:
       float32[n, classes]. Where all scores of a class are equal they stay so.
@@ -82,7 +90,7 @@ def spread(scores: np.ndarray, sounds: Sequence[np.ndarray], recordings: np.ndar
     Raises:
       UsageError: They are too many.
     """
-    return passed_on(ties(sounds, recordings), scores)
+    return passed_on(ties(sounds, recordings, energies), scores)
 
 
 def passed_on(ties: scipy.sparse.csr_array, scores: np.ndarray) -> np.ndarray:
@@ -93,12 +101,17 @@ def passed_on(ties: scipy.sparse.csr_array, scores: np.ndarray) -> np.ndarray:
     return passed
 
 
-def ties(sounds: Sequence[np.ndarray], recordings: np.ndarray) -> scipy.sparse.csr_array:
+def ties(
+    sounds: Sequence[np.ndarray],
+    recordings: np.ndarray,
+    energies: Sequence[np.ndarray] | None = None,
+) -> scipy.sparse.csr_array:
     """What each sound takes on from which others.
 
     Args:
       sounds: As for `spread`.
       recordings: As for `spread`.
+      energies: As for `spread`.
 
     Returns:
       float32[n, n], rows of sum 1.
@@ -117,7 +130,9 @@ def ties(sounds: Sequence[np.ndarray], recordings: np.ndarray) -> scipy.sparse.c
     heard = np.flatnonzero([len(sound) > 0 for sound in sounds])
     both = scipy.sparse.csr_array((count, count))
     if len(heard) > 1:
-        others, weights = _nearest([sounds[n] for n in heard], np.asarray(recordings)[heard])
+        energies = energies or [np.ones(len(sound)) for sound in sounds]
+        given = [sounds[n] for n in heard], [energies[n] for n in heard]
+        others, weights = _nearest(*given, np.asarray(recordings)[heard])
         rows = np.repeat(heard, others.shape[1])
         content = (np.maximum(weights, 0.0) ** POWER).ravel(), (rows, heard[others.ravel()])
         one_way = scipy.sparse.csr_array(content, (count, count))
@@ -132,7 +147,9 @@ def ties(sounds: Sequence[np.ndarray], recordings: np.ndarray) -> scipy.sparse.c
     return found.astype(np.float32)
 
 
-def _nearest(sounds: Sequence[np.ndarray], recordings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(
+    sounds: Sequence[np.ndarray], energies: Sequence[np.ndarray], recordings: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The sounds of other recordings that are most like each: their numbers, and how like they are.
 
     Returns:
@@ -144,7 +161,8 @@ def _nearest(sounds: Sequence[np.ndarray], recordings: np.ndarray) -> tuple[np.n
     vectors = np.concatenate(thin)
     measure = Likeness.of(Moments.of([vectors], vectors.shape[1]))
     borders = np.cumsum([len(sound) for sound in thin])[:-1]
-    every = Sounds(np.split(measure.mapped(vectors), borders))
+    shares = [shares_of(thinned(energy, most)) for energy in energies]
+    every = Sounds(np.split(measure.mapped(vectors), borders), shares)
     count, kept = len(sounds), min(TIES, len(sounds) - 1)
     others = np.empty((count, kept), np.int64)
     weights = np.empty((count, kept), np.float32)

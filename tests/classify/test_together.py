@@ -99,6 +99,31 @@ def test_scores_stay_within_those_there_are(count, seed):
     assert found.min() >= scores.min() - 1e-6 and found.max() <= scores.max() + 1e-6
 
 
+def test_loud_vectors_of_a_sound_say_more_of_what_it_is_like():
+    sounds, rng = some_sounds(3, 15), np.random.default_rng(3)
+    energies = [rng.lognormal(0, 2, len(sound)) for sound in sounds]
+    measure = Likeness.of(Moments.of([np.concatenate(sounds)], sounds[0].shape[1]))
+    mapped = [measure.mapped(sound) for sound in sounds]
+    alike = np.array(
+        [
+            [np.average((one @ other.T).max(axis=1), weights=np.sqrt(loud)) for other in mapped]
+            for one, loud in zip(mapped, energies, strict=True)
+        ]
+    )
+    np.fill_diagonal(alike, 0.0)
+    _, weights = together._nearest(sounds, energies, np.arange(15))
+    np.testing.assert_allclose(
+        np.sort(weights, axis=1), np.sort(alike, axis=1)[:, -together.TIES :], atol=1e-5
+    )
+    scores = rng.random((15, 2)).astype(np.float32)
+    plain, loud = (
+        together.spread(scores, sounds, np.arange(15), given) for given in (None, energies)
+    )
+    assert np.abs(plain - loud).max() > 1e-3
+    even = together.spread(scores, sounds, np.arange(15), [np.full(len(s), 0.3) for s in sounds])
+    np.testing.assert_allclose(even, plain, atol=1e-6)
+
+
 def test_many_sounds_are_compared_by_fewer_vectors(monkeypatch):
     sounds = some_sounds(8, 20, most=8)
     scores = np.random.default_rng(0).random((20, 2)).astype(np.float32)
