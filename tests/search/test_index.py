@@ -20,6 +20,8 @@ from audio_triplet.embeddings.embedding_set import EmbeddingSet, Origin
 from audio_triplet.errors import SearchError
 from audio_triplet.search import index, index_format, index_writer
 from audio_triplet.search import query as query_module
+from audio_triplet.search.asking import ask
+from audio_triplet.search.question import Patches
 from audio_triplet.search.tables import Tables
 from tests.search import earlier_index
 
@@ -501,3 +503,32 @@ def test_without_faiss_its_absence_is_told(tmp_path, monkeypatch):
             writer.accelerate()
     assert len(index.Index(str(tmp_path)).search(np.ones(8))) == 10
     assert locks.LOCK_FILE not in os.listdir(tmp_path)
+
+
+def test_energies_are_kept_and_parts_of_earlier_versions_have_none(tmp_path):
+    """An index whose first part an earlier version wrote is searched and merged like any other."""
+    loud = np.random.default_rng(0).lognormal(0, 1, 12).astype(np.float32)
+    sets = [
+        dataclasses.replace(embeddings(seed, name=f"f{seed}"), energy=loud + seed)
+        for seed in (0, 1)
+    ]
+    made = build(tmp_path / "made", *sets)
+    [part] = made.parts
+    np.testing.assert_array_equal(part.spans["energy"], np.concatenate([loud, loud + 1]))
+    old = build(tmp_path / "old", sets[0])
+    [part] = old.parts
+    asked = [Patches.of_vectors(sets[0].vectors[:3])]
+    hits = ask(old, asked, diffuse=False)
+    earlier = np.empty(12, [("start", "<f8"), ("end", "<f8")])
+    earlier["start"], earlier["end"] = part.spans["start"], part.spans["end"]
+    np.save(os.path.join(part.path, "spans.npy"), earlier)
+    assert ask(index.Index(old.folder), asked, diffuse=False) == hits and len(hits) == 3
+    assert len(ask(index.Index(old.folder), asked)) == 3
+    added = build(tmp_path / "old", sets[1])  # merged
+    [part] = added.parts
+    assert np.isnan(part.spans["energy"][:12]).all()
+    np.testing.assert_array_equal(part.spans["energy"][12:], loud + 1)
+    assert ask(added, asked, diffuse=False) == ask(made, asked, diffuse=False)
+    assert len(ask(added, asked)) == 6
+    vectors, starts, _ = added.vectors_of_segments([1, 2, 4, 5])
+    assert len(vectors) == len(starts) == 16
