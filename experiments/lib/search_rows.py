@@ -14,15 +14,16 @@ import numpy as np
 from audio_triplet.config import EmbedConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import description
-from audio_triplet.embeddings.embedding_set import EmbeddingSet
+from audio_triplet.embeddings.embedding_set import EmbeddingSet, mean_by_segment
 from audio_triplet.evaluation import metrics, retrieval
 from audio_triplet.evaluation.cosines import as_scores
 from audio_triplet.evaluation.ranking import rank_targets
 from audio_triplet.search import diffusion, scanning
 from audio_triplet.search.index_format import SPAN
 from audio_triplet.search.likeness import EXPONENT, Likeness, Moments
-from audio_triplet.search.question import Patches, Question
+from audio_triplet.search.question import ENERGY_POWER, Patches, Question
 
+LOUD = "louder patches count more"
 ALONE = "patches every half hop"
 SEARCHES = "what searches: the best answers speak for each other"
 EXPONENTS = (0.0, 0.25, 0.5, 1.0)
@@ -45,7 +46,12 @@ def score(archive: EmbeddingSet, queries: EmbeddingSet, classes: tuple[str, ...]
     labels = archive.manifest.label_matrix(classes)
     groups = archive.recording_ids
     means = archive.segment_means
-    plain = [("cosine of means", means), ("the same, centred", means - means.mean(axis=0))]
+    plain = [
+        ("cosine of means", means),
+        ("the same, centred", means - means.mean(axis=0)),
+        ("without silence", _means(archive, 0.0)),
+        (LOUD, _means(archive, ENERGY_POWER)),
+    ]
     rows = [
         {"name": name, "query_map": retrieval.per_query_map(segment, labels, groups).mean}
         for name, segment in plain
@@ -73,6 +79,13 @@ def at_half_hop(model, manifest: Manifest) -> EmbeddingSet:
 
     config = EmbedConfig(hop_seconds=EmbedConfig().hop_seconds / 2)
     return embed.embed_manifest(model, manifest, config)
+
+
+def _means(archive: EmbeddingSet, power: float) -> np.ndarray:
+    """float32[segments, dim], of audible patches, each counted by this power of its energy."""
+    part, count = _audible(archive), len(archive.manifest)
+    weight = np.maximum(part.energy, np.finfo(np.float32).tiny) ** power
+    return mean_by_segment(part.vectors, part.owners, count, weight)
 
 
 class _Part:

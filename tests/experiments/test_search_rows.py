@@ -7,6 +7,7 @@ from sklearn.metrics import average_precision_score
 
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings.embedding_set import EmbeddingSet
+from audio_triplet.evaluation import retrieval
 from audio_triplet.search.likeness import EXPONENT, Likeness, Moments
 from experiments.lib import search_rows
 from tests.search.archives import HOP, unit
@@ -42,14 +43,18 @@ def by_hand(archive, measure, silence=1e-3):
     """The formula, over whole segments, with scikit-learn's average precision."""
     labels = archive.manifest.frame["labels"].to_numpy()
     groups = archive.recording_ids
-    patches = []
+    patches, loud = [], []
     for number in range(len(labels)):
         own = archive.segment_index == number
         audible = own & (archive.energy > silence)
-        patches.append(measure.mapped(archive.vectors[audible if audible.any() else own]))
+        chosen = audible if audible.any() else own
+        patches.append(measure.mapped(archive.vectors[chosen]))
+        loud.append(np.sqrt(np.maximum(archive.energy[chosen], 1e-30)))
     found = []
     for number, query in enumerate(patches):
-        scores = np.array([(query @ other.T).max(axis=1).mean() for other in patches])
+        scores = np.array(
+            [np.average((query @ other.T).max(axis=1), weights=loud[number]) for other in patches]
+        )
         others = groups != groups[number]
         right = labels[others] == labels[number]
         found.append(average_precision_score(right, scores[others]))
@@ -75,4 +80,24 @@ def test_rows_are_by_the_formula(archive):
     expected = by_hand(full, Likeness.of(Moments.of([full.vectors], 8)))
     assert found[ALONE] == pytest.approx(expected, abs=1e-6)
     assert found[search_rows.SEARCHES] > expected + 0.02  # classes are clusters here
-    assert rows[0]["name"] == "cosine of means" and len(rows) == 9
+    assert rows[0]["name"] == "cosine of means" and len(rows) == 11
+
+
+def test_louder_patches_count_more(archive):
+    loud = np.random.default_rng(1).lognormal(0, 1.5, 150).astype(np.float32)
+    uneven = dataclasses.replace(archive, energy=loud)
+    found = {row["name"]: row["query_map"] for row in search_rows.score(uneven, uneven, CLASSES)}
+    measure = Likeness.of(Moments.of([uneven.vectors], 8))
+    assert found[ALONE] == pytest.approx(by_hand(uneven, measure), abs=0.01)
+    means = np.stack(
+        [
+            np.average(
+                uneven.vectors[5 * n : 5 * n + 5], axis=0, weights=np.sqrt(loud[5 * n :][:5])
+            )
+            for n in range(30)
+        ]
+    )
+    labels = uneven.manifest.label_matrix(CLASSES)
+    expected = retrieval.per_query_map(means, labels, uneven.recording_ids).mean
+    assert found[search_rows.LOUD] == pytest.approx(expected, abs=1e-5)
+    assert found[search_rows.LOUD] != found["cosine of means"]
