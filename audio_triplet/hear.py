@@ -6,11 +6,13 @@
 
 A timestamp embedding is that of a patch (0.975 s of sound) centred on the timestamp; beyond the
 clip's ends there is silence. A scene embedding is for classifiers, as HEAR's tasks are: mean,
-deviation and maximum of the clip's patches, which lie side by side (`embeddings.description`).
+deviation and maximum of the clip's patches, which lie side by side, louder ones counting more
+(`embeddings.description`).
 Memory does not grow with the length of the clips beyond what the sound and its embeddings take.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +24,8 @@ from audio_triplet.embeddings import description, saved_model
 HOP_MILLISECONDS = 50
 
 _PATCHES_AT_ONCE = 128
+
+_Part = TypeVar("_Part")
 
 
 class HearModel(tf.Module):
@@ -96,10 +100,12 @@ def get_timestamp_embeddings(
     before = config.patch_samples // 2
     wanted = (count - 1) * hop_samples + config.patch_samples
     padded = np.pad(audio, [[0, 0], [before, max(0, wanted - before - samples)]])
-    embeddings = tf.concat(
-        [tf.concat(list(parts), axis=1) for parts in _blocks(padded, model, count, hop_frames)],
-        axis=0,
-    )
+
+    def embedded(sound: np.ndarray) -> tf.Tensor:
+        return model.export(sound, hop_frames)["patch_embeddings"]
+
+    blocks = _blocks(padded, count, hop_frames, embedded)
+    embeddings = tf.concat([tf.concat(list(parts), axis=1) for parts in blocks], axis=0)
     timestamps = tf.range(count, dtype=tf.float32) * float(hop_milliseconds)
     return embeddings, tf.tile(timestamps[None, :], [sounds, 1])
 
@@ -112,8 +118,8 @@ def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
       model: The model.
 
     Returns:
-      float32[sounds, 3 · dim]: mean, deviation, maximum. The mean scaled to unit norm is the
-      export's `segment_embedding`.
+      float32[sounds, 3 · dim]: mean, deviation, maximum. Of a sound that is as loud throughout, the
+      mean scaled to unit norm is the export's `segment_embedding`.
 
     Raises:
       ValueError: `audio` has no two axes, no samples or whole numbers.
@@ -121,42 +127,55 @@ def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
     audio = _checked(audio)
     config = features.DEFAULT
     count = max(1, config.frames(audio.shape[1]) // config.patch_frames)
+
+    def heard(sound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        energies = features.patches(features.mel_energies(sound))  # [some, patches, frames, mels]
+        loud = tf.reduce_mean(energies, axis=[-2, -1])  # [some, patches]
+        return model.export(sound)["patch_embeddings"].numpy(), loud.numpy()
+
     scenes = [
-        _described(np.concatenate([part.numpy() for part in parts], axis=1))
-        for parts in _blocks(audio, model, count, config.patch_frames)
+        _described(*(np.concatenate(of_all, axis=1) for of_all in zip(*parts, strict=True)))
+        for parts in _blocks(audio, count, config.patch_frames, heard)
     ]
     return tf.constant(np.concatenate(scenes))
 
 
-def _described(patches: np.ndarray) -> np.ndarray:
-    """Descriptions of equally long sounds: [sounds, patches, dim] → [sounds, 3 · dim]."""
+def _described(patches: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """Descriptions of equally long sounds.
+
+    Args:
+      patches: float32[sounds, patches, dim].
+      energy: float32[sounds, patches].
+
+    Returns:
+      float32[sounds, 3 · dim].
+    """
     sounds, count, dim = patches.shape
     owner = np.repeat(np.arange(sounds), count)
-    return description.describe(patches.reshape(-1, dim), owner, sounds)
+    return description.describe(patches.reshape(-1, dim), owner, sounds, energy=energy.ravel())
 
 
 def _blocks(
-    audio: np.ndarray, model: HearModel, count: int, hop_frames: int
-) -> Iterator[Iterator[tf.Tensor]]:
-    """Embeds the first `count` patches of every sound, as many at once as memory allows.
+    audio: np.ndarray, count: int, hop_frames: int, heard: Callable[[np.ndarray], _Part]
+) -> Iterator[Iterator[_Part]]:
+    """Hears the first `count` patches of every sound, as many at once as memory allows.
 
     Yields:
-      For some sounds at a time: their patches' embeddings, part by part,
-      float32[some, patches, dim].
+      For some sounds at a time: what is heard of float32[some, samples], part by part.
     """
     config = features.DEFAULT
     across = min(count, _PATCHES_AT_ONCE)
     together = _PATCHES_AT_ONCE // across
 
-    def embed(sounds, first):
+    def part(sounds, first):
         last = min(count, first + across)
         begin = first * hop_frames * config.hop_samples
         end = (last - 1) * hop_frames * config.hop_samples + config.patch_samples
-        return model.export(sounds[:, begin:end], hop_frames)["patch_embeddings"]
+        return heard(sounds[:, begin:end])
 
     for row in range(0, len(audio), together):
         sounds = audio[row : row + together]
-        yield (embed(sounds, first) for first in range(0, count, across))
+        yield (part(sounds, first) for first in range(0, count, across))
 
 
 def _checked(audio) -> np.ndarray:

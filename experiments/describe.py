@@ -288,7 +288,7 @@ def _described(side: Patches, window: int | None = None) -> np.ndarray:
     from audio_triplet.embeddings import description
 
     window = window or description.WINDOW_PATCHES
-    return description.describe(side.vectors, side.owner, len(side.labels), window)
+    return description.describe(side.vectors, side.owner, len(side.labels), window, side.energy)
 
 
 def _of_whole(side: Patches) -> np.ndarray:
@@ -311,11 +311,15 @@ def _to_learn_from(side: Patches) -> ToLearnFrom:
     return description.to_learn_from(side.vectors, side.owner, len(side.labels), side.energy)
 
 
+def _loud_mean(side: Patches) -> np.ndarray:
+    return _described(side)[:, : side.vectors.shape[1]]
+
+
 def _mean_and_patches(train: Patches, penalties: tuple[float, ...]) -> Scorer:
     given = _to_learn_from(train)
     given = given._replace(rows=given.rows[:, : train.vectors.shape[1]])
     fitted = _fit(given, train, penalties)
-    return lambda side: fitted.predict(_mean(side))
+    return lambda side: fitted.predict(_loud_mean(side))
 
 
 def _patches_averaged(train: Patches, penalties: tuple[float, ...]) -> Scorer:
@@ -410,7 +414,8 @@ def _prototypes(train: Patches, penalties: tuple[float, ...]) -> Scorer:
 WAYS: dict[str, Way] = {
     "mean": _linear(_mean),
     "patches averaged": _patches_averaged,
-    "mean + patches": _mean_and_patches,
+    "loud mean": _linear(_loud_mean),
+    "loud mean + patches": _mean_and_patches,
     "all at once": _linear(_of_whole),
     "windows": _linear(_described),
     "windows + patches": _description_and_patches,
@@ -428,7 +433,8 @@ NAMES = (*WAYS, TOGETHER, BOTH_TOGETHER)
 IN_WORDS = {
     "mean": "mean of the patches",
     "patches averaged": "learned from means, the patches' probabilities averaged",
-    "mean + patches": "mean; learned from single patches too",
+    "loud mean": "mean, louder patches counting more",
+    "loud mean + patches": "mean, louder patches counting more; learned from single patches too",
     "all at once": "mean, deviation and maximum over all patches",
     "windows": "the same over windows of five patches, averaged",
     "windows + patches": "the same; learned from single patches too (`classify fit --nolikeness`)",

@@ -19,6 +19,7 @@ import numpy as np
 from audio_triplet.audio import clock
 from audio_triplet.errors import BrowseError
 from audio_triplet.search.index import Index
+from audio_triplet.search.index_format import with_energy
 
 # Part of a vector's span that a marked span must cover for the vector to stand for it.
 _COVERED = 0.9
@@ -79,6 +80,7 @@ class Archive:
       recording_of: int32[moments], the number of its recording in the index; −1 likewise.
       start: float64[moments], seconds.
       end: float64[moments], seconds.
+      energy: float32[moments], mean mel energy per cell; NaN where the index does not know it.
     """
 
     def __init__(self, folder: str):
@@ -110,10 +112,11 @@ class Archive:
         counts = self.index.mask()
         self.file_of = np.where(counts, file[self._owner], -1).astype(np.int32)
         self.recording_of = np.where(counts, recording[self._owner], -1).astype(np.int32)
-        spans = [np.asarray(part.spans) for part in self.index.parts]
+        spans = [with_energy(np.asarray(part.spans)) for part in self.index.parts]
         empty = np.zeros(0)
         self.start = np.concatenate([empty, *(span["start"] for span in spans)])
         self.end = np.concatenate([empty, *(span["end"] for span in spans)])
+        self.energy = np.concatenate([np.zeros(0, np.float32), *(s["energy"] for s in spans)])
 
     @property
     def is_current(self) -> bool:

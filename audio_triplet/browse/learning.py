@@ -43,17 +43,19 @@ class Examples:
       owner: int64[m], the answer of each, ascending.
       yes: bool[n].
       recordings: int[n], of each, by the archive's numbers.
+      energy: float32[m], mean mel energy per cell of each vector; NaN where it is not known.
     """
 
     vectors: np.ndarray
     owner: np.ndarray
     yes: np.ndarray
     recordings: np.ndarray
+    energy: np.ndarray
 
     @classmethod
     def of(cls, archive: Archive, answers: Sequence[Answer]) -> Examples:
         """The answers yes and no whose moments the index holds."""
-        vectors: list[np.ndarray] = []
+        found: list[np.ndarray] = []
         yes, recordings = [], []
         for answer in answers:
             if answer.value is None:
@@ -62,20 +64,22 @@ class Examples:
                 numbers = archive.moments_in(answer.moment)
             except BrowseError:  # the index no longer holds the file
                 continue
-            vectors.append(archive.vectors(side_by_side(archive, numbers)))
+            found.append(side_by_side(archive, numbers))
             yes.append(answer.value)
             recordings.append(int(archive.recording_of[numbers[0]]))
+        taken = np.concatenate([np.zeros(0, int), *found])
         return cls(
-            np.concatenate([np.zeros((0, archive.index.info.dim), np.float32), *vectors]),
-            np.repeat(np.arange(len(vectors)), [len(of) for of in vectors]),
+            archive.vectors(taken),
+            np.repeat(np.arange(len(found)), [len(of) for of in found]),
             np.array(yes, bool),
             np.array(recordings, int),
+            archive.energy[taken],
         )
 
     @classmethod
     def of_moments(cls, vectors: np.ndarray, yes: np.ndarray, recordings: np.ndarray) -> Examples:
         """Answers of one vector each: float32[n, dim], bool[n], int[n]."""
-        return cls(vectors, np.arange(len(yes)), yes, recordings)
+        return cls(vectors, np.arange(len(yes)), yes, recordings, np.full(len(yes), np.nan))
 
     def __len__(self) -> int:
         """Number of answers."""
@@ -90,7 +94,9 @@ class Examples:
         """Those of bool[n]."""
         inside = keep[self.owner]
         owner = (np.cumsum(keep) - 1)[self.owner[inside]]
-        return Examples(self.vectors[inside], owner, self.yes[keep], self.recordings[keep])
+        return Examples(
+            self.vectors[inside], owner, self.yes[keep], self.recordings[keep], self.energy[inside]
+        )
 
 
 def side_by_side(archive: Archive, numbers: np.ndarray) -> np.ndarray:
@@ -183,7 +189,7 @@ def fit(examples: Examples, background: Background) -> logistic.Logistic:
             background.scale,
         )
     given = description.to_learn_from(
-        examples.vectors, examples.owner, len(examples), np.ones(len(examples.vectors))
+        examples.vectors, examples.owner, len(examples), examples.energy
     )
     middle, more = _halves(given.rows)
     # Mean and maximum have a weight each: of the sum of two that are equal the penalty is half.
@@ -208,7 +214,9 @@ def _logits(classifier: logistic.Logistic, examples: Examples) -> np.ndarray:
     """float32[n], of answers."""
     if not len(classifier.more):
         return classifier.logits(mean_by_segment(examples.vectors, examples.owner, len(examples)))
-    described = description.describe(examples.vectors, examples.owner, len(examples))
+    described = description.describe(
+        examples.vectors, examples.owner, len(examples), energy=examples.energy
+    )
     return classifier.logits(*_halves(described))
 
 

@@ -182,7 +182,9 @@ def _sound(session: Session, archive: Archive, moment: Moment) -> QuerySound:
 
 def _held(archive: Archive, numbers: np.ndarray, begin_seconds: float) -> QuerySound:
     """Moments of the index as a query."""
-    patches = Patches(archive.vectors(numbers), archive.start[numbers], begin_seconds)
+    patches = Patches(
+        archive.vectors(numbers), archive.start[numbers], begin_seconds, archive.energy[numbers]
+    )
     return QuerySound(patches, np.zeros(0, np.float32))
 
 

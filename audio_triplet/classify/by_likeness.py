@@ -22,6 +22,7 @@ import numpy as np
 
 from audio_triplet import storage
 from audio_triplet.embeddings import description
+from audio_triplet.embeddings.loudness import shares_of
 from audio_triplet.evaluation.shallow_network import (
     checked_embeddings,
     checked_segments,
@@ -30,7 +31,6 @@ from audio_triplet.evaluation.shallow_network import (
 )
 from audio_triplet.search.diffusion import Sounds, thinned
 from audio_triplet.search.likeness import Likeness, Moments
-from audio_triplet.search.question import shares_of
 
 # [D] So many vectors of a sound are kept, evenly spread; and of so many sounds, in turns of their
 # classes: a fit takes the square of their number, of 4,000 24 s on two cores.

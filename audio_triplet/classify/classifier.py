@@ -127,7 +127,7 @@ def _fit_linear(
     # A class without a segment has minus infinity: its score is 0 either way.
     arrays = (found.mean, found.scale, found.weights, np.clip(found.bias, -30, 30))
     mean, scale, weights, bias = (array.astype(np.float32) for array in arrays)
-    settings = dataclasses.replace(settings, described=described)
+    settings = dataclasses.replace(settings, described=described, by_loudness=described)
     fitted = Classifier(settings, mean, scale, (weights, bias), rounds=0)
     regularised = f"L2 penalty of inverse strength {found.penalty:g}"
     if not by_likenesses or examples.vectors.shape[1] > by_likeness.MOST_DIMENSIONS:

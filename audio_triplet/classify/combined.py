@@ -69,7 +69,8 @@ class CombinedClassifier:
           patch_segment: int[patches], which segment each belongs to; any order.
           num_segments: Number of segments.
           window_patches: As for `description.describe`.
-          energy: float[patches], by which silence is known; None: nothing is silent.
+          energy: float[patches], by which silence is known, and by which louder patches count
+            more; None: nothing is silent, all count alike.
 
         Returns:
           float32[num_segments, classes].
@@ -77,11 +78,11 @@ class CombinedClassifier:
         Raises:
           ValueError: As `predict_patches`, and for a segment without a patch.
         """
-        given = patch_embeddings, patch_segment, num_segments, window_patches
+        given = patch_embeddings, patch_segment, num_segments, window_patches, energy
         scores = self.described.predict_segments(*given)
         if not self.likeness:
             return scores
-        likeness = self.likeness.predict_segments(*given, energy=energy)
+        likeness = self.likeness.predict_segments(*given)
         return combined(scores, likeness, self.likeness.single)
 
     def save(self, folder: str) -> None:

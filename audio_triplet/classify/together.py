@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audio_triplet.embeddings.loudness import shares_of
 from audio_triplet.errors import UsageError
 from audio_triplet.search.diffusion import Sounds, thinned
 from audio_triplet.search.likeness import Likeness, Moments
-from audio_triplet.search.question import shares_of
 
 if TYPE_CHECKING:
     import scipy.sparse

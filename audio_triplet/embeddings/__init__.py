@@ -13,6 +13,7 @@ In reading order:
     sound_embedding.py   `SoundEmbedding`: one sound, embedded by any model
     embed.py             `embed_files`, `embed_stream`, `embed_shards`: patches to vectors
     embedding_set.py     `EmbeddingSet`: vectors, their segments, and their origin
+    loudness.py          how much a patch of a sound counts
     description.py       mean, deviation, maximum of a segment's patches: for classifiers
     set_files.py         the same in a file: .npz or Parquet
     quick_model.py       a model for queries: its encoder by LiteRT, without TensorFlow

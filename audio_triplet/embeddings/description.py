@@ -2,9 +2,11 @@
 
 A segment's mean throws away how its patches differ. Its description keeps some of that: of each
 feature the mean, the deviation and the maximum over a window of up to five patches (4.8 s) [D].
-Longer sound is as many windows of about equal length; its description is their mean, each counted
-by its patches. So the first third is always the segment's mean, and a description is comparable
-between five seconds and an hour, which a maximum over all patches is not.
+Longer sound is as many windows of about equal length; its description is their mean. So a
+description is comparable between five seconds and an hour, which a maximum over all patches is not.
+
+In mean and deviation louder patches count more (`embeddings.loudness`), and so do louder windows:
+the first third is always the mean of the segment's patches, each counted by its loudness.
 
 A single patch deviates by nothing, and a classifier that never saw one is lost on it. So what is
 learned from is each segment's description and, beside it, its patches alone (`to_learn_from`).
@@ -20,6 +22,7 @@ import numpy as np
 
 from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.embeddings.embedding_set import mean_by_segment
+from audio_triplet.embeddings.loudness import loudness_of
 
 WINDOW_PATCHES = 5
 
@@ -34,6 +37,7 @@ def describe(
     segment_index: np.ndarray,
     segments: int,
     window_patches: int = WINDOW_PATCHES,
+    energy: np.ndarray | None = None,
 ) -> np.ndarray:
     """Descriptions of segments.
 
@@ -42,26 +46,30 @@ def describe(
       segment_index: int[n], the segment of each, in [0, segments).
       segments: Number of segments, each with at least one patch.
       window_patches: How many patches a window has at most.
+      energy: float[n], mean mel energy per cell, by which patches count, NaN where it is not
+        known; None: all count alike.
 
     Returns:
       float32[segments, 3 · dim]: mean, deviation (of the population), maximum.
     """
     order = np.argsort(segment_index, kind="stable")
     vectors, segment_index = np.asarray(vectors)[order], np.asarray(segment_index)[order]
+    loud = np.ones(len(order)) if energy is None else loudness_of(energy)[order]
     sizes = np.bincount(segment_index, minlength=segments)
     window, windows = windows_of(sizes, window_patches)
     lengths = np.bincount(window)
     starts = np.cumsum(lengths) - lengths
-    mean = np.add.reduceat(vectors, starts, axis=0, dtype=np.float64) / lengths[:, None]
-    apart = (vectors - mean[window]) ** 2
-    deviation = np.sqrt(np.add.reduceat(apart, starts, axis=0) / lengths[:, None])
+    together = np.add.reduceat(loud, starts)
+    share = (loud / together[window])[:, None]
+    mean = np.add.reduceat(share * vectors, starts, axis=0)
+    deviation = np.sqrt(np.add.reduceat(share * (vectors - mean[window]) ** 2, starts, axis=0))
     described = np.concatenate(
         [mean, deviation, np.maximum.reduceat(vectors, starts, axis=0)], axis=1
     )
     if len(lengths) == segments:
         return described.astype(np.float32)
     owner = np.repeat(np.arange(segments), windows)
-    return mean_by_segment(described, owner, segments, lengths.astype(np.float32))
+    return mean_by_segment(described, owner, segments, together)
 
 
 def windows_of(sizes: np.ndarray, window_patches: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,13 +95,17 @@ def audible_patches(energy: np.ndarray, owners: np.ndarray, segments: int) -> np
     """bool[n], the patches that are not silent, and all of a segment that has no other.
 
     Args:
-      energy: float32[n], of each patch.
+      energy: float32[n], of each patch; NaN where it is not known: not silent.
       owners: int[n], the segment of each.
       segments: How many there are.
     """
-    audible = energy > TripletConfig.silence_energy
+    audible = _is_audible(energy)
     has_some = np.bincount(owners, audible, segments) > 0
     return audible | ~has_some[owners]
+
+
+def _is_audible(energy: np.ndarray) -> np.ndarray:
+    return ~(np.asarray(energy) <= TripletConfig.silence_energy)  # NaN too
 
 
 def describe_patches(vectors: np.ndarray) -> np.ndarray:
@@ -136,11 +148,12 @@ def to_learn_from(
       vectors: float32[n, dim], the patches of a segment in the order of time.
       segment_index: int[n].
       segments: Number of segments, each with at least one patch.
-      energy: float32[n], mean mel energy per cell, by which silence is known.
+      energy: float32[n], mean mel energy per cell, by which patches count and silence is known;
+        NaN where it is not known.
     """
-    described = describe(vectors, segment_index, segments)
+    described = describe(vectors, segment_index, segments, energy=energy)
     sizes = np.bincount(segment_index, minlength=segments)
-    audible = (energy > TripletConfig.silence_energy) & (sizes[segment_index] > 1)
+    audible = _is_audible(energy) & (sizes[segment_index] > 1)
     chosen = np.flatnonzero(audible)
     chosen = chosen[np.argsort(segment_index[chosen], kind="stable")]
     owner = segment_index[chosen]

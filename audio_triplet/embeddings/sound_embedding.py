@@ -24,8 +24,9 @@ class SoundEmbedding:
     Attributes:
       patches: float32[patches, dim], an embedding every hop, of unit norm.
       segment: float32[dim], their mean scaled to unit norm: the sound as a whole.
-      description: float32[3 · dim], mean, deviation and maximum of the patches, for classifiers
-        (`embeddings.description`); for search take `segment` or `patches`.
+      description: float32[3 · dim], mean, deviation and maximum of the patches, louder ones
+        counting more, for classifiers (`embeddings.description`); its first third, the mean, is
+        better for search than `segment`.
       timestamps: float32[patches], the seconds at which the patches' centres lie.
       start: float64[patches], the second at which each patch begins.
       end: float64[patches], the second at which it ends; none lies past the end of the sound.
@@ -73,6 +74,7 @@ def embed_sound(
             np.zeros(len(found.vectors), np.int32),
             1,
             description.window_patches(hop_seconds),
+            found.energy,
         )[0],
         timestamps=(found.start_seconds + embed.window_seconds_of(model) / 2).astype(np.float32),
         start=found.start_seconds,

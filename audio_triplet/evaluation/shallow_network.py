@@ -41,6 +41,7 @@ class ClassifierConfig:
       standardise: subtract the training patches' mean and divide by their deviation, by feature.
       described: whether it takes descriptions (`embeddings.description`) instead of patches, and
         scores a segment by its own instead of by the mean of its patches' scores.
+      by_loudness: of descriptions: whether louder patches count more.
       seed: of the initial weights, batches, dropout, and the choice of held-out recordings.
     """
 
@@ -58,6 +59,7 @@ class ClassifierConfig:
     dropout: float = 0.5
     standardise: bool = True
     described: bool = False
+    by_loudness: bool = False
     seed: int = 0
 
     def __post_init__(self):
@@ -115,6 +117,7 @@ class Classifier:
         patch_segment,
         num_segments: int,
         window_patches: int = description.WINDOW_PATCHES,
+        energy: np.ndarray | None = None,
     ) -> np.ndarray:
         """Scores of segments: the mean of their patches' (paper), or those of their descriptions.
 
@@ -123,6 +126,7 @@ class Classifier:
           patch_segment: int[patches], which segment each belongs to; any order.
           num_segments: number of segments.
           window_patches: for descriptions, see `description.describe`.
+          energy: float[patches], likewise.
 
         Returns:
           float32[num_segments, classes].
@@ -133,8 +137,9 @@ class Classifier:
         embeddings = self._checked(patch_embeddings)
         segment = checked_segments(patch_segment, len(embeddings), num_segments)
         if self.config.described:
+            loud = energy if self.config.by_loudness else None
             return self._predict(
-                description.describe(embeddings, segment, num_segments, window_patches)
+                description.describe(embeddings, segment, num_segments, window_patches, loud)
             )
         return _segment_means(self._predict(embeddings), segment, num_segments)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from audio_triplet.config import TripletConfig
-from audio_triplet.embeddings import model_files
+from audio_triplet.embeddings import loudness, model_files
 from audio_triplet.errors import SearchError, UsageError
 from audio_triplet.search import events, question, words
 from audio_triplet.search.index import Index
@@ -349,7 +349,7 @@ def constants(index: Index) -> dict:
         "silence_energy": TripletConfig.silence_energy,
         "most_patches": question.MOST_PATCHES,
         "leaning": question.LEANING,
-        "energy_power": question.ENERGY_POWER,
+        "energy_power": loudness.ENERGY_POWER,
         "joined_within": events.JOINED_WITHIN,
         "fine_steps": FINE_STEPS,
         "per_recording": events.USUAL_PER_RECORDING,

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audio_triplet.search.question import evenly, shares_of
+from audio_triplet.embeddings.loudness import shares_of
+from audio_triplet.search.question import evenly
 from audio_triplet.search.scanning import in_threads
 
 # [D] How many of the best answers are looked at.
@@ -71,7 +72,7 @@ def scores(
       recordings: int[n]. Sounds of one recording are not tied: they are alike anyway.
       unlike: float[n], how like each is to the nearest in the counter-examples.
       threads: Processor cores to use.
-      energies: For each float[vectors], by which its vectors count, see `question.shares_of`; None:
+      energies: For each float[vectors], by which its vectors count, see `loudness.shares_of`; None:
         all alike.
 
     Returns:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from audio_triplet.embeddings.loudness import shares_of
 from audio_triplet.errors import SearchError
 from audio_triplet.search.likeness import Likeness
 
@@ -27,10 +28,6 @@ MOST_PATCHES = 64
 LEANING = 0.4
 UNLIKE = 0.2
 
-# [D] A patch of a sound counts by this power of its energy: the loud ones are what is asked for,
-# between them a room is heard. docs/lab_notes.md has the trial.
-ENERGY_POWER = 0.5
-
 # What a vector that may not be found has for likeness: below every other.
 NEVER = -4.0
 
@@ -41,21 +38,6 @@ def evenly(count: int, most: int) -> np.ndarray:
     found = np.linspace(0, count - 1, most).round().astype(int)
     found.flags.writeable = False  # the same for all who ask
     return found
-
-
-def shares_of(energy: np.ndarray, lengths: np.ndarray | None = None) -> np.ndarray:
-    """How much each patch of a sound counts by its energy: float32[n], together 1 in each sound.
-
-    Args:
-      energy: float[n], mean mel energy per cell; NaN where it is not known.
-      lengths: int[sounds], how many patches each of several sounds has, one at least; None: all
-        are of one.
-    """
-    known = np.nan_to_num(np.asarray(energy, np.float64), nan=1.0)
-    loud = np.maximum(known, np.finfo(np.float32).tiny) ** ENERGY_POWER
-    lengths = np.array([len(loud)]) if lengths is None else lengths
-    total = np.add.reduceat(loud, np.cumsum(lengths) - lengths)
-    return (loud / np.repeat(total, lengths)).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

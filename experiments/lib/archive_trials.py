@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from experiments.lib.corpus import Corpus
 
 RELEASED, NOTHING, TUNED = "released", "from nothing", "fine-tuned"
-SCORES = ("probe_accuracy", "query_map")
+SCORES = ("probe_accuracy", "query_map", "search_map", "archive_search_map")
+
+# So many segments of the archive are searched by.
+_QUERIES = 400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +170,7 @@ class Trials:
         from audio_triplet.embeddings import embed
         from audio_triplet.training import checkpoints, initial
         from audio_triplet.training.trainer import Trainer
-        from experiments.lib import protocol
+        from experiments.lib import protocol, search_rows
 
         told: dict[str, Any] = {"patches": 0, "cpu_seconds": 0.0}
         if trial.way == RELEASED:
@@ -183,6 +186,8 @@ class Trials:
         train, test = sides.train.segment_means, sides.test.segment_means
         scores = protocol.retrieval_scores(test, sides, classes)
         scores |= protocol.probe_scores(train, test, sides, classes)
+        scores["search_map"] = search_rows.as_it_searches(sides.test, classes)
+        scores["archive_search_map"] = search_rows.as_it_searches(sides.train, classes, _QUERIES)
         return {name: scores[name] for name in SCORES} | told | {"precision": precision}
 
     def _run_dir(self, trial: Trial) -> str:

@@ -211,7 +211,9 @@ def fit_described(
         given.judged,
         given.weights,
     )
-    return fitted, description.describe(test.vectors, test.segment_index, len(test.manifest))
+    return fitted, description.describe(
+        test.vectors, test.segment_index, len(test.manifest), energy=test.energy
+    )
 
 
 def scores_of_probe(

@@ -15,13 +15,14 @@ from audio_triplet.config import EmbedConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import description
 from audio_triplet.embeddings.embedding_set import EmbeddingSet, mean_by_segment
+from audio_triplet.embeddings.loudness import ENERGY_POWER
 from audio_triplet.evaluation import metrics, retrieval
 from audio_triplet.evaluation.cosines import as_scores
 from audio_triplet.evaluation.ranking import rank_targets
 from audio_triplet.search import diffusion, scanning
 from audio_triplet.search.index_format import SPAN
 from audio_triplet.search.likeness import EXPONENT, Likeness, Moments
-from audio_triplet.search.question import ENERGY_POWER, Patches, Question
+from audio_triplet.search.question import Patches, Question
 
 LOUD = "louder patches count more"
 ALONE = "patches every half hop"
@@ -73,6 +74,22 @@ def score(archive: EmbeddingSet, queries: EmbeddingSet, classes: tuple[str, ...]
     return rows
 
 
+def as_it_searches(
+    archive: EmbeddingSet, classes: tuple[str, ...], most_queries: int = MOST_QUERIES
+) -> float:
+    """Per-query mAP of what searches, asked by the archive's own patches, none between them.
+
+    Args:
+      archive: Segments, a patch every hop.
+      classes: Names of the labels.
+      most_queries: So many segments are drawn at random, if there are more.
+    """
+    moments = Moments.of([_audible(archive).vectors], archive.vectors.shape[1])
+    measure = Likeness.of(moments, EXPONENT)
+    labels = archive.manifest.label_matrix(classes)
+    return _query_map(archive, archive, measure, labels, True, most_queries)
+
+
 def at_half_hop(model, manifest: Manifest) -> EmbeddingSet:
     """A manifest's segments with a patch every half hop, as queries are embedded."""
     from audio_triplet.embeddings import embed
@@ -104,7 +121,10 @@ def _audible(embeddings: EmbeddingSet) -> _Part:
     owners, count = embeddings.segment_index, len(embeddings.manifest)
     audible = description.audible_patches(embeddings.energy, owners, count)
     starts = embeddings.start_seconds
-    assert starts is not None
+    if starts is None:  # of shards: side by side
+        sizes = np.bincount(owners, minlength=count)
+        place = np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        starts = place * EmbedConfig().hop_seconds
     return _Part(
         embeddings.vectors[audible], owners[audible], starts[audible], embeddings.energy[audible]
     )
@@ -116,6 +136,7 @@ def _query_map(
     measure: Likeness,
     labels: np.ndarray,
     diffuse: bool,
+    most_queries: int = MOST_QUERIES,
 ) -> float:
     """Mean over the segments of the average precision of the others."""
     part, queries = _audible(archive), _audible(asked)
@@ -127,7 +148,7 @@ def _query_map(
     count = len(labels)
     mapped = measure.mapped(part.vectors)
     parts = np.searchsorted(part.owners, np.arange(count + 1))
-    drawn = np.random.default_rng(0).choice(count, min(count, MOST_QUERIES), replace=False)
+    drawn = np.random.default_rng(0).choice(count, min(count, most_queries), replace=False)
     for number in sorted(drawn.tolist()):
         first, last = borders[number], borders[number + 1]
         own = Patches(

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 import audio_triplet
+from audio_triplet.browse import searching
 from audio_triplet.search.asking import ask
 from audio_triplet.search.question import Patches
 from tests.browse.conftest import ODD
@@ -53,6 +54,21 @@ def test_search_by_a_moment_equals_a_search_by_its_vector(client, indexed, small
         assert hit["path"] != path
     whole = ok(client.post("/api/search", json={"path": path, "exclude_own": False}))
     assert whole["hits"][0]["path"] == path and whole["hits"][0]["score"] > 0.999
+
+
+def test_moments_of_the_index_are_asked_for_by_loudness(client, small_model, sounds, monkeypatch):
+    asked = []
+
+    def spied(index, wanted, *rest, **options):
+        asked.extend(wanted)
+        return ask(index, wanted, *rest, **options)
+
+    monkeypatch.setattr(searching, "ask", spied)
+    path = str(sounds / "low" / "20240612_073000.wav")
+    ok(client.post("/api/search", json={"path": path}))
+    found = small_model.embed(path)
+    np.testing.assert_allclose(asked[0].vectors, found.patches, atol=1e-3)
+    np.testing.assert_allclose(asked[0].energy, found.energy, rtol=1e-3)
 
 
 def test_a_part_that_is_not_on_the_grid_is_embedded(client, indexed, small_model, sounds):

@@ -67,7 +67,7 @@ def test_answers_of_several_moments_are_learned_from_by_description():
     changing = np.where(yes, 1.5, 0.2)[:, None, None] * rng.normal(size=(40, 5, 16))
     changing -= changing.mean(axis=1, keepdims=True)
     vectors = (steady + changing).reshape(-1, 16).astype(np.float32)
-    many = Examples(vectors, np.repeat(np.arange(40), 5), yes, np.arange(40))
+    many = Examples(vectors, np.repeat(np.arange(40), 5), yes, np.arange(40), np.full(200, np.nan))
     scale = vectors.std(axis=0)
     none = Background(np.zeros((0, 16), np.float32), np.zeros(0, int), scale, scale)
     assert held_out(many, none).average_precision > 0.95

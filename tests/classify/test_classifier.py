@@ -216,6 +216,26 @@ def test_linear_classifier_learns_from_descriptions_and_from_patches(examples):
     assert scores[6::12].max() <= 1 and (scores.sum(axis=1) > 1.2).any()  # a sigmoid a class
 
 
+def test_louder_patches_count_more_but_in_classifiers_of_earlier_versions(tmp_path):
+    found = embedded(["cat", "dog", "owl"] * 9)
+    loud = np.random.default_rng(2).uniform(0, 1, len(found.vectors)).astype("f4") ** 6
+    learned = Examples.of(dataclasses.replace(found, energy=loud))
+    fitted = classifier.fit(learned, LINEAR).classifier
+    segments = found.vectors, found.segment_index, 27
+    by_loudness = fitted.predict_segments(*segments, energy=loud)
+    found_by = classifier.predict(classifier.Fitted(fitted, ""), learned)
+    np.testing.assert_array_equal(found_by, by_loudness)
+    alike = fitted.predict_segments(*segments)
+    assert np.abs(by_loudness - alike).max() > 0.01
+    fitted.save(str(tmp_path))
+    path = tmp_path / "classifier.json"
+    content = json.loads(path.read_text())
+    assert content["config"].pop("by_loudness") is True
+    path.write_text(json.dumps(content))
+    earlier = CombinedClassifier.load(str(tmp_path))
+    np.testing.assert_array_equal(earlier.predict_segments(*segments, energy=loud), alike)
+
+
 @pytest.mark.parametrize("labels", [["cat", "dog", "owl"] * 9, ["cat", "dog", "cat;dog"] * 9])
 def test_likenesses_are_learned_from_beside_descriptions(labels):
     found = Examples.of(embedded(labels, spread=0.6))

@@ -52,6 +52,31 @@ def test_windows_are_about_equally_long(size):
 FUNCTIONS = (np.mean, np.std, np.max)
 
 
+def test_louder_patches_count_by_the_root_of_their_energy():
+    vectors, owner = segments([3])
+    found = description.describe(vectors, owner, 1, energy=np.array([4, 0, 36], "f4"))[0]
+    # 2 and 6 of 8; what has no energy counts for nothing beside them, but for the maximum.
+    mean = (vectors[0] + 3 * vectors[2]) / 4
+    deviation = np.sqrt(((vectors[0] - mean) ** 2 + 3 * (vectors[2] - mean) ** 2) / 4)
+    expected = np.concatenate([mean, deviation, vectors.max(axis=0)])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    alike = description.describe(vectors, owner, 1)
+    for energy in (np.full(3, 7.0), np.full(3, np.nan), np.zeros(3)):
+        again = description.describe(vectors, owner, 1, energy=energy)
+        np.testing.assert_allclose(again, alike, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [1, 3, 5, 100])
+def test_louder_windows_count_more(window):
+    vectors, owner = segments([7, 1, 23])
+    energy = RNG.uniform(0, 1, 31) ** 4
+    found = description.describe(vectors, owner, 3, window, energy)
+    for number in range(3):
+        mine = owner == number
+        expected = np.average(vectors[mine], axis=0, weights=np.sqrt(energy[mine]))
+        np.testing.assert_allclose(found[number, :6], expected, atol=1e-5)
+
+
 def test_the_first_third_is_the_mean_whatever_the_windows():
     sizes = [7, 1, 23, 11]
     vectors, owner = segments(sizes)
@@ -88,7 +113,8 @@ def test_what_is_learned_from_is_descriptions_and_audible_patches():
     energy = np.ones(23, "f4")
     energy[[0, 2, 21, 22]] = 0  # one segment of one silent patch, one of two
     rows, of, weights, judged = description.to_learn_from(vectors, owner, 5, energy)
-    np.testing.assert_array_equal(rows[:5], description.describe(vectors, owner, 5))
+    described = description.describe(vectors, owner, 5, energy=energy)
+    np.testing.assert_array_equal(rows[:5], described)
     np.testing.assert_array_equal(of[:5], np.arange(5))
     assert np.bincount(of[5:], minlength=5).tolist() == [0, 2, 5, 5, 0]
     alone = rows[5:]
@@ -101,3 +127,5 @@ def test_what_is_learned_from_is_descriptions_and_audible_patches():
     assert judged.tolist() == [True] * 5 + [False] * 12
     np.testing.assert_allclose(np.bincount(of, weights), 6)  # long and short count alike
     assert weights[:5].tolist() == [6, 1, 1, 1, 6] and set(weights[5:7]) == {2.5}
+    unknown = description.to_learn_from(vectors, owner, 5, np.full(23, np.nan))  # not silent
+    assert np.bincount(unknown.owner[5:], minlength=5).tolist() == [0, 3, 5, 5, 2]

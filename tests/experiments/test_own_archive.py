@@ -60,8 +60,9 @@ def test_minutes_are_steps_and_every_combination_is_tried():
 def test_means_are_over_folds_and_seeds_and_gains_over_the_same_folds():
     def row(way, fold, seed, probe, query):
         fields = dataclasses.asdict(archive_trials.Trial(way, fold, 1.0, 9, 1e-4, 0, seed))
-        return fields | {"probe_accuracy": probe, "query_map": query, "patches": 5,
-                         "cpu_seconds": None}  # fmt: skip
+        scores = {"probe_accuracy": probe, "query_map": query}
+        scores |= {"search_map": query / 2, "archive_search_map": 0.5}
+        return fields | scores | {"patches": 5, "cpu_seconds": None}
 
     rows = [row(RELEASED, "a", 0, 0.5, 0.3), row(RELEASED, "b", 0, 0.7, 0.5)]
     rows += [row(TUNED, "a", 0, 0.6, 0.2), row(TUNED, "a", 1, 0.7, 0.2), row(TUNED, "b", 0, 0.8, 1)]
@@ -120,6 +121,7 @@ def test_a_table_of_trials_is_made_once(tone_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(archive_trials.Trials, "_make", lambda *_: pytest.fail("made again"))
     again = own_archive.make_table(f"manifest:{corpus}", out, options, model, "cpu")
     assert again["rows"] == table["rows"]
-    assert np.isfinite([row["query_map"] for row in again["rows"]]).all()
+    for score in archive_trials.SCORES:
+        assert np.isfinite([row[score] for row in again["rows"]]).all()
     with pytest.raises(UsageError, match="--folds=fold9"):
         own_archive.make_table(f"manifest:{corpus}", out, Options(("fold9",)), model, "cpu")

@@ -101,3 +101,12 @@ def test_louder_patches_count_more(archive):
     expected = retrieval.per_query_map(means, labels, uneven.recording_ids).mean
     assert found[search_rows.LOUD] == pytest.approx(expected, abs=1e-5)
     assert found[search_rows.LOUD] != found["cosine of means"]
+
+
+def test_an_archive_is_asked_by_its_own_patches(archive):
+    rows = search_rows.score(archive, archive, CLASSES)
+    assert search_rows.as_it_searches(archive, CLASSES) == rows[-1]["query_map"]
+    of_shards = dataclasses.replace(archive, start_seconds=None)  # side by side
+    assert search_rows.as_it_searches(of_shards, CLASSES) == rows[-1]["query_map"]
+    few = search_rows.as_it_searches(archive, CLASSES, 3)
+    assert 0 < few <= 1 and few != rows[-1]["query_map"]

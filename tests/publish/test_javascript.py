@@ -261,7 +261,7 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
         "fine_steps": FINE_STEPS,
         "hop_seconds": 0.96,
         "leaning": question.LEANING,
-        "energy_power": question.ENERGY_POWER,
+        "energy_power": loudness.ENERGY_POWER,
         "joined_within": events.JOINED_WITHIN,
         "per_recording": events.USUAL_PER_RECORDING,
         "files": [{"name": str(number)} for number in range(30)],

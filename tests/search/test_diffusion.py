@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
+from audio_triplet.embeddings.loudness import shares_of
 from audio_triplet.search import diffusion
-from audio_triplet.search.question import shares_of
 from tests.search.archives import unit
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from audio_triplet.classify import by_likeness, combined
-from audio_triplet.embeddings import description
+from audio_triplet.embeddings import description, loudness
 from audio_triplet.evaluation import classification, probe
 from audio_triplet.evaluation.shallow_network import ClassifierConfig
 from experiments.lib import protocol
@@ -21,6 +21,7 @@ def settings(classify_by: str) -> dict:
         return dataclasses.asdict(ClassifierConfig())
     described = dataclasses.asdict(probe.ProbeConfig())
     described["window_patches"] = description.WINDOW_PATCHES
+    described["energy_power"] = loudness.ENERGY_POWER
     if classify_by == DESCRIPTION:
         return described
     return described | {
