@@ -284,11 +284,11 @@ def _mean(side: Patches) -> np.ndarray:
     return mean_by_segment(side.vectors, side.owner, len(side.labels))
 
 
-def _described(side: Patches, window: int | None = None) -> np.ndarray:
+def _described(side: Patches, window: int | None = None, by_loudness: bool = True) -> np.ndarray:
     from audio_triplet.embeddings import description
 
-    window = window or description.WINDOW_PATCHES
-    return description.describe(side.vectors, side.owner, len(side.labels), window, side.energy)
+    window, loud = window or description.WINDOW_PATCHES, side.energy if by_loudness else None
+    return description.describe(side.vectors, side.owner, len(side.labels), window, loud)
 
 
 def _of_whole(side: Patches) -> np.ndarray:
@@ -305,10 +305,11 @@ def _generalised(side: Patches) -> np.ndarray:
     return np.concatenate([_mean(side), np.cbrt(cubes)], axis=1)
 
 
-def _to_learn_from(side: Patches) -> ToLearnFrom:
+def _to_learn_from(side: Patches, by_loudness: bool = True) -> ToLearnFrom:
     from audio_triplet.embeddings import description
 
-    return description.to_learn_from(side.vectors, side.owner, len(side.labels), side.energy)
+    given = side.vectors, side.owner, len(side.labels), side.energy
+    return description.to_learn_from(*given, by_loudness)
 
 
 def _loud_mean(side: Patches) -> np.ndarray:
@@ -334,9 +335,11 @@ def _patches_averaged(train: Patches, penalties: tuple[float, ...]) -> Scorer:
     )
 
 
-def _description_and_patches(train: Patches, penalties: tuple[float, ...]) -> Scorer:
-    fitted = _fit(_to_learn_from(train), train, penalties)
-    return lambda side: fitted.predict(_described(side))
+def _description_and_patches(
+    train: Patches, penalties: tuple[float, ...], by_loudness: bool = True
+) -> Scorer:
+    fitted = _fit(_to_learn_from(train, by_loudness), train, penalties)
+    return lambda side: fitted.predict(_described(side, by_loudness=by_loudness))
 
 
 def _by_likeness(train: Patches, penalties: tuple[float, ...]) -> Scorer:
@@ -354,7 +357,7 @@ def _by_both(train: Patches, penalties: tuple[float, ...]) -> Scorer:
     """What the description and the likenesses say together, as `classify fit` combines them."""
     from audio_triplet.classify.combined import combined
 
-    by_description = _description_and_patches(train, penalties)
+    by_description = _description_and_patches(train, penalties, by_loudness=False)
     by_likeness = _by_likeness(train, penalties)
     return lambda side: combined(by_description(side), by_likeness(side), single=True)
 

@@ -23,6 +23,8 @@ In reading order:
     proportions.py         intervals of shares
     suggestions.py         the sounds to label next
     scoring.py             sound, scored segment by segment
+    together.py            sounds that are alike share their scores
+    adaptation.py          sounds that were recorded otherwise than the labelled ones
     score_pipeline.py      the same by workers (`--runner`)
     predictions.py         the table that `classify predict` writes, read again
     estimate.py            how many moments are of a class, from a few answers

@@ -15,7 +15,7 @@ import numpy as np
 import threadpoolctl
 
 from audio_triplet import storage
-from audio_triplet.classify import by_likeness
+from audio_triplet.classify import adaptation, by_likeness
 from audio_triplet.classify.calibration import Calibration
 from audio_triplet.classify.combined import CombinedClassifier
 from audio_triplet.classify.examples import Examples
@@ -70,6 +70,16 @@ def fit(examples: Examples, config: ClassifyConfig, choose: bool = True) -> Fitt
     Returns:
       The classifier.
     """
+    fitted = _fit(examples, config, choose)
+    if examples.vectors.shape[1] > adaptation.MOST_DIMENSIONS:
+        return fitted
+    ground = adaptation.Ground.of(
+        examples.vectors, examples.segment_index, examples.embeddings.energy, examples.labels
+    )
+    return Fitted(dataclasses.replace(fitted.classifier, ground=ground), fitted.regularised)
+
+
+def _fit(examples: Examples, config: ClassifyConfig, choose: bool) -> Fitted:
     single = examples.is_single(config)
     settings = ClassifierConfig(
         hidden_units=config.hidden_units,
@@ -98,12 +108,15 @@ def _fit_linear(
     examples: Examples, settings: ClassifierConfig, choose: bool, by_likenesses: bool
 ) -> Fitted:
     described = len(examples.vectors) > len(examples)
+    with_likeness = by_likenesses and examples.vectors.shape[1] <= by_likeness.MOST_DIMENSIONS
     if described:
         given = description.to_learn_from(
             examples.vectors,
             examples.segment_index,
             len(examples),
             examples.embeddings.energy,
+            # [D] Beside likenesses, which count by loudness, what counts all alike says more.
+            by_loudness=not with_likeness,
         )
     else:
         every = np.arange(len(examples))
@@ -127,10 +140,10 @@ def _fit_linear(
     # A class without a segment has minus infinity: its score is 0 either way.
     arrays = (found.mean, found.scale, found.weights, np.clip(found.bias, -30, 30))
     mean, scale, weights, bias = (array.astype(np.float32) for array in arrays)
-    settings = dataclasses.replace(settings, described=described, by_loudness=described)
+    settings = dataclasses.replace(settings, described=described, by_loudness=not with_likeness)
     fitted = Classifier(settings, mean, scale, (weights, bias), rounds=0)
     regularised = f"L2 penalty of inverse strength {found.penalty:g}"
-    if not by_likenesses or examples.vectors.shape[1] > by_likeness.MOST_DIMENSIONS:
+    if not with_likeness:
         return Fitted(CombinedClassifier(fitted), regularised)
     likeness = by_likeness.fit(
         examples.vectors,

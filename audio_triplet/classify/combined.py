@@ -11,6 +11,7 @@ import dataclasses
 
 import numpy as np
 
+from audio_triplet.classify.adaptation import Ground
 from audio_triplet.classify.by_likeness import LikenessClassifier
 from audio_triplet.embeddings import description
 from audio_triplet.evaluation.shallow_network import Classifier, sigmoid, softmax
@@ -28,14 +29,19 @@ class CombinedClassifier:
     Attributes:
       described: Always there.
       likeness: None: the other alone decides.
+      ground: Where the sounds lie that it learned from; None: not known, as in classifiers of
+        earlier versions.
     """
 
     described: Classifier
     likeness: LikenessClassifier | None = None
+    ground: Ground | None = None
 
     def __post_init__(self):
         if self.likeness and self.likeness.classes != self.classes:
             raise ValueError("its two parts have different classes")
+        if self.ground and len(self.ground.means) != self.classes:
+            raise ValueError("its ground has other classes")
 
     @property
     def classes(self) -> int:
@@ -86,10 +92,12 @@ class CombinedClassifier:
         return combined(scores, likeness, self.likeness.single)
 
     def save(self, folder: str) -> None:
-        """Writes both parts into a folder that is there."""
+        """Writes its parts into a folder that is there."""
         self.described.save(folder)
         if self.likeness:
             self.likeness.save(folder)
+        if self.ground:
+            self.ground.save(folder)
 
     @classmethod
     def load(cls, folder: str) -> CombinedClassifier:
@@ -98,7 +106,7 @@ class CombinedClassifier:
         Raises:
           ValueError: It is missing or damaged.
         """
-        return cls(Classifier.load(folder), LikenessClassifier.load(folder))
+        return cls(Classifier.load(folder), LikenessClassifier.load(folder), Ground.load(folder))
 
 
 def combined(described: np.ndarray, likeness: np.ndarray, single: bool) -> np.ndarray:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audio_triplet.classify import together
+from audio_triplet.classify import adaptation, together
 from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.embeddings.description import window_patches
 from audio_triplet.search.diffusion import thinned
 
 if TYPE_CHECKING:
     from audio_triplet.classify.classifier import SoundClassifier
+    from audio_triplet.classify.combined import CombinedClassifier
     from audio_triplet.data.bad_files import BadFiles
     from audio_triplet.data.manifest import Manifest
     from audio_triplet.embeddings.embedding_set import Embedded
@@ -92,6 +93,7 @@ def score_files(
     bad_files: BadFiles,
     on_segment: Callable[[], object] = lambda: None,
     with_sounds: bool = False,
+    adapt: bool = False,
 ) -> Iterator[Scored]:
     """Embeds and scores segments, in the manifest's order.
 
@@ -103,6 +105,8 @@ def score_files(
       bad_files: Unreadable files are added to it.
       on_segment: Called for each segment that is finished.
       with_sounds: As for `Scorer`.
+      adapt: Whether they are brought to the labelled sounds' ground, see `adaptation`; then all
+        embeddings are held first.
 
     Yields:
       Each segment that can be read.
@@ -113,7 +117,10 @@ def score_files(
     of_patches = dataclasses.replace(config, granularity="patch")
     paths, following = manifest.frame["path"].tolist(), 0
     waiting: dict[int, Scored] = {}
-    for segment in embed.embed_files(model, manifest, of_patches, bad_files):
+    segments: Iterable[Embedded] = embed.embed_files(model, manifest, of_patches, bad_files)
+    if adapt:
+        segments = adapted(fitted.classifier, segments, config)
+    for segment in segments:
         waiting[segment.row] = score(segment, paths[segment.row])
         on_segment()
         while following in waiting or (
@@ -124,3 +131,30 @@ def score_files(
             following += 1
     for row in sorted(waiting):
         yield waiting[row]
+
+
+def adapted(
+    classifier: CombinedClassifier, segments: Iterable[Embedded], config: EmbedConfig
+) -> Iterator[Embedded]:
+    """Segments brought to the ground of the sounds that a classifier learned from.
+
+    Args:
+      classifier: The classifier; it has a `ground`.
+      segments: All segments, of which the patches are given.
+      config: Granularity of the scores, and hop of the patches.
+    """
+    window = window_patches(config.hop_seconds)
+    given = sorted(segments, key=lambda segment: segment.row)
+
+    def scores(
+        vectors: np.ndarray, owner: np.ndarray, count: int, energy: np.ndarray
+    ) -> np.ndarray:
+        if config.granularity == "patch":
+            return classifier.predict_patches(vectors)
+        return classifier.predict_segments(vectors, owner, count, window, energy)
+
+    assert classifier.ground is not None
+    sounds, energies = [each.vectors for each in given], [each.energy for each in given]
+    move = adaptation.find(classifier.ground, scores, sounds, energies)
+    for segment in given:
+        yield dataclasses.replace(segment, vectors=move(segment.vectors)) if move else segment

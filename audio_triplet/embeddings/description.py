@@ -136,7 +136,11 @@ class ToLearnFrom(NamedTuple):
 
 
 def to_learn_from(
-    vectors: np.ndarray, segment_index: np.ndarray, segments: int, energy: np.ndarray
+    vectors: np.ndarray,
+    segment_index: np.ndarray,
+    segments: int,
+    energy: np.ndarray,
+    by_loudness: bool = True,
 ) -> ToLearnFrom:
     """What a classifier learns from: each segment's description, and some of its patches alone.
 
@@ -150,8 +154,10 @@ def to_learn_from(
       segments: Number of segments, each with at least one patch.
       energy: float32[n], mean mel energy per cell, by which patches count and silence is known;
         NaN where it is not known.
+      by_loudness: Whether patches count by it.
     """
-    described = describe(vectors, segment_index, segments, energy=energy)
+    loud = energy if by_loudness else None
+    described = describe(vectors, segment_index, segments, energy=loud)
     sizes = np.bincount(segment_index, minlength=segments)
     audible = _is_audible(energy) & (sizes[segment_index] > 1)
     chosen = np.flatnonzero(audible)

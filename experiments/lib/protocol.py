@@ -187,7 +187,10 @@ def described_scores(sides: Sides, classes: tuple[str, ...]) -> dict:
 
 
 def fit_described(
-    sides: Sides, classes: tuple[str, ...], config: probe.ProbeConfig | None = None
+    sides: Sides,
+    classes: tuple[str, ...],
+    config: probe.ProbeConfig | None = None,
+    by_loudness: bool = True,
 ) -> tuple[probe.Probe, np.ndarray]:
     """Fits the linear probe on descriptions of the training side's segments.
 
@@ -195,13 +198,14 @@ def fit_described(
       sides: Embeddings.
       classes: Names of the labels.
       config: Of the probe; None for its defaults.
+      by_loudness: Whether louder patches count more in a description.
 
     Returns:
       The probe, and the descriptions of the test side's segments, which it can score.
     """
     train, test = sides.train, sides.test
     given = description.to_learn_from(
-        train.vectors, train.segment_index, len(train.manifest), train.energy
+        train.vectors, train.segment_index, len(train.manifest), train.energy, by_loudness
     )
     fitted = probe.fit_probe(
         given.rows,
@@ -211,8 +215,9 @@ def fit_described(
         given.judged,
         given.weights,
     )
+    loud = test.energy if by_loudness else None
     return fitted, description.describe(
-        test.vectors, test.segment_index, len(test.manifest), energy=test.energy
+        test.vectors, test.segment_index, len(test.manifest), energy=loud
     )
 
 

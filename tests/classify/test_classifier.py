@@ -232,6 +232,8 @@ def test_louder_patches_count_more_but_in_classifiers_of_earlier_versions(tmp_pa
     content = json.loads(path.read_text())
     assert content["config"].pop("by_loudness") is True
     path.write_text(json.dumps(content))
+    beside_likenesses = classifier.fit(learned, CONFIG).classifier
+    assert beside_likenesses.likeness and not beside_likenesses.described.config.by_loudness
     earlier = CombinedClassifier.load(str(tmp_path))
     np.testing.assert_array_equal(earlier.predict_segments(*segments, energy=loud), alike)
 

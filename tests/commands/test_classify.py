@@ -12,7 +12,7 @@ import pytest
 import audio_triplet
 from audio_triplet import audio, models
 from audio_triplet.annotations import reading
-from audio_triplet.classify import classifier, predictions, together
+from audio_triplet.classify import adaptation, classifier, predictions, together
 from audio_triplet.commands import inputs
 from audio_triplet.commands.classify import fit, predict, suggest
 from audio_triplet.config import ClassifyConfig, EmbedConfig
@@ -170,9 +170,57 @@ def test_sounds_are_scored_together(fitted, tone_folder, tmp_path, level):
     assert np.abs(after - before).max() > 0.01
 
 
-def test_workers_do_not_score_together(fitted, tone_folder, tmp_path):
+@pytest.mark.parametrize("level", ["patch", "segment"])
+def test_sounds_are_brought_to_the_labelled_ones(fitted, tone_folder, tmp_path, level):
+    manifest, _ = inputs.load_inputs([f"{tone_folder}/high", f"{tone_folder}/low"])
+    where = str(fitted[0] / "classifier")
+    config = EmbedConfig(granularity=level)
+    for name, adapt in (("alone", False), ("adapted", True)):
+        (tmp_path / name).mkdir()
+        predict.predict(manifest, where, str(tmp_path / name), config, adapt=adapt)
+    (head, *alone), (same, *moved) = (
+        read_csv(tmp_path / name / "predictions.csv") for name in ("alone", "adapted")
+    )
+    assert head == same and [row[:3] for row in alone] == [row[:3] for row in moved]
+    saved = classifier.SoundClassifier.load(where).classifier
+    model = audio_triplet.load(classifier.SoundClassifier.load(where).metadata["model"])
+    sounds = [model.embed(path) for path in manifest.frame["path"]]
+
+    def scores(vectors, owner, count, energy):
+        if level == "patch":
+            return saved.predict_patches(vectors)
+        return saved.predict_segments(vectors, owner, count, energy=energy)
+
+    patches, energies = [of.patches for of in sounds], [of.energy for of in sounds]
+    move = adaptation.find(saved.ground, scores, patches, energies)
+    owner = np.repeat(np.arange(len(sounds)), [len(of) for of in patches])
+    expected = scores(move(np.concatenate(patches)), owner, len(sounds), np.concatenate(energies))
+    found = np.array([row[5:8] for row in moved], float)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    assert np.abs(found - np.array([row[5:8] for row in alone], float)).max() > 0.01
+    together_too = predict.predict(
+        manifest, where, str(tmp_path / "adapted"), config, together=True, adapt=True
+    )
+    assert f"{len(moved)} rows" in together_too
+    assert [row[:3] for row in read_csv(tmp_path / "adapted" / "predictions.csv")[1:]] == [
+        row[:3] for row in moved
+    ]
+
+
+def test_classifiers_of_earlier_versions_do_not_adapt(fitted, tone_folder, tmp_path):
+    shutil.copytree(fitted[0] / "classifier", tmp_path / "classifier")
+    (tmp_path / "classifier" / "ground.npz").unlink()
+    manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
+    given = manifest, str(tmp_path / "classifier"), str(tmp_path), EmbedConfig()
+    assert "7 files" in predict.predict(*given)
+    with pytest.raises(ClassifierError, match=r"which --adapt needs; fit it again"):
+        predict.predict(*given, adapt=True)
+
+
+@pytest.mark.parametrize("flag", ["--together", "--adapt"])
+def test_workers_score_each_sound_by_itself(fitted, tone_folder, tmp_path, flag):
     pytest.importorskip("apache_beam")
-    given = [f"--classifier={fitted[0] / 'classifier'}", f"--output_dir={tmp_path}", "--together"]
+    given = [f"--classifier={fitted[0] / 'classifier'}", f"--output_dir={tmp_path}", flag]
     with flags_given(predict.define_flags, [*given, "--runner=DirectRunner"]):
         with pytest.raises(UsageError, match="leave --runner out"):
             predict.main(["predict", str(tone_folder)])

@@ -127,5 +127,8 @@ def test_what_is_learned_from_is_descriptions_and_audible_patches():
     assert judged.tolist() == [True] * 5 + [False] * 12
     np.testing.assert_allclose(np.bincount(of, weights), 6)  # long and short count alike
     assert weights[:5].tolist() == [6, 1, 1, 1, 6] and set(weights[5:7]) == {2.5}
+    alike = description.to_learn_from(vectors, owner, 5, energy, by_loudness=False)
+    np.testing.assert_array_equal(alike.rows[:5], description.describe(vectors, owner, 5))
+    np.testing.assert_array_equal(alike.rows[5:], rows[5:])
     unknown = description.to_learn_from(vectors, owner, 5, np.full(23, np.nan))  # not silent
     assert np.bincount(unknown.owner[5:], minlength=5).tolist() == [0, 3, 5, 5, 2]

@@ -8,7 +8,9 @@ rest is used. A classifier that could be checked adds the classes that reach the
 asked for (`found`), and a probability of each class. --after, --before, --hours and --path take a
 part of an archive. Files that cannot be read are listed in bad_files.csv, truncated ones in
 truncated.csv. With --runner workers score: all cores, or a cluster. With --together sounds that are
-alike share their scores.
+alike share their scores. With --adapt sounds that were recorded otherwise than the labelled ones
+(by telephone, in noise, in a room) are first brought to where those lie; it takes some tens of
+sounds.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from audio_triplet import locks, storage
 from audio_triplet.commands import config_flags, table_flags
 from audio_triplet.commands.classify.shared import load_classifier, scored
 from audio_triplet.config import EmbedConfig
-from audio_triplet.errors import UsageError
+from audio_triplet.errors import ClassifierError, UsageError
 
 if TYPE_CHECKING:
     import datetime
@@ -52,6 +54,12 @@ def define_flags() -> None:
         False,
         "Let sounds that are alike share their scores: for few labels and many sounds.",
     )
+    flags.DEFINE_boolean(
+        "adapt",
+        False,
+        "Bring sounds that were recorded otherwise than the labelled ones to where those lie: for "
+        "some tens of sounds or more, all of one kind of recording.",
+    )
     config_flags.define_truncated_flag("use")
     config_flags.define_filter_flags()
     config_flags.define_runner_flag()
@@ -68,6 +76,8 @@ def main(argv: Sequence[str]) -> None:
     sounds, runner = config_flags.runner_from_flags(argv[1:])
     if runner and values.together:
         raise UsageError("--together compares all sounds in this process; leave --runner out")
+    if runner and values.adapt:
+        raise UsageError("--adapt looks at all sounds in this process; leave --runner out")
     manifest, _ = inputs.load_inputs(sounds, "none")
     with locks.exclusive(values.output_dir):
         locks.clear_leftovers(values.output_dir)
@@ -83,6 +93,7 @@ def main(argv: Sequence[str]) -> None:
                 values.truncated,
                 runner,
                 values.together,
+                values.adapt,
             )
         )
 
@@ -98,6 +109,7 @@ def predict(
     truncated: str = "use",
     runner: Parsed | None = None,
     together: bool = False,
+    adapt: bool = False,
 ) -> str:
     """Writes predictions.csv: a row for every patch, or every segment, in the inputs' order.
 
@@ -113,12 +125,14 @@ def predict(
       truncated: `use` or `refuse` files of which an end is missing.
       runner: Whose workers score; None: this process.
       together: Whether sounds that are alike share their scores, see `classify.together`.
+      adapt: Whether they are brought to the labelled sounds' ground, see `classify.adaptation`.
 
     Returns:
       A line for the user.
 
     Raises:
       UsageError: There is nothing that `only` takes.
+      ClassifierError: The classifier does not know where the labelled sounds lie.
     """
     from audio_triplet.annotations.moments import Moment
     from audio_triplet.annotations.own_table import guarded
@@ -127,6 +141,11 @@ def predict(
     from audio_triplet.data.bad_files import BadFiles, listed_in
 
     fitted, model = load_classifier(classifier_dir, model_path, config.precision)
+    if adapt and fitted.classifier.ground is None:
+        raise ClassifierError(
+            f"{classifier_dir}: does not know where its labelled sounds lie, which --adapt needs; "
+            "fit it again"
+        )
     meaning = fitted.calibration(config.granularity)
     began = {path: clock.recorded_at(path) for path in manifest.frame["path"].unique()}
     if only:
@@ -145,9 +164,9 @@ def predict(
         if runner:
             segments = _by_workers(*work, runner, classifier_dir, output_dir)
         elif together:
-            segments = _together(fitted, *work)
+            segments = _together(fitted, *work, adapt)
         else:
-            segments = scored(fitted, *work)
+            segments = scored(fitted, *work, adapt=adapt)
         for segment in segments:
             source, starts, ends = segment.path, segment.start_seconds, segment.end_seconds
             found = predictions.results(fitted.classes, segment.scores, meaning)
@@ -195,12 +214,14 @@ def _together(
     manifest: Manifest,
     config: EmbedConfig,
     bad_files: BadFiles,
+    adapt: bool,
 ) -> list[Scored]:
     """As `scored`, those that are alike together."""
     from audio_triplet.classify.together import together
 
     recordings = manifest.frame["recording_id"].tolist()
-    return together(scored(fitted, model, manifest, config, bad_files, True), recordings)
+    found = scored(fitted, model, manifest, config, bad_files, True, adapt)
+    return together(found, recordings)
 
 
 def _by_workers(

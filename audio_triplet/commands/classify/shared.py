@@ -48,6 +48,7 @@ def scored(
     config: EmbedConfig,
     bad_files: BadFiles,
     with_sounds: bool = False,
+    adapt: bool = False,
 ) -> Iterator[Scored]:
     """As `scoring.score_files`, with a bar on a terminal."""
     from tqdm import tqdm
@@ -56,7 +57,7 @@ def scored(
 
     with tqdm(total=len(manifest), unit="sound", desc="classifying", disable=None) as bar:
         work = fitted, model, manifest, config, bad_files
-        yield from scoring.score_files(*work, bar.update, with_sounds)
+        yield from scoring.score_files(*work, bar.update, with_sounds, adapt)
 
 
 def segment_key(row: Any) -> tuple[str, float, float | None]:

@@ -66,18 +66,23 @@ def _by_patches(sides: Sides, classes: tuple[str, ...], draw: int) -> tuple[np.n
     return scores, {"rounds": classifier.rounds, "held_back": bool(classifier.validation_map)}
 
 
-def _by_description(sides: Sides, classes: tuple[str, ...], draw: int) -> tuple[np.ndarray, dict]:
+def _by_description(
+    sides: Sides, classes: tuple[str, ...], draw: int, by_loudness: bool = True
+) -> tuple[np.ndarray, dict]:
     """Logistic regression on descriptions, learned as `classify fit` learns [D]."""
-    fitted, described = protocol.fit_described(sides, classes, probe.ProbeConfig(seed=draw))
+    fitted, described = protocol.fit_described(
+        sides, classes, probe.ProbeConfig(seed=draw), by_loudness
+    )
     chosen = {"penalty": fitted.penalty, "held_back": bool(fitted.cross_validated)}
     return fitted.predict(described), chosen
 
 
 def _by_likeness(sides: Sides, classes: tuple[str, ...], draw: int) -> tuple[np.ndarray, dict]:
     """That, and likenesses to each labelled segment, as `classify fit` combines them [D]."""
-    described, chosen = _by_description(sides, classes, draw)
     train, test = sides.train, sides.test
-    if train.vectors.shape[1] > by_likeness.MOST_DIMENSIONS:
+    with_likeness = train.vectors.shape[1] <= by_likeness.MOST_DIMENSIONS
+    described, chosen = _by_description(sides, classes, draw, by_loudness=not with_likeness)
+    if not with_likeness:
         return described, chosen | {"likenesses": False}
     labels = train.manifest.label_matrix(classes)
     single = bool((labels.sum(axis=1) == 1).all())
