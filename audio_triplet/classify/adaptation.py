@@ -20,6 +20,7 @@ import numpy as np
 
 from audio_triplet import storage
 from audio_triplet.embeddings.description import audible_patches
+from audio_triplet.search.diffusion import thinned
 
 # [D] Turns of scoring and moving.
 STEPS = 4
@@ -29,8 +30,9 @@ STEPS = 4
 SOUNDS_FOR_MEAN = 20.0
 SOUNDS_FOR_CORRELATIONS = 500.0
 
-# [D] It is found by so many sounds, evenly spread, and used for all.
+# [D] It is found by so many sounds, and patches of them, evenly spread, and used for all.
 MOST_SOUNDS = 5000
+MOST_PATCHES = 200_000
 
 # Beyond so many dimensions (log mel's 6,144) covariances say nothing, and take minutes.
 MOST_DIMENSIONS = 2048
@@ -155,6 +157,8 @@ def find(
         sounds, energies = [sounds[n] for n in chosen], [energies[n] for n in chosen]
     if not len(sounds):
         return None
+    most = max(1, MOST_PATCHES // len(sounds))
+    sounds, energies = ([thinned(rows, most) for rows in of] for of in (sounds, energies))
     vectors, energy = np.concatenate(sounds), np.concatenate(energies)
     owner = np.repeat(np.arange(len(sounds)), [len(sound) for sound in sounds])
     heard, _, share = _heard(vectors, owner, energy, len(sounds))
@@ -165,7 +169,9 @@ def find(
     moved, found = vectors, None
     for _ in range(STEPS):
         wanted = scores(moved, owner, len(sounds), energy).mean(axis=0, dtype=np.float64)
-        mean, covariance = ground.moments(wanted / max(wanted.sum(), 1e-12))
+        if not wanted.any():  # of no class at all
+            wanted += 1.0
+        mean, covariance = ground.moments(wanted / wanted.sum())
         found = _move(own_mean, own, mean, covariance, count)
         moved = found(vectors)
     return found

@@ -103,7 +103,7 @@ def score_files(
       manifest: The segments.
       config: How they are embedded; its granularity is that of the scores.
       bad_files: Unreadable files are added to it.
-      on_segment: Called for each segment that is finished.
+      on_segment: Called for each segment that is finished; with `adapt`, that is embedded.
       with_sounds: As for `Scorer`.
       adapt: Whether they are brought to the labelled sounds' ground, see `adaptation`; then all
         embeddings are held first.
@@ -117,12 +117,17 @@ def score_files(
     of_patches = dataclasses.replace(config, granularity="patch")
     paths, following = manifest.frame["path"].tolist(), 0
     waiting: dict[int, Scored] = {}
-    segments: Iterable[Embedded] = embed.embed_files(model, manifest, of_patches, bad_files)
+
+    def embedded() -> Iterator[Embedded]:
+        for segment in embed.embed_files(model, manifest, of_patches, bad_files):
+            yield segment
+            on_segment()
+
+    segments: Iterable[Embedded] = embedded()
     if adapt:
         segments = adapted(fitted.classifier, segments, config)
     for segment in segments:
         waiting[segment.row] = score(segment, paths[segment.row])
-        on_segment()
         while following in waiting or (
             following < len(paths) and paths[following] in bad_files.entries
         ):

@@ -159,6 +159,28 @@ def test_it_is_found_by_some_and_used_for_all(ground, scores, monkeypatch):
     energies = split(np.ones(len(owner)), owner)
     adaptation.find(ground, counted, split(vectors, owner), energies)
     assert asked == [7] * adaptation.STEPS
+    monkeypatch.setattr(adaptation, "MOST_PATCHES", 14)  # two of each sound's three
+    lengths = []
+
+    def measured(vectors, *rest):
+        lengths.append(len(vectors))
+        return scores(vectors, *rest)
+
+    adaptation.find(ground, measured, split(vectors, owner), energies)
+    assert lengths == [14] * adaptation.STEPS
+
+
+def test_an_archive_of_no_class_is_moved_to_all_of_them(ground):
+    vectors, owner, _ = archive(np.random.default_rng(12), [30] * 4)
+
+    def nothing(vectors, owner, count, energy):
+        return np.zeros((count, CLASSES), "f4")
+
+    move = adaptation.find(
+        ground, nothing, split(vectors, owner), split(np.ones(len(owner)), owner)
+    )
+    np.testing.assert_allclose(move.end, ground.means.mean(axis=0), atol=1e-6)
+    assert np.isfinite(move(vectors)).all()
 
 
 def test_saved_and_read(ground, tmp_path):
