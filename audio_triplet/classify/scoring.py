@@ -54,10 +54,17 @@ class Scorer:
       fitted: The classifier.
       config: Granularity of the scores, and hop of the patches.
       with_sounds: Whether `Scored.sounds` is wanted.
+      watch: What looks at all that is scored, if anything does.
     """
 
-    def __init__(self, fitted: SoundClassifier, config: EmbedConfig, with_sounds: bool = False):
-        self._with_sounds = with_sounds
+    def __init__(
+        self,
+        fitted: SoundClassifier,
+        config: EmbedConfig,
+        with_sounds: bool = False,
+        watch: adaptation.Watch | None = None,
+    ):
+        self._with_sounds, self._watch = with_sounds, watch
         self._classifier, self._window = fitted.classifier, window_patches(config.hop_seconds)
         self._by_patch = config.granularity == "patch"
 
@@ -72,6 +79,8 @@ class Scorer:
                 vectors, owner, 1, self._window, segment.energy
             )
             starts, ends = starts[:1], starts[:1] + segment.seconds
+        if self._watch:
+            self._watch.add(vectors, segment.energy, scores)
         if not self._with_sounds:
             return Scored(segment.row, path, starts, ends, scores)
         sounds, energies = (self._sounds(segment, of) for of in (vectors, segment.energy))
@@ -94,6 +103,7 @@ def score_files(
     on_segment: Callable[[], object] = lambda: None,
     with_sounds: bool = False,
     adapt: bool = False,
+    watch: adaptation.Watch | None = None,
 ) -> Iterator[Scored]:
     """Embeds and scores segments, in the manifest's order.
 
@@ -107,13 +117,14 @@ def score_files(
       with_sounds: As for `Scorer`.
       adapt: Whether they are brought to the labelled sounds' ground, see `adaptation`; then all
         embeddings are held first.
+      watch: As for `Scorer`.
 
     Yields:
       Each segment that can be read.
     """
     from audio_triplet.embeddings import embed
 
-    score = Scorer(fitted, config, with_sounds)
+    score = Scorer(fitted, config, with_sounds, watch)
     of_patches = dataclasses.replace(config, granularity="patch")
     paths, following = manifest.frame["path"].tolist(), 0
     waiting: dict[int, Scored] = {}

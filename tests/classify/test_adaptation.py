@@ -183,6 +183,31 @@ def test_an_archive_of_no_class_is_moved_to_all_of_them(ground):
     assert np.isfinite(move(vectors)).all()
 
 
+def watched(ground, scores, vectors, owner, labels):
+    watch = adaptation.Watch(ground)
+    every = scores(vectors, owner, len(labels), np.ones(len(owner)))
+    for sound, of in zip(split(vectors, owner), every, strict=True):
+        silent = np.ones((1, DIM), "f4")  # looked at no more than it is learned from
+        energy = np.append(np.ones(len(sound)), 0)
+        watch.add(np.concatenate([sound, silent]), energy, np.stack([of, of]))
+    return watch.apart
+
+
+@pytest.mark.parametrize("counts", [[50] * 4, [100, 100, 0, 0]])
+def test_what_lies_apart_is_told(ground, scores, counts, monkeypatch):
+    rng = np.random.default_rng(13)
+    clean, owner, labels = archive(rng, counts)
+    assert watched(ground, scores, clean, owner, labels) is None
+    moved = otherwise(clean, rng)
+    found = watched(ground, scores, moved, owner, labels)
+    wanted = scores(moved, owner, len(labels), np.ones(len(owner))).mean(axis=0)
+    mean, covariance = ground.moments(wanted)
+    expected = np.sqrt(np.mean((moved.mean(axis=0) - mean) ** 2 / np.diag(covariance)))
+    assert found == pytest.approx(expected, rel=1e-5) and found > adaptation.APART
+    monkeypatch.setattr(adaptation, "SOUNDS_TO_TELL", 1000)  # of few nothing is told
+    assert watched(ground, scores, moved, owner, labels) is None
+
+
 def test_saved_and_read(ground, tmp_path):
     assert Ground.load(str(tmp_path)) is None
     ground.save(str(tmp_path))

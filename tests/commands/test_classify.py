@@ -207,6 +207,18 @@ def test_sounds_are_brought_to_the_labelled_ones(fitted, tone_folder, tmp_path, 
     ]
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_it_is_told_what_lies_apart(fitted, tone_folder, tmp_path, monkeypatch, together):
+    manifest, _ = inputs.load_inputs([f"{tone_folder}/high"])
+    given = manifest, str(fitted[0] / "classifier"), str(tmp_path), EmbedConfig()
+    told = "try --adapt"
+    assert told not in predict.predict(*given, together=together)  # seven sounds say little
+    monkeypatch.setattr(adaptation, "SOUNDS_TO_TELL", 7)
+    monkeypatch.setattr(adaptation, "APART", 1e-3)
+    assert told in predict.predict(*given, together=together)
+    assert told not in predict.predict(*given, together=together, adapt=True)
+
+
 def test_classifiers_of_earlier_versions_do_not_adapt(fitted, tone_folder, tmp_path):
     shutil.copytree(fitted[0] / "classifier", tmp_path / "classifier")
     (tmp_path / "classifier" / "ground.npz").unlink()

@@ -32,6 +32,7 @@ from audio_triplet.errors import ClassifierError, UsageError
 if TYPE_CHECKING:
     import datetime
 
+    from audio_triplet.classify.adaptation import Watch
     from audio_triplet.classify.calibration import Calibration
     from audio_triplet.classify.classifier import SoundClassifier
     from audio_triplet.classify.scoring import Scored
@@ -138,6 +139,7 @@ def predict(
     from audio_triplet.annotations.own_table import guarded
     from audio_triplet.audio import clock
     from audio_triplet.classify import predictions
+    from audio_triplet.classify.adaptation import Watch
     from audio_triplet.data.bad_files import BadFiles, listed_in
 
     fitted, model = load_classifier(classifier_dir, model_path, config.precision)
@@ -146,6 +148,8 @@ def predict(
             f"{classifier_dir}: does not know where its labelled sounds lie, which --adapt needs; "
             "fit it again"
         )
+    ground = fitted.classifier.ground
+    watch = Watch(ground) if ground and not adapt else None
     meaning = fitted.calibration(config.granularity)
     began = {path: clock.recorded_at(path) for path in manifest.frame["path"].unique()}
     if only:
@@ -164,9 +168,9 @@ def predict(
         if runner:
             segments = _by_workers(*work, runner, classifier_dir, output_dir)
         elif together:
-            segments = _together(fitted, *work, adapt)
+            segments = _together(fitted, *work, adapt, watch)
         else:
-            segments = scored(fitted, *work, adapt=adapt)
+            segments = scored(fitted, *work, adapt=adapt, watch=watch)
         for segment in segments:
             source, starts, ends = segment.path, segment.start_seconds, segment.end_seconds
             found = predictions.results(fitted.classes, segment.scores, meaning)
@@ -197,6 +201,11 @@ def predict(
     text = f"{rows:,} rows for {len(files):,} files: {path}"
     if meaning is not None:
         text += f"\n{_told(meaning, len(fitted.classes))}"
+    if watch and (apart := watch.apart):
+        text += (
+            f"\nthese sounds lie apart from the labelled ones, by {apart:.2f} deviations: they "
+            "were recorded otherwise (then try --adapt), or are mostly of no class that it knows"
+        )
     if forms and not moments:
         text += "\nno table is written: nothing reaches that precision"
         forms = ()
@@ -215,12 +224,13 @@ def _together(
     config: EmbedConfig,
     bad_files: BadFiles,
     adapt: bool,
+    watch: Watch | None,
 ) -> list[Scored]:
     """As `scored`, those that are alike together."""
     from audio_triplet.classify.together import together
 
     recordings = manifest.frame["recording_id"].tolist()
-    found = scored(fitted, model, manifest, config, bad_files, True, adapt)
+    found = scored(fitted, model, manifest, config, bad_files, True, adapt, watch)
     return together(found, recordings)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from audio_triplet.config import EmbedConfig
 
 if TYPE_CHECKING:
+    from audio_triplet.classify.adaptation import Watch
     from audio_triplet.classify.classifier import SoundClassifier
     from audio_triplet.classify.scoring import Scored
     from audio_triplet.data.bad_files import BadFiles
@@ -49,6 +50,7 @@ def scored(
     bad_files: BadFiles,
     with_sounds: bool = False,
     adapt: bool = False,
+    watch: Watch | None = None,
 ) -> Iterator[Scored]:
     """As `scoring.score_files`, with a bar on a terminal."""
     from tqdm import tqdm
@@ -57,7 +59,7 @@ def scored(
 
     with tqdm(total=len(manifest), unit="sound", desc="classifying", disable=None) as bar:
         work = fitted, model, manifest, config, bad_files
-        yield from scoring.score_files(*work, bar.update, with_sounds, adapt)
+        yield from scoring.score_files(*work, bar.update, with_sounds, adapt, watch)
 
 
 def segment_key(row: Any) -> tuple[str, float, float | None]:
