@@ -5,9 +5,8 @@
     embeddings = hear.get_scene_embeddings(audio, model)
 
 A timestamp embedding is that of a patch (0.975 s of sound) centred on the timestamp; beyond the
-clip's ends there is silence. A scene embedding is for classifiers, as HEAR's tasks are: mean,
-deviation and maximum of the clip's patches, which lie side by side, louder ones counting more
-(`embeddings.description`).
+clip's ends there is silence. A scene embedding is the mean of the clip's patches, which lie side by
+side, louder ones counting more (`embeddings.loudness`).
 Memory does not grow with the length of the clips beyond what the sound and its embeddings take.
 """
 
@@ -18,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from audio_triplet import features
-from audio_triplet.embeddings import description, saved_model
+from audio_triplet.embeddings import saved_model
+from audio_triplet.embeddings.loudness import loudness_of
 
 # Time between timestamp embeddings.
 HOP_MILLISECONDS = 50
@@ -47,7 +47,7 @@ class HearModel(tf.Module):
         self.export = saved_model.Model(path or saved_model.released_model_path())
         self._weights = self.export.variables  # so that `variables` lists them
         self.sample_rate = int(features.DEFAULT.sample_rate)
-        self.scene_embedding_size = description.PARTS * int(self.export.embedding_size)
+        self.scene_embedding_size = int(self.export.embedding_size)
         self.timestamp_embedding_size = int(self.export.embedding_size)
 
     def __call__(self, audio) -> tf.Tensor:
@@ -118,8 +118,8 @@ def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
       model: The model.
 
     Returns:
-      float32[sounds, 3 · dim]: mean, deviation, maximum. Of a sound that is as loud throughout, the
-      mean scaled to unit norm is the export's `segment_embedding`.
+      float32[sounds, dim]. Of a sound that is as loud throughout it is, scaled to unit norm, the
+      export's `segment_embedding`.
 
     Raises:
       ValueError: `audio` has no two axes, no samples or whole numbers.
@@ -133,26 +133,13 @@ def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
         loud = tf.reduce_mean(energies, axis=[-2, -1])  # [some, patches]
         return model.export(sound)["patch_embeddings"].numpy(), loud.numpy()
 
-    scenes = [
-        _described(*(np.concatenate(of_all, axis=1) for of_all in zip(*parts, strict=True)))
-        for parts in _blocks(audio, count, config.patch_frames, heard)
-    ]
+    scenes = []
+    for parts in _blocks(audio, count, config.patch_frames, heard):
+        patches, energy = (np.concatenate(of, axis=1) for of in zip(*parts, strict=True))
+        loud = loudness_of(energy)[:, None]  # [some, 1, patches]
+        means = (loud @ patches)[:, 0] / loud.sum(axis=-1)  # [some, dim]
+        scenes.append(means.astype(np.float32))
     return tf.constant(np.concatenate(scenes))
-
-
-def _described(patches: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Descriptions of equally long sounds.
-
-    Args:
-      patches: float32[sounds, patches, dim].
-      energy: float32[sounds, patches].
-
-    Returns:
-      float32[sounds, 3 · dim].
-    """
-    sounds, count, dim = patches.shape
-    owner = np.repeat(np.arange(sounds), count)
-    return description.describe(patches.reshape(-1, dim), owner, sounds, energy=energy.ravel())
 
 
 def _blocks(

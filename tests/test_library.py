@@ -120,11 +120,14 @@ def test_embeddings_are_those_of_the_saved_model(small_model, seconds):
     np.testing.assert_allclose(found.segment, expected["segment_embedding"][0], atol=2e-5)
     np.testing.assert_allclose(found.timestamps, expected["timestamps"], atol=1e-5)
     count = len(found.patches)
-    np.testing.assert_allclose(found.description[:24], found.patches.mean(axis=0), atol=1e-6)
+    share = np.sqrt(found.energy) / np.sqrt(found.energy).sum()
+    mean = share @ found.patches
+    np.testing.assert_allclose(found.description[:24], mean, atol=1e-6)
+    np.testing.assert_allclose(found.loud_mean, mean / np.linalg.norm(mean), atol=1e-6)
     if count <= 5:
-        expected = found.patches.std(axis=0), found.patches.max(axis=0)
-        np.testing.assert_allclose(found.description[24:], np.concatenate(expected), atol=1e-6)
-    vectors = found.patches, found.segment, found.description, found.timestamps
+        expected = np.sqrt(share @ (found.patches - mean) ** 2), found.patches.max(axis=0)
+        np.testing.assert_allclose(found.description[24:], np.concatenate(expected), atol=1e-5)
+    vectors = found.patches, found.segment, found.loud_mean, found.description, found.timestamps
     assert {values.dtype for values in vectors} == {np.dtype("f4")}
     np.testing.assert_allclose(found.start, 0.96 * np.arange(count))
     np.testing.assert_allclose(found.end, np.minimum(found.start + 0.975, len(sound) / RATE))

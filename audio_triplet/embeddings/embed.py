@@ -195,9 +195,14 @@ def window_seconds_of(model: Any) -> float:
     return _cutting(model).window_seconds
 
 
-def unit_mean(vectors: np.ndarray) -> np.ndarray:
-    """The mean of float32[n, dim], scaled to unit norm: float32[1, dim]."""
-    mean = vectors.mean(axis=0, keepdims=True)
+def unit_mean(vectors: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
+    """The mean of float32[n, dim], scaled to unit norm: float32[1, dim].
+
+    Args:
+      vectors: They.
+      shares: float32[n], how much each counts, together 1; None: all alike.
+    """
+    mean = vectors.mean(axis=0, keepdims=True) if shares is None else shares[None] @ vectors
     return mean / max(np.linalg.norm(mean), 1e-12)
 
 

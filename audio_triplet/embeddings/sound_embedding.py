@@ -12,6 +12,7 @@ import numpy as np
 
 from audio_triplet.config import EmbedConfig
 from audio_triplet.embeddings import description, embed, sounds
+from audio_triplet.embeddings.loudness import shares_of
 from audio_triplet.errors import AudioError
 
 _BATCH = 16  # patches; the last batch is filled up, and most sounds are short
@@ -23,10 +24,13 @@ class SoundEmbedding:
 
     Attributes:
       patches: float32[patches, dim], an embedding every hop, of unit norm.
-      segment: float32[dim], their mean scaled to unit norm: the sound as a whole.
+      segment: float32[dim], their mean scaled to unit norm: the sound as a whole, as the export
+        gives it.
+      loud_mean: float32[dim], the same with louder patches counting more (`embeddings.loudness`):
+        it finds and classifies better.
       description: float32[3 · dim], mean, deviation and maximum of the patches, louder ones
-        counting more, for classifiers (`embeddings.description`); its first third, the mean, is
-        better for search than `segment`.
+        counting more, for classifiers that learn from single patches too
+        (`embeddings.description`).
       timestamps: float32[patches], the seconds at which the patches' centres lie.
       start: float64[patches], the second at which each patch begins.
       end: float64[patches], the second at which it ends; none lies past the end of the sound.
@@ -35,6 +39,7 @@ class SoundEmbedding:
 
     patches: np.ndarray
     segment: np.ndarray
+    loud_mean: np.ndarray
     description: np.ndarray
     timestamps: np.ndarray
     start: np.ndarray
@@ -69,6 +74,7 @@ def embed_sound(
     return SoundEmbedding(
         patches=found.vectors,
         segment=embed.unit_mean(found.vectors)[0],
+        loud_mean=embed.unit_mean(found.vectors, shares_of(found.energy))[0],
         description=description.describe(
             found.vectors,
             np.zeros(len(found.vectors), np.int32),
