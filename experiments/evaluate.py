@@ -55,7 +55,13 @@ def main(argv: list[str]) -> None:
             if metrics[key] is not None
         )
     )
-    for name, of in (("mean", metrics), ("description", metrics["described"])):
+    loud = metrics["loud"]
+    print(f"mean by loudness: per-query mAP {loud['query_map']:.4f}")
+    for name, of in (
+        ("mean", metrics),
+        ("mean by loudness", loud),
+        ("description", metrics["described"]),
+    ):
         accuracy = of["probe_accuracy"]
         print(
             f"linear probe on each segment's {name}: mAP {of['probe_map']:.4f}"

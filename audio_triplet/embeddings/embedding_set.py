@@ -13,6 +13,7 @@ import numpy as np
 
 from audio_triplet import audio
 from audio_triplet.config import EmbedConfig, FrontEndConfig
+from audio_triplet.embeddings.loudness import loudness_of
 from audio_triplet.embeddings.model_files import is_of_others, located
 from audio_triplet.errors import ArchiveError
 
@@ -214,6 +215,12 @@ class EmbeddingSet:
         Silent patches count like others, as in the paper.
         """
         return mean_by_segment(self.vectors, self.segment_index, len(self.manifest))
+
+    @property
+    def loud_segment_means(self) -> np.ndarray:
+        """The same with each vector counted by its loudness: float32[segments, dim] [D]."""
+        weight = loudness_of(self.energy)
+        return mean_by_segment(self.vectors, self.segment_index, len(self.manifest), weight)
 
     def audible_segment_means(self, silence_energy: float) -> np.ndarray:
         """Mean over the patches louder than silence: float32[segments, dim] [D].

@@ -69,7 +69,8 @@ def score(
       config: The classifier.
       silence_energy: Score also segments that are means over patches with more than this mean
         energy per cell, as `audible`.
-      described: Score also the probe on descriptions of segments, as `described`.
+      described: Score also the probe on descriptions of segments, as `described`, and segments that
+        are means by loudness, as `loud`.
 
     Returns:
       What `retrieval_scores` and `probe_scores` return; `cls_map`, `accuracy` (None if segments
@@ -77,7 +78,8 @@ def score(
       the paper's classifier; `absent`, the names of the classes without a test segment, which all
       means leave out; `chance`, see `chance`;
       and if asked `audible`, with the scores of the first two and `silent_share`, the share of
-      test segments that have a silent patch; `described`, what `described_scores` returns.
+      test segments that have a silent patch; `described`, what `described_scores` returns, and
+      `loud`, the scores of the first two.
     """
     train, test = sides.train, sides.test
     segments = train.segment_means, test.segment_means
@@ -115,13 +117,23 @@ def score(
             train.audible_segment_means(silence_energy),
             test.audible_segment_means(silence_energy),
         )
-        audible = retrieval_scores(loud[1], sides, classes) | probe_scores(*loud, sides, classes)
-        audible = {name: value for name, value in audible.items() if "per_class" not in name}
+        audible = _of_segments(*loud, sides, classes)
         silent = np.bincount(test.segment_index, test.energy <= silence_energy, len(test.manifest))
         found["audible"] = audible | {"silent_share": float(np.mean(silent > 0))}
     if described:
         found["described"] = described_scores(sides, classes)
+        loud = train.loud_segment_means, test.loud_segment_means
+        found["loud"] = _of_segments(*loud, sides, classes)
     return found
+
+
+def _of_segments(
+    train_segment: np.ndarray, test_segment: np.ndarray, sides: Sides, classes: tuple[str, ...]
+) -> dict:
+    """Retrieval and probe of other segment embeddings, without the scores of classes."""
+    found = retrieval_scores(test_segment, sides, classes)
+    found |= probe_scores(train_segment, test_segment, sides, classes)
+    return {name: value for name, value in found.items() if "per_class" not in name}
 
 
 def _finite(value: float) -> float | None:

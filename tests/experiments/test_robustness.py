@@ -11,7 +11,7 @@ from audio_triplet.config import ClassifyConfig
 from audio_triplet.data.keys import key_of
 from audio_triplet.errors import UsageError
 from experiments import evaluate, robustness
-from experiments.lib import scored_corpus, sound_changes
+from experiments.lib import protocol, scored_corpus, sound_changes
 from experiments.lib.scored_corpus import ScoringSettings
 from tests.conftest import RATE, tone
 
@@ -70,6 +70,11 @@ def test_as_it_is_scores_what_evaluate_does(small_model, changing, tmp_path):
     for score in {*robustness.SCORES} - {"classified", "adapted"}:
         assert as_it_is[score] == pytest.approx(metrics[score], abs=1e-6)
     embedded = scored_corpus.embed_corpus(settings)
+    loud = embedded.sides.train.loud_segment_means, embedded.sides.test.loud_segment_means
+    found = protocol.retrieval_scores(loud[1], embedded.sides, embedded.classes)
+    assert metrics["loud"]["query_map"] == found["query_map"] != metrics["query_map"]
+    found = protocol.probe_scores(*loud, embedded.sides, embedded.classes)
+    assert metrics["loud"]["probe_accuracy"] == found["probe_accuracy"]
     sides = embedded.sides.train, embedded.sides.test
     train, test = (Examples.of(side, embedded.classes) for side in sides)
     fitted = classifier.fit(train, ClassifyConfig()).classifier
