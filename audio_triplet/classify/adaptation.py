@@ -35,9 +35,9 @@ MOST_SOUNDS = 5000
 MOST_PATCHES = 200_000
 
 # [D] From so many deviations on, in so many sounds, an archive's mean lies apart from the one that
-# its predicted classes have. ESC-50 as it is: 0.05 to 0.08, four fifths of it of no class 0.15; by
-# telephone, in noise, in a room 0.18 to 0.34. docs/lab_notes.md has them.
-APART = 0.17
+# its predicted classes have. ESC-50 as it is: 0 to 0.05, four fifths of it of no class 0.13; by
+# telephone, in noise, in a room 0.16 to 0.33. docs/lab_notes.md has them.
+APART = 0.15
 SOUNDS_TO_TELL = 50
 
 # Beyond so many dimensions (log mel's 6,144) covariances say nothing, and take minutes.
@@ -57,13 +57,19 @@ class Ground:
     Attributes:
       means: float32[classes, dim], of the patches of each class; of one without a sound, of all.
       within: float32[dim, dim], how patches vary inside the classes: covariance, all classes alike.
+      sounds: float32[classes], how many sounds of each class there are.
     """
 
     means: np.ndarray
     within: np.ndarray
+    sounds: np.ndarray
 
     def __post_init__(self):
-        if self.means.ndim != 2 or self.within.shape != (self.means.shape[1],) * 2:
+        if (
+            self.means.ndim != 2
+            or self.within.shape != (self.means.shape[1],) * 2
+            or self.sounds.shape != (len(self.means),)
+        ):
             raise ValueError("its arrays do not fit together")
 
     @classmethod
@@ -88,9 +94,9 @@ class Ground:
         )
         weight = counted.sum(axis=1)
         products = (vectors * weight[:, None]).T @ vectors - (means * total[:, None]).T @ means
-        return cls(
-            means.astype(np.float32), (products / max(weight.sum(), 1e-12)).astype(np.float32)
-        )
+        within = products / max(weight.sum(), 1e-12)
+        arrays = means, within, labels.sum(axis=0)
+        return cls(*(array.astype(np.float32) for array in arrays))
 
     def moments(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of sounds that are of the classes by these shares, of sum 1."""
@@ -115,7 +121,7 @@ class Ground:
             return None
         try:
             with storage.open_arrays(path) as arrays:
-                return cls(arrays["means"], arrays["within"])
+                return cls(arrays["means"], arrays["within"], arrays["sounds"])
         except (OSError, KeyError, ValueError) as error:
             raise ValueError(f"{path}: is damaged ({error})") from error
 
@@ -164,14 +170,17 @@ class Watch:
     def apart(self) -> float | None:
         """How far, if it is far: deviations, root mean square over the features; None: it is not.
 
-        An archive that is mostly of no labelled class may lie apart, too.
+        What chance alone makes of so many sounds, and of so many labelled ones, is taken off. An
+        archive that is mostly of no labelled class may lie apart, too.
         """
         if self._count < SOUNDS_TO_TELL or not self._scores.any():
             return None
-        mean, covariance = self._ground.moments(self._scores / self._scores.sum())
+        shares = self._scores / self._scores.sum()
+        mean, covariance = self._ground.moments(shares)
         variances = np.maximum(np.diag(covariance), 1e-6 * np.trace(covariance) / len(mean))
         shift = self._vectors / self._count - mean
-        found = float(np.sqrt(np.mean(shift**2 / variances)))
+        chance = 1 / self._count + np.sum(shares**2 / np.maximum(self._ground.sounds, 1))
+        found = float(np.sqrt(max(np.mean(shift**2 / variances) - chance, 0.0)))
         return found if found >= APART else None
 
 

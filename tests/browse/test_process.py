@@ -76,7 +76,8 @@ def test_a_signal_ends_it_cleanly(generated, tmp_path, number):
     server.process.send_signal(number)
     out, error = server.process.communicate(timeout=30)
     assert (server.process.returncode, out) == (0, "")
-    assert error.splitlines()[-1] == "ended; all answers are kept" and "Traceback" not in error
+    # A model that is not there is told by a thread of its own: last, if the signal was quicker.
+    assert "ended; all answers are kept" in error.splitlines() and "Traceback" not in error
 
 
 @pytest.mark.parametrize(

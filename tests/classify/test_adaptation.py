@@ -202,10 +202,28 @@ def test_what_lies_apart_is_told(ground, scores, counts, monkeypatch):
     found = watched(ground, scores, moved, owner, labels)
     wanted = scores(moved, owner, len(labels), np.ones(len(owner))).mean(axis=0)
     mean, covariance = ground.moments(wanted)
-    expected = np.sqrt(np.mean((moved.mean(axis=0) - mean) ** 2 / np.diag(covariance)))
+    chance = 1 / 200 + (wanted**2 / 40).sum()  # sounds of the archive, labelled ones of a class
+    shift = (moved.mean(axis=0) - mean) ** 2 / np.diag(covariance)
+    expected = np.sqrt(shift.mean() - chance)
     assert found == pytest.approx(expected, rel=1e-5) and found > adaptation.APART
     monkeypatch.setattr(adaptation, "SOUNDS_TO_TELL", 1000)  # of few nothing is told
     assert watched(ground, scores, moved, owner, labels) is None
+
+
+def test_chance_is_not_told(scores):
+    """Of two classes with five labelled sounds each, as both would be drawn again."""
+    told = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        vectors, owner, labels = archive(rng, [5, 5, 0, 0], spread=0.6)
+        few = Ground.of(vectors, owner, np.ones(len(owner)), labels)
+        again, owner, labels = archive(rng, [50, 50, 0, 0], spread=0.6)
+
+        def right(vectors, owner, count, energy, labels=labels):
+            return labels.astype("f4")
+
+        told.append(watched(few, right, again, owner, labels))
+    assert sum(apart is not None for apart in told) <= 3
 
 
 def test_saved_and_read(ground, tmp_path):
@@ -214,6 +232,7 @@ def test_saved_and_read(ground, tmp_path):
     found = Ground.load(str(tmp_path))
     np.testing.assert_array_equal(found.means, ground.means)
     np.testing.assert_array_equal(found.within, ground.within)
+    assert found.sounds.tolist() == [40] * CLASSES
     (tmp_path / "ground.npz").write_bytes(b"PK")
     with pytest.raises(ValueError, match=r"ground\.npz: is damaged"):
         Ground.load(str(tmp_path))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from audio_triplet import front_end
 from audio_triplet.data.sound_filter import SoundFilter
+from audio_triplet.embeddings.loudness import ENERGY_POWER
 from audio_triplet.publish import coarse, packing
 from audio_triplet.publish.archive import FINE_STEPS, eight_bits, further_bits
 from audio_triplet.search import events, question, words
@@ -261,7 +262,7 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
         "fine_steps": FINE_STEPS,
         "hop_seconds": 0.96,
         "leaning": question.LEANING,
-        "energy_power": loudness.ENERGY_POWER,
+        "energy_power": ENERGY_POWER,
         "joined_within": events.JOINED_WITHIN,
         "per_recording": events.USUAL_PER_RECORDING,
         "files": [{"name": str(number)} for number in range(30)],
