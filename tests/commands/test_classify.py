@@ -214,7 +214,7 @@ def test_it_is_told_what_lies_apart(fitted, tone_folder, tmp_path, monkeypatch, 
     told = "try --adapt"
     assert told not in predict.predict(*given, together=together)  # seven sounds say little
     monkeypatch.setattr(adaptation, "SOUNDS_TO_TELL", 7)
-    monkeypatch.setattr(adaptation, "APART", 1e-3)
+    monkeypatch.setattr(adaptation, "APART", 0.0)
     assert told in predict.predict(*given, together=together)
     assert told not in predict.predict(*given, together=together, adapt=True)
 

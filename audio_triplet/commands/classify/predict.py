@@ -201,7 +201,7 @@ def predict(
     text = f"{rows:,} rows for {len(files):,} files: {path}"
     if meaning is not None:
         text += f"\n{_told(meaning, len(fitted.classes))}"
-    if watch and (apart := watch.apart):
+    if watch and (apart := watch.apart) is not None:
         text += (
             f"\nthese sounds lie apart from the labelled ones, by {apart:.2f} deviations: they "
             "were recorded otherwise (then try --adapt), or are mostly of no class that it knows"
