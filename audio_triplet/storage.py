@@ -31,12 +31,14 @@ import tempfile
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeGuard
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, TypeGuard, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     from _typeshed import StrPath
+
+_Made = TypeVar("_Made")
 
 # What Python raises for a ZIP with a bit that is flipped or an end that is missing.
 DAMAGE = (
@@ -296,6 +298,28 @@ def open_arrays(file: StrPath | IO[bytes]) -> Iterator[np.lib.npyio.NpzFile]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DamagedError(str(error) or "it ends too early") from error
+
+
+def made_of_arrays(path: StrPath, make: Callable[[np.lib.npyio.NpzFile], _Made]) -> _Made | None:
+    """What is made of the arrays of an .npz that need not be there.
+
+    Args:
+      path: A local path.
+      make: Makes it; a ValueError of its own means that they do not fit together.
+
+    Returns:
+      None if there is no such file.
+
+    Raises:
+      ValueError: It is damaged, or cannot be read; the message names it.
+    """
+    if not os.path.exists(path):
+        return None
+    try:
+        with open_arrays(path) as arrays:
+            return make(arrays)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: is damaged ({error})") from error
 
 
 def write_arrays(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:

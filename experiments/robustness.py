@@ -191,12 +191,9 @@ def _adapted(classifier: CombinedClassifier, test: EmbeddingSet) -> EmbeddingSet
 
     from audio_triplet.classify import adaptation
 
-    def scores(vectors, owner, count, energy):
-        return classifier.predict_segments(vectors, owner, count, energy=energy)
-
     borders = np.flatnonzero(np.diff(test.segment_index)) + 1
     sounds, energies = (np.split(rows, borders) for rows in (test.vectors, test.energy))
-    ground = classifier.ground
+    ground, scores = classifier.ground, classifier.predict_segments
     move = ground and adaptation.find(ground, scores, sounds, energies)
     return dataclasses.replace(test, vectors=move(test.vectors)) if move else test
 

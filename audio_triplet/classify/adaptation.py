@@ -21,6 +21,7 @@ import numpy as np
 from audio_triplet import storage
 from audio_triplet.embeddings.description import audible_patches
 from audio_triplet.search.diffusion import thinned
+from audio_triplet.search.question import evenly
 
 # [D] Turns of scoring and moving.
 STEPS = 4
@@ -45,9 +46,9 @@ MOST_DIMENSIONS = 2048
 
 _FILE = "ground.npz"
 
-# Vectors float32[n, dim], the sound of each, how many sounds, energies float32[n] → scores of
-# sounds or of vectors, float32[…, classes].
-Scores = Callable[[np.ndarray, np.ndarray, int, np.ndarray], np.ndarray]
+# Vectors float32[n, dim], the sound of each, how many sounds, and by name `energy` float32[n] →
+# scores of sounds or of vectors, float32[…, classes]; as `CombinedClassifier.predict_segments`.
+Scores = Callable[..., np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,14 +117,10 @@ class Ground:
         Raises:
           ValueError: It is damaged.
         """
-        path = os.path.join(folder, _FILE)
-        if not os.path.exists(path):
-            return None
-        try:
-            with storage.open_arrays(path) as arrays:
-                return cls(arrays["means"], arrays["within"], arrays["sounds"])
-        except (OSError, KeyError, ValueError) as error:
-            raise ValueError(f"{path}: is damaged ({error})") from error
+        return storage.made_of_arrays(
+            os.path.join(folder, _FILE),
+            lambda arrays: cls(arrays["means"], arrays["within"], arrays["sounds"]),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -202,7 +199,7 @@ def find(
       None where nothing is heard.
     """
     if len(sounds) > MOST_SOUNDS:
-        chosen = np.linspace(0, len(sounds) - 1, MOST_SOUNDS).round().astype(int)
+        chosen = evenly(len(sounds), MOST_SOUNDS)
         sounds, energies = [sounds[n] for n in chosen], [energies[n] for n in chosen]
     if not len(sounds):
         return None
@@ -217,7 +214,7 @@ def find(
     count = float(len(sounds))
     moved, found = vectors, None
     for _ in range(STEPS):
-        wanted = scores(moved, owner, len(sounds), energy).mean(axis=0, dtype=np.float64)
+        wanted = scores(moved, owner, len(sounds), energy=energy).mean(axis=0, dtype=np.float64)
         if not wanted.any():  # of no class at all
             wanted += 1.0
         mean, covariance = ground.moments(wanted / wanted.sum())

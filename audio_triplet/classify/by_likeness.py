@@ -173,23 +173,20 @@ class LikenessClassifier:
         Raises:
           ValueError: It is damaged.
         """
-        path = os.path.join(folder, _FILE)
-        if not os.path.exists(path):
-            return None
-        try:
-            with storage.open_arrays(path) as arrays:
-                names = {field.name for field in dataclasses.fields(cls)} - {"shares"}
-                given = {name: arrays[name] for name in names}
-                single, counts = bool(given.pop("single")), given["counts"]
-                # The first that were written count all vectors of a sound alike.
-                given["shares"] = (
-                    arrays["shares"]
-                    if "shares" in arrays.files
-                    else shares_of(np.ones(counts.sum()), counts)
-                )
-                return cls(**given, single=single)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: is damaged ({error})") from error
+
+        def made(arrays: np.lib.npyio.NpzFile) -> LikenessClassifier:
+            names = {field.name for field in dataclasses.fields(cls)} - {"shares"}
+            given = {name: arrays[name] for name in names}
+            single, counts = bool(given.pop("single")), given["counts"]
+            # The first that were written count all vectors of a sound alike.
+            given["shares"] = (
+                arrays["shares"]
+                if "shares" in arrays.files
+                else shares_of(np.ones(counts.sum()), counts)
+            )
+            return cls(**given, single=single)
+
+        return storage.made_of_arrays(os.path.join(folder, _FILE), made)
 
 
 def fit(

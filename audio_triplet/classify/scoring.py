@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -160,15 +161,13 @@ def adapted(
       config: Granularity of the scores, and hop of the patches.
     """
     window = window_patches(config.hop_seconds)
+    by_segment = functools.partial(classifier.predict_segments, window_patches=window)
+
+    def by_patch(vectors: np.ndarray, *_: object, **__: object) -> np.ndarray:
+        return classifier.predict_patches(vectors)
+
+    scores = by_patch if config.granularity == "patch" else by_segment
     given = sorted(segments, key=lambda segment: segment.row)
-
-    def scores(
-        vectors: np.ndarray, owner: np.ndarray, count: int, energy: np.ndarray
-    ) -> np.ndarray:
-        if config.granularity == "patch":
-            return classifier.predict_patches(vectors)
-        return classifier.predict_segments(vectors, owner, count, window, energy)
-
     assert classifier.ground is not None
     sounds, energies = [each.vectors for each in given], [each.energy for each in given]
     move = adaptation.find(classifier.ground, scores, sounds, energies)

@@ -11,11 +11,10 @@ import os
 
 import numpy as np
 
-from audio_triplet.config import EmbedConfig
+from audio_triplet.config import EmbedConfig, TripletConfig
 from audio_triplet.data.manifest import Manifest
 from audio_triplet.embeddings import description
-from audio_triplet.embeddings.embedding_set import EmbeddingSet, mean_by_segment
-from audio_triplet.embeddings.loudness import ENERGY_POWER
+from audio_triplet.embeddings.embedding_set import EmbeddingSet
 from audio_triplet.evaluation import metrics, retrieval
 from audio_triplet.evaluation.cosines import as_scores
 from audio_triplet.evaluation.ranking import rank_targets
@@ -50,8 +49,8 @@ def score(archive: EmbeddingSet, queries: EmbeddingSet, classes: tuple[str, ...]
     plain = [
         ("cosine of means", means),
         ("the same, centred", means - means.mean(axis=0)),
-        ("without silence", _means(archive, 0.0)),
-        (LOUD, _means(archive, ENERGY_POWER)),
+        ("without silence", archive.audible_segment_means(TripletConfig.silence_energy)),
+        (LOUD, archive.loud_segment_means),
     ]
     rows = [
         {"name": name, "query_map": retrieval.per_query_map(segment, labels, groups).mean}
@@ -96,13 +95,6 @@ def at_half_hop(model, manifest: Manifest) -> EmbeddingSet:
 
     config = EmbedConfig(hop_seconds=EmbedConfig().hop_seconds / 2)
     return embed.embed_manifest(model, manifest, config)
-
-
-def _means(archive: EmbeddingSet, power: float) -> np.ndarray:
-    """float32[segments, dim], of audible patches, each counted by this power of its energy."""
-    part, count = _audible(archive), len(archive.manifest)
-    weight = np.maximum(part.energy, np.finfo(np.float32).tiny) ** power
-    return mean_by_segment(part.vectors, part.owners, count, weight)
 
 
 class _Part:

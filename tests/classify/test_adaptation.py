@@ -152,9 +152,9 @@ def test_it_is_found_by_some_and_used_for_all(ground, scores, monkeypatch):
     monkeypatch.setattr(adaptation, "MOST_SOUNDS", 7)
     asked = []
 
-    def counted(*given):
-        asked.append(given[2])
-        return scores(*given)
+    def counted(vectors, owner, count, energy):
+        asked.append(count)
+        return scores(vectors, owner, count, energy)
 
     energies = split(np.ones(len(owner)), owner)
     adaptation.find(ground, counted, split(vectors, owner), energies)
@@ -162,9 +162,9 @@ def test_it_is_found_by_some_and_used_for_all(ground, scores, monkeypatch):
     monkeypatch.setattr(adaptation, "MOST_PATCHES", 14)  # two of each sound's three
     lengths = []
 
-    def measured(vectors, *rest):
+    def measured(vectors, owner, count, energy):
         lengths.append(len(vectors))
-        return scores(vectors, *rest)
+        return scores(vectors, owner, count, energy)
 
     adaptation.find(ground, measured, split(vectors, owner), energies)
     assert lengths == [14] * adaptation.STEPS

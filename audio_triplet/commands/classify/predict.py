@@ -143,12 +143,12 @@ def predict(
     from audio_triplet.data.bad_files import BadFiles, listed_in
 
     fitted, model = load_classifier(classifier_dir, model_path, config.precision)
-    if adapt and fitted.classifier.ground is None:
+    ground = fitted.classifier.ground
+    if adapt and ground is None:
         raise ClassifierError(
             f"{classifier_dir}: does not know where its labelled sounds lie, which --adapt needs; "
             "fit it again"
         )
-    ground = fitted.classifier.ground
     watch = Watch(ground) if ground and not adapt else None
     meaning = fitted.calibration(config.granularity)
     began = {path: clock.recorded_at(path) for path in manifest.frame["path"].unique()}
