@@ -24,7 +24,7 @@ FEEDS = ("auto", "pipeline", "resident", "resident8")
 STRATEGIES = ("auto", "cpu", "mirrored", "multi_worker", "tpu")
 
 OBJECTIVES = ("triplet", "contrastive")
-POOLINGS = ("mean", "time")
+POOLINGS = ("mean", "time", "layers")
 RESAMPLERS = ("soxr", "resampy")
 
 # The paper's constraints, in the order of their ids in a batch. All there are:
@@ -286,7 +286,8 @@ class EncoderConfig(Checked):
       width: Factor on the number of channels of every layer.
       normalisation: `none`, `batch`, or `default`: none for vggish, batch for resnet50.
       pooling: Of the last map: `mean` over time and frequency (the paper), or `time`: mean and
-        maximum over time, concatenated, separately for each frequency [D].
+        maximum over time, concatenated, separately for each frequency; or `layers`, of vggish: so
+        of its last three maps, see `readout` [D].
       input_scaling: Whether each mel band is brought to mean 0 and deviation 1, as estimated on
         the unlabelled training audio before the first step [D].
       normalize_loudness: Whether each patch is brought to one mean energy first, so that a sound
@@ -300,6 +301,13 @@ class EncoderConfig(Checked):
     pooling: str = checked("mean", choices=POOLINGS)
     input_scaling: bool = False
     normalize_loudness: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.pooling == "layers" and self.architecture != "vggish":
+            raise ConfigError(
+                f"pooling='layers' is of vggish; of {self.architecture} take 'mean' or 'time'"
+            )
 
 
 @dataclasses.dataclass(frozen=True)

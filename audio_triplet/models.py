@@ -30,6 +30,8 @@ from audio_triplet.layers import (
 )
 
 _SCALING = "scaling"
+_LAYERS = "layers"  # joins the maps that the embedding is read from
+EMBEDDING = "embedding"  # the linear layer
 
 
 def build_encoder(
@@ -58,7 +60,9 @@ def build_encoder(
       width: Factor on the number of channels.
       normalisation: `none`, `batch` or `default` (none for vggish, batch for resnet50).
       pooling: `mean` over time and frequency, or `time`: mean and maximum over time,
-        concatenated, separately for each frequency, so that the linear layer sees the frequency.
+        concatenated, separately for each frequency, so that the linear layer sees the frequency;
+        or `layers`, of vggish: the same of its last map and two before, for what earlier layers
+        hear and the last has forgotten.
       input_scaling: Whether the network begins by scaling each band, see `scale_input`.
       normalize_loudness: Whether before that each patch is brought to one loudness, see
         `LoudnessNormalization`.
@@ -95,16 +99,23 @@ def build_encoder(
         x = BandScaling(dtype="float32", name=_SCALING)(x)
     x = layers.Reshape([FRONT_END.patch_frames, FRONT_END.mel_bands, 1], dtype=precision)(x)
     # [batch, 96, 64, 1]
-    x = _vggish(x, block) if architecture == "vggish" else _resnet50(x, block)
-    if pooling == "time":
-        pooled = TimePooling(dtype="float32", name="pool")(x)  # [batch, 2 * bands * channels]
-    else:
+    *earlier, x = _vggish(x, block) if architecture == "vggish" else [_resnet50(x, block)]
+    if pooling == "mean":
         pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
         # [batch, channels]
+    else:
+        pooled = TimePooling(dtype="float32", name="pool")(x)  # [batch, 2 * bands * channels]
+    if pooling == "layers":
+        sides = [
+            TimePooling(dtype="float32", name=f"pool_before_{number}")(side)
+            for number, side in enumerate(reversed(earlier), 1)
+        ]
+        pooled = layers.Concatenate(dtype="float32", name=_LAYERS)([pooled, *sides])
+        # [batch, the sum of 2 * bands * channels of each]
     x = layers.Dense(
         embedding_size,
         dtype="float32",
-        name="embedding",
+        name=EMBEDDING,
         kernel_initializer=keras.initializers.GlorotUniform(block.next_seed()),
     )(pooled)
     outputs = UnitNorm(dtype="float32", name="unit")(x)
@@ -139,6 +150,16 @@ def scale_input(encoder: keras.Model, log_mel) -> None:
     layer.offset.assign(mean)
     # A constant band carries no information: it is not amplified.
     layer.scale.assign(1.0 / tf.maximum(tf.sqrt(variance), 0.1))
+
+
+def before_embedding(encoder: keras.Model) -> keras.Model:
+    """What the linear layer of an encoder gets: log mel patches → float32[batch, features]."""
+    return keras.Model(encoder.input, encoder.get_layer(EMBEDDING).input)
+
+
+def layer_sizes(encoder: keras.Model) -> list[int]:
+    """How many features the linear layer has of each map, the last map first; of `layers`."""
+    return [tensor.shape[-1] for tensor in encoder.get_layer(_LAYERS).input]
 
 
 def freeze(encoder: keras.Model, count: int) -> None:
@@ -213,14 +234,17 @@ def _plain_layer(layer: keras.Layer) -> keras.Layer:
     return layer.__class__.from_config(layer.get_config())
 
 
-def _vggish(x, block: "_Blocks"):
+def _vggish(x, block: "_Blocks") -> list:
+    """The maps that an embedding may be read from, the last one last."""
+    maps = []
     for group, (channels, repeats) in enumerate(((64, 1), (128, 1), (256, 2), (512, 2)), 1):
         for repeat in range(1, repeats + 1):
             pool = None
             if repeat == repeats:
                 pool = layers.MaxPooling2D(2, dtype=block.precision, name=f"pool{group}")
             x = block.convolution(x, channels, 3, pool=pool, name=f"conv{group}_{repeat}")
-    return x  # [batch, 6, 4, 512]
+            maps.append(x)
+    return maps[-3:]  # [batch, 12, 8, 256], [batch, 12, 8, 512], [batch, 6, 4, 512]
 
 
 def _resnet50(x, block: "_Blocks"):

@@ -4,7 +4,8 @@
         --score=esc50:DIR --output_dir=runs/out
 
 Trained by experiments/recipes/debian_sounds.py on all recordings of the corpus, without labels,
-speech and music capped. Then the SavedModel is scored on --score (a corpus that it was not trained
+speech and music capped. Then its last layer is made anew from patches of them, so that the
+embedding is read from three layers (audio_triplet/readout.py). The SavedModel is scored on --score (a corpus that it was not trained
 on) by the linear probe under its official folds and by query by example, and copied to models/NAME
 with its card README.md and `words.npz`, vectors of the corpus's labelled sounds by word, for
 `audio-triplet search --word`. A stopped run continues. Vary with every flag of train_embedding;
@@ -14,7 +15,8 @@ for longer.
     python -m experiments.release --corpus='debian-sounds:DIR?packages=widest' \
         --output_dir=runs/out --only_words
 
-makes that table for the model that is there, in some minutes.
+makes that table for the model that is there, in some minutes, and --only_readout makes its last
+layer anew, with card and table.
 
 Claim (models/debian-sounds/README.md): a probe accuracy of 0.789 and 0.394 per query over the five
 folds of ESC-50.
@@ -22,18 +24,28 @@ folds of ESC-50.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
+from typing import TYPE_CHECKING
 
 from absl import flags, logging
 
 from audio_triplet import storage
 from audio_triplet.commands import terminal
 from audio_triplet.errors import UsageError
+from audio_triplet.provenance import provenance
 from experiments.lib import model_card, runs, script, shared_flags
 from experiments.lib.settings import ExperimentSettings
 
+if TYPE_CHECKING:
+    from experiments.lib.corpus import Corpus
+
 RECIPE = "debian_sounds"
+
+# Three drawn from each recording of the released model's corpus, and as many as it takes: of half
+# as many a probe has the same accuracy.
+READOUT_PATCHES = 16_384
 
 
 def define_flags() -> None:
@@ -45,6 +57,15 @@ def define_flags() -> None:
     flags.DEFINE_string("name", "debian-sounds", "Name of the model, a folder in --models_dir.")
     flags.DEFINE_string("models_dir", "models", "Folder of the released models.")
     flags.DEFINE_boolean("only_words", False, "Only make words.npz for the model that is there.")
+    flags.DEFINE_boolean(
+        "only_readout", False, "Only make the last layer of the model that is there anew."
+    )
+    flags.DEFINE_integer(
+        "readout_patches",
+        READOUT_PATCHES,
+        "Patches of the corpus from which the last layer is made anew; 0: it stays as trained.",
+        lower_bound=0,
+    )
     flags.DEFINE_string("score", "", "A labelled corpus with folds to score it on.")
 
 
@@ -58,7 +79,9 @@ def main(argv: list[str]) -> None:
         if values.only_words:
             print(f"words: {write_words(path, values.corpus)}")
             return
-        release(shared_flags.settings_from_flags(), values.seed, path, values.score)
+        settings = shared_flags.settings_from_flags()
+        trained = path if values.only_readout else ""
+        release(settings, values.seed, path, values.score, values.readout_patches, trained)
         try:
             write_words(path, values.corpus)
         except UsageError as error:
@@ -66,26 +89,51 @@ def main(argv: list[str]) -> None:
     print(f"released: {path}")
 
 
-def release(settings: ExperimentSettings, seed: int, model_dir: str, scored_on: str = "") -> str:
-    """Trains, scores, and writes the model and its card.
+def release(
+    settings: ExperimentSettings,
+    seed: int,
+    model_dir: str,
+    scored_on: str = "",
+    readout_patches: int = READOUT_PATCHES,
+    trained: str = "",
+) -> str:
+    """Trains, makes the last layer anew, scores, and writes the model and its card.
 
     Args:
       settings: Corpus, folder of the run, and how the encoder is trained.
       seed: Of the run.
       model_dir: The model's folder; an earlier model is replaced at the end.
       scored_on: A corpus with folds to score it on, in a form of --corpus; empty: no scores.
+      readout_patches: From so many patches the last layer is made anew; 0: it stays as trained.
+      trained: An export to take instead of training.
 
     Returns:
       The model's folder.
+
+    Raises:
+      UsageError: Layers are to be read from that pool over frequencies too.
     """
     from audio_triplet.data import prepared
+    from audio_triplet.training import initial
 
+    if readout_patches and not trained and settings.encoder.pooling == "mean":
+        raise UsageError(
+            "--pooling=mean: its layers cannot be read from after training; give --pooling=time, "
+            "or --readout_patches=0"
+        )
     os.makedirs(settings.output_dir, exist_ok=True)
     corpus = settings.open_corpus()
-    config = settings.run_config(settings.triplets.constraints, corpus, seed)
-    run_dir = os.path.join(settings.output_dir, "run")
-    metadata = runs.train(config, corpus.train, run_dir, strategy=settings.build_strategy())
-    export_dir = os.path.join(run_dir, "export")
+    if trained:
+        export_dir, metadata = trained, initial.metadata(trained)
+    else:
+        config = settings.run_config(settings.triplets.constraints, corpus, seed)
+        run_dir = os.path.join(settings.output_dir, "run")
+        metadata = runs.train(config, corpus.train, run_dir, strategy=settings.build_strategy())
+        export_dir = os.path.join(run_dir, "export")
+    if readout_patches:
+        path = os.path.join(settings.output_dir, "readout")
+        metadata = read_from_layers(export_dir, corpus, readout_patches, seed, path)
+        export_dir = path
     scores = score(export_dir, scored_on) if scored_on else None
     info = prepared.PreparedInfo.read(corpus.folder)
     hours = sum(info.splits[split].seconds for split in corpus.train_splits) / 3600
@@ -95,6 +143,42 @@ def release(settings: ExperimentSettings, seed: int, model_dir: str, scored_on: 
         shutil.copytree(export_dir, temporary)
         storage.write_text(os.path.join(temporary, "README.md"), text)
     return model_dir
+
+
+def read_from_layers(export_dir: str, corpus: Corpus, patches: int, seed: int, path: str) -> dict:
+    """Exports a model again, with an embedding that is read from several layers.
+
+    Args:
+      export_dir: The model.
+      corpus: The unlabelled sound, prepared.
+      patches: How many are drawn from it, by recording, as in training.
+      seed: Of the draws.
+      path: Folder of the new export.
+
+    Returns:
+      What its config.json says: as the model's, with `readout`, how this was done.
+    """
+    from audio_triplet import features, readout
+    from audio_triplet.config import PipelineConfig, TripletConfig
+    from audio_triplet.data import batching
+    from audio_triplet.embeddings.saved_model import Model
+    from audio_triplet.training import initial
+
+    model = Model(export_dir)
+    batch_size = 64
+    drawn = batching.triplet_batches(
+        corpus.train, TripletConfig("proximity"), PipelineConfig(batch_size, seed=seed)
+    )
+    batches = (features.log_mel(batch["anchor"]) for batch in drawn.take(-(-patches // batch_size)))
+    network = initial.describe(export_dir).network
+    encoder, network = readout.read_from_layers(model.network, network, batches)
+    how = {"patches": patches, "seed": seed, "corpus": corpus.name, "trained": model.digest}
+    metadata = model.config | {
+        "model": dataclasses.asdict(network) | {"parameters": encoder.count_params()},
+        "readout": how | provenance(),
+    }
+    runs.write_export(encoder, path, metadata)
+    return metadata
 
 
 def write_words(model_dir: str, spec: str) -> str:

@@ -56,7 +56,7 @@ def describe(path: str) -> InitialModel:
             f"{path}: holds no saved_model.pb; give the folder of an export "
             f"(OUTPUT_DIR/export of a run), or {RELEASED!r}"
         )
-    described = _content(path).get("model", {})
+    described = metadata(path).get("model", {})
     names = {field.name for field in dataclasses.fields(EncoderConfig)}
     try:
         if "architecture" not in described:
@@ -117,7 +117,7 @@ def provenance(path: str, digest: str) -> dict[str, Any]:
     """
     told: dict[str, Any] = {"path": path, "digest": digest}
     try:
-        content = _content(path)
+        content = metadata(path)
     except ExportError:
         return told
     if content.get("digest") != digest:
@@ -128,8 +128,12 @@ def provenance(path: str, digest: str) -> dict[str, Any]:
     return told | {name: content[name] for name in names if name in content}
 
 
-def _content(path: str) -> dict[str, Any]:
-    """config.json of an export; {} if there is none."""
+def metadata(path: str) -> dict[str, Any]:
+    """config.json of an export; {} if there is none.
+
+    Raises:
+      ExportError: It is damaged.
+    """
     file = os.path.join(path, CONFIG_FILE)
     try:
         content = storage.read_json(file)

@@ -90,6 +90,20 @@ def _trained_on(metadata: dict, manifest: Manifest, hours: float) -> list[str]:
         *_began_with(metadata.get("initial_model")),
         "",
         *tables.how_to_repeat(metadata),
+        *_read_from_layers(metadata.get("readout")),
+    ]
+
+
+def _read_from_layers(readout: dict | None) -> list[str]:
+    """How the last layer was made anew, if it was."""
+    if readout is None:
+        return []
+    return [
+        f"Then the last layer of `{readout['trained'][:12]}`, so trained, was made anew from "
+        f"{readout['patches']:,} patches of the corpus, without labels or training, so that the "
+        "embedding is read from three layers (`audio_triplet/readout.py`):",
+        "",
+        *tables.how_to_repeat(readout),
     ]
 
 

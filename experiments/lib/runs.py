@@ -50,8 +50,6 @@ def train(
 def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> dict:
     """Exports a finished run with its config.json; see `train`."""
     from audio_triplet import distribution, storage
-    from audio_triplet.embeddings import encoder_file, saved_model
-    from audio_triplet.errors import ExportError
     from audio_triplet.provenance import provenance
     from audio_triplet.training import checkpoints, initial
 
@@ -80,13 +78,31 @@ def _export(trainer, source, rows: list[dict[str, float]], output_dir: str) -> d
     }
     if config.init_model:
         metadata["initial_model"] = initial.provenance(config.init_model, config.init_model_digest)
-    with storage.replacing(storage.join(output_dir, "export")) as path:
-        saved_model.export(encoder, path, metadata)
+    write_export(encoder, storage.join(output_dir, "export"), metadata)
+    return metadata
+
+
+def write_export(encoder, path: str, metadata: dict) -> None:
+    """Exports an encoder, compares it with what was written, and adds its encoder file.
+
+    Args:
+      encoder: A float32 encoder.
+      path: Folder of the export; an earlier one is replaced at the end.
+      metadata: Of config.json.
+
+    Raises:
+      ExportError: What was written is another model than the encoder.
+    """
+    from audio_triplet import storage
+    from audio_triplet.embeddings import encoder_file, saved_model
+    from audio_triplet.errors import ExportError
+
+    with storage.replacing(path) as temporary:
+        saved_model.export(encoder, temporary, metadata)
         live = saved_model.check(lambda waveform: saved_model.embed_waveforms(encoder, waveform))
-        exported = saved_model.Model(path)
+        exported = saved_model.Model(temporary)
         back = saved_model.check(exported)
         apart = max(abs(live[name] - back[name]).max() for name in live)
         if apart > 1e-5:
             raise ExportError(f"{path}: differs from the live model by {apart:.1e}")
-        encoder_file.provide(path, exported.digest, exported)
-    return metadata
+        encoder_file.provide(temporary, exported.digest, exported)
