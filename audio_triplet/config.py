@@ -286,8 +286,8 @@ class EncoderConfig(Checked):
       width: Factor on the number of channels of every layer.
       normalisation: `none`, `batch`, or `default`: none for vggish, batch for resnet50.
       pooling: Of the last map: `mean` over time and frequency (the paper), or `time`: mean and
-        maximum over time, concatenated, separately for each frequency; or `layers`, of vggish: so
-        of its last three maps, see `readout` [D].
+        maximum over time, concatenated, separately for each frequency; or `layers`, of vggish:
+        besides the maximum of the map before, see `readout` [D].
       input_scaling: Whether each mel band is brought to mean 0 and deviation 1, as estimated on
         the unlabelled training audio before the first step [D].
       normalize_loudness: Whether each patch is brought to one mean energy first, so that a sound

@@ -69,6 +69,16 @@ class TimePooling(keras.Layer):
 
 
 @keras.saving.register_keras_serializable("audio_triplet")
+class TimeMaximum(keras.Layer):
+    """Maximum over time, of every frequency and channel."""
+
+    def call(self, inputs) -> keras.KerasTensor:
+        """float32[batch, time, frequency, channels] → [batch, frequency · channels]."""
+        most = tf.reduce_max(inputs, 1)
+        return tf.reshape(most, [-1, most.shape[1] * most.shape[2]])
+
+
+@keras.saving.register_keras_serializable("audio_triplet")
 class UnitNorm(keras.Layer):
     """Divides each vector by its L2 norm; the zero vector stays zero, with a finite gradient."""
 

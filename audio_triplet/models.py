@@ -25,6 +25,7 @@ from audio_triplet.layers import (
     ForwardConvolution,
     FusedBatchNormalization,
     LoudnessNormalization,
+    TimeMaximum,
     TimePooling,
     UnitNorm,
 )
@@ -61,8 +62,8 @@ def build_encoder(
       normalisation: `none`, `batch` or `default` (none for vggish, batch for resnet50).
       pooling: `mean` over time and frequency, or `time`: mean and maximum over time,
         concatenated, separately for each frequency, so that the linear layer sees the frequency;
-        or `layers`, of vggish: the same of its last map and two before, for what earlier layers
-        hear and the last has forgotten.
+        or `layers`, of vggish: besides the maximum of the map before the last, for what the last
+        has forgotten.
       input_scaling: Whether the network begins by scaling each band, see `scale_input`.
       normalize_loudness: Whether before that each patch is brought to one loudness, see
         `LoudnessNormalization`.
@@ -99,19 +100,16 @@ def build_encoder(
         x = BandScaling(dtype="float32", name=_SCALING)(x)
     x = layers.Reshape([FRONT_END.patch_frames, FRONT_END.mel_bands, 1], dtype=precision)(x)
     # [batch, 96, 64, 1]
-    *earlier, x = _vggish(x, block) if architecture == "vggish" else [_resnet50(x, block)]
+    before, x = _vggish(x, block) if architecture == "vggish" else (None, _resnet50(x, block))
     if pooling == "mean":
         pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
         # [batch, channels]
     else:
         pooled = TimePooling(dtype="float32", name="pool")(x)  # [batch, 2 * bands * channels]
     if pooling == "layers":
-        sides = [
-            TimePooling(dtype="float32", name=f"pool_before_{number}")(side)
-            for number, side in enumerate(reversed(earlier), 1)
-        ]
-        pooled = layers.Concatenate(dtype="float32", name=_LAYERS)([pooled, *sides])
-        # [batch, the sum of 2 * bands * channels of each]
+        most = TimeMaximum(dtype="float32", name="pool_before")(before)
+        pooled = layers.Concatenate(dtype="float32", name=_LAYERS)([pooled, most])
+        # [batch, 2 * bands * channels + bands before * channels]
     x = layers.Dense(
         embedding_size,
         dtype="float32",
@@ -158,7 +156,7 @@ def before_embedding(encoder: keras.Model) -> keras.Model:
 
 
 def layer_sizes(encoder: keras.Model) -> list[int]:
-    """How many features the linear layer has of each map, the last map first; of `layers`."""
+    """How many features the linear layer has of the last map, and of the one before."""
     return [tensor.shape[-1] for tensor in encoder.get_layer(_LAYERS).input]
 
 
@@ -225,6 +223,10 @@ def _plain_layer(layer: keras.Layer) -> keras.Layer:
         most = layers.MaxPooling2D((time, 1))(inputs)
         pooled = layers.Flatten()(layers.Concatenate()([mean, most]))
         return keras.Model(inputs, pooled, name=name)
+    if isinstance(layer, TimeMaximum):
+        inputs = keras.Input(layer.input.shape[1:])
+        most = layers.MaxPooling2D((inputs.shape[1], 1))(inputs)
+        return keras.Model(inputs, layers.Flatten()(most), name=name)
     if isinstance(layer, LoudnessNormalization):
         inputs = keras.Input(layer.input.shape[1:])
         energies = keras.ops.relu(keras.ops.exp(inputs) - layer.offset)
@@ -234,17 +236,17 @@ def _plain_layer(layer: keras.Layer) -> keras.Layer:
     return layer.__class__.from_config(layer.get_config())
 
 
-def _vggish(x, block: "_Blocks") -> list:
-    """The maps that an embedding may be read from, the last one last."""
-    maps = []
+def _vggish(x, block: "_Blocks"):
+    """The last two maps."""
+    before = None
     for group, (channels, repeats) in enumerate(((64, 1), (128, 1), (256, 2), (512, 2)), 1):
         for repeat in range(1, repeats + 1):
             pool = None
             if repeat == repeats:
                 pool = layers.MaxPooling2D(2, dtype=block.precision, name=f"pool{group}")
+            before = x
             x = block.convolution(x, channels, 3, pool=pool, name=f"conv{group}_{repeat}")
-            maps.append(x)
-    return maps[-3:]  # [batch, 12, 8, 256], [batch, 12, 8, 512], [batch, 6, 4, 512]
+    return before, x  # [batch, 12, 8, 512], [batch, 6, 4, 512]
 
 
 def _resnet50(x, block: "_Blocks"):

@@ -5,7 +5,7 @@
 
 Trained by experiments/recipes/debian_sounds.py on all recordings of the corpus, without labels,
 speech and music capped. Then its last layer is made anew from patches of them, so that the
-embedding is read from three layers (audio_triplet/readout.py). The SavedModel is scored on --score (a corpus that it was not trained
+embedding is read from several layers (audio_triplet/readout.py). The SavedModel is scored on --score (a corpus that it was not trained
 on) by the linear probe under its official folds and by query by example, and copied to models/NAME
 with its card README.md and `words.npz`, vectors of the corpus's labelled sounds by word, for
 `audio-triplet search --word`. A stopped run continues. Vary with every flag of train_embedding;
@@ -25,6 +25,7 @@ folds of ESC-50.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import shutil
 from typing import TYPE_CHECKING
@@ -158,7 +159,7 @@ def read_from_layers(export_dir: str, corpus: Corpus, patches: int, seed: int, p
     Returns:
       What its config.json says: as the model's, with `readout`, how this was done.
     """
-    from audio_triplet import features, readout
+    from audio_triplet import augment, features, readout
     from audio_triplet.config import PipelineConfig, TripletConfig
     from audio_triplet.data import batching
     from audio_triplet.embeddings.saved_model import Model
