@@ -5,12 +5,12 @@
 
 Trained by experiments/recipes/debian_sounds.py on all recordings of the corpus, without labels,
 speech and music capped. Then its last layer is made anew from patches of them, so that the
-embedding is read from several layers (audio_triplet/readout.py). The SavedModel is scored on --score (a corpus that it was not trained
-on) by the linear probe under its official folds and by query by example, and copied to models/NAME
-with its card README.md and `words.npz`, vectors of the corpus's labelled sounds by word, for
-`audio-triplet search --word`. A stopped run continues. Vary with every flag of train_embedding;
---init_model=released --recipe=debian_sounds --learning_rate=1e-3 trains the model that is there
-for longer.
+embedding is read from several layers (audio_triplet/readout.py). The SavedModel is scored on
+--score (a corpus that it was not trained on) by the linear probe under its official folds and by
+query by example, and copied to models/NAME with its card README.md and `words.npz`, vectors of the
+corpus's labelled sounds by word, for `audio-triplet search --word`. A stopped run continues. Vary
+with every flag of train_embedding; --init_model=released --recipe=debian_sounds
+--learning_rate=1e-3 trains the model that is there for longer.
 
     python -m experiments.release --corpus='debian-sounds:DIR?packages=widest' \
         --output_dir=runs/out --only_words
@@ -170,7 +170,15 @@ def read_from_layers(export_dir: str, corpus: Corpus, patches: int, seed: int, p
     drawn = batching.triplet_batches(
         corpus.train, TripletConfig("proximity"), PipelineConfig(batch_size, seed=seed)
     )
-    batches = (features.log_mel(batch["anchor"]) for batch in drawn.take(-(-patches // batch_size)))
+
+    def versions(number: int, batch: dict) -> list:
+        """The patches as they are, and changed in three ways."""
+        energies = batch["anchor"]
+        changes = (augment.add_noise, augment.limit_band, augment.reverberate)
+        changed = (change(energies, (seed, number)) for change in changes)
+        return [features.log_mel(part) for part in (energies, *changed)]
+
+    batches = map(versions, itertools.count(), drawn.take(-(-patches // batch_size)))
     network = initial.describe(export_dir).network
     encoder, network = readout.read_from_layers(model.network, network, batches)
     how = {"patches": patches, "seed": seed, "corpus": corpus.name, "trained": model.digest}
