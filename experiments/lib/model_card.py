@@ -101,7 +101,7 @@ def _read_from_layers(readout: dict | None) -> list[str]:
     return [
         f"Then the last layer of `{readout['trained'][:12]}`, so trained, was made anew from "
         f"{readout['patches']:,} patches of the corpus, as they are, in noise, in rooms and of "
-        "narrow bands, without labels or training, so that the embedding is read from several layers "
+        "narrow bands, without labels or training: so the embedding is read from several layers "
         "(`audio_triplet/readout.py`):",
         "",
         *tables.how_to_repeat(readout),
