@@ -40,13 +40,15 @@ from experiments.lib import model_card, runs, script, shared_flags
 from experiments.lib.settings import ExperimentSettings
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from experiments.lib.corpus import Corpus
 
 RECIPE = "debian_sounds"
 
-# Three drawn from each recording of the released model's corpus, and as many as it takes: of half
-# as many a probe has the same accuracy.
 READOUT_PATCHES = 16_384
+
+_PATCHES_A_VISIT = 4  # of one recording
 
 
 def define_flags() -> None:
@@ -159,26 +161,28 @@ def read_from_layers(export_dir: str, corpus: Corpus, patches: int, seed: int, p
     Returns:
       What its config.json says: as the model's, with `readout`, how this was done.
     """
-    from audio_triplet import augment, features, readout
-    from audio_triplet.config import PipelineConfig, TripletConfig
-    from audio_triplet.data import batching
+    import tensorflow as tf
+
+    from audio_triplet import augment, draws, features, readout
     from audio_triplet.embeddings.saved_model import Model
     from audio_triplet.training import initial
 
-    model = Model(export_dir)
-    batch_size = 64
-    drawn = batching.triplet_batches(
-        corpus.train, TripletConfig("proximity"), PipelineConfig(batch_size, seed=seed)
-    )
-
-    def versions(number: int, batch: dict) -> list:
+    def versions(number: int, energies: tf.Tensor) -> list:
         """The patches as they are, and changed in three ways."""
-        energies = batch["anchor"]
         changes = (augment.add_noise, augment.limit_band, augment.reverberate)
         changed = (change(energies, (seed, number)) for change in changes)
         return [features.log_mel(part) for part in (energies, *changed)]
 
-    batches = map(versions, itertools.count(), drawn.take(-(-patches // batch_size)))
+    def cut(chunk: dict) -> tf.data.Dataset:
+        """Patches as an archive's are cut, some of a chunk."""
+        found = features.patches(chunk["mel_energies"][: chunk["frames"]])
+        key = tf.stack([tf.constant(seed, tf.int64), chunk["recording"]])
+        order = tf.argsort(draws.uniform([tf.shape(found)[0]], key))
+        return tf.data.Dataset.from_tensor_slices(tf.gather(found, order[:_PATCHES_A_VISIT]))
+
+    model = Model(export_dir)
+    drawn = corpus.train.visits(seed).flat_map(cut).take(patches).batch(64)
+    batches = map(versions, itertools.count(), drawn)
     network = initial.describe(export_dir).network
     encoder, network = readout.read_from_layers(model.network, network, batches)
     how = {"patches": patches, "seed": seed, "corpus": corpus.name, "trained": model.digest}

@@ -92,7 +92,7 @@ def test_fine_tuning_has_the_models_network_and_a_lower_rate():
     """The recipe is `fine_tune` unless one is given; the rate is its own unless one is given."""
     own, best = recipes.load("fine_tune"), recipes.load("best")
     tuned = settings_of("--init_model=released", "--frozen_layers=2")
-    assert tuned.encoder.width == 0.25 and tuned.encoder.pooling == "time"
+    assert tuned.encoder.width == 0.25 and tuned.encoder.pooling == "layers"
     assert tuned.triplets == own.triplets
     assert tuned.training == dataclasses.replace(own.training, frozen_layers=2)
     assert own.training.learning_rate < best.training.learning_rate
