@@ -38,6 +38,7 @@ def card(name: str, metadata: dict, manifest: Manifest, hours: float, scores: di
             "",
             "```python",
             "import tensorflow as tf",
+            "",
             f'embed = tf.saved_model.load("models/{name}").signatures["serving_default"]',
             "outputs = embed(waveform=tf.constant(waveform))  # float32[batch, samples], 16 kHz",
             'outputs["segment_embedding"], outputs["patch_embeddings"], outputs["timestamps"]',
@@ -161,6 +162,6 @@ def _limits(model: dict) -> str:
         + "The network is small, so that it trains on two cores in hours. A model trained on a "
         "small archive of one's own from nothing does worse, one that goes on from a released "
         "model better: with two hours and 586 steps 0.338 and 0.408 per query, where the model of "
-        "2026-11-29 has 0.389 (results/own_archive.md). What "
+        "2026-11-29 has 0.389 (results/own_archive.md; not measured since). What "
         "changed sound costs is in results/robustness.md, what else there is in results/peers.md."
     )
