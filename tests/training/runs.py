@@ -45,7 +45,7 @@ def combined(steps, **training_fields):
 
 
 def _one_convolution(x, block):
-    return block.convolution(x, 256, 3, 8, pool=layers.MaxPooling2D(2), name="conv")
+    return None, block.convolution(x, 256, 3, 8, pool=layers.MaxPooling2D(2), name="conv")
 
 
 def shallow_trainer(config, strategy):
