@@ -44,7 +44,7 @@ def test_release_is_a_scored_model_with_a_card(commands, folds, tmp_path):
         assert f"| {name} | {row['probe_accuracy']:.3f} | {row['probe_map']:.3f} |" in card
     assert 0 <= scores["qbe_map"] <= 1 and len(scores["each"]) == 2
     assert "began with" not in card
-    # Its embedding is read from three layers, of the same network.
+    # Its embedding is read from several layers, of the same network.
     trained = Model(str(tmp_path / "out" / "run" / "export"))
     assert metadata["model"]["pooling"] == "layers" and trained.config["model"]["pooling"] == "time"
     assert metadata["readout"]["patches"] == 256
