@@ -21,7 +21,7 @@ def settings(classify_by: str) -> dict:
         return dataclasses.asdict(ClassifierConfig())
     described = dataclasses.asdict(probe.ProbeConfig())
     described["window_patches"] = description.WINDOW_PATCHES
-    described["energy_power"] = loudness.ENERGY_POWER
+    described |= {"energy_power": loudness.ENERGY_POWER, "background": loudness.BACKGROUND}
     if classify_by == DESCRIPTION:
         return described
     return described | {
