@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
+import sys
 import tempfile
 import types
 
@@ -28,6 +30,15 @@ from audio_triplet.errors import ExportError
 _BATCH = 8
 
 _LEAST_COSINE = 0.99999  # to LiteRT's embeddings
+
+# The converter has a process of its own: it draws from `std::random_device`, which is broken where
+# TensorFlow was the first to load C++'s library, and the end of the process.
+_CONVERT = """
+import sys, _tools
+arguments = ["-f", "TFLITE", "--modelFile", sys.argv[1], "--MNNModel", sys.argv[2]]
+_tools.mnnconvert(["mnnconvert", *arguments, "--bizCode", "a"])
+"""
+_CONVERT_SECONDS = 60  # it takes 0.1
 
 
 def serve(model: QuickModel) -> bool:
@@ -118,21 +129,22 @@ def _converted(content: bytes) -> bytes:
     Raises:
       ExportError: MNN is not installed, or cannot convert it.
     """
-    convert = getattr(_installed("_tools"), "mnnconvert", None)
-    if convert is None:
-        raise ExportError("MNN cannot be used (another module is called _tools, as its own)")
+    _installed("MNN")
     with tempfile.TemporaryDirectory() as folder:
         before, after = (os.path.join(folder, name) for name in ("a.tflite", "a.mnn"))
         with open(before, "wb") as file:
             file.write(_for_mnn(content))
-        arguments = ["-f", "TFLITE", "--modelFile", before, "--MNNModel", after, "--bizCode", "a"]
-        with without_chatter():
-            convert(["mnnconvert", *arguments])
+        command = [sys.executable, "-c", _CONVERT, before, after]
         try:
-            with open(after, "rb") as file:
-                return file.read()
-        except FileNotFoundError:
-            raise ExportError("MNN cannot convert the encoder") from None
+            done = subprocess.run(command, capture_output=True, timeout=_CONVERT_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ExportError(f"MNN cannot convert the encoder ({_first_line(error)})") from error
+        if not os.path.exists(after):
+            said = done.stderr.decode(errors="replace").split("\n")
+            last = next(filter(None, reversed(said)), f"it ended with code {done.returncode}")
+            raise ExportError(f"MNN cannot convert the encoder ({last})")
+        with open(after, "rb") as file:
+            return file.read()
 
 
 def _for_mnn(content: bytes) -> bytes:

@@ -37,7 +37,8 @@ def thin(vectors):
 
 
 def shares(energy):
-    return np.sqrt(energy) / np.sqrt(energy).sum()
+    loud = np.sqrt(energy - 0.95 * energy.min())
+    return loud / loud.sum()
 
 
 def twin(vectors, owner, energy, labels, asked):

@@ -3,6 +3,7 @@
 import concurrent.futures
 import logging
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -76,6 +77,34 @@ def test_it_prints_nothing(small_model, capfd):
     model.encode(encoder_file.real_like_patches())
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
+
+
+def test_it_serves_where_tensorflow_was_there_first(small_model):
+    """MNN's converter ended the process then: TensorFlow brings symbols of C++'s library along."""
+    code = f"""
+import tensorflow
+from audio_triplet.embeddings import mnn_encoder
+from audio_triplet.embeddings.quick_model import QuickModel
+print(mnn_encoder.serve(QuickModel({os.path.join(small_model.path, "encoder.tflite")!r})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["True"]
+
+
+def test_where_it_cannot_be_converted_litert_embeds(small_model, monkeypatch, caplog):
+    monkeypatch.setattr(mnn_encoder, "_CONVERT", "import os; os.abort()")
+    with caplog.at_level(logging.INFO, logger="absl"):
+        assert not mnn_encoder.serve(quick(small_model))
+    assert "it ended with code -6" in caplog.text
+    monkeypatch.setattr(mnn_encoder, "_CONVERT", "raise ValueError('no such operator')")
+    with caplog.at_level(logging.INFO, logger="absl"):
+        assert not mnn_encoder.serve(quick(small_model))
+    assert "no such operator" in caplog.text
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with caplog.at_level(logging.INFO, logger="absl"):
+        assert not mnn_encoder.serve(quick(small_model))
+    assert "/nowhere/python" in caplog.text
 
 
 def test_where_it_is_not_installed_litert_embeds(small_model, monkeypatch, caplog):
