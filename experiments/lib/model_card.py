@@ -161,7 +161,9 @@ def _limits(model: dict) -> str:
         + ("" if model.get("normalize_loudness") else _LOUDNESS_MATTERS)
         + "The network is small, so that it trains on two cores in hours. A model trained on a "
         "small archive of one's own from nothing does worse, one that goes on from a released "
-        "model better: with two hours and 586 steps 0.338 and 0.408 per query, where the model of "
-        "2026-11-29 has 0.389 (results/own_archive.md; not measured since). What "
+        "model better: from nothing 0.338 per query with two hours and 586 steps "
+        "(results/own_archive.md), from the released one 0.430 with one hour and as many, for its "
+        "0.393 (results/own_archive_search.md). In noise and by telephone a classifier fitted on "
+        "clean sound loses: fit it on sound like the archive's, or predict with `--adapt`. What "
         "changed sound costs is in results/robustness.md, what else there is in results/peers.md."
     )
