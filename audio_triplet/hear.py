@@ -136,8 +136,7 @@ def get_scene_embeddings(audio, model: HearModel) -> tf.Tensor:
     scenes = []
     for parts in _blocks(audio, count, config.patch_frames, heard):
         patches, energy = (np.concatenate(of, axis=1) for of in zip(*parts, strict=True))
-        owners = np.repeat(np.arange(len(energy)), energy.shape[1])
-        loud = loudness_of(energy.ravel(), owners).reshape(energy.shape)[:, None]
+        loud = loudness_of(energy)[:, None]  # [some, 1, patches]
         means = (loud @ patches)[:, 0] / loud.sum(axis=-1)  # [some, dim]
         scenes.append(means.astype(np.float32))
     return tf.constant(np.concatenate(scenes))

@@ -22,7 +22,7 @@ import numpy as np
 
 from audio_triplet import storage
 from audio_triplet.embeddings import description
-from audio_triplet.embeddings.loudness import shares_of
+from audio_triplet.embeddings.loudness import above_background, shares_of
 from audio_triplet.evaluation.shallow_network import (
     checked_embeddings,
     checked_segments,
@@ -122,7 +122,8 @@ class LikenessClassifier:
           num_segments: Number of segments.
           window_patches: As for `description.describe`.
           energy: float[patches], by which silence is known, and left out of segments that have
-            something else, and by which louder patches count more; None: all count alike.
+            something else, and by which louder patches count more, above the background of
+            their window; None: all count alike.
 
         Returns:
           float32[num_segments, classes].
@@ -138,7 +139,7 @@ class LikenessClassifier:
         segment = segment[order]
         window, windows = description.windows_of(np.bincount(segment), window_patches)
         lengths = np.bincount(window)
-        shares = shares_of(energies[order], lengths)
+        shares = shares_of(above_background(energies[order], lengths), lengths)
         found = self._scores(self._mapped(vectors[order]), lengths, shares)
         first = np.cumsum(windows) - windows
         total = np.add.reduceat(found * lengths[:, None], first, axis=0)
@@ -202,7 +203,8 @@ def fit(
     Args:
       vectors: float32[n, dim], the patches of a segment in the order of time.
       segment_index: int[n], the segment of each.
-      energy: float32[n], by which silence is known, and louder patches count more.
+      energy: float32[n], by which silence is known, and louder patches count more, above the
+        background of their sound.
       labels: bool[segments, classes], of two classes at least.
       single: Whether each segment is of exactly one class.
       seed: Of which sounds are learned from, where they are more than `MOST_LEARNED`.
@@ -219,7 +221,7 @@ def fit(
     thin = [thinned(each, MOST_VECTORS) for each in chosen]
     counts, labels = np.array([len(each) for each in thin]), labels[kept]
     raw = np.asarray(vectors, np.float32)[np.concatenate(thin)]
-    shares = shares_of(energy[np.concatenate(thin)], counts)
+    shares = shares_of(above_background(energy[np.concatenate(thin)], counts), counts)
 
     measure = Likeness.of(Moments.of([raw], raw.shape[1]))
     mapped = measure.mapped(raw)

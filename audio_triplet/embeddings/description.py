@@ -54,7 +54,7 @@ def describe(
     """
     order = np.argsort(segment_index, kind="stable")
     vectors, segment_index = np.asarray(vectors)[order], np.asarray(segment_index)[order]
-    loud = np.ones(len(order)) if energy is None else loudness_of(energy[order], segment_index)
+    loud = np.ones(len(order)) if energy is None else loudness_of(energy)[order]
     sizes = np.bincount(segment_index, minlength=segments)
     window, windows = windows_of(sizes, window_patches)
     lengths = np.bincount(window)

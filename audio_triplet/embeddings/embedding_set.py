@@ -219,7 +219,7 @@ class EmbeddingSet:
     @property
     def loud_segment_means(self) -> np.ndarray:
         """The same with each vector counted by its loudness: float32[segments, dim] [D]."""
-        weight = loudness_of(self.energy, self.segment_index)
+        weight = loudness_of(self.energy)
         return mean_by_segment(self.vectors, self.segment_index, len(self.manifest), weight)
 
     def audible_segment_means(self, silence_energy: float) -> np.ndarray:

@@ -350,7 +350,6 @@ def constants(index: Index) -> dict:
         "most_patches": question.MOST_PATCHES,
         "leaning": question.LEANING,
         "energy_power": loudness.ENERGY_POWER,
-        "background": loudness.BACKGROUND,
         "joined_within": events.JOINED_WITHIN,
         "fine_steps": FINE_STEPS,
         "per_recording": events.USUAL_PER_RECORDING,

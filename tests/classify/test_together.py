@@ -106,10 +106,7 @@ def test_loud_vectors_of_a_sound_say_more_of_what_it_is_like():
     mapped = [measure.mapped(sound) for sound in sounds]
     alike = np.array(
         [
-            [
-                np.average((one @ other.T).max(axis=1), weights=np.sqrt(loud - 0.95 * loud.min()))
-                for other in mapped
-            ]
+            [np.average((one @ other.T).max(axis=1), weights=np.sqrt(loud)) for other in mapped]
             for one, loud in zip(mapped, energies, strict=True)
         ]
     )

@@ -38,11 +38,8 @@ def test_means_by_hand():
     np.testing.assert_allclose(found.segment_means, [[2, 1], [5, 5], [3.5, 5.5]])
     # The silent patch of the first segment is left out; the second has nothing else.
     np.testing.assert_allclose(found.audible_segment_means(0.5), [[1, 0], [5, 5], [3.5, 5.5]])
-    # By roots of energies: 1 and next to nothing; alike where nothing is heard; of 2 and 3, less
-    # 1.9 as a background, 0.1 and 1.1.
-    last = (np.sqrt(0.1) * np.array([7, 7]) + np.sqrt(1.1) * np.array([0, 4])) / (
-        0.1**0.5 + 1.1**0.5
-    )
+    # By roots of energies: 1 and next to nothing; alike where nothing is heard; √2 and √3.
+    last = (np.sqrt(2) * np.array([7, 7]) + np.sqrt(3) * np.array([0, 4])) / (2**0.5 + 3**0.5)
     np.testing.assert_allclose(found.loud_segment_means, [[1, 0], [5, 5], last], atol=1e-5)
     part = found.select(np.array([True, False, True]))
     np.testing.assert_allclose(part.segment_means, [[2, 1], [3.5, 5.5]])

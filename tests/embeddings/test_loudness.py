@@ -8,59 +8,41 @@ from audio_triplet.embeddings import loudness
 _ENERGIES = st.lists(st.floats(0, 1e3, width=32), min_size=1, max_size=12)
 
 
-def test_a_worked_example():
-    # The quietest has 1; 0.95 of it is taken from all: 0.05, 4.05, 9.05.
-    roots = np.sqrt([0.05, 4.05, 9.05])
-
-    np.testing.assert_allclose(loudness.loudness_of(np.array([1.0, 5.0, 10.0])), roots)
-    np.testing.assert_allclose(
-        loudness.shares_of(np.array([1.0, 5.0, 10.0])), roots / roots.sum(), rtol=1e-6
-    )
+def test_shares_by_hand():
+    alone = loudness.shares_of(np.array([4.0, 1.0, 0.0]))
+    np.testing.assert_allclose(alone, [2 / 3, 1 / 3, 0], atol=1e-6)
+    both = loudness.shares_of(np.array([4.0, 1.0, 9.0, np.nan]), np.array([2, 2]))
+    np.testing.assert_allclose(both, [2 / 3, 1 / 3, 3 / 4, 1 / 4], rtol=1e-6)
 
 
-def test_a_background_counts_for_less():
+def test_what_is_above_a_background_by_hand():
+    energy = np.array([1.0, 5.0, 10.0, 2.0, 2.0])
+    found = loudness.above_background(energy, np.array([3, 2]))
+    np.testing.assert_allclose(found, [0.05, 4.05, 9.05, 0.1, 0.1])
+
+
+def test_a_background_takes_less_from_what_stands_out_of_it():
     sound = np.array([0.0, 4.0, 1.0, 0.0])
+    lengths = np.array([4])
 
-    before, after = (loudness.shares_of(energy) for energy in (sound, sound + 0.5))
+    before, noisy = loudness.shares_of(sound), loudness.shares_of(sound + 0.5)
+    found = loudness.shares_of(loudness.above_background(sound + 0.5, lengths))
 
-    np.testing.assert_allclose(before, [0, 2 / 3, 1 / 3, 0], atol=1e-6)
-    assert np.abs(after - before).max() < 0.07
-    plain = np.sqrt(sound + 0.5)  # without a background the loudest loses three times as much
-    assert np.abs(plain / plain.sum() - before).max() > 0.15
-
-
-def test_a_steady_sound_counts_alike():
-    np.testing.assert_allclose(loudness.shares_of(np.full(5, 0.3)), 0.2, rtol=1e-6)
-    np.testing.assert_allclose(loudness.shares_of(np.zeros(4)), 0.25, rtol=1e-6)
-    np.testing.assert_allclose(loudness.shares_of(np.full(4, np.nan)), 0.25, rtol=1e-6)
+    assert np.abs(found - before).max() < 0.07
+    assert np.abs(noisy - before).max() > 0.2
 
 
-@given(_ENERGIES, st.floats(1e-2, 1e2))
-def test_a_gain_changes_no_share(energies, gain):
-    energy = np.array(energies)
-
-    shares = loudness.shares_of(energy)
-
-    assert np.isfinite(shares).all() and (shares >= 0).all()
-    assert shares.sum() == pytest.approx(1.0, abs=1e-5)
-    if energy.max() > 1e-3:
-        np.testing.assert_allclose(loudness.shares_of(energy * gain), shares, atol=1e-4)
+@pytest.mark.parametrize("value", [0.3, 0.0, np.nan])
+def test_a_steady_sound_counts_alike(value):
+    found = loudness.above_background(np.full(5, value), np.array([3, 2]))
+    shares = loudness.shares_of(found, np.array([3, 2]))
+    np.testing.assert_allclose(shares, [1 / 3, 1 / 3, 1 / 3, 1 / 2, 1 / 2], rtol=1e-6)
 
 
 @given(st.lists(_ENERGIES, min_size=1, max_size=5))
 def test_sounds_side_by_side_are_as_each_by_itself(sounds):
     lengths = np.array([len(sound) for sound in sounds])
-    energy = np.concatenate(sounds)
-
-    alone = np.concatenate([loudness.shares_of(np.array(sound)) for sound in sounds])
-
-    np.testing.assert_allclose(loudness.shares_of(energy, lengths), alone, rtol=1e-6)
-    owners = np.repeat(np.arange(len(sounds)), lengths)
-    order = np.random.default_rng(0).permutation(len(energy))
-    loud = loudness.loudness_of(energy, owners)
-    np.testing.assert_array_equal(loudness.loudness_of(energy[order], owners[order]), loud[order])
-
-
-def test_nothing_has_no_loudness():
-    assert loudness.loudness_of(np.zeros(0)).shape == (0,)
-    assert loudness.loudness_of(np.zeros(0), np.zeros(0, np.int32)).shape == (0,)
+    found = loudness.above_background(np.concatenate(sounds), lengths)
+    alone = [loudness.above_background(np.array(s), np.array([len(s)])) for s in sounds]
+    np.testing.assert_array_equal(found, np.concatenate(alone))
+    assert (found >= 0).all()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from audio_triplet import front_end
 from audio_triplet.data.sound_filter import SoundFilter
-from audio_triplet.embeddings.loudness import BACKGROUND, ENERGY_POWER
+from audio_triplet.embeddings.loudness import ENERGY_POWER
 from audio_triplet.publish import coarse, packing
 from audio_triplet.publish.archive import FINE_STEPS, eight_bits, further_bits
 from audio_triplet.search import events, question, words
@@ -171,7 +171,6 @@ def test_a_long_recording_is_fetched_only_where_it_may_answer(tmp_path):
         "leaning": 0.4,
         "joined_within": 0.1,
         "energy_power": 0.5,
-        "background": 0.0,
     }
     info |= {"per_recording": 3, "files": [{"name": "long"}], "segments": [[0, 0, []]]}
     code = """
@@ -264,7 +263,6 @@ def test_events_are_those_of_search(tmp_path, lengths, share, form):
         "hop_seconds": 0.96,
         "leaning": question.LEANING,
         "energy_power": ENERGY_POWER,
-        "background": BACKGROUND,
         "joined_within": events.JOINED_WITHIN,
         "per_recording": events.USUAL_PER_RECORDING,
         "files": [{"name": str(number)} for number in range(30)],

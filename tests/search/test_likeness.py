@@ -114,6 +114,6 @@ def test_louder_patches_count_more_by_the_root_of_their_energy(vectors):
     # Of a long sound those that are asked for count among themselves; counter-examples likewise.
     many = Patches(np.resize(vectors, (200, 6)), np.arange(200.0), energy=np.arange(1.0, 201.0))
     both = Question.of(Likeness.plain(6), [many], [Patches(vectors[:2], starts[:2])])
-    roots = np.sqrt(many.thinned().energy - 0.95)
+    roots = np.sqrt(many.thinned().energy)
     np.testing.assert_allclose(both.shares[:64], roots / roots.sum(), rtol=1e-5)
     np.testing.assert_allclose(both.shares[64:], 0.5)

@@ -21,11 +21,12 @@ def settings(classify_by: str) -> dict:
         return dataclasses.asdict(ClassifierConfig())
     described = dataclasses.asdict(probe.ProbeConfig())
     described["window_patches"] = description.WINDOW_PATCHES
-    described |= {"energy_power": loudness.ENERGY_POWER, "background": loudness.BACKGROUND}
+    described["energy_power"] = loudness.ENERGY_POWER
     if classify_by == DESCRIPTION:
         return described
     return described | {
         "most_vectors": by_likeness.MOST_VECTORS,
+        "background": loudness.BACKGROUND,
         "sharpness": by_likeness.SHARPNESS,
         "penalty": by_likeness.PENALTY,
         "prior": by_likeness.PRIOR,

@@ -30,10 +30,9 @@ function leaningMean(each, leaning) {
   return best + leaning * Math.log(sum / each.length);
 }
 
-// How much each patch of an example counts: by what it has above the quietest, together 1.
-function sharesOf({vectors, energies}, {energy_power: power, background}) {
-  const floor = energies ? background * energies.reduce((a, b) => Math.min(a, b), Infinity) : 0;
-  const loud = vectors.map((_, n) => (energies ? Math.max(energies[n] - floor, 1e-30) ** power : 1));
+// How much each patch of an example counts: louder ones more, together 1.
+function sharesOf({vectors, energies}, power) {
+  const loud = vectors.map((_, n) => (energies ? Math.max(energies[n], 1e-30) ** power : 1));
   const all = loud.reduce((a, b) => a + b, 0);
   return loud.map((one) => one / all);
 }
@@ -75,7 +74,7 @@ export class Question {
     this.keep = keep;
     this.rows = examples.flatMap((example) => example.vectors);
     this.coarse = archive.store.scorer(this.rows);
-    this.shares = examples.flatMap((example) => sharesOf(example, archive.info));
+    this.shares = examples.flatMap((example) => sharesOf(example, archive.info.energy_power));
     this.first = [];
     let longest = 0, count = 0;
     for (const {vectors, starts} of examples) {
