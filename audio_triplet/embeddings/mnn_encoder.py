@@ -134,12 +134,13 @@ def _converted(content: bytes) -> bytes:
         before, after = (os.path.join(folder, name) for name in ("a.tflite", "a.mnn"))
         with open(before, "wb") as file:
             file.write(_for_mnn(content))
-        # It finds what this one finds, and with -P no module of the folder that it runs in.
+        # It finds the modules that this process finds, and writes into the folder that it runs in.
         command = [sys.executable, "-P", "-c", _CONVERT, before, after]
-        found_in = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        modules = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
+        environment = os.environ | {"PYTHONPATH": modules}
         try:
             done = subprocess.run(
-                command, capture_output=True, timeout=_CONVERT_SECONDS, env=found_in
+                command, capture_output=True, timeout=_CONVERT_SECONDS, env=environment, cwd=folder
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ExportError(f"MNN cannot convert the encoder ({_first_line(error)})") from error

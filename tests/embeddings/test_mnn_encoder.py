@@ -92,6 +92,15 @@ print(mnn_encoder.serve(QuickModel({os.path.join(small_model.path, "encoder.tfli
     assert done.stdout.split() == ["True"]
 
 
+def test_it_leaves_nothing_where_it_runs(small_model, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o500)
+    assert mnn_encoder.serve(quick(small_model))
+    monkeypatch.setattr(mnn_encoder, "_CONVERT", mnn_encoder._CONVERT + "import os; os.abort()")
+    assert mnn_encoder.serve(quick(small_model))  # it had written the model
+    assert os.listdir(tmp_path) == []
+
+
 def test_where_it_cannot_be_converted_litert_embeds(small_model, monkeypatch, caplog):
     monkeypatch.setattr(mnn_encoder, "_CONVERT", "import os; os.abort()")
     with caplog.at_level(logging.INFO, logger="absl"):
