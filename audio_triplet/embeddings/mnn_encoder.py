@@ -38,7 +38,7 @@ import sys, _tools
 arguments = ["-f", "TFLITE", "--modelFile", sys.argv[1], "--MNNModel", sys.argv[2]]
 _tools.mnnconvert(["mnnconvert", *arguments, "--bizCode", "a"])
 """
-_CONVERT_SECONDS = 60  # it takes 0.1
+_CONVERT_SECONDS = 60  # it takes 0.2
 
 
 def serve(model: QuickModel) -> bool:
